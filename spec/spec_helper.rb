@@ -1,0 +1,39 @@
+# frozen_string_literal: true
+
+require "timeout"
+
+Dir[File.join(__dir__, "support/*.rb")].each { |file| require file }
+
+# SPECS=all (bin/test sets it) runs the slow ones and the installed gem too; --tag slow or --tag package
+# runs just those.
+ALL_SPECS = ENV["SPECS"] == "all"
+
+# No example may hang a whole run; one that honestly needs longer says `timeout: 300`.
+EXAMPLE_TIMEOUT = 120
+
+RSpec.configure do |config|
+  config.disable_monkey_patching!
+  config.order = :random
+  Kernel.srand config.seed
+  config.example_status_persistence_file_path = "tmp/specs/status-#{Project.lane}.txt"
+  config.expect_with(:rspec) { |expectations| expectations.max_formatted_output_length = 2_000 }
+
+  config.filter_run_excluding(:slow, :package) unless ALL_SPECS
+  # `lane: "default"` keeps an example to one lane.
+  config.filter_run_excluding(lane: ->(lane) { lane && lane != Project.lane })
+
+  config.include Eventually
+  config.include Servers
+  config.extend Servers::ForAGroup
+
+  config.around do |example|
+    Timeout.timeout(example.metadata.fetch(:timeout, EXAMPLE_TIMEOUT)) { example.run }
+  end
+
+  config.after do |example|
+    Servers.show_logs(example) if example.exception
+    stop_servers
+  end
+
+  config.after(:suite) { Servers.kill_all }
+end

@@ -1,0 +1,80 @@
+# frozen_string_literal: true
+
+require "rbconfig"
+require_relative "project"
+
+# The real command as a child process: `ruby -I lib exe/hotswap`, without Bundler. Standard input, output and
+# error are pipes, as in a shell pipeline, unless a spec hands over something else.
+class HotswapCommand
+  PROGRAM = [RbConfig.ruby, "-I", Project::ROOT.join("lib").to_s, Project::ROOT.join("exe/hotswap").to_s].freeze
+
+  Result = Struct.new(:stdout, :stderr, :exit_code, :signal) do
+    def success? = exit_code == 0
+  end
+
+  class TookTooLong < StandardError; end
+
+  attr_reader :pid, :stdout, :stderr
+
+  def self.run(*arguments, timeout: 60, **options) = start(*arguments, **options).wait(timeout)
+
+  def self.start(...) = new(...)
+
+  # in: an IO or a path; stdin_data: a String that goes through a pipe; out:, err: an IO or a path.
+  # program: another way to the command, such as an application's bin/hotswap.
+  def initialize(*arguments, chdir:, stdin_data: nil, in: nil, out: nil, err: nil, env: {}, program: PROGRAM)
+    @stdout = String.new(encoding: Encoding::BINARY)
+    @stderr = String.new(encoding: Encoding::UTF_8)
+    @readers = []
+    @child_ends = []
+    redirections = {
+      in: binding.local_variable_get(:in) || (stdin_data ? pipe_from(stdin_data) : File::NULL),
+      out: out || pipe_into(@stdout),
+      err: err || pipe_into(@stderr)
+    }
+    @pid = Process.spawn(Project.plain_environment(env), *program, *arguments.map(&:to_s),
+      chdir: chdir.to_s, unsetenv_others: true, **redirections)
+    @child_ends.each(&:close)
+    @waiter = Process.detach(pid)
+  end
+
+  def running? = @waiter.alive?
+
+  def kill(signal = :KILL) = Process.kill(signal, pid)
+
+  def wait(timeout = 60)
+    unless @waiter.join(timeout)
+      kill
+      raise TookTooLong, "hotswap did not end within #{timeout} s; it had said:\n#{stderr}"
+    end
+    @readers.each(&:join)
+    status = @waiter.value
+    Result.new(stdout: stdout, stderr: stderr, exit_code: status.exitstatus, signal: status.termsig)
+  end
+
+  private
+
+  def pipe_from(data)
+    reader, writer = IO.pipe(binmode: true)
+    @child_ends << reader
+    Thread.new do
+      writer.write(data)
+    rescue Errno::EPIPE
+      nil # the command stopped reading: its own business, and the spec's to judge
+    ensure
+      writer.close
+    end
+    reader
+  end
+
+  def pipe_into(text)
+    reader, writer = IO.pipe(binmode: true)
+    @child_ends << writer
+    @readers << Thread.new do
+      loop { text << reader.readpartial(64 * 1024).force_encoding(text.encoding) }
+    rescue EOFError
+      reader.close
+    end
+    writer
+  end
+end

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+require "bundler"
+require "pathname"
+
+# Where things are, and the environments in which the specs start other programs.
+module Project
+  ROOT = Pathname(File.expand_path("../..", __dir__))
+  CACHE = ROOT.join("tmp/specs")
+
+  module_function
+
+  # The set of gems that this run uses (bin/lane).
+  def lane = ENV.fetch("HOTSWAP_LANE", "default")
+
+  # As a shell would have it, with the lane's gems for whoever asks Bundler.
+  def bundled_environment(extra = {})
+    Bundler.original_env.except("HOTSWAP_SOCKET", "PORT")
+      .merge("BUNDLE_GEMFILE" => Bundler.default_gemfile.to_s).merge(extra)
+  end
+
+  # As a shell would have it that has never heard of Bundler.
+  def plain_environment(extra = {})
+    Bundler.unbundled_env.except("HOTSWAP_SOCKET", "PORT").merge(extra)
+  end
+end
