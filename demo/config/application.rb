@@ -1,0 +1,24 @@
+# frozen_string_literal: true
+
+require_relative "boot"
+
+require "rails"
+require "active_model/railtie"
+require "active_job/railtie"
+require "active_record/railtie"
+require "action_controller/railtie"
+require "action_view/railtie"
+
+Bundler.require(*Rails.groups)
+
+module Demo
+  class Application < Rails::Application
+    # The demo runs on every Rails that the gem is tested with, each with its own defaults.
+    config.load_defaults Rails::VERSION::STRING.to_f
+
+    if defined?(SolidQueue)
+      config.active_job.queue_adapter = :solid_queue
+      config.solid_queue.connects_to = {database: {writing: :queue}}
+    end
+  end
+end

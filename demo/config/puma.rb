@@ -1,0 +1,13 @@
+# frozen_string_literal: true
+
+threads_count = Integer(ENV.fetch("RAILS_MAX_THREADS", 5))
+threads threads_count, threads_count
+
+workers Integer(ENV.fetch("WEB_CONCURRENCY", 0))
+preload_app! ENV.fetch("PRELOAD", "1") == "1"
+
+bind ENV.fetch("BIND") { "tcp://127.0.0.1:#{ENV.fetch("PORT", 3000)}" }
+pidfile ENV["PIDFILE"] if ENV["PIDFILE"]
+
+plugin :tmp_restart
+plugin :solid_queue if ENV["SOLID_QUEUE_IN_PUMA"] && Gem.loaded_specs.key?("solid_queue")

@@ -1,0 +1,22 @@
+# frozen_string_literal: true
+
+Rails.application.routes.draw do
+  root "home#show"
+
+  resource :version, only: :show
+  resources :items, only: [:show, :create]
+  resources :posts, only: [:index, :show]
+
+  get "slow", to: "slow#show"
+  get "slow_query", to: "slow#query"
+  get "stream", to: "slow#stream"
+  get "live", to: "live#show"
+
+  scope "benchmarking", controller: "benchmarking" do
+    %w[
+      read_heavy write_heavy balanced
+      post_create comment_create post_destroy comment_destroy
+      post_show posts_index user_show
+    ].each { |action| post action }
+  end
+end
