@@ -1,0 +1,62 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "open3"
+require "tmpdir"
+require_relative "project"
+
+# The gem as a user gets it: built, and installed from the package into an empty GEM_HOME. What it depends on
+# comes from the gems of this run.
+class GemInstallation
+  attr_reader :home
+
+  def self.make = new(Dir.mktmpdir("hs")).tap(&:make)
+
+  def initialize(folder)
+    @folder = Pathname(folder)
+    @home = @folder.join("home")
+  end
+
+  def make
+    run("gem", "build", "--output", package.to_s, "hotswap.gemspec", chdir: Project::ROOT)
+    compiled_before
+    run("gem", "install", "--local", "--no-document", package.to_s, chdir: @folder)
+  end
+
+  def remove = FileUtils.rm_rf(@folder)
+
+  # Runs a command as somebody would who has this gem installed; answers what it printed.
+  def run(*command, chdir:, env: {})
+    said, status = Open3.capture2e(environment(env), *command, chdir: chdir.to_s, unsetenv_others: true)
+    raise "#{command.join(" ")} failed:\n#{said.lines.last(60).join}" unless status.success?
+    said
+  end
+
+  def environment(extra = {})
+    Project.plain_environment(
+      "GEM_HOME" => home.to_s, "GEM_PATH" => [home, *gem_folders].join(File::PATH_SEPARATOR),
+      "BUNDLE_IGNORE_CONFIG" => "true", "BUNDLE_SILENCE_ROOT_WARNING" => "true",
+      "RB_SYS_CARGO_TARGET_DIR" => target.to_s, **extra
+    )
+  end
+
+  private
+
+  def package = @folder.join("hotswap.gem")
+
+  def target = @folder.join("target")
+
+  # The crates from the registry are compiled already. A copy, because rb_sys empties the folder after an
+  # installation.
+  def compiled_before
+    compiled = Project::ROOT.join("target/release")
+    return unless compiled.exist?
+    target.mkpath
+    system("cp", "-a", compiled.to_s, target.to_s, exception: true)
+  end
+
+  def gem_folders
+    activated = Gem.loaded_specs.values.reject { |spec| spec.name == "hotswap" }.map(&:base_dir)
+    (activated + Gem.path).uniq.select { |folder| File.directory?(folder) }
+  end
+end
