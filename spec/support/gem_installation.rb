@@ -19,7 +19,7 @@ class GemInstallation
 
   def make
     run("gem", "build", "--output", package.to_s, "hotswap.gemspec", chdir: Project::ROOT)
-    compiled_before
+    take_compiled_crates
     run("gem", "install", "--local", "--no-document", package.to_s, chdir: @folder)
   end
 
@@ -36,7 +36,7 @@ class GemInstallation
     Project.plain_environment(
       "GEM_HOME" => home.to_s, "GEM_PATH" => [home, *gem_folders].join(File::PATH_SEPARATOR),
       "BUNDLE_IGNORE_CONFIG" => "true", "BUNDLE_SILENCE_ROOT_WARNING" => "true",
-      "RB_SYS_CARGO_TARGET_DIR" => target.to_s, **extra
+      "CARGO_BUILD_BUILD_DIR" => compiled.to_s, **extra
     )
   end
 
@@ -44,15 +44,15 @@ class GemInstallation
 
   def package = @folder.join("hotswap.gem")
 
-  def target = @folder.join("target")
+  def compiled = @folder.join("compiled")
 
-  # The crates from the registry are compiled already. A copy, because rb_sys empties the folder after an
-  # installation.
-  def compiled_before
-    compiled = Project::ROOT.join("target/release")
-    return unless compiled.exist?
-    target.mkpath
-    system("cp", "-a", compiled.to_s, target.to_s, exception: true)
+  # The crates from the registry are compiled already. An installation empties Cargo's target folder before and
+  # after, hence the build folder apart from it (Cargo before 1.91 does not know it and compiles them again).
+  def take_compiled_crates
+    crates = Project::ROOT.join("target/release")
+    return unless crates.exist?
+    compiled.mkpath
+    system("cp", "-a", crates.to_s, compiled.to_s, exception: true)
   end
 
   def gem_folders
