@@ -1,0 +1,84 @@
+//! The command line as it is typed. The comments here are the help that users read.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Copy SQLite databases into and out of a running application, without a restart
+#[derive(Debug, Parser)]
+#[command(name = "hotswap", bin_name = "hotswap", version, disable_version_flag = false, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done
+  1  no server answers at the socket
+  2  the command line is wrong
+  3  refused: the file was looked at and turned down; nothing changed
+  4  busy: somebody kept the database until the deadline; nothing changed
+  5  something broke; the database is whole, old or new";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Copy a database to or from the running application
+    ///
+    /// One side is a managed database: any path that leads to it, `database` for the first one, or its name in
+    /// database.yml. The other side is a file, or - for standard input or output.
+    ///
+    /// A push (SRC is the file) is received beside the live database, checked, and swapped in for every process
+    /// of the application at once. A pull (DST is the file) is one consistent snapshot.
+    #[command(after_help = CP_EXAMPLES)]
+    Cp(Cp),
+    /// Print the version
+    Version,
+}
+
+const CP_EXAMPLES: &str = "\
+Examples:
+  bin/hotswap cp ./new.sqlite3 db/production.sqlite3
+  bin/hotswap cp db/production.sqlite3 ./backup.sqlite3
+  cat new.sqlite3 | ssh server 'cd app && bin/hotswap cp - db/production.sqlite3'";
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Cp {
+    /// Where from: a file, a managed database, or - for standard input
+    pub src: String,
+    /// Where to: a managed database, a file, or - for standard output
+    pub dst: String,
+    /// Push without PRAGMA integrity_check (header, length and transfer are checked all the same)
+    #[arg(long)]
+    pub skip_integrity_check: bool,
+    /// Push even if the tables, indexes, views or triggers differ
+    #[arg(long)]
+    pub skip_schema_check: bool,
+    /// The server's socket [default: tmp/sockets/hotswap.sock in the application]
+    #[arg(long, env = "HOTSWAP_SOCKET", hide_env_values = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_anywhere() {
+        let cli = Cli::parse_from(["hotswap", "cp", "--skip-schema-check", "-", "db", "--quiet"]);
+        let Some(Command::Cp(cp)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(cp.skip_schema_check && cp.quiet && !cp.skip_integrity_check);
+        assert_eq!((cp.src.as_str(), cp.dst.as_str()), ("-", "db"));
+    }
+}

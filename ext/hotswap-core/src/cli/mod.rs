@@ -1,0 +1,96 @@
+//! The command line: arguments in, exit status out. Nothing in here ends the process.
+
+mod args;
+mod socket;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::client::{self, Streams};
+use crate::error::Error;
+use crate::exit_code::ExitCode;
+use args::{Cli, Command};
+
+/// Where a command runs.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The caller's folder; relative paths are relative to it.
+    pub folder: PathBuf,
+    /// The script that was started, by which an application's binstub tells where the application is.
+    pub program: Option<PathBuf>,
+    /// `BUNDLE_GEMFILE`, for the same purpose.
+    pub gemfile: Option<PathBuf>,
+    /// Standard input, output and error.
+    pub streams: Streams,
+    /// Whether the command is the whole process, and so may end it on a signal.
+    pub owns_process: bool,
+}
+
+/// Runs `hotswap ARGUMENTS` (without the program's name) and says how it ended.
+pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode {
+    if arguments.is_empty() {
+        return run(vec!["help".into()], surroundings);
+    }
+    let parsed = Cli::try_parse_from(std::iter::once("hotswap".into()).chain(arguments));
+    match parsed {
+        Ok(Cli {
+            command: Some(Command::Cp(cp)),
+        }) => copy(cp, surroundings),
+        Ok(Cli {
+            command: Some(Command::Version) | None,
+        }) => print(
+            &mut surroundings.streams.stdout,
+            &format!("hotswap {}\n", crate::VERSION),
+        ),
+        Err(answer) if !answer.use_stderr() => {
+            print(&mut surroundings.streams.stdout, &answer.render().to_string())
+        }
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            print(&mut surroundings.streams.stderr, &format!("ERROR: {text}"));
+            ExitCode::Usage
+        }
+    }
+}
+
+fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
+    let socket = match &cp.socket {
+        Some(named) => surroundings.folder.join(named),
+        None => socket::find(&surroundings),
+    };
+    let copy = client::Copy {
+        src: cp.src,
+        dst: cp.dst,
+        skip_integrity_check: cp.skip_integrity_check,
+        skip_schema_check: cp.skip_schema_check,
+        quiet: cp.quiet,
+        folder: surroundings.folder,
+        socket,
+        owns_process: surroundings.owns_process,
+    };
+    let mut stderr = match surroundings.streams.stderr.try_clone() {
+        Ok(stderr) => stderr,
+        Err(_) => return ExitCode::Failed,
+    };
+    match copy.run(surroundings.streams) {
+        Ok(code) => code,
+        Err(error) => {
+            report(&mut stderr, &error);
+            error.exit_code()
+        }
+    }
+}
+
+fn report(stderr: &mut std::fs::File, error: &Error) {
+    print(stderr, &format!("ERROR: {error}\n"));
+}
+
+/// Somebody who does not read any more is no failure of ours.
+fn print(to: &mut std::fs::File, text: &str) -> ExitCode {
+    let _ = to.write_all(text.as_bytes());
+    ExitCode::Done
+}

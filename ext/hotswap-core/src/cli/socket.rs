@@ -1,0 +1,104 @@
+//! Finding the application's socket: through its binstub, or from a folder inside it.
+
+use std::path::{Path, PathBuf};
+
+use super::Surroundings;
+
+/// Where the socket lies below the application's root, unless it is configured otherwise.
+pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
+
+/// The socket to connect to; the best guess where there is none.
+pub(super) fn find(surroundings: &Surroundings) -> PathBuf {
+    let binstub = surroundings
+        .program
+        .as_deref()
+        .and_then(|program| application_of_binstub(&surroundings.folder, program));
+    let bundle = surroundings
+        .gemfile
+        .as_deref()
+        .and_then(Path::parent)
+        .map(Path::to_owned);
+    let above = || surroundings.folder.ancestors().map(Path::to_owned);
+    let has_socket = |root: &PathBuf| root.join(DEFAULT).exists();
+    let is_application = |root: &PathBuf| root.join("config.ru").exists();
+    binstub
+        .iter()
+        .cloned()
+        .find(has_socket)
+        .or_else(|| above().find(has_socket))
+        .or_else(|| bundle.clone().filter(has_socket))
+        .or(binstub)
+        .or_else(|| above().find(is_application))
+        .or_else(|| bundle.filter(is_application))
+        .unwrap_or_else(|| surroundings.folder.clone())
+        .join(DEFAULT)
+}
+
+/// `/rails/bin/hotswap` belongs to `/rails`, if that is an application.
+fn application_of_binstub(folder: &Path, program: &Path) -> Option<PathBuf> {
+    let program = folder.join(program);
+    let root = program.parent()?.parent()?.to_owned();
+    (root.join("config.ru").exists() || root.join("config/application.rb").exists()).then_some(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Streams;
+
+    fn surroundings(folder: &Path, program: Option<&Path>) -> Surroundings {
+        let null = || std::fs::File::open("/dev/null").unwrap();
+        Surroundings {
+            folder: folder.to_owned(),
+            program: program.map(Path::to_owned),
+            gemfile: None,
+            streams: Streams {
+                stdin: null(),
+                stdout: null(),
+                stderr: null(),
+            },
+            owns_process: false,
+        }
+    }
+
+    fn application(root: &Path) -> PathBuf {
+        std::fs::create_dir_all(root.join("tmp/sockets")).unwrap();
+        std::fs::create_dir_all(root.join("app/models")).unwrap();
+        std::fs::write(root.join("config.ru"), "").unwrap();
+        std::fs::write(root.join(DEFAULT), "").unwrap();
+        root.join(DEFAULT)
+    }
+
+    #[test]
+    fn from_any_folder_inside_the_application() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = application(folder.path());
+        assert_eq!(
+            find(&surroundings(&folder.path().join("app/models"), None)),
+            socket
+        );
+    }
+
+    #[test]
+    fn from_outside_through_the_binstub_which_wins_over_the_folder() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let socket = application(one.path());
+        application(other.path());
+        let binstub = one.path().join("bin/hotswap");
+        assert_eq!(find(&surroundings(Path::new("/"), Some(&binstub))), socket);
+        assert_eq!(find(&surroundings(other.path(), Some(&binstub))), socket);
+    }
+
+    #[test]
+    fn an_application_that_does_not_run_is_named_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = application(folder.path());
+        std::fs::remove_file(&socket).unwrap();
+        assert_eq!(find(&surroundings(&folder.path().join("app"), None)), socket);
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert_eq!(
+            find(&surroundings(elsewhere.path(), None)),
+            elsewhere.path().join(DEFAULT)
+        );
+    }
+}

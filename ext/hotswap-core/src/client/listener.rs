@@ -1,0 +1,112 @@
+//! What the server says beside the data: lines for stderr, and how far it is.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Context, Result};
+use crate::protocol::{Connection, Message};
+
+/// A transfer that is over sooner gets no bar.
+const LASTS: Duration = Duration::from_millis(500);
+
+/// The thread that reads the stderr socket to its end.
+pub(super) struct Listener {
+    thread: Option<JoinHandle<()>>,
+    screen: Arc<Mutex<Screen>>,
+}
+
+struct Screen {
+    stderr: File,
+    quiet: bool,
+    started: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Listener {
+    /// Starts to listen. `stderr` gets the lines; the bar is drawn only where it is a terminal.
+    pub fn start(mut connection: Connection, stderr: &File, quiet: bool) -> Result<Self> {
+        let stderr = stderr.try_clone().context("cannot use standard error")?;
+        let screen = Arc::new(Mutex::new(Screen {
+            stderr,
+            quiet,
+            started: Instant::now(),
+            bar: None,
+        }));
+        let shared = screen.clone();
+        let listen = move || {
+            while let Ok(Some(message)) = connection.receive() {
+                let mut screen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                match message {
+                    Message::Status(text) if !quiet => screen.line(&text),
+                    Message::Error(text) => screen.line(&format!("ERROR: {text}")),
+                    Message::Progress { stage, done, total } => screen.progress(&stage, done, total),
+                    _ => {}
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("stderr".into())
+            .spawn(listen)
+            .context("cannot start a thread")?;
+        Ok(Self {
+            thread: Some(thread),
+            screen,
+        })
+    }
+
+    /// How far this side is.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        self.screen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .progress(stage, done, total);
+    }
+
+    /// Waits until everything that the server had to say is on the screen.
+    pub fn finish(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed; there is nothing more to say.
+            let _ = thread.join();
+        }
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Screen {
+    fn line(&mut self, text: &str) {
+        self.clear();
+        // Nobody there to read it is no failure.
+        let _ = writeln!(self.stderr, "{text}");
+    }
+
+    fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        if self.quiet || self.started.elapsed() < LASTS || !self.stderr.is_terminal() {
+            return;
+        }
+        let bar = self
+            .bar
+            .get_or_insert_with(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+        let template = if total > 0 {
+            bar.set_length(total);
+            "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}"
+        } else {
+            "{msg} {spinner} {bytes} {bytes_per_sec}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(stage.to_owned());
+        bar.set_position(done);
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

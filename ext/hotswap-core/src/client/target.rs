@@ -1,0 +1,170 @@
+//! The file that a pull makes. It has its name only when it is complete: until then it has none, or, where the
+//! file system cannot do that, another one that is removed with the command.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::AtFlags;
+
+use super::interrupt;
+use crate::error::{Context, Error, Result};
+use crate::random;
+use crate::worker::{leftovers, resolve};
+
+/// See the module.
+pub(super) struct Target {
+    file: File,
+    path: PathBuf,
+    draft: Option<PathBuf>,
+}
+
+impl Target {
+    /// Prepares a file that can be put in place at `path` in one step.
+    pub fn create(path: &Path, raw: &str) -> Result<Self> {
+        let path = resolve(path);
+        let existing = std::fs::metadata(&path).ok();
+        if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+            return Err(Error::Usage(format!(
+                "{raw} is a directory; name the file to write in it"
+            )));
+        }
+        if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+            return Err(Error::Usage(format!(
+                "{raw} is not a regular file; use - and standard output for that"
+            )));
+        }
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let (file, draft) = create_in(&folder)
+            .map_err(|error| Error::Refused(format!("cannot write {raw}: {error} ({})", folder.display())))?;
+        interrupt::set_draft(draft.clone());
+        let mode = existing.map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
+        let target = Self { file, path, draft };
+        target
+            .file
+            .set_permissions(std::fs::Permissions::from_mode(mode))
+            .on_path("cannot set the mode of", &target.path)?;
+        Ok(target)
+    }
+
+    /// The file to write into.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the complete file its name, durably.
+    pub fn put_in_place(&mut self) -> Result<()> {
+        let draft = match self.draft.take() {
+            Some(draft) => draft,
+            None => self.give_it_a_name()?,
+        };
+        interrupt::set_draft(Some(draft.clone()));
+        // An old log beside the target would be taken for the new file's.
+        leftovers::sidecars(&self.path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+        std::fs::rename(&draft, &self.path).on_path("cannot put the snapshot in place at", &self.path)?;
+        interrupt::set_draft(None);
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .on_path("cannot sync", folder)
+    }
+
+    fn give_it_a_name(&self) -> Result<PathBuf> {
+        let draft = draft_name(self.path.parent().unwrap_or(Path::new("/")))?;
+        let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        nix::unistd::linkat(
+            nix::fcntl::AT_FDCWD,
+            nameless.as_str(),
+            nix::fcntl::AT_FDCWD,
+            &draft,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )
+        .on_path("cannot link", &draft)?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            let _ = std::fs::remove_file(draft);
+            interrupt::set_draft(None);
+        }
+    }
+}
+
+fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
+    let nameless = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
+        .open(folder);
+    match nameless {
+        Ok(file) => Ok((file, None)),
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+            ) =>
+        {
+            let draft = draft_name(folder).map_err(std::io::Error::other)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&draft)?;
+            Ok((file, Some(draft)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn draft_name(folder: &Path) -> Result<PathBuf> {
+    Ok(folder.join(format!(".hotswap-{:016x}.part", random::number()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_name_appears_with_the_complete_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.sqlite3");
+        std::fs::write(folder.path().join("backup.sqlite3-wal"), b"of an earlier one").unwrap();
+        let mut target = Target::create(&path, "backup.sqlite3").unwrap();
+        target.file().write_all(b"content").unwrap();
+        assert!(!path.exists());
+        target.put_in_place().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"content");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_pull_that_fails_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup.sqlite3");
+        std::fs::write(&path, b"yesterday's").unwrap();
+        let mut target = Target::create(&path, "backup.sqlite3").unwrap();
+        target.file.write_all(b"half").unwrap();
+        drop(target);
+        assert_eq!(std::fs::read(&path).unwrap(), b"yesterday's");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_or_a_folder_as_target_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| Target::create(path, "x").err().unwrap().to_string();
+        assert!(refused(&folder.path().join("missing/x")).contains("cannot write x: No such file"));
+        assert!(refused(folder.path()).contains("is a directory"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The one error type. Each variant says who has to act, and so decides the exit status.
+
+use std::io;
+use std::path::Path;
+
+use crate::ExitCode;
+
+/// The result of everything in this crate that can fail for a user to read about.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, worded for the person who typed the command.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server answers.
+    #[error("{0}")]
+    CannotConnect(String),
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The file, or the request, was looked at and turned down; nothing changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Somebody kept the database until the deadline; nothing changed.
+    #[error("{0}")]
+    Busy(String),
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        what: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// SQLite failed on a file that it should have been able to use.
+    #[error("{what}: {source}")]
+    Sqlite {
+        /// What was being done, with the path.
+        what: String,
+        /// What SQLite answered.
+        source: rusqlite::Error,
+    },
+    /// The other side of the connection did not keep to the protocol, or went away.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Error {
+    /// The exit status that a command failing with this error ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::CannotConnect(_) => ExitCode::CannotConnect,
+            Error::Usage(_) => ExitCode::Usage,
+            Error::Refused(_) => ExitCode::Refused,
+            Error::Busy(_) => ExitCode::Busy,
+            Error::Io { .. } | Error::Sqlite { .. } | Error::Broken(_) => ExitCode::Failed,
+        }
+    }
+}
+
+/// Says what was being done when a system call or SQLite failed.
+pub trait Context<T> {
+    /// `what` reads as the beginning of "…: No such file or directory".
+    fn context(self, what: impl Into<String>) -> Result<T>;
+
+    /// The same, with the path that was being worked on.
+    fn on_path(self, what: &str, path: &Path) -> Result<T>
+    where
+        Self: Sized,
+    {
+        self.context(format!("{what} {}", path.display()))
+    }
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|source| Error::Io {
+            what: what.into(),
+            source,
+        })
+    }
+}
+
+impl<T> Context<T> for nix::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|errno| Error::Io {
+            what: what.into(),
+            source: errno.into(),
+        })
+    }
+}
+
+impl<T> Context<T> for rusqlite::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|source| Error::Sqlite {
+            what: what.into(),
+            source,
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! How a command ended, as the shell sees it. Documented in the README; scripts depend on the numbers.
+
+/// The exit status of `hotswap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Everything that was asked for happened and is durable.
+    Done = 0,
+    /// No server answers at the socket.
+    CannotConnect = 1,
+    /// The command line itself is wrong.
+    Usage = 2,
+    /// The file was looked at and turned down. Nothing changed.
+    Refused = 3,
+    /// Somebody kept the database busy until the deadline. Nothing changed.
+    Busy = 4,
+    /// Something broke: a disk, a process, a connection. The database is whole.
+    Failed = 5,
+}
+
+impl ExitCode {
+    /// Reads the number that travels in the last frame of a session. Numbers of a newer server count as failures.
+    pub fn from_u8(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            1 => Self::CannotConnect,
+            2 => Self::Usage,
+            3 => Self::Refused,
+            4 => Self::Busy,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<ExitCode> for i32 {
+    fn from(code: ExitCode) -> Self {
+        code as u8 as i32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_survives_the_wire() {
+        for code in [
+            ExitCode::Done,
+            ExitCode::CannotConnect,
+            ExitCode::Usage,
+            ExitCode::Refused,
+            ExitCode::Busy,
+            ExitCode::Failed,
+        ] {
+            assert_eq!(ExitCode::from_u8(code as u8), code);
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_a_failure() {
+        assert_eq!(ExitCode::from_u8(77), ExitCode::Failed);
+    }
+}

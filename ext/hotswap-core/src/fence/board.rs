@@ -1,0 +1,123 @@
+//! The board: what the worker asks of the members, written into the fence file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What the members are asked to do at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Nothing: no swap is under way.
+    #[default]
+    Quiet = 0,
+    /// Let the work that is running now come to its end, gates open; then let go of the straggler lock.
+    Settle = 1,
+    /// Close, drain, disconnect; then let go of the fence lock.
+    Close = 2,
+    /// The worker is moving the file. Who finds this with no worker alive syncs the folder before opening.
+    Moving = 3,
+}
+
+/// The board, 64 bytes at the start of the fence file, written with one `pwrite`:
+///
+/// ```text
+///  0  "hotswap\x01"      16  schema generation   32  max_pause, ms      40  report
+///  8  generation         24  attempt             36  phase, 3 zeros     48  zeros    56  checksum
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Board {
+    /// Counts the files that were moved to the live path. Members compare it when they reopen.
+    pub generation: u64,
+    /// The generation in which the schema last changed.
+    pub schema_generation: u64,
+    /// Counts attempts, so that each is answered once.
+    pub attempt: u64,
+    /// How long a member may hold its requests back.
+    pub max_pause: Duration,
+    /// What is asked.
+    pub phase: Phase,
+    /// Names the socket at which the worker takes reports: `.<database>.hotswap-<report, hexadecimal>.report`.
+    pub report: u64,
+}
+
+const LENGTH: usize = 64;
+const MAGIC: &[u8; 8] = b"hotswap\x01";
+
+impl Board {
+    pub(super) fn read(file: &File) -> Self {
+        // A reader can meet a write half way; the checksum tells, and the next look is a microsecond later.
+        (0..100).find_map(|_| Self::read_once(file)).unwrap_or_default()
+    }
+
+    fn read_once(file: &File) -> Option<Self> {
+        let mut bytes = [0; LENGTH];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        if &bytes[..8] != MAGIC || word(56) != xxh3_64(&bytes[..56]) {
+            return None;
+        }
+        Some(Self {
+            generation: word(8),
+            schema_generation: word(16),
+            attempt: word(24),
+            max_pause: Duration::from_millis(word(32) & 0xffff_ffff),
+            phase: match bytes[36] {
+                1 => Phase::Settle,
+                2 => Phase::Close,
+                3 => Phase::Moving,
+                _ => Phase::Quiet,
+            },
+            report: word(40),
+        })
+    }
+
+    pub(super) fn write(&self, file: &File) -> io::Result<()> {
+        let mut bytes = [0; LENGTH];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.schema_generation.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.attempt.to_le_bytes());
+        bytes[32..36].copy_from_slice(&(self.max_pause.as_millis() as u32).to_le_bytes());
+        bytes[36] = self.phase as u8;
+        bytes[40..48].copy_from_slice(&self.report.to_le_bytes());
+        let checksum = xxh3_64(&bytes[..56]);
+        bytes[56..].copy_from_slice(&checksum.to_le_bytes());
+        file.write_all_at(&bytes, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Board {
+        Board {
+            generation: 7,
+            schema_generation: 3,
+            attempt: 12,
+            max_pause: Duration::from_millis(500),
+            phase: Phase::Close,
+            report: 0xfeed,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = tempfile::tempfile().unwrap();
+        sample().write(&file).unwrap();
+        assert_eq!(Board::read(&file), sample());
+    }
+
+    #[test]
+    fn an_empty_or_damaged_board_is_quiet() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Board::read(&file), Board::default());
+        sample().write(&file).unwrap();
+        file.write_all_at(b"!", 9).unwrap();
+        assert_eq!(Board::read(&file).phase, Phase::Quiet);
+    }
+}

@@ -1,0 +1,121 @@
+//! POSIX record locks on single bytes of the fence file.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+/// What a byte of the fence file stands for; see the [module](super).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Byte 0.
+    Fence = 0,
+    /// Byte 1.
+    Operation = 1,
+    /// Byte 2.
+    Straggler = 2,
+}
+
+/// The answer to an attempt at a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It is ours.
+    Got,
+    /// Somebody else's lock is in the way.
+    Held,
+    /// The file system has no locks, or none left.
+    Impossible(nix::errno::Errno),
+}
+
+impl Tried {
+    /// Whether the lock is ours now.
+    pub fn got(self) -> bool {
+        self == Tried::Got
+    }
+}
+
+fn record(lock: Lock, kind: i32) -> libc::flock {
+    // SAFETY: all fields of `flock` are integers; zero is a value of each.
+    let mut record: libc::flock = unsafe { std::mem::zeroed() };
+    record.l_type = kind as libc::c_short;
+    record.l_whence = libc::SEEK_SET as libc::c_short;
+    record.l_start = lock as libc::off_t;
+    record.l_len = 1;
+    record
+}
+
+pub(super) fn attempt(file: &File, lock: Lock, kind: i32) -> Tried {
+    let record = record(lock, kind);
+    // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &record) } {
+        0 => Tried::Got,
+        _ => match nix::errno::Errno::last() {
+            nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES | nix::errno::Errno::EINTR => Tried::Held,
+            other => Tried::Impossible(other),
+        },
+    }
+}
+
+pub(super) fn release(file: &File, lock: Lock) {
+    attempt(file, lock, libc::F_UNLCK);
+}
+
+pub(super) fn holder(file: &File, lock: Lock, kind: i32) -> Option<i32> {
+    let mut record = record(lock, kind);
+    // SAFETY: as above; the kernel writes the answer into the record.
+    let answered = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut record) } == 0;
+    (answered && i32::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Fence;
+    use super::*;
+    use nix::sys::wait::{waitpid, WaitStatus};
+    use nix::unistd::{fork, ForkResult};
+
+    /// Runs `check` in a forked child, which owns none of this process's locks, and returns its verdict.
+    fn in_another_process(check: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child calls fcntl and _exit only.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let verdict = check();
+                // SAFETY: ends the child without running this test binary's exit handlers.
+                unsafe { libc::_exit(i32::from(!verdict)) }
+            }
+            ForkResult::Parent { child } => waitpid(child, None).unwrap() == WaitStatus::Exited(child, 0),
+        }
+    }
+
+    #[test]
+    fn members_share_and_a_worker_excludes() {
+        let folder = tempfile::tempdir().unwrap();
+        let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
+        assert!(fence.try_shared(Lock::Fence).got());
+        assert!(in_another_process(|| fence.try_shared(Lock::Fence).got()));
+        assert!(in_another_process(|| !fence.try_exclusive(Lock::Fence).got()));
+        let pid = std::process::id() as i32;
+        assert!(in_another_process(|| fence.holder(Lock::Fence) == Some(pid)));
+        assert!(in_another_process(|| fence
+            .exclusive_holder(Lock::Fence)
+            .is_none()));
+        fence.unlock(Lock::Fence);
+        assert!(in_another_process(|| fence.try_exclusive(Lock::Fence).got()));
+    }
+
+    #[test]
+    fn the_three_locks_are_independent() {
+        let folder = tempfile::tempdir().unwrap();
+        let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
+        assert!(fence.try_exclusive(Lock::Operation).got());
+        assert!(in_another_process(|| fence.try_exclusive(Lock::Fence).got()));
+        assert!(in_another_process(|| fence.try_exclusive(Lock::Straggler).got()));
+        assert!(in_another_process(|| !fence.try_exclusive(Lock::Operation).got()));
+    }
+
+    #[test]
+    fn a_process_that_dies_has_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
+        assert!(in_another_process(|| fence.try_exclusive(Lock::Fence).got()));
+        assert!(fence.try_exclusive(Lock::Fence).got());
+    }
+}

@@ -1,0 +1,164 @@
+//! The fence: who may use a database is a kernel lock, not a message.
+//!
+//! Beside each managed database lies a small file, `<database>.hotswap`. It is created once and never
+//! unlinked; the kernel's POSIX locks on it decide, so a process that dies, however it dies, has let go.
+//!
+//! | byte | shared | exclusive |
+//! |---|---|---|
+//! | 0 [`Lock::Fence`] | a member: "this process may have the database open" | the worker: "nobody has, the file may move" |
+//! | 1 [`Lock::Operation`] | - | a worker: one push at a time |
+//! | 2 [`Lock::Straggler`] | a member: "work is running that the swap must let finish" | the worker: "nothing of the kind is left" |
+//!
+//! Its content is the [`Board`], on which the worker says what it wants. The board is a hint: nothing is
+//! decided by it.
+//!
+//! POSIX locks belong to the process and are dropped when *any* descriptor of the file is closed in it, so a
+//! process opens its fence once and keeps it. A forked child owns none of its parent's locks.
+
+mod board;
+mod lock;
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub use board::{Board, Phase};
+pub use lock::{Lock, Tried};
+
+use crate::error::{Context, Result};
+
+/// The suffix of the fence file's name.
+pub const SUFFIX: &str = ".hotswap";
+
+/// The open fence file of one database. One in a process; see the module.
+#[derive(Debug)]
+pub struct Fence {
+    file: File,
+    database: PathBuf,
+}
+
+impl Fence {
+    /// Opens the fence of `database` (its resolved path), and creates it where there is none, with the mode
+    /// and the owner of the database.
+    pub fn open(database: &Path) -> Result<Self> {
+        let path = path_of(database);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(&path)
+            .on_path("cannot open the fence file", &path)?;
+        let fence = Self {
+            file,
+            database: database.to_owned(),
+        };
+        fence.adopt_owner_and_mode()?;
+        Ok(fence)
+    }
+
+    /// The resolved path of the database behind this fence.
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    fn adopt_owner_and_mode(&self) -> Result<()> {
+        let path = path_of(&self.database);
+        let (Ok(database), fence) = (
+            std::fs::metadata(&self.database),
+            self.file.metadata().on_path("cannot stat", &path)?,
+        ) else {
+            return Ok(()); // No database yet: the first worker that meets one adopts.
+        };
+        let mode = database.mode() & 0o666 | 0o600;
+        if fence.mode() & 0o777 != mode && fence.uid() == nix::unistd::geteuid().as_raw() {
+            self.file
+                .set_permissions(Permissions::from_mode(mode))
+                .on_path("cannot set the mode of", &path)?;
+        }
+        if (fence.uid(), fence.gid()) != (database.uid(), database.gid()) && nix::unistd::geteuid().is_root()
+        {
+            std::os::unix::fs::fchown(&self.file, Some(database.uid()), Some(database.gid()))
+                .on_path("cannot set the owner of", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Tries to take a lock, shared or exclusive, without waiting.
+    pub fn try_shared(&self, lock: Lock) -> Tried {
+        lock::attempt(&self.file, lock, libc::F_RDLCK)
+    }
+
+    /// The same, exclusive.
+    pub fn try_exclusive(&self, lock: Lock) -> Tried {
+        lock::attempt(&self.file, lock, libc::F_WRLCK)
+    }
+
+    /// Lets go of a lock. Letting go of one that is not held does nothing.
+    pub fn unlock(&self, lock: Lock) {
+        lock::release(&self.file, lock);
+    }
+
+    /// The process that keeps us from holding `lock` exclusively: its pid (0 in another pid namespace), or
+    /// nobody.
+    pub fn holder(&self, lock: Lock) -> Option<i32> {
+        lock::holder(&self.file, lock, libc::F_WRLCK)
+    }
+
+    /// The process that holds `lock` exclusively, or nobody.
+    pub fn exclusive_holder(&self, lock: Lock) -> Option<i32> {
+        lock::holder(&self.file, lock, libc::F_RDLCK)
+    }
+
+    /// What stands on the board. An empty or damaged board reads as a quiet one.
+    pub fn board(&self) -> Board {
+        Board::read(&self.file)
+    }
+
+    /// Writes the board. Only the holder of [`Lock::Operation`] may.
+    pub fn post(&self, board: &Board) -> Result<()> {
+        board
+            .write(&self.file)
+            .on_path("cannot write the fence file", &path_of(&self.database))
+    }
+
+    /// The descriptor, to watch for posts.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Where the fence of a database lies.
+pub fn path_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(SUFFIX);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fence_takes_the_mode_of_the_database_and_keeps_its_inode() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        std::fs::write(&database, b"x").unwrap();
+        std::fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
+        let first = Fence::open(&database).unwrap().file.metadata().unwrap();
+        let second = Fence::open(&database).unwrap().file.metadata().unwrap();
+        assert_eq!(first.mode() & 0o777, 0o640);
+        assert_eq!(first.ino(), second.ino());
+    }
+
+    #[test]
+    fn a_symlink_in_place_of_the_fence_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), path_of(&database)).unwrap();
+        assert!(Fence::open(&database).is_err());
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+}

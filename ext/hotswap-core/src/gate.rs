@@ -1,0 +1,327 @@
+//! The gate of one application process: units of work take the shared side, a swap the exclusive one.
+//!
+//! A unit of work is a request, a job, a Cable command, or one opening of a database. Passing the open gate
+//! is one compare-and-swap. The gate has three states:
+//!
+//! - **open**: everybody passes,
+//! - **closing**: new units wait, those inside go on, and what they need to finish (a connection opened by a
+//!   thread of theirs) is still admitted while at least one of them is inside,
+//! - **sealed**: nobody is inside, nobody enters.
+//!
+//! Counts cannot drift: a unit holds a [`Pass`], which can be given back once only.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::signal::Signal;
+
+const CLOSED: u64 = 1 << 63;
+const SEALED: u64 = 1 << 62;
+const EPOCH: u64 = 1 << 61;
+const WATCHED: u64 = 1 << 60;
+const FIELD: u32 = 30;
+const MASK: u64 = (1 << FIELD) - 1;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gate {
+    /// Flags in the top four bits, then two counts of thirty bits: the units that entered in epoch 1 and in epoch 0.
+    state: AtomicU64,
+    open: Signal,
+    left: Signal,
+}
+
+/// One unit of work inside the gate.
+#[derive(Debug)]
+pub struct Pass {
+    epoch: bool,
+    held: AtomicBool,
+}
+
+fn unit(epoch: bool) -> u64 {
+    if epoch {
+        1 << FIELD
+    } else {
+        1
+    }
+}
+
+fn count(state: u64, epoch: bool) -> u64 {
+    if epoch {
+        (state >> FIELD) & MASK
+    } else {
+        state & MASK
+    }
+}
+
+fn inside(state: u64) -> u64 {
+    count(state, false) + count(state, true)
+}
+
+impl Gate {
+    /// A gate that is open, with nobody inside.
+    pub fn new() -> std::io::Result<Self> {
+        let gate = Self {
+            state: AtomicU64::new(0),
+            open: Signal::new()?,
+            left: Signal::new()?,
+        };
+        gate.open.set();
+        Ok(gate)
+    }
+
+    /// Enters, unless the gate is closing or sealed.
+    pub fn enter(&self) -> Option<Pass> {
+        self.enter_unless(CLOSED)
+    }
+
+    /// Enters for something that a unit inside may be waiting for: refused only by a sealed gate.
+    pub fn enter_while_closing(&self) -> Option<Pass> {
+        self.enter_unless(SEALED)
+    }
+
+    fn enter_unless(&self, refused: u64) -> Option<Pass> {
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            if state & refused != 0 {
+                return None;
+            }
+            let epoch = state & EPOCH != 0;
+            match self.state.compare_exchange_weak(
+                state,
+                state + unit(epoch),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    return Some(Pass {
+                        epoch,
+                        held: AtomicBool::new(true),
+                    })
+                }
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// Gives a pass back. The second time does nothing. Says whether this was the first.
+    pub fn leave(&self, pass: &Pass) -> bool {
+        if !pass.held.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let before = self.state.fetch_sub(unit(pass.epoch), Ordering::Release);
+        if before & (CLOSED | WATCHED) != 0 {
+            self.left.set();
+        }
+        true
+    }
+
+    /// How many units are inside.
+    pub fn inside(&self) -> u64 {
+        inside(self.state.load(Ordering::Acquire))
+    }
+
+    /// Whether new units wait at the moment.
+    pub fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// The descriptor that is readable while the gate is open.
+    pub fn open_signal(&self) -> &Signal {
+        &self.open
+    }
+
+    /// Leaves the gate open and waits until the units that are inside *now* are gone, or nobody is inside.
+    ///
+    /// `go_on` is asked at least every 50 ms; when it says no, the wait ends unfinished.
+    pub fn settle(&self, mut go_on: impl FnMut() -> bool) -> bool {
+        self.state.fetch_or(WATCHED, Ordering::AcqRel);
+        // Units of the epoch before the last one may be inside still, after an attempt that was given up.
+        let settled = self.wait_for_epoch(None, &mut go_on) && {
+            let before = self.state.fetch_xor(EPOCH, Ordering::AcqRel);
+            self.wait_for_epoch(Some(before & EPOCH != 0), &mut go_on)
+        };
+        self.state.fetch_and(!WATCHED, Ordering::AcqRel);
+        settled
+    }
+
+    fn wait_for_epoch(&self, epoch: Option<bool>, go_on: &mut impl FnMut() -> bool) -> bool {
+        loop {
+            self.left.clear();
+            let state = self.state.load(Ordering::Acquire);
+            let epoch = epoch.unwrap_or(state & EPOCH == 0);
+            if count(state, epoch) == 0 || inside(state) == 0 {
+                return true;
+            }
+            if !go_on() {
+                return false;
+            }
+            self.left.wait(Duration::from_millis(50));
+        }
+    }
+
+    /// Begins to close: new units wait from here on. False when somebody else has closed it already.
+    pub fn close(&self) -> bool {
+        if self.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
+            return false;
+        }
+        self.open.clear();
+        true
+    }
+
+    /// Waits until nobody is inside and seals the gate. False at the deadline: then it is closing still.
+    pub fn seal(&self, deadline: Instant) -> bool {
+        loop {
+            self.left.clear();
+            let state = self.state.load(Ordering::Acquire);
+            if inside(state) == 0 {
+                let sealed = state | SEALED;
+                if self
+                    .state
+                    .compare_exchange(state, sealed, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    return true;
+                }
+                continue;
+            }
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return false;
+            }
+            self.left.wait(remaining);
+        }
+    }
+
+    /// Opens the gate again and lets everybody through who waits.
+    pub fn reopen(&self) {
+        self.state.fetch_and(!(CLOSED | SEALED), Ordering::AcqRel);
+        self.open.set();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(20)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn units_pass_an_open_gate_side_by_side() {
+        let gate = Gate::new().unwrap();
+        let passes: Vec<_> = (0..5).map(|_| gate.enter().unwrap()).collect();
+        assert_eq!(gate.inside(), 5);
+        passes.iter().for_each(|pass| assert!(gate.leave(pass)));
+        assert_eq!(gate.inside(), 0);
+    }
+
+    #[test]
+    fn a_pass_is_given_back_once_only() {
+        let gate = Gate::new().unwrap();
+        let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
+        assert!(gate.leave(&first));
+        assert!(!gate.leave(&first));
+        assert_eq!(gate.inside(), 1);
+        gate.leave(&second);
+    }
+
+    #[test]
+    fn a_closing_gate_keeps_new_units_out_and_admits_what_those_inside_need() {
+        let gate = Gate::new().unwrap();
+        let request = gate.enter().unwrap();
+        assert!(gate.close());
+        assert!(gate.enter().is_none());
+        let opening = gate.enter_while_closing().unwrap();
+        assert!(!gate.seal(soon()));
+        gate.leave(&request);
+        assert!(!gate.seal(soon()), "the connection is being opened still");
+        gate.leave(&opening);
+        assert!(gate.seal(soon()));
+        assert!(gate.enter_while_closing().is_none(), "sealed means nobody");
+    }
+
+    #[test]
+    fn the_open_signal_is_readable_exactly_while_the_gate_is_open() {
+        let gate = Gate::new().unwrap();
+        assert!(gate.open_signal().wait(Duration::ZERO));
+        gate.close();
+        assert!(!gate.open_signal().wait(Duration::ZERO));
+        gate.reopen();
+        assert!(gate.open_signal().wait(Duration::ZERO));
+        assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn only_one_can_close_it() {
+        let gate = Gate::new().unwrap();
+        assert!(gate.close());
+        assert!(!gate.close());
+        gate.reopen();
+        assert!(gate.close());
+    }
+
+    #[test]
+    fn settling_waits_for_those_who_were_inside_and_not_for_newcomers() {
+        let gate = Arc::new(Gate::new().unwrap());
+        let old = gate.enter().unwrap();
+        let settling = thread::spawn({
+            let gate = gate.clone();
+            let deadline = later();
+            move || gate.settle(|| Instant::now() < deadline)
+        });
+        while gate.state.load(Ordering::Acquire) & EPOCH == 0 {
+            thread::yield_now();
+        }
+        let newcomer = gate.enter().unwrap();
+        gate.leave(&old);
+        assert!(settling.join().unwrap());
+        assert_eq!(gate.inside(), 1);
+        gate.leave(&newcomer);
+    }
+
+    #[test]
+    fn settling_that_is_given_up_leaves_a_gate_that_settles_later() {
+        let gate = Gate::new().unwrap();
+        let old = gate.enter().unwrap();
+        assert!(!gate.settle(|| false));
+        assert!(!gate.settle(|| false));
+        gate.leave(&old);
+        assert!(gate.settle(|| false));
+    }
+
+    #[test]
+    fn counts_hold_under_threads_that_come_and_go_while_it_closes_and_opens() {
+        let gate = Arc::new(Gate::new().unwrap());
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let (gate, stop) = (gate.clone(), stop.clone());
+                thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        match gate.enter() {
+                            Some(pass) => assert!(gate.leave(&pass)),
+                            None => assert!(gate.open_signal().wait(Duration::from_secs(10))),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..200 {
+            assert!(gate.close());
+            assert!(gate.seal(later()));
+            assert_eq!(gate.inside(), 0);
+            gate.reopen();
+        }
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        assert_eq!(gate.inside(), 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! A member: an application process that has a managed database open.
+//!
+//! A process becomes one when it first opens a managed database, however it was started, and stops being one
+//! when it ends. Membership is the shared lock on the [fence](crate::fence); nobody registers anywhere.
+//!
+//! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: what the
+//! application has to do itself it asks of the [`Host`].
+
+mod report;
+mod watcher;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+pub use report::{Collector, Report};
+
+use crate::error::{Context, Error, Result};
+use crate::fence::{Fence, Lock, Phase, Tried};
+use crate::gate::Gate;
+use crate::signal::Signal;
+
+/// What a member asks of the application around it.
+pub trait Host: Send + Sync {
+    /// Closes every connection of the database, within `timeout`. The text of a refusal goes to the user.
+    fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
+    /// Forgets what was remembered of the database's schema. Called with the fence lock held again.
+    fn refresh(&self, database: &Path);
+    /// What is running inside the gate: "GET /reports for 4.2 s".
+    fn running(&self) -> Vec<String>;
+}
+
+/// This process as a member of the fleets of its databases.
+pub struct Member {
+    gate: Arc<Gate>,
+    host: Arc<dyn Host>,
+    memberships: Mutex<Vec<Arc<Membership>>>,
+    woken: Signal,
+    stopping: AtomicBool,
+}
+
+/// The membership in the fleet of one database.
+pub(crate) struct Membership {
+    fence: Fence,
+    generation: AtomicU64,
+    answered: AtomicU64,
+    owes_straggler_lock: AtomicBool,
+}
+
+impl Member {
+    /// A member of no fleet yet. The watcher starts with the first [`Member::join`].
+    pub fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            gate,
+            host,
+            memberships: Mutex::new(Vec::new()),
+            woken: Signal::new().context("cannot make an eventfd")?,
+            stopping: AtomicBool::new(false),
+        }))
+    }
+
+    /// The gate of this process.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Joins the fleet of `database` (its resolved path), or says `false`: a swap is under way, ask again.
+    ///
+    /// Must be called inside the gate, before the database is opened. It does not wait, and costs a look at
+    /// a list when the process is a member already.
+    pub fn join(self: &Arc<Self>, database: &Path) -> Result<bool> {
+        let mut memberships = self.memberships();
+        if memberships.iter().any(|one| one.fence.database() == database) {
+            return Ok(true);
+        }
+        let Some(membership) = Membership::take(database)? else {
+            return Ok(false);
+        };
+        let first = memberships.is_empty();
+        memberships.push(Arc::new(membership));
+        drop(memberships);
+        if first {
+            watcher::start(self.clone()).context("cannot start the watcher thread")?;
+        }
+        self.woken.set();
+        Ok(true)
+    }
+
+    /// The resolved paths of the databases whose fleets this process has joined.
+    pub fn databases(&self) -> Vec<PathBuf> {
+        self.memberships()
+            .iter()
+            .map(|one| one.fence.database().to_owned())
+            .collect()
+    }
+
+    /// Ends the watcher. The locks stay until the process ends.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.woken.set();
+    }
+
+    fn memberships(&self) -> MutexGuard<'_, Vec<Arc<Membership>>> {
+        self.memberships
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Membership {
+    fn take(database: &Path) -> Result<Option<Self>> {
+        let fence = Fence::open(database)?;
+        for lock in [Lock::Fence, Lock::Straggler] {
+            match fence.try_shared(lock) {
+                Tried::Got => {}
+                // Closing the file on the way out drops the first lock with it.
+                Tried::Held => return Ok(None),
+                Tried::Impossible(errno) => {
+                    return Err(Error::Io {
+                        what: format!("cannot lock the fence of {}", database.display()),
+                        source: errno.into(),
+                    })
+                }
+            }
+        }
+        let board = fence.board();
+        if board.phase == Phase::Moving {
+            finish_what_a_dead_worker_began(&fence);
+        }
+        Ok(Some(Self {
+            generation: AtomicU64::new(board.generation),
+            answered: AtomicU64::new(0),
+            owes_straggler_lock: AtomicBool::new(false),
+            fence,
+        }))
+    }
+}
+
+/// A worker that died between the rename and its sync has reported nothing; make its rename last before
+/// anybody builds on it.
+fn finish_what_a_dead_worker_began(fence: &Fence) {
+    let folder = fence.database().parent().unwrap_or(Path::new("/"));
+    // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+}

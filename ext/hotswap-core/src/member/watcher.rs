@@ -1,0 +1,226 @@
+//! The thread that answers the board: settle, close, drain, disconnect, let go; and take the lock back.
+//!
+//! One thread for all databases of the process, because they share one gate.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::{finish_what_a_dead_worker_began, report, Member, Membership};
+use crate::fence::{Board, Fence, Lock, Phase};
+use crate::signal::{leave_signals_to_others, wait_readable};
+
+/// How often the board is read where the kernel tells us of posts, in case it forgets one.
+const PATIENT: Duration = Duration::from_secs(2);
+/// How often it is read where the kernel has no inotify instance left for us.
+const IMPATIENT: Duration = Duration::from_millis(10);
+
+pub(super) fn start(member: Arc<Member>) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("hotswap-watcher".into())
+        .spawn(move || {
+            leave_signals_to_others();
+            Watcher::new(member).run();
+        })?;
+    Ok(())
+}
+
+struct Watcher {
+    member: Arc<Member>,
+    posts: Option<Inotify>,
+    watched: usize,
+}
+
+impl Watcher {
+    fn new(member: Arc<Member>) -> Self {
+        let posts = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
+        Self {
+            member,
+            posts,
+            watched: 0,
+        }
+    }
+
+    fn run(mut self) {
+        while !self.member.stopping.load(Ordering::Acquire) {
+            self.member.woken.clear();
+            let memberships = self.member.memberships().clone();
+            self.watch(&memberships[self.watched..]);
+            let mut owing = false;
+            for one in &memberships {
+                self.answer(one);
+                owing |= one.owes_straggler_lock.load(Ordering::Relaxed);
+            }
+            self.wait(if owing { Duration::from_millis(2) } else { PATIENT });
+        }
+    }
+
+    /// Asks the kernel to tell of posts. By way of the open descriptor: a second one, closed, would drop the locks.
+    fn watch(&mut self, new: &[Arc<Membership>]) {
+        for one in new {
+            let path = format!("/proc/self/fd/{}", one.fence.file().as_raw_fd());
+            let watched = self
+                .posts
+                .as_ref()
+                .map(|posts| posts.add_watch(path.as_str(), AddWatchFlags::IN_MODIFY));
+            if !matches!(watched, Some(Ok(_))) {
+                self.posts = None;
+            }
+        }
+        self.watched += new.len();
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let woken = self.member.woken.as_fd();
+        match &self.posts {
+            Some(posts) => {
+                if wait_readable(&[woken, posts.as_fd()], at_most) {
+                    self.forget_events();
+                }
+            }
+            None => {
+                wait_readable(&[woken], at_most.min(IMPATIENT));
+            }
+        }
+    }
+
+    fn forget_events(&self) {
+        // The board says what the events do not; EAGAIN means that it was the other descriptor.
+        if let Some(posts) = &self.posts {
+            let _ = posts.read_events();
+        }
+    }
+
+    /// Waits for a post while an answer is being given, which wants to be quick.
+    fn wait_for_post(&self, at_most: Duration) {
+        let posts: Option<BorrowedFd<'_>> = self.posts.as_ref().map(|posts| posts.as_fd());
+        match posts {
+            Some(posts) if wait_readable(&[posts], at_most) => self.forget_events(),
+            Some(_) => {}
+            None => std::thread::sleep(at_most.min(Duration::from_millis(1))),
+        }
+    }
+
+    fn answer(&self, one: &Membership) {
+        let board = one.fence.board();
+        match board.phase {
+            Phase::Settle if worker_lives(&one.fence) => self.settle(one, board),
+            Phase::Close
+                if worker_lives(&one.fence) && board.attempt != one.answered.load(Ordering::Relaxed) =>
+            {
+                one.answered.store(board.attempt, Ordering::Relaxed);
+                self.close(one, board);
+            }
+            Phase::Quiet | Phase::Settle | Phase::Close | Phase::Moving => {}
+        }
+        let board = one.fence.board();
+        if !matches!(board.phase, Phase::Settle) || !worker_lives(&one.fence) {
+            let owes = one.owes_straggler_lock.load(Ordering::Relaxed);
+            one.owes_straggler_lock.store(
+                owes && !one.fence.try_shared(Lock::Straggler).got(),
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// The gate stays open; the work that is running now comes to its end.
+    fn settle(&self, one: &Membership, board: Board) {
+        if one.owes_straggler_lock.load(Ordering::Relaxed) {
+            return;
+        }
+        let asked_for = || one.fence.board() == board && worker_lives(&one.fence);
+        let mut told = Instant::now();
+        let settled = self.member.gate.settle(|| {
+            if told.elapsed() >= Duration::from_millis(500) {
+                told = Instant::now();
+                self.tell(one, board, "is still working");
+            }
+            asked_for()
+        });
+        if settled {
+            one.owes_straggler_lock.store(true, Ordering::Relaxed);
+            one.fence.unlock(Lock::Straggler);
+        }
+    }
+
+    /// New work waits, what runs ends, connections close, the lock goes; then back again, whatever became of it.
+    fn close(&self, one: &Membership, board: Board) {
+        let closed_at = Instant::now();
+        let deadline = closed_at + board.max_pause;
+        if !self.member.gate.close() {
+            return self.tell(one, board, "holds Hotswap::Middleware::SWAP_LOCK");
+        }
+        let gone = self.let_go(one, board, deadline);
+        if gone.is_ok() {
+            self.wait_for_the_worker(one, board, deadline);
+            self.take_back(one, deadline + board.max_pause);
+        }
+        self.member.gate.reopen();
+        if let Err(why) = gone {
+            self.tell(one, board, &why);
+        }
+    }
+
+    fn let_go(&self, one: &Membership, board: Board, deadline: Instant) -> Result<(), String> {
+        if !self.member.gate.seal(deadline) {
+            return Err("did not come to rest within the pause".into());
+        }
+        if one.fence.board() != board {
+            return Err("was asked to close, and then no longer".into());
+        }
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        self.member.host.disconnect(one.fence.database(), remaining)?;
+        one.fence.unlock(Lock::Fence);
+        Ok(())
+    }
+
+    fn wait_for_the_worker(&self, one: &Membership, asked: Board, deadline: Instant) {
+        while Instant::now() < deadline && worker_lives(&one.fence) {
+            let board = one.fence.board();
+            let done = board.phase == Phase::Quiet || board.attempt != asked.attempt;
+            if done {
+                return;
+            }
+            self.wait_for_post(Duration::from_millis(5));
+        }
+    }
+
+    /// The only way back: the lock. A worker that holds it past all bounds is killed; what it leaves is whole.
+    fn take_back(&self, one: &Membership, patience: Instant) {
+        let mut nap = Duration::from_micros(20);
+        while !one.fence.try_shared(Lock::Fence).got() {
+            if Instant::now() > patience {
+                if let Some(pid) = one.fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
+                    // ESRCH and EPERM leave us waiting, which is all that can be done then.
+                    let _ = nix::sys::signal::kill(
+                        nix::unistd::Pid::from_raw(pid),
+                        nix::sys::signal::Signal::SIGKILL,
+                    );
+                }
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(Duration::from_millis(2));
+        }
+        let board = one.fence.board();
+        if board.phase == Phase::Moving {
+            finish_what_a_dead_worker_began(&one.fence);
+        }
+        let before = one.generation.swap(board.generation, Ordering::Relaxed);
+        if board.generation != before && !(board.schema_generation <= before && before < board.generation) {
+            self.member.host.refresh(one.fence.database());
+        }
+    }
+
+    fn tell(&self, one: &Membership, board: Board, what: &str) {
+        let running = self.member.host.running();
+        report::send(one.fence.database(), board.report, what, &running);
+    }
+}
+
+fn worker_lives(fence: &Fence) -> bool {
+    fence.exclusive_holder(Lock::Operation).is_some()
+}

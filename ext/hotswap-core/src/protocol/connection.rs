@@ -1,0 +1,284 @@
+//! A blocking connection that carries frames, and descriptors beside them.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
+
+use super::frame::{Header, Kind, HEADER_LENGTH};
+use super::message::Message;
+use crate::error::{Error, Result};
+use crate::signal::hung_up;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+/// More descriptors than this never travel with one frame.
+const MOST_DESCRIPTORS: usize = 4;
+
+impl Connection {
+    /// Takes over a connected socket.
+    pub fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            descriptors: VecDeque::new(),
+        }
+    }
+
+    /// Gives up on a peer that neither sends nor takes a byte for this long.
+    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(patience)?;
+        self.stream.set_write_timeout(patience)
+    }
+
+    /// Sends a message.
+    pub fn send(&mut self, message: &Message) -> Result<()> {
+        self.send_with(message, &[])
+    }
+
+    /// Sends a message with descriptors, which the peer gets as its own.
+    pub fn send_with(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let payload = serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()))?;
+        self.send_frame_with(Kind::Message, &payload, descriptors)
+    }
+
+    /// Sends one frame.
+    pub fn send_frame(&mut self, kind: Kind, payload: &[u8]) -> Result<()> {
+        self.send_frame_with(kind, payload, &[])
+    }
+
+    fn send_frame_with(&mut self, kind: Kind, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let header = Header {
+            kind,
+            length: payload.len(),
+        }
+        .to_bytes();
+        let raw: Vec<RawFd> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
+        let control = [ControlMessage::ScmRights(&raw)];
+        let control = if raw.is_empty() {
+            &control[..0]
+        } else {
+            &control[..]
+        };
+        let mut pieces = [IoSlice::new(&header), IoSlice::new(payload)];
+        let sent = retry(|| {
+            let flags = MsgFlags::MSG_NOSIGNAL;
+            Ok(sendmsg::<()>(
+                self.stream.as_raw_fd(),
+                &pieces,
+                control,
+                flags,
+                None,
+            )?)
+        })
+        .map_err(gone)?;
+        let mut rest = &mut pieces[..];
+        IoSlice::advance_slices(&mut rest, sent);
+        while !rest.is_empty() {
+            let sent = retry(|| {
+                let none: &[ControlMessage] = &[];
+                Ok(sendmsg::<()>(
+                    self.stream.as_raw_fd(),
+                    rest,
+                    none,
+                    MsgFlags::MSG_NOSIGNAL,
+                    None,
+                )?)
+            })
+            .map_err(gone)?;
+            IoSlice::advance_slices(&mut rest, sent);
+        }
+        Ok(())
+    }
+
+    /// Reads a header. `None` is a peer that closed between two frames.
+    pub fn receive_header(&mut self) -> Result<Option<Header>> {
+        let mut bytes = [0; HEADER_LENGTH];
+        let mut have = 0;
+        while have < HEADER_LENGTH {
+            match retry(|| self.receive_some(&mut bytes[have..])).map_err(gone)? {
+                0 if have == 0 => return Ok(None),
+                0 => return Err(cut_off()),
+                n => have += n,
+            }
+        }
+        Header::parse(bytes).map(Some)
+    }
+
+    fn receive_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut room = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
+        let mut pieces = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(self.stream.as_raw_fd(), &mut pieces, Some(&mut room), flags)?;
+        for control in received.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(raw) = control {
+                // SAFETY: the kernel has just made these descriptors for this process; nobody else owns them.
+                self.descriptors
+                    .extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+        }
+        Ok(received.bytes)
+    }
+
+    /// Reads the payload that a header announced.
+    pub fn receive_payload(&mut self, payload: &mut [u8]) -> Result<()> {
+        self.stream
+            .read_exact(payload)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => cut_off(),
+                _ => gone(error),
+            })
+    }
+
+    /// Reads a message. `None` is a peer that closed between two frames.
+    pub fn receive(&mut self) -> Result<Option<Message>> {
+        let Some(header) = self.receive_header()? else {
+            return Ok(None);
+        };
+        self.receive_message(header).map(Some)
+    }
+
+    /// Reads the message that a header announced.
+    pub fn receive_message(&mut self, header: Header) -> Result<Message> {
+        if header.kind != Kind::Message {
+            return Err(Error::Broken(
+                "the other side sent data where a message was due".into(),
+            ));
+        }
+        let mut payload = vec![0; header.length];
+        self.receive_payload(&mut payload)?;
+        serde_json::from_slice(&payload).map_err(|error| {
+            Error::Broken(format!(
+                "the other side sent a message that nobody understands: {error}"
+            ))
+        })
+    }
+
+    /// The next descriptor that came with a message.
+    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+
+    /// Whether the peer is gone. What it said before may still be unread.
+    pub fn peer_is_gone(&self) -> bool {
+        hung_up(self.stream.as_raw_fd())
+    }
+
+    /// The socket itself.
+    pub fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
+
+fn gone(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::Broken("the other side has not moved for too long; giving up".into())
+        }
+        _ => Error::Broken(format!("the connection broke: {error}")),
+    }
+}
+
+fn cut_off() -> Error {
+    Error::Broken("the connection ended in the middle of a frame".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom};
+
+    fn pair() -> (Connection, Connection) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Connection::new(one), Connection::new(other))
+    }
+
+    #[test]
+    fn a_message_arrives_with_its_descriptor() {
+        let (mut here, mut there) = pair();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"content").unwrap();
+        here.send_with(&Message::Target, &[file.as_fd()]).unwrap();
+        assert_eq!(there.receive().unwrap(), Some(Message::Target));
+        let mut received = std::fs::File::from(there.take_descriptor().unwrap());
+        received.seek(SeekFrom::Start(0)).unwrap();
+        assert_eq!(std::io::read_to_string(received).unwrap(), "content");
+        assert!(there.take_descriptor().is_none());
+    }
+
+    #[test]
+    fn a_peer_that_closes_between_frames_is_an_end_and_one_in_a_frame_is_an_error() {
+        let (here, mut there) = pair();
+        drop(here);
+        assert_eq!(there.receive().unwrap(), None);
+
+        let (mut here, mut there) = pair();
+        here.write_all(&[1, 0, 0]).unwrap();
+        drop(here);
+        assert!(there.receive().is_err());
+
+        let (mut here, mut there) = pair();
+        here.write_all(&[1, 0, 0, 0, 9, b'{']).unwrap();
+        drop(here);
+        assert!(there.receive().is_err());
+    }
+
+    #[test]
+    fn a_peer_that_says_nothing_is_given_up() {
+        let (_here, mut there) = pair();
+        there.set_patience(Some(Duration::from_millis(20))).unwrap();
+        assert!(there.receive().unwrap_err().to_string().contains("has not moved"));
+    }
+
+    #[test]
+    fn a_long_message_passes_through_a_small_buffer() {
+        let (mut here, mut there) = pair();
+        let text = "x".repeat(200_000);
+        let sender = std::thread::spawn({
+            let text = text.clone();
+            move || here.send(&Message::Status(text)).unwrap()
+        });
+        assert_eq!(there.receive().unwrap(), Some(Message::Status(text)));
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_hung_up_is_noticed() {
+        let (here, there) = pair();
+        assert!(!there.peer_is_gone());
+        drop(here);
+        assert!(there.peer_is_gone());
+    }
+}

@@ -1,0 +1,187 @@
+//! The messages, in the order in which a session uses them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::worker::Job;
+
+/// One message on the main or the stderr socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// Client: I speak this protocol.
+    Hello {
+        /// See [`PROTOCOL`](super::PROTOCOL).
+        protocol: u32,
+        /// The client's version, for the text of a rejection.
+        version: String,
+    },
+    /// Leader: so do I; join the stderr socket with this session.
+    Welcome {
+        /// See [`PROTOCOL`](super::PROTOCOL).
+        protocol: u32,
+        /// The server's version.
+        version: String,
+        /// The token that joins both sockets.
+        session: String,
+        /// Where the stderr socket lies.
+        stderr_socket: PathBuf,
+    },
+    /// Leader: go away, and why.
+    Rejected {
+        /// For the user.
+        why: String,
+    },
+    /// Client, on the stderr socket: I belong to that session.
+    Join {
+        /// From [`Message::Welcome`].
+        session: String,
+    },
+    /// Client: what the user typed.
+    Request(Request),
+    /// Worker: what it takes.
+    Plan(Plan),
+    /// Client: here is the source, as descriptors: the file, then its sidecars in this order.
+    File {
+        /// Its length when it was opened, in bytes.
+        length: u64,
+        /// What lies beside it and belongs to it.
+        sidecars: Vec<Sidecar>,
+    },
+    /// Client: here is the file to write the snapshot into, as a descriptor.
+    Target,
+    /// Worker, stderr socket: a line for the user.
+    Status(String),
+    /// Worker, stderr socket: the reason of a failure.
+    Error(String),
+    /// Worker, stderr socket: how far it is.
+    Progress {
+        /// "copying", "checking".
+        stage: String,
+        /// Bytes, or whatever `total` counts.
+        done: u64,
+        /// 0 when nobody knows.
+        total: u64,
+    },
+    /// Worker: the end, and the exit status of the command.
+    Done {
+        /// See [`ExitCode`](crate::ExitCode).
+        code: u8,
+    },
+    /// Leader to worker, with both connections as descriptors.
+    Handover(Box<Handover>),
+    /// Worker to leader: the connections are mine now.
+    Taken,
+    /// Worker to leader: a line for the application's log.
+    Log(Narration),
+}
+
+/// `hotswap cp SRC DST`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Where from.
+    pub src: Endpoint,
+    /// Where to.
+    pub dst: Endpoint,
+    /// `--skip-integrity-check`.
+    pub skip_integrity_check: bool,
+    /// `--skip-schema-check`.
+    pub skip_schema_check: bool,
+}
+
+/// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// As typed.
+    pub raw: String,
+    /// Standard input or output.
+    pub stdio: bool,
+    /// Absolute, against the caller's folder.
+    pub absolute: PathBuf,
+    /// With every symlink resolved, as far as the path exists.
+    pub resolved: PathBuf,
+    /// Of the file there, when there is one.
+    pub identity: Option<Identity>,
+}
+
+/// What makes two names one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+impl Identity {
+    /// Of a file that was looked at.
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// A file beside a database that holds a part of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sidecar {
+    /// `-wal`: committed rows that are not in the main file yet.
+    Wal,
+    /// `-journal`: how to undo what a crashed writer began.
+    Journal,
+}
+
+impl Sidecar {
+    /// What SQLite appends to the name of the database.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Sidecar::Wal => "-wal",
+            Sidecar::Journal => "-journal",
+        }
+    }
+}
+
+/// What the worker asks of the client after it has understood the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Push: hand over the source as a descriptor.
+    SendFile,
+    /// Push: stream standard input.
+    SendStream,
+    /// Pull: hand over the target as a descriptor.
+    ReceiveFile,
+    /// Pull: stream to standard output.
+    ReceiveStream,
+}
+
+/// What a body must have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// In bytes.
+    pub length: u64,
+    /// XXH3, 64 bits, of all bytes.
+    pub checksum: u64,
+}
+
+/// Leader to worker: everything that a command needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handover {
+    /// The application's databases and settings.
+    pub job: Job,
+    /// The pid of the leader, for messages.
+    pub leader: u32,
+}
+
+/// A line for the log of the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Narration {
+    /// "debug", "info", "warn" or "error".
+    pub level: String,
+    /// The line.
+    pub text: String,
+}

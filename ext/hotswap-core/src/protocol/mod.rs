@@ -1,0 +1,33 @@
+//! What travels between client, leader and worker.
+//!
+//! A frame is a kind (one byte), a length (four bytes, big endian) and a payload. Messages are JSON, bodies
+//! are bytes in chunks. A body ends with an explicit frame that carries its length and checksum, so a sender
+//! that dies half way is an abort and never an end of file.
+//!
+//! One session, from the client's side:
+//!
+//! ```text
+//! main socket     -> hello                     <- welcome {session} | rejected
+//! stderr socket   -> join {session}            <- status, progress, error …, until it is closed
+//! main socket     -> request {src, dst, …}     <- send file | send stream | receive file | receive stream
+//!   push, file    -> file {…} + descriptor                                      <- done {exit code}
+//!   push, stream  -> body, body, …, end {length, checksum}                      <- done {exit code}
+//!   pull, file    -> target + descriptor                                        <- done {exit code}
+//!   pull, stream                               <- body, body, …, end {…}, done {exit code}
+//! ```
+//!
+//! Up to `join` the client speaks with the leader; everything after is read by the worker, to which the leader
+//! hands both connections.
+
+mod body;
+mod connection;
+mod frame;
+mod message;
+
+pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
+pub use connection::Connection;
+pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_MESSAGE};
+pub use message::{End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar};
+
+/// The number of this protocol. Both sides must speak the same; the greeting itself never changes.
+pub const PROTOCOL: u32 = 1;

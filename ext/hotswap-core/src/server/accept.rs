@@ -1,0 +1,206 @@
+//! Accepting: who may talk to us, in which protocol, and which two connections belong together.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::leadership::Doors;
+use super::{session, Config};
+use crate::error::{Context, Error, Result};
+use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
+use crate::random;
+
+/// How long a client may take for each step of the greeting.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many clients may be connected at once, those whose commands run included.
+const MOST_CLIENTS: usize = 64;
+
+#[derive(Default)]
+struct Lobby {
+    waiting: RefCell<HashMap<String, oneshot::Sender<UnixStream>>>,
+    clients: Rc<Cell<usize>>,
+}
+
+/// Serves until it is dropped.
+pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
+    let lobby = Rc::new(Lobby::default());
+    loop {
+        tokio::select! {
+            main = doors.main.listener.accept() => match main {
+                Ok((stream, _)) => greet_in_background(stream, lobby.clone(), config.clone()),
+                Err(error) => rest_after(error).await,
+            },
+            joining = doors.stderr.listener.accept() => match joining {
+                Ok((stream, _)) => join_in_background(stream, lobby.clone()),
+                Err(error) => rest_after(error).await,
+            },
+        }
+    }
+}
+
+/// Out of descriptors, most likely: the listener stays readable, so a pause keeps us from spinning.
+async fn rest_after(error: std::io::Error) {
+    tracing::warn!(target: "hotswap", "cannot accept a connection: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+struct Seat(Rc<Cell<usize>>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn greet_in_background(stream: UnixStream, lobby: Rc<Lobby>, config: Config) {
+    lobby.clients.set(lobby.clients.get() + 1);
+    let seat = Seat(lobby.clients.clone());
+    tokio::task::spawn_local(async move {
+        if let Err(error) = greet(stream, &lobby, config).await {
+            tracing::debug!(target: "hotswap", "a client left: {error}");
+        }
+        drop(seat);
+    });
+}
+
+async fn greet(mut main: UnixStream, lobby: &Lobby, config: Config) -> Result<()> {
+    let greeted = match admit(&main, lobby) {
+        Ok(()) => expect_hello(&mut main).await,
+        refused => refused,
+    };
+    if let Err(why) = greeted {
+        return send(&mut main, &Message::Rejected { why: why.to_string() }).await;
+    }
+    let session = format!("{:016x}{:016x}", random::number()?, random::number()?);
+    let (joined, join) = oneshot::channel();
+    lobby.waiting.borrow_mut().insert(session.clone(), joined);
+    let welcome = Message::Welcome {
+        protocol: PROTOCOL,
+        version: crate::VERSION.into(),
+        session: session.clone(),
+        stderr_socket: config.stderr_socket.clone(),
+    };
+    let joined = match send(&mut main, &welcome).await {
+        Ok(()) => timeout(PATIENCE, join).await,
+        Err(error) => {
+            lobby.waiting.borrow_mut().remove(&session);
+            return Err(error);
+        }
+    };
+    lobby.waiting.borrow_mut().remove(&session);
+    let Ok(Ok(stderr)) = joined else {
+        let why =
+            "nobody joined on the stderr socket; is --socket one server's and the stderr socket another's?";
+        return send(&mut main, &Message::Rejected { why: why.into() }).await;
+    };
+    let (main, stderr) = (blocking(main)?, blocking(stderr)?);
+    // The session runs in a thread of its own, which outlives a server that stops.
+    let (end, ended) = oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("hotswap-session".into())
+        .spawn(move || {
+            crate::signal::leave_signals_to_others();
+            session::run(main, stderr, &config);
+            drop(end);
+        })
+        .context("cannot start a thread for the session")?;
+    // An error is the sender being dropped, which is what the end looks like.
+    let _ = ended.await;
+    Ok(())
+}
+
+fn admit(stream: &UnixStream, lobby: &Lobby) -> Result<()> {
+    let peer = stream.peer_cred().context("cannot tell who is connecting")?;
+    let own = nix::unistd::geteuid().as_raw();
+    if peer.uid() != own && peer.uid() != 0 {
+        return Err(Error::CannotConnect(format!(
+            "this server runs as uid {own} and serves that user and root only, not uid {}",
+            peer.uid()
+        )));
+    }
+    if lobby.clients.get() > MOST_CLIENTS {
+        return Err(Error::CannotConnect(format!(
+            "{MOST_CLIENTS} clients are connected already; try again later"
+        )));
+    }
+    Ok(())
+}
+
+async fn expect_hello(stream: &mut UnixStream) -> Result<()> {
+    match receive(stream).await? {
+        Message::Hello { protocol, .. } if protocol == PROTOCOL => Ok(()),
+        Message::Hello { version, .. } => Err(Error::CannotConnect(format!(
+            "this command is hotswap {version}, but the running application has loaded hotswap {}; \
+             restart the application, or use the command of its version",
+            crate::VERSION
+        ))),
+        _ => Err(Error::Broken("expected a greeting".into())),
+    }
+}
+
+fn join_in_background(mut stream: UnixStream, lobby: Rc<Lobby>) {
+    tokio::task::spawn_local(async move {
+        // The token is what admits here; who does not know one is not answered.
+        if let Ok(Message::Join { session }) = receive(&mut stream).await {
+            let waiting = lobby.waiting.borrow_mut().remove(&session);
+            if let Some(waiting) = waiting {
+                // The other half may have left in the same instant; dropping this one tells the client.
+                let _ = waiting.send(stream);
+            }
+        }
+    });
+}
+
+async fn receive(stream: &mut UnixStream) -> Result<Message> {
+    let read = async {
+        let mut bytes = [0; HEADER_LENGTH];
+        stream
+            .read_exact(&mut bytes)
+            .await
+            .context("the greeting broke off")?;
+        let header = Header::parse(bytes)?;
+        if header.kind != Kind::Message || header.length > 4096 {
+            return Err(Error::Broken("that is no greeting".into()));
+        }
+        let mut payload = vec![0; header.length];
+        stream
+            .read_exact(&mut payload)
+            .await
+            .context("the greeting broke off")?;
+        serde_json::from_slice(&payload).map_err(|_| Error::Broken("that is no greeting".into()))
+    };
+    timeout(PATIENCE, read)
+        .await
+        .map_err(|_| Error::Broken("the greeting took too long".into()))?
+}
+
+async fn send(stream: &mut UnixStream, message: &Message) -> Result<()> {
+    let payload = serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()))?;
+    let header = Header {
+        kind: Kind::Message,
+        length: payload.len(),
+    }
+    .to_bytes();
+    let write = async {
+        stream.write_all(&header).await?;
+        stream.write_all(&payload).await
+    };
+    timeout(PATIENCE, write)
+        .await
+        .map_err(|_| Error::Broken("the client takes no answer".into()))?
+        .context("cannot answer the client")
+}
+
+fn blocking(stream: UnixStream) -> Result<std::os::unix::net::UnixStream> {
+    let stream = stream.into_std().context("cannot hand a connection over")?;
+    stream
+        .set_nonblocking(false)
+        .context("cannot hand a connection over")?;
+    Ok(stream)
+}

@@ -1,0 +1,177 @@
+//! Leadership is a POSIX lock on `<socket>.lock`, and the sockets belong to whoever holds it.
+//!
+//! A socket file says nothing about who listens: it outlives its process, and an `unlink` hits whatever lies
+//! there by then. So: only the holder of the lock makes or removes sockets; it puts a new one in place with a
+//! rename, so that there is never none; and it removes only the very inode that it made.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+
+use super::cannot_serve;
+use crate::error::{Context, Result};
+use crate::protocol::Identity;
+
+/// The lock, held.
+pub(super) struct Leadership {
+    socket: PathBuf,
+    _lock: File,
+}
+
+/// Both sockets, listening.
+pub(super) struct Doors {
+    pub main: Door,
+    pub stderr: Door,
+}
+
+/// One listening socket, removed with its owner.
+pub(super) struct Door {
+    pub listener: UnixListener,
+    path: PathBuf,
+    made: Identity,
+}
+
+impl Leadership {
+    /// Waits, for ever if need be, until no other process leads.
+    pub fn wait(socket: &Path) -> Result<Self> {
+        let folder = socket.parent().unwrap_or(Path::new("/"));
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)
+            .on_path("cannot make the folder of the socket", folder)?;
+        let mut path = socket.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
+            .open(&path)
+            .on_path("cannot open", &path)?;
+        wait_for_lock(&lock).on_path("cannot lock", &path)?;
+        Ok(Self {
+            socket: socket.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Listens on both sockets.
+    pub fn open_doors(&self, stderr: &Path) -> Result<Doors> {
+        Ok(Doors {
+            main: Door::open(&self.socket)?,
+            stderr: Door::open(stderr)?,
+        })
+    }
+}
+
+fn wait_for_lock(file: &File) -> io::Result<()> {
+    loop {
+        // SAFETY: all fields of `flock` are integers; zero is a value of each.
+        let mut record: libc::flock = unsafe { std::mem::zeroed() };
+        record.l_type = libc::F_WRLCK as libc::c_short;
+        record.l_whence = libc::SEEK_SET as libc::c_short;
+        // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
+        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &record) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+impl Door {
+    fn open(path: &Path) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        refuse_what_is_not_ours(path)?;
+        let folder_handle = File::open(folder).on_path("cannot open the folder of the socket", folder)?;
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let draft_name = format!(".{name}.{}", std::process::id());
+        let draft = folder.join(&draft_name);
+        // Left by an earlier process with our pid.
+        let _ = std::fs::remove_file(&draft);
+        let listener = StdListener::bind(reachable(&folder_handle, &draft_name))
+            .on_path("cannot make the socket", path)?;
+        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))
+            .on_path("cannot set the mode of", path)?;
+        let made = Identity::of(&std::fs::symlink_metadata(&draft).on_path("cannot stat", &draft)?);
+        std::fs::rename(&draft, path).on_path("cannot put the socket in place at", path)?;
+        listener.set_nonblocking(true).on_path("cannot set up", path)?;
+        let listener = UnixListener::from_std(listener).on_path("cannot listen on", path)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            made,
+        })
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|there| Identity::of(&there) == self.made) {
+            // Who removed it meanwhile did what we wanted.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A socket's address may be 108 bytes long; by way of its folder's descriptor a path of any length fits.
+pub(crate) fn reachable(folder: &File, name: impl AsRef<Path>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name)
+}
+
+fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
+    let Ok(there) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !there.file_type().is_socket() {
+        return Err(cannot_serve(format!(
+            "{} exists and is not a socket; remove it, or set config.hotswap.socket_path",
+            path.display()
+        )));
+    }
+    if let Ok(answered) = connect(path) {
+        return Err(cannot_serve(format!(
+            "{} is served by another program{}; stop it, or set config.hotswap.socket_path",
+            path.display(),
+            peer_pid(&answered)
+                .map(|pid| format!(" (pid {pid})"))
+                .unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+fn peer_pid(stream: &UnixStream) -> Option<i32> {
+    nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)
+        .ok()
+        .map(|peer| peer.pid())
+}
+
+/// Connects to a socket by a path of any length.
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let direct = UnixStream::connect(path);
+    match direct {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let folder = File::open(path.parent().unwrap_or(Path::new("/")))?;
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            UnixStream::connect(reachable(&folder, &name))
+        }
+        other => other,
+    }
+}

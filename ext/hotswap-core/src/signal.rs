@@ -1,0 +1,83 @@
+//! A level-triggered flag that a thread can wait for: readable while it is set.
+//!
+//! An eventfd where there is one, so that Ruby (`IO#wait_readable`, also under a fiber scheduler) and
+//! native threads (`poll`) wait for the same thing.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Signal(EventFd);
+
+impl Signal {
+    /// A new signal, not set. Fails only when the process is out of descriptors.
+    pub fn new() -> std::io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self(EventFd::from_flags(flags)?))
+    }
+
+    /// Makes the descriptor readable until [`Signal::clear`]. Async-signal-safe; never blocks.
+    pub fn set(&self) {
+        // The only error of a non-blocking write is an overflowing counter, and then it is set already.
+        let _ = self.0.write(1);
+    }
+
+    /// Makes the descriptor unreadable again.
+    pub fn clear(&self) {
+        // The only error of a non-blocking read is that it was not set.
+        let _ = self.0.read();
+    }
+
+    /// Waits until the signal is set, at most `timeout`. Says whether it is.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        wait_readable(&[self.as_fd()], timeout)
+    }
+
+    /// The number of the descriptor, for Ruby to wait on.
+    pub fn raw(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    /// A second descriptor of the same signal, for an owner of its own.
+    pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
+    }
+}
+
+impl AsFd for Signal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits until one of the descriptors is readable, at most `timeout` (rounded up to a millisecond).
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
+    let mut polled: Vec<PollFd> = descriptors
+        .iter()
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+        .collect();
+    let millis = timeout.as_micros().div_ceil(1000).min(u16::MAX as u128) as u16;
+    matches!(nix::poll::poll(&mut polled, PollTimeout::from(millis)), Ok(n) if n > 0)
+}
+
+/// Whether the other end of a socket is gone. A descriptor that is not open counts as gone.
+pub fn hung_up(socket: RawFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd: socket,
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one pollfd, which outlives the call.
+    unsafe { libc::poll(&mut polled, 1, 0) };
+    polled.revents & (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR | libc::POLLNVAL) != 0
+}
+
+/// Keeps the signals of the process away from the calling thread; they are for Ruby's.
+pub fn leave_signals_to_others() {
+    // The only error is an invalid argument.
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}

@@ -1,0 +1,114 @@
+//! The person at the other end, as the worker sees them: their two connections, and the application's log.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::exit_code::ExitCode;
+use crate::protocol::{Connection, Message, Narration, Plan, Request};
+
+/// How long a client may be silent in the middle of a transfer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Caller {
+    /// The main connection: request, bodies, the end.
+    pub main: Connection,
+    stderr: Option<Connection>,
+    leader: Connection,
+    told_progress: Instant,
+}
+
+impl Caller {
+    /// Takes over a client from the leader.
+    pub fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {
+        for connection in [&main, &stderr] {
+            connection
+                .set_patience(Some(PATIENCE))
+                .map_err(|source| Error::Io {
+                    what: "cannot set up the client's socket".into(),
+                    source,
+                })?;
+        }
+        Ok(Self {
+            main,
+            stderr: Some(stderr),
+            leader,
+            told_progress: Instant::now(),
+        })
+    }
+
+    /// Reads what the user typed.
+    pub fn request(&mut self) -> Result<Request> {
+        match self.main.receive()? {
+            Some(Message::Request(request)) => Ok(request),
+            _ => Err(Error::Broken("the client asked for nothing".into())),
+        }
+    }
+
+    /// Tells the client what to do next.
+    pub fn ask(&mut self, plan: Plan) -> Result<()> {
+        self.main.send(&Message::Plan(plan))
+    }
+
+    /// A line for the user. One that has gone is noticed where it matters, on the main connection.
+    pub fn status(&mut self, text: impl Display) {
+        self.tell(&Message::Status(text.to_string()));
+    }
+
+    /// How far it is, at most ten times a second.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        if self.told_progress.elapsed() >= Duration::from_millis(100) {
+            self.told_progress = Instant::now();
+            self.tell(&Message::Progress {
+                stage: stage.into(),
+                done,
+                total,
+            });
+        }
+    }
+
+    /// A line for the application's log.
+    pub fn log(&mut self, level: &str, text: impl Display) {
+        // Without a leader there is nobody to write it; the swap goes on all the same.
+        let _ = self.leader.send(&Message::Log(Narration {
+            level: level.into(),
+            text: text.to_string(),
+        }));
+    }
+
+    /// The usual level.
+    pub fn info(&mut self, text: impl Display) {
+        self.log("info", text);
+    }
+
+    /// Fails when the client has gone: there is nobody left to do this for.
+    pub fn check_presence(&self) -> Result<()> {
+        if self.main.peer_is_gone() {
+            return Err(Error::Broken("the client went away".into()));
+        }
+        Ok(())
+    }
+
+    /// Ends the session: the reason, if it failed, then the exit status.
+    pub fn finish(&mut self, outcome: &Result<()>) {
+        let code = match outcome {
+            Ok(()) => ExitCode::Done,
+            Err(error) => {
+                self.tell(&Message::Error(error.to_string()));
+                error.exit_code()
+            }
+        };
+        // Its end tells the client that it has read all there is.
+        self.stderr = None;
+        // Whoever has gone does not need the answer.
+        let _ = self.main.send(&Message::Done { code: code as u8 });
+    }
+
+    fn tell(&mut self, message: &Message) {
+        if let Some(stderr) = &mut self.stderr {
+            let _ = stderr.send(message);
+        }
+    }
+}

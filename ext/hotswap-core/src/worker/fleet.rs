@@ -1,0 +1,182 @@
+//! The fleet, as the worker sees it: every process that holds the fence of one database.
+//!
+//! The worker alone decides, and only by kernel locks. It asks through the board, in two steps, so that
+//! nobody's requests are held back while somebody else's slow one comes to its end:
+//!
+//! 1. settle: gates open, until what was running has ended everywhere (the straggler lock),
+//! 2. close: for at most `max_pause`, until nobody is left (the fence lock).
+//!
+//! An attempt that fails lets everybody through before the next.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::caller::Caller;
+use super::job::Job;
+use super::strangers;
+use crate::error::{Error, Result};
+use crate::fence::{Board, Fence, Lock, Phase, Tried};
+use crate::member::Collector;
+
+/// How long the gates stay open between two attempts, at least.
+const BREATH: Duration = Duration::from_millis(60);
+
+/// See the module. Dropping it asks nothing of anybody any more.
+pub struct Fleet {
+    fence: Fence,
+    board: Board,
+    reports: Collector,
+    timeout: Duration,
+}
+
+impl Fleet {
+    /// Becomes the one worker that may ask something of the fleet of `live`. Waits for another one to finish.
+    pub fn command(live: &Path, job: &Job, caller: &mut Caller) -> Result<Self> {
+        let fence = Fence::open(live)?;
+        let deadline = Instant::now() + job.timeout();
+        let mut told = false;
+        loop {
+            match fence.try_exclusive(Lock::Operation) {
+                Tried::Got => break,
+                Tried::Impossible(errno) => {
+                    return Err(Error::Io {
+                        what: format!("cannot lock the fence of {}", live.display()),
+                        source: errno.into(),
+                    })
+                }
+                Tried::Held => {}
+            }
+            let other = fence
+                .holder(Lock::Operation)
+                .map_or("another process".into(), |pid| strangers::name(pid as u32));
+            if Instant::now() > deadline {
+                return Err(Error::Busy(format!(
+                    "{other} is swapping this database already; copy again when it is done"
+                )));
+            }
+            if !told {
+                caller.status(format_args!(
+                    "Waiting for {other}, which is swapping this database..."
+                ));
+                told = true;
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let reports = Collector::open(live)?;
+        let board = Board {
+            phase: Phase::Quiet,
+            max_pause: job.max_pause(),
+            report: reports.id(),
+            ..fence.board()
+        };
+        Ok(Self {
+            fence,
+            board,
+            reports,
+            timeout: job.timeout(),
+        })
+    }
+
+    /// Gets everybody out of the database, or says who is still in it. `before_closing` runs in each attempt
+    /// while the gates are open still.
+    ///
+    /// When this succeeds every member is closed, and stays so until [`Fleet::resume`].
+    pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<()> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            self.reports.forget();
+            self.board.attempt += 1;
+            self.ask(Phase::Settle)?;
+            if !self.wait_for(Lock::Straggler, deadline, caller)? {
+                return Err(self.give_up(Lock::Straggler));
+            }
+            before_closing();
+            self.ask(Phase::Close)?;
+            if self.wait_for(Lock::Fence, Instant::now() + self.board.max_pause, caller)? {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.give_up(Lock::Fence));
+            }
+            self.resume()?;
+            std::thread::sleep(BREATH.max(self.board.max_pause / 4));
+        }
+    }
+
+    fn ask(&mut self, phase: Phase) -> Result<()> {
+        self.board.phase = phase;
+        self.fence.post(&self.board)
+    }
+
+    fn wait_for(&self, lock: Lock, deadline: Instant, caller: &Caller) -> Result<bool> {
+        let mut nap = Duration::from_micros(50);
+        let longest = if lock == Lock::Fence {
+            Duration::from_micros(200)
+        } else {
+            Duration::from_millis(2)
+        };
+        loop {
+            if self.fence.try_exclusive(lock).got() {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            caller.check_presence()?;
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(longest);
+        }
+    }
+
+    fn give_up(&mut self, lock: Lock) -> Error {
+        let mut reasons: Vec<String> = self.reports.reports().iter().map(ToString::to_string).collect();
+        if let Some(pid) = self.fence.holder(lock) {
+            let known = self
+                .reports
+                .reports()
+                .iter()
+                .any(|report| report.pid == pid as u32);
+            if !known && pid > 0 {
+                reasons.push(format!(
+                    "{} holds the database and does not answer",
+                    strangers::name(pid as u32)
+                ));
+            } else if pid == 0 {
+                reasons.push("a process in another container holds the database".into());
+            }
+        }
+        Error::Busy(format!(
+            "the application did not come to rest within {:.1} s, so nothing was swapped. What was in the way:\n{}\n\
+             Copy again when it is done, or raise config.hotswap.timeout or config.hotswap.max_pause",
+            self.timeout.as_secs_f64(),
+            if reasons.is_empty() { "- nobody said".into() } else { format!("- {}", reasons.join("\n- ")) }
+        ))
+    }
+
+    /// Announces that the file is about to move. Before the rename: a member that looks for a change in vain
+    /// is harmless, one that misses it is not.
+    pub fn announce(&mut self, schema_changes: bool) -> Result<()> {
+        self.board.generation += 1;
+        if schema_changes {
+            self.board.schema_generation = self.board.generation;
+        }
+        self.ask(Phase::Moving)
+    }
+
+    /// Lets everybody in again.
+    pub fn resume(&mut self) -> Result<()> {
+        let asked = self.ask(Phase::Quiet);
+        self.fence.unlock(Lock::Straggler);
+        self.fence.unlock(Lock::Fence);
+        asked
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // A board that cannot be written is read together with the locks, and those go with the descriptor.
+        let _ = self.resume();
+        self.fence.unlock(Lock::Operation);
+    }
+}

@@ -1,0 +1,222 @@
+//! What a worker is told about the application: its databases and its settings.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::protocol::{Endpoint, Identity};
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The managed databases, the first one first.
+    pub databases: Vec<Database>,
+    /// How long requests may be held back at a time, in milliseconds.
+    pub max_pause_ms: u64,
+    /// How long a swap may take from its first attempt on, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// A managed database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Database {
+    /// Absolute, as configured; symlinks not resolved.
+    pub path: PathBuf,
+    /// As people write it: relative to the application where that is shorter.
+    pub label: String,
+    /// Its name in database.yml, "primary", or none.
+    pub name: Option<String>,
+    /// The extensions that the application loads into its connections.
+    pub extensions: Vec<String>,
+}
+
+impl Job {
+    /// How long requests may be held back at a time.
+    pub fn max_pause(&self) -> Duration {
+        Duration::from_millis(self.max_pause_ms)
+    }
+
+    /// How long a swap may take from its first attempt on.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    /// The managed database that `endpoint` means: by any path that leads to it, as `database` (the first
+    /// one), or by its name where no such file exists.
+    pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {
+        if endpoint.stdio {
+            return None;
+        }
+        let by_path = self.databases.iter().find(|database| database.is(endpoint));
+        by_path.or_else(|| {
+            if endpoint.identity.is_none() {
+                self.find_by_name(&endpoint.raw)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn find_by_name(&self, name: &str) -> Option<&Database> {
+        let named = self
+            .databases
+            .iter()
+            .find(|database| database.name.as_deref() == Some(name));
+        named.or_else(|| self.databases.first().filter(|_| name == "database"))
+    }
+
+    /// The paths, for a message.
+    pub fn labels(&self) -> String {
+        self.databases
+            .iter()
+            .map(|database| database.label.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Which side of a copy is managed: exactly one must be.
+    pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
+        match (self.find(src), self.find(dst)) {
+            (Some(_), Some(_)) => Err(Error::Usage(
+                "source and destination can't both be managed databases".into(),
+            )),
+            (Some(database), None) => Ok(Route::Pull(database)),
+            (None, Some(database)) => Ok(Route::Push(database)),
+            (None, None) => Err(Error::Usage(format!(
+                "neither path matches a managed database ({})",
+                self.labels()
+            ))),
+        }
+    }
+}
+
+/// The direction of a copy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Route<'a> {
+    /// Into the application.
+    Push(&'a Database),
+    /// Out of it.
+    Pull(&'a Database),
+}
+
+impl Database {
+    /// The path with every symlink resolved; SQLite puts its files beside that one. The file itself may be missing.
+    pub fn resolved(&self) -> PathBuf {
+        resolve(&self.path)
+    }
+
+    fn is(&self, endpoint: &Endpoint) -> bool {
+        let same_file = |identity: Identity| {
+            std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
+        };
+        match endpoint.identity {
+            Some(identity) => same_file(identity),
+            None => [&endpoint.absolute, &endpoint.resolved]
+                .iter()
+                .any(|path| **path == self.path || **path == self.resolved()),
+        }
+    }
+}
+
+/// Resolves symlinks as far as the path exists.
+pub fn resolve(path: &Path) -> PathBuf {
+    if let Ok(resolved) = path.canonicalize() {
+        return resolved;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolve(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(path: &Path, raw: &str) -> Endpoint {
+        Endpoint {
+            raw: raw.into(),
+            stdio: raw == "-",
+            absolute: path.to_owned(),
+            resolved: resolve(path),
+            identity: std::fs::metadata(path)
+                .ok()
+                .map(|metadata| Identity::of(&metadata)),
+        }
+    }
+
+    fn job(folder: &Path) -> Job {
+        let database = |file: &str, name: &str| Database {
+            path: folder.join(file),
+            label: file.into(),
+            name: Some(name.into()),
+            extensions: vec![],
+        };
+        Job {
+            databases: vec![
+                database("live.sqlite3", "primary"),
+                database("queue.sqlite3", "queue"),
+            ],
+            ..Job::default()
+        }
+    }
+
+    #[test]
+    fn a_database_is_found_by_any_path_that_leads_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        std::fs::write(folder.path().join("live.sqlite3"), b"").unwrap();
+        std::os::unix::fs::symlink("live.sqlite3", folder.path().join("link")).unwrap();
+        for name in ["live.sqlite3", "link", "./live.sqlite3"] {
+            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            assert_eq!(found.name.as_deref(), Some("primary"), "{name}");
+        }
+        let missing = endpoint(&folder.path().join("queue.sqlite3"), "queue.sqlite3");
+        assert_eq!(job.find(&missing).unwrap().name.as_deref(), Some("queue"));
+    }
+
+    #[test]
+    fn names_stand_for_databases_where_no_such_file_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        for (name, expected) in [
+            ("database", "primary"),
+            ("primary", "primary"),
+            ("queue", "queue"),
+        ] {
+            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            assert_eq!(found.name.as_deref(), Some(expected));
+        }
+        std::fs::write(folder.path().join("queue"), b"a file of that name").unwrap();
+        assert!(job
+            .find(&endpoint(&folder.path().join("queue"), "queue"))
+            .is_none());
+    }
+
+    #[test]
+    fn exactly_one_side_must_be_managed() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let side = |name: &str| endpoint(&folder.path().join(name), name);
+        assert!(matches!(
+            job.route(&side("new"), &side("live.sqlite3")),
+            Ok(Route::Push(_))
+        ));
+        assert!(matches!(
+            job.route(&side("live.sqlite3"), &side("-")),
+            Ok(Route::Pull(_))
+        ));
+        let both = job
+            .route(&side("live.sqlite3"), &side("queue"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(both, "source and destination can't both be managed databases");
+        let neither = job.route(&side("a"), &side("b")).unwrap_err().to_string();
+        assert_eq!(
+            neither,
+            "neither path matches a managed database (live.sqlite3, queue.sqlite3)"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The checks on a staged file, made by the very SQLite that will serve it.
+//!
+//! The connection that looks at a stranger's file loads what the application loads and nothing after that,
+//! trusts no schema, and works within limits of memory and time: a hostile file costs its own push.
+
+use std::ffi::{CStr, CString};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{ffi, Connection, OpenFlags};
+
+use super::schema::Schema;
+use crate::error::{Context, Error, Result};
+
+/// The most memory that checking may take, in bytes.
+const HEAP_LIMIT: i64 = 256 * 1024 * 1024;
+/// The longest a check may take. A gigabyte takes 3 s warm and 21 s from a cold disk.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// How many problems are named.
+const PROBLEMS: usize = 10;
+
+/// Opens a file that nobody writes, for looking only.
+pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection> {
+    // The file lies still, so no -wal or -shm need appear beside it.
+    let uri = format!("file:{}?immutable=1", escape(path));
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).on_sqlite("cannot open", path)?;
+    load_extensions(&connection, extensions)?;
+    for (config, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+    ] {
+        connection
+            .set_db_config(config, on)
+            .on_sqlite("cannot set up a connection to", path)?;
+    }
+    connection
+        .query_row(&format!("PRAGMA hard_heap_limit={HEAP_LIMIT}"), [], |_| Ok(()))
+        .on_sqlite("cannot limit the memory for", path)?;
+    Ok(connection)
+}
+
+trait OnSqlite<T> {
+    fn on_sqlite(self, what: &str, path: &Path) -> Result<T>;
+}
+
+impl<T> OnSqlite<T> for rusqlite::Result<T> {
+    fn on_sqlite(self, what: &str, path: &Path) -> Result<T> {
+        self.context(format!("{what} {}", path.display()))
+    }
+}
+
+/// A path as part of an SQLite URI.
+fn escape(path: &Path) -> String {
+    path.to_string_lossy()
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23")
+}
+
+/// Loads what the application's own connections load, so that its functions and modules are known.
+pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
+    if extensions.is_empty() {
+        return Ok(());
+    }
+    allow_loading(connection, true)?;
+    for extension in extensions {
+        let name = CString::new(extension.as_str())
+            .map_err(|_| Error::Usage(format!("{extension:?} is no path")))?;
+        let mut message = std::ptr::null_mut();
+        // SAFETY: the handle lives as long as `connection`; the name is a C string; a message is ours to free.
+        let loaded = unsafe {
+            ffi::sqlite3_load_extension(connection.handle(), name.as_ptr(), std::ptr::null(), &mut message)
+        };
+        if loaded != ffi::SQLITE_OK {
+            let why = if message.is_null() {
+                String::new()
+            } else {
+                // SAFETY: a message that is not null is a C string, allocated by SQLite for us.
+                unsafe {
+                    let why = CStr::from_ptr(message).to_string_lossy().into_owned();
+                    ffi::sqlite3_free(message.cast());
+                    why
+                }
+            };
+            return Err(Error::Refused(format!(
+                "the extension {extension} of database.yml cannot be loaded: {why}"
+            )));
+        }
+    }
+    allow_loading(connection, false)
+}
+
+/// Through the C interface only: the SQL function stays forbidden, whatever a schema says.
+fn allow_loading(connection: &Connection, allowed: bool) -> Result<()> {
+    let unchanged = std::ptr::null_mut::<std::ffi::c_int>();
+    // SAFETY: the handle lives as long as `connection`; this configuration takes an int and an int pointer.
+    let code = unsafe {
+        ffi::sqlite3_db_config(
+            connection.handle(),
+            ffi::SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION,
+            std::ffi::c_int::from(allowed),
+            unchanged,
+        )
+    };
+    match code {
+        ffi::SQLITE_OK => Ok(()),
+        _ => Err(Error::Refused("this SQLite loads no extensions".into())),
+    }
+}
+
+/// `PRAGMA integrity_check`, all of it. `go_on` is asked many times a second.
+pub fn check_integrity(connection: &Connection, go_on: impl Fn() -> bool + Send + 'static) -> Result<()> {
+    let started = Instant::now();
+    let given_up = Arc::new(AtomicBool::new(false));
+    let late = given_up.clone();
+    let watch = move || {
+        let stop = !go_on() || started.elapsed() > PATIENCE;
+        late.fetch_or(stop, Ordering::Relaxed);
+        stop
+    };
+    connection
+        .progress_handler(200_000, Some(watch))
+        .context("cannot watch the check")?;
+    let outcome = problems(connection);
+    connection
+        .progress_handler(0, None::<fn() -> bool>)
+        .context("cannot watch the check")?;
+    match outcome {
+        Ok(found) if found.is_empty() => Ok(()),
+        Ok(found) => Err(Error::Refused(format!(
+            "integrity check failed:\n{}",
+            found.join("\n")
+        ))),
+        Err(_) if given_up.load(Ordering::Relaxed) => {
+            Err(Error::Broken("the integrity check was given up".into()))
+        }
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS})"))?;
+    let rows: Vec<String> = check
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(rows.into_iter().filter(|row| row != "ok").collect())
+}
+
+/// What the check ran into: a damaged file, or one that needs what this server does not have.
+fn refusal(error: &rusqlite::Error) -> Error {
+    let text = error.to_string();
+    let missing = [
+        "no such module",
+        "no such function",
+        "unknown function",
+        "no such collation",
+    ];
+    if missing.iter().any(|sign| text.contains(sign)) {
+        return Error::Refused(format!(
+            "the file cannot be checked: {text}; name the extension under `extensions:` in database.yml, \
+             or pass --skip-integrity-check"
+        ));
+    }
+    Error::Refused(format!("integrity check failed: {text}"))
+}
+
+/// Refuses an incoming schema that differs from the live one, and shows both sides.
+pub fn compare_schemas(live: &Schema, incoming: &Schema) -> Result<()> {
+    let difference = live.difference(incoming);
+    if difference.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "schema mismatch\n{}",
+        difference.join("\n")
+    )))
+}

@@ -1,0 +1,206 @@
+//! The live database, as the worker opens it: like any other connection first, then as its only one.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::lease::{Asked, Lease};
+use super::leftovers;
+use super::schema::Schema;
+use super::strangers;
+use crate::error::{Context, Error, Result};
+use crate::protocol::Identity;
+
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// An ordinary connection. As long as it is open the members are not the last to close, and so do not spend
+/// the pause on a checkpoint.
+#[derive(Debug)]
+pub struct Live {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Live {
+    /// Opens the database at `path` (resolved). `None` where there is none yet.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = Connection::open_with_flags(path, flags()).on_path("cannot open", path)?;
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .on_path("cannot set up a connection to", path)?;
+        Ok(Some(Self {
+            connection,
+            path: path.to_owned(),
+        }))
+    }
+
+    /// Its schema.
+    pub fn schema(&self) -> Result<Schema> {
+        Schema::read(&self.connection).on_path("cannot read the schema of", &self.path)
+    }
+
+    /// Whether it keeps a write-ahead log.
+    pub fn is_wal(&self) -> Result<bool> {
+        let mode: String = self
+            .connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .on_path("cannot read the journal mode of", &self.path)?;
+        Ok(mode == "wal")
+    }
+
+    /// Moves what it can from the log to the file, so that little is left to move while requests wait.
+    pub fn checkpoint(&self) {
+        // Best effort: somebody may be reading, and the next step does what is left.
+        let _ = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+
+    /// Closes this connection and opens the only one, after every member has let go.
+    pub fn seize(self) -> Result<Seized> {
+        let path = self.path;
+        // As the last to close it checkpoints, and removes the log.
+        drop(self.connection);
+        Seized::take(path)
+    }
+}
+
+/// The live database with nobody else in it: locked through SQLite, and leased from the kernel where it can be.
+#[derive(Debug)]
+pub struct Seized {
+    connection: Connection,
+    lease: Option<Lease>,
+    unproven: Option<nix::errno::Errno>,
+    path: PathBuf,
+}
+
+impl Seized {
+    fn take(path: PathBuf) -> Result<Self> {
+        let connection = Connection::open_with_flags(&path, flags()).on_path("cannot open", &path)?;
+        // Before the first read: then the log has no shared index, and no other connection can come in.
+        // Not journal_mode=DELETE: that writes the old file and leaves it in another mode if we die.
+        let locked = connection
+            .query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))
+            .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK"));
+        locked.map_err(|error| busy_or(error, &path))?;
+        empty_the_log(&connection, &path)?;
+        let (lease, unproven) = match Lease::ask(&path)? {
+            Asked::Granted(lease) => (Some(lease), None),
+            Asked::SomebodyElse => return Err(somebody_else(&path)),
+            Asked::Unavailable(_) if !strangers::of(&path).is_empty() => return Err(somebody_else(&path)),
+            Asked::Unavailable(errno) => (None, Some(errno)),
+        };
+        Ok(Self {
+            connection,
+            lease,
+            unproven,
+            path,
+        })
+    }
+
+    /// Why it is not proven that nobody else has the file open, if it is not.
+    pub fn doubt(&self) -> Option<String> {
+        self.unproven.map(|errno| {
+            format!(
+                "the kernel gives no lease on {} ({errno}): connections that hold no lock and are not visible to this user cannot be ruled out",
+                self.path.display()
+            )
+        })
+    }
+
+    /// Removes what must never meet the new file: the old one's log, its index and its journal. Durable when
+    /// this returns.
+    pub fn remove_sidecars(&self, folder: &File) -> Result<()> {
+        for sidecar in leftovers::sidecars(&self.path) {
+            match std::fs::remove_file(&sidecar) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).on_path("cannot remove", &sidecar)
+                }
+                _ => {}
+            }
+        }
+        folder.sync_all().context("cannot sync the database's folder")
+    }
+
+    /// The last look before the commit point: the path still means the file that is locked, and nobody has
+    /// come to open it.
+    pub fn confirm(&self, expected: Identity) -> Result<()> {
+        let there = std::fs::metadata(&self.path).on_path("cannot stat", &self.path)?;
+        if Identity::of(&there) != expected {
+            return Err(Error::Busy(format!(
+                "{} was replaced by somebody else meanwhile; copy again",
+                self.path.display()
+            )));
+        }
+        if self.lease.as_ref().is_some_and(|lease| !lease.is_unbroken()) {
+            return Err(somebody_else(&self.path));
+        }
+        Ok(())
+    }
+
+    /// Gives up what keeps the replaced file closed to stragglers, but not before they are gone.
+    ///
+    /// One that opened the old file and locks it after the swap would open the *new* database's log by its
+    /// path, and damage it. The SQLite lock goes with the process.
+    pub fn linger(self) {
+        let Some(lease) = &self.lease else {
+            std::thread::sleep(Duration::from_secs(1));
+            return self.leave_to_the_process();
+        };
+        let grace = std::time::Instant::now() + Duration::from_millis(100);
+        while lease.is_unbroken() && std::time::Instant::now() < grace {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if !lease.is_unbroken() {
+            let patience = std::time::Instant::now() + Duration::from_secs(60);
+            lease.release();
+            while !lease.renew() && std::time::Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        self.leave_to_the_process();
+    }
+
+    fn leave_to_the_process(self) {
+        // Closing would have SQLite look at the path, which is the new database's.
+        std::mem::forget(self.connection);
+    }
+}
+
+fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .on_path("cannot checkpoint", path)?;
+    let log = leftovers::sidecars(path).next().expect("the log comes first");
+    let left = std::fs::metadata(log).map(|metadata| metadata.len()).unwrap_or(0);
+    if busy != 0 || left != 0 {
+        return Err(somebody_else(path));
+    }
+    Ok(())
+}
+
+fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    match error.sqlite_error_code() {
+        Some(DatabaseBusy | DatabaseLocked) => somebody_else(path),
+        _ => Error::Sqlite {
+            what: format!("cannot lock {}", path.display()),
+            source: error,
+        },
+    }
+}
+
+fn somebody_else(path: &Path) -> Error {
+    Error::Busy(format!(
+        "{} is open in {}, which hotswap does not manage; close it there and copy again",
+        path.display(),
+        strangers::phrase(path)
+    ))
+}

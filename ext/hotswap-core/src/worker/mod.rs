@@ -1,0 +1,85 @@
+//! The worker: one short-lived process per command, and the only one that opens database files.
+//!
+//! POSIX locks belong to a process: whoever closes *any* descriptor of a file drops the locks that SQLite in
+//! the same process believes it holds. So no database is ever opened on our behalf where the application's own
+//! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
+
+mod caller;
+mod fleet;
+mod header;
+mod host_sqlite;
+mod job;
+mod judge;
+mod lease;
+pub mod leftovers;
+mod live;
+mod pull;
+mod push;
+mod schema;
+mod snapshot;
+mod space;
+mod sql;
+mod staged;
+mod strangers;
+mod swap;
+mod watchdog;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+pub use caller::Caller;
+pub use host_sqlite::adopt_sqlite;
+pub use job::{resolve, Database, Job, Route};
+pub use snapshot::Snapshot;
+
+use crate::error::{Error, Result};
+use crate::protocol::{Connection, Handover, Message};
+use push::Aftermath;
+
+/// Runs one command for the client that the leader hands over through `control`.
+///
+/// The process is expected to end when this returns: what the swap left locked on the replaced file must stay
+/// locked until then.
+pub fn run(control: OwnedFd) -> Result<()> {
+    let mut leader = Connection::new(UnixStream::from(control));
+    let (handover, main, stderr) = receive(&mut leader)?;
+    leader.send(&Message::Taken)?;
+    let mut caller = Caller::new(main, stderr, leader)?;
+    let (outcome, aftermath) = match command(&mut caller, &handover.job) {
+        Ok(aftermath) => (Ok(()), aftermath),
+        Err(error) => (Err(error), Aftermath::none()),
+    };
+    if let Err(error) = &outcome {
+        caller.log("error", format!("command failed: {error}"));
+    }
+    caller.finish(&outcome);
+    drop(caller);
+    aftermath.linger();
+    Ok(())
+}
+
+fn receive(leader: &mut Connection) -> Result<(Handover, Connection, Connection)> {
+    let Some(Message::Handover(handover)) = leader.receive()? else {
+        return Err(Error::Broken("the leader handed nothing over".into()));
+    };
+    let mut next = || {
+        let descriptor = leader.take_descriptor();
+        descriptor
+            .map(|fd| Connection::new(UnixStream::from(fd)))
+            .ok_or_else(|| Error::Broken("a connection is missing".into()))
+    };
+    let (main, stderr) = (next()?, next()?);
+    Ok((*handover, main, stderr))
+}
+
+fn command(caller: &mut Caller, job: &Job) -> Result<Aftermath> {
+    let request = caller.request()?;
+    caller.info(format_args!(
+        "command: cp {} {}",
+        request.src.raw, request.dst.raw
+    ));
+    match job.route(&request.src, &request.dst)? {
+        Route::Push(database) => push::run(caller, job, database, &request),
+        Route::Pull(database) => pull::run(caller, database, &request).map(|()| Aftermath::none()),
+    }
+}

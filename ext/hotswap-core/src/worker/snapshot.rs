@@ -1,0 +1,288 @@
+//! A consistent snapshot at the speed of a copy.
+//!
+//! A read transaction pins a state of the database; then its files are copied raw. In rollback mode the shared
+//! lock keeps every writer away from the main file, which alone is the state. In WAL mode the state is the main
+//! file, overlaid with the newest frame of each page up to the end of the log as the shared index had it *after*
+//! the transaction began:
+//!
+//! - our read mark keeps the log from being started over, and checkpoints from going past it; a mark of zero
+//!   keeps them from writing to the main file at all. So whatever is committed when we look stays put,
+//! - a page that a checkpoint is writing into the main file meanwhile is in the log, and comes from there.
+//!
+//! File descriptors: the raw ones are closed after SQLite's, whose locks the close of any other would drop.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::leftovers;
+use super::staged::{copy_range, reflink};
+use crate::error::{Context, Result};
+
+/// How much is copied between two looks at the client.
+const STEP: u64 = 8 * 1024 * 1024;
+/// How much of a stream is in memory.
+const CHUNK: usize = 1024 * 1024;
+
+/// A pinned state of a database. Fields are dropped in order: SQLite first.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: Connection,
+    main: File,
+    log: Option<Log>,
+    page_size: u64,
+    pages: u64,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Page number to the offset of its newest committed content in the log.
+    newest: BTreeMap<u32, u64>,
+}
+
+impl Snapshot {
+    /// Pins the committed state of the database at `path` (resolved).
+    pub fn take(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        let reading = format!("cannot read {}", path.display());
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .context(&reading)?;
+        connection.execute_batch("BEGIN").context(&reading)?;
+        connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+            .context(&reading)?;
+        let number = |pragma: &str| {
+            connection
+                .query_row(pragma, [], |row| row.get::<_, i64>(0))
+                .context(&reading)
+        };
+        let (page_size, pages) = (
+            number("PRAGMA page_size")? as u64,
+            number("PRAGMA page_count")? as u64,
+        );
+        let mode: String = connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .context(&reading)?;
+
+        let main = File::open(path).on_path("cannot open", path)?;
+        let mut snapshot = Self {
+            connection,
+            main,
+            log: None,
+            page_size,
+            pages,
+            path: path.to_owned(),
+        };
+        if mode == "wal" {
+            snapshot.overlay_log()?;
+        }
+        Ok(snapshot)
+    }
+
+    fn overlay_log(&mut self) -> Result<()> {
+        let mut sidecars = leftovers::sidecars(&self.path);
+        let (log, index) = (
+            sidecars.next().expect("the log"),
+            sidecars.next().expect("its index"),
+        );
+        let index_file = File::open(&index).on_path("cannot open", &index)?;
+        let file = File::open(&log).on_path("cannot open", &log)?;
+        let state = LogIndex::read(&index_file).on_path("cannot read", &index);
+        // Closing it now would drop SQLite's locks; its descriptor is kept to the end of the process.
+        std::mem::forget(index_file);
+        let state = state?;
+        self.pages = u64::from(state.pages);
+        let newest = if state.backfilled >= state.frames {
+            BTreeMap::new()
+        } else {
+            state
+                .newest_frames(&file, self.page_size)
+                .on_path("cannot read", &log)?
+        };
+        self.log = Some(Log { file, newest });
+        Ok(())
+    }
+
+    /// How long the snapshot is, in bytes.
+    pub fn len(&self) -> u64 {
+        self.pages * self.page_size
+    }
+
+    /// Whether the database has no page yet.
+    pub fn is_empty(&self) -> bool {
+        self.pages == 0
+    }
+
+    /// Writes the snapshot into an empty file. `copied` is told how far it is, and may end it.
+    pub fn write_to(&self, target: &File, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        let writing = || "cannot write the snapshot".to_string();
+        if !reflink(&self.main, target) {
+            let there = self
+                .main
+                .metadata()
+                .on_path("cannot stat", &self.path)?
+                .len()
+                .min(self.len());
+            let mut done = 0;
+            while done < there {
+                match copy_range(&self.main, done, target, done, STEP.min(there - done)).context(writing())? {
+                    // The rest of the main file was never written; its pages are in the log.
+                    0 => break,
+                    bytes => done += bytes,
+                }
+                copied(done)?;
+            }
+        }
+        target.set_len(self.len()).context(writing())?;
+        let mut page = vec![0; self.page_size as usize];
+        for (number, offset) in self.log.iter().flat_map(|log| &log.newest) {
+            self.read_log(&mut page, *offset)?;
+            target
+                .write_all_at(&page, (u64::from(*number) - 1) * self.page_size)
+                .context(writing())?;
+        }
+        copied(self.len())
+    }
+
+    /// Hands the snapshot to `sink` from its first byte to its last, in chunks.
+    pub fn stream(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        while at < self.len() {
+            let length = (CHUNK as u64).min(self.len() - at) as usize;
+            self.read_main(&mut chunk[..length], at)?;
+            self.overlay(&mut chunk[..length], at)?;
+            sink(&chunk[..length])?;
+            at += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads the main file; what lies past its end is zero here and in the log there.
+    fn read_main(&self, buffer: &mut [u8], at: u64) -> Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self
+                .main
+                .read_at(&mut buffer[filled..], at + filled as u64)
+                .on_path("cannot read", &self.path)?
+            {
+                0 => break,
+                bytes => filled += bytes,
+            }
+        }
+        buffer[filled..].fill(0);
+        Ok(())
+    }
+
+    fn overlay(&self, chunk: &mut [u8], at: u64) -> Result<()> {
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        let first = (at / self.page_size + 1) as u32;
+        let last = ((at + chunk.len() as u64).div_ceil(self.page_size)) as u32;
+        for (number, offset) in log.newest.range(first..=last) {
+            let begin = ((u64::from(*number) - 1) * self.page_size - at) as usize;
+            self.read_log(&mut chunk[begin..begin + self.page_size as usize], *offset)?;
+        }
+        Ok(())
+    }
+
+    fn read_log(&self, page: &mut [u8], offset: u64) -> Result<()> {
+        let log = self
+            .log
+            .as_ref()
+            .expect("an offset in the log comes from the log");
+        log.file
+            .read_exact_at(page, offset)
+            .on_path("cannot read the log of", &self.path)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // A failed rollback of a read transaction loses nothing; closing ends it as well.
+        let _ = self.connection.execute_batch("ROLLBACK");
+    }
+}
+
+/// The header of the shared index (`-shm`): how far the log is committed, and how far it is in the main file.
+/// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
+#[derive(Debug, PartialEq, Eq)]
+struct LogIndex {
+    frames: u32,
+    pages: u32,
+    backfilled: u32,
+    salt: [u8; 8],
+}
+
+const INDEX_HEADER: usize = 48;
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+
+impl LogIndex {
+    /// Reads the header as SQLite does: until both copies of it agree, and a second look as well.
+    fn read(index: &File) -> std::io::Result<Self> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let (mut first, mut second) = ([0; 136], [0; 136]);
+            index.read_exact_at(&mut first, 0)?;
+            index.read_exact_at(&mut second, 0)?;
+            let copies_agree = first[..INDEX_HEADER] == first[INDEX_HEADER..2 * INDEX_HEADER];
+            if copies_agree && first[..100] == second[..100] && first[12] == 1 {
+                return Ok(Self::parse(&first));
+            }
+            if Instant::now() > deadline {
+                return Err(std::io::Error::other(
+                    "the index of the log does not come to rest",
+                ));
+            }
+        }
+    }
+
+    fn parse(bytes: &[u8; 136]) -> Self {
+        let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        Self {
+            frames: word(16),
+            pages: word(20),
+            salt: bytes[32..40].try_into().expect("eight bytes"),
+            backfilled: word(96),
+        }
+    }
+
+    /// Where in the log the newest committed content of each page lies.
+    fn newest_frames(&self, log: &File, page_size: u64) -> std::io::Result<BTreeMap<u32, u64>> {
+        let frame = FRAME_HEADER + page_size;
+        let at_once = (CHUNK as u64 / frame).max(1);
+        let mut newest = BTreeMap::new();
+        let mut buffer = vec![0; (at_once * frame) as usize];
+        let mut number = 0;
+        while number < u64::from(self.frames) {
+            let count = at_once.min(u64::from(self.frames) - number);
+            let begin = LOG_HEADER + number * frame;
+            let bytes = &mut buffer[..(count * frame) as usize];
+            log.read_exact_at(bytes, begin)?;
+            for (nth, header) in bytes.chunks_exact(frame as usize).enumerate() {
+                if header[8..16] != self.salt {
+                    return Err(std::io::Error::other(
+                        "a frame belongs to another generation of the log",
+                    ));
+                }
+                let page = u32::from_be_bytes(header[..4].try_into().expect("four bytes"));
+                if page <= self.pages {
+                    newest.insert(page, begin + nth as u64 * frame + FRAME_HEADER);
+                }
+            }
+            number += count;
+        }
+        Ok(newest)
+    }
+}

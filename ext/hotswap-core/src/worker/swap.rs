@@ -1,0 +1,104 @@
+//! The swap: from a checked staged file and a running fleet to a fleet on the new file.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use super::caller::Caller;
+use super::fleet::Fleet;
+use super::job::Job;
+use super::live::{Live, Seized};
+use super::staged::Staged;
+use super::watchdog::Watchdog;
+use crate::error::{Context, Error, Result};
+use crate::protocol::Identity;
+
+/// What is swapped for what.
+pub struct Swap<'a> {
+    /// The live path, resolved.
+    pub path: &'a Path,
+    /// The live database, open like any other connection; `None` where there is none yet.
+    pub live: Option<Live>,
+    /// What takes its place: checked, dressed, durable.
+    pub staged: Staged,
+    /// Whether the members have to forget the schema.
+    pub schema_changes: bool,
+}
+
+impl Swap<'_> {
+    /// Does it, or changes nothing. What it returns has to [linger](Seized::linger) after the user knows.
+    pub fn run(self, job: &Job, caller: &mut Caller) -> Result<Option<Seized>> {
+        let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
+            .on_path("cannot open the folder of", self.path)?;
+        let live_before = identity(self.path);
+        let stamp = self.staged.stamp()?;
+
+        let mut fleet = Fleet::command(self.path, job, caller)?;
+        fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
+        let closed_at = Instant::now();
+        let watchdog = Watchdog::arm(closed_at + job.max_pause(), self.staged.path().to_owned())?;
+
+        let seized = self.live.map(Live::seize).transpose()?;
+        if let Some(seized) = &seized {
+            seized.remove_sidecars(&folder)?;
+            seized.confirm(live_before.ok_or_else(|| vanished(self.path))?)?;
+        }
+        if self.staged.stamp()? != stamp {
+            return Err(Error::Refused(
+                "the staged file was changed by somebody else after it was checked".into(),
+            ));
+        }
+        caller.check_presence()?;
+        fleet.announce(self.schema_changes)?;
+        let staged_path = self.staged.path().to_owned();
+        watchdog.commit();
+        self.staged.promote(self.path)?;
+        // Only now is it the new database even after a power cut.
+        let durable = folder
+            .sync_all()
+            .on_path("renamed, but cannot sync the folder of", self.path);
+        fleet.resume()?;
+        let closed_for = closed_at.elapsed();
+
+        narrate(caller, &staged_path, self.path, closed_for, seized.as_ref());
+        durable.map(|()| seized)
+    }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path)
+        .ok()
+        .map(|metadata| Identity::of(&metadata))
+}
+
+fn vanished(path: &Path) -> Error {
+    Error::Busy(format!(
+        "{} was removed by somebody else meanwhile",
+        path.display()
+    ))
+}
+
+/// Told after the gates are open: nobody waits for a line in a log.
+fn narrate(
+    caller: &mut Caller,
+    staged: &Path,
+    live: &Path,
+    closed_for: std::time::Duration,
+    seized: Option<&Seized>,
+) {
+    caller.info("swap lock acquired, requests are queued");
+    caller.info("disconnected ActiveRecord");
+    caller.info(format_args!("renamed {} → {}", staged.display(), live.display()));
+    caller.info("swap lock released, requests resuming");
+    caller.info("reconnected ActiveRecord");
+    caller.log(
+        "debug",
+        format_args!(
+            "the file was closed to everybody for {:.2} ms",
+            closed_for.as_secs_f64() * 1e3
+        ),
+    );
+    if let Some(doubt) = seized.and_then(Seized::doubt) {
+        caller.log("warn", doubt);
+    }
+}

@@ -1,0 +1,60 @@
+//! What the core tells through `tracing` goes to the application's logger, by way of the mailbox.
+
+use std::fmt::{Debug, Write};
+use std::sync::Once;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::runtime;
+
+struct ToMailbox;
+
+/// Installs the subscriber, once in a process and its children.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    // An application whose own extension has installed one keeps that, and gets our lines there.
+    ONCE.call_once(|| drop(tracing::subscriber::set_global_default(ToMailbox)));
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            // Writing to a String does not fail.
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+impl Subscriber for ToMailbox {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && metadata.target() == "hotswap"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let Some(runtime) = runtime::existing() else {
+            return;
+        };
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            _ => "debug",
+        };
+        runtime.mailbox.log(level, message.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}

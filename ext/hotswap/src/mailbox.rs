@@ -1,0 +1,139 @@
+//! Questions of native threads to the application, answered by one Ruby thread.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::mpsc::{channel, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hotswap_core::member::Host;
+use hotswap_core::signal::Signal;
+use magnus::{function, Error, Object, RModule, Ruby};
+
+use crate::{raise, runtime};
+
+/// How many lines may wait to be logged. An application that is too busy to log loses the newest.
+const MOST_LINES: usize = 1000;
+/// How long the application may take to say what it is doing. Then nobody is told.
+const SOON: Duration = Duration::from_millis(100);
+/// How long it may take to look at a new schema with requests held back.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(crate) struct Mailbox {
+    questions: Mutex<VecDeque<Question>>,
+    answers: Mutex<HashMap<u64, Sender<Answer>>>,
+    posted: Signal,
+}
+
+/// What Ruby gets: a number for the answer (0 where none is due), a kind, and two texts.
+type Question = (u64, &'static str, String, String);
+
+/// What Ruby gave back: whether it worked, and lines.
+type Answer = (bool, Vec<String>);
+
+impl Mailbox {
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            questions: Mutex::default(),
+            answers: Mutex::default(),
+            posted: Signal::new()?,
+        })
+    }
+
+    /// A line for the application's log.
+    pub fn log(&self, level: &'static str, text: String) {
+        let mut questions = lock(&self.questions);
+        if questions.len() < MOST_LINES {
+            questions.push_back((0, "log", level.into(), text));
+            self.posted.set();
+        }
+    }
+
+    fn ask(&self, kind: &'static str, subject: String, detail: String, patience: Duration) -> Option<Answer> {
+        let (answered, answer) = channel();
+        let number = {
+            let mut answers = lock(&self.answers);
+            let number = answers.keys().max().map_or(1, |last| last + 1);
+            answers.insert(number, answered);
+            number
+        };
+        lock(&self.questions).push_back((number, kind, subject, detail));
+        self.posted.set();
+        let answer = answer.recv_timeout(patience).ok();
+        lock(&self.answers).remove(&number);
+        answer
+    }
+
+    fn take(&self) -> Option<Question> {
+        let mut questions = lock(&self.questions);
+        if questions.is_empty() {
+            self.posted.clear();
+        }
+        questions.pop_front()
+    }
+
+    fn answer(&self, number: u64, worked: bool, lines: Vec<String>) {
+        if let Some(asking) = lock(&self.answers).remove(&number) {
+            // Whoever asked may have lost patience in this instant.
+            let _ = asking.send((worked, lines));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host for Mailbox {
+    fn disconnect(&self, database: &Path, timeout: Duration) -> Result<(), String> {
+        let path = database.to_string_lossy().into_owned();
+        match self.ask("disconnect", path, timeout.as_secs_f64().to_string(), timeout) {
+            Some((true, _)) => Ok(()),
+            Some((false, why)) => Err(why.join("; ")),
+            None => Err("did not get round to closing its connections within the pause".into()),
+        }
+    }
+
+    fn refresh(&self, database: &Path) {
+        // One that takes longer is done all the same, while requests run already.
+        let _ = self.ask(
+            "refresh",
+            database.to_string_lossy().into_owned(),
+            String::new(),
+            REFRESH,
+        );
+    }
+
+    fn running(&self) -> Vec<String> {
+        self.ask("running", String::new(), String::new(), SOON)
+            .map(|(_, lines)| lines)
+            .unwrap_or_default()
+    }
+}
+
+fn mailbox(ruby: &Ruby) -> Result<&'static Mailbox, Error> {
+    runtime::current()
+        .map(|runtime| &*runtime.mailbox)
+        .map_err(|error| raise(ruby, &error))
+}
+
+fn descriptor(ruby: &Ruby) -> Result<i32, Error> {
+    Ok(mailbox(ruby)?.posted.raw())
+}
+
+fn next_question(ruby: &Ruby) -> Result<Option<Question>, Error> {
+    Ok(mailbox(ruby)?.take())
+}
+
+fn answer(ruby: &Ruby, number: u64, worked: bool, lines: Vec<String>) -> Result<(), Error> {
+    mailbox(ruby)?.answer(number, worked, lines);
+    Ok(())
+}
+
+pub(crate) fn define(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("mailbox_descriptor", function!(descriptor, 0))?;
+    native.define_singleton_method("next_question", function!(next_question, 0))?;
+    native.define_singleton_method("answer", function!(answer, 3))?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What belongs to this process: its gate, its memberships, its mailbox, its server.
+//!
+//! A forked child has its parent's memory but none of its threads and locks, so it must not touch any of this:
+//! it leaves the old runtime where it is and makes its own on first use.
+
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hotswap_core::gate::Gate;
+use hotswap_core::member::Member;
+use hotswap_core::server::Server;
+use hotswap_core::Result;
+
+use crate::mailbox::Mailbox;
+
+/// See the module.
+pub(crate) struct Runtime {
+    generation: u64,
+    pub gate: Arc<Gate>,
+    pub member: Arc<Member>,
+    pub mailbox: Arc<Mailbox>,
+    pub server: Mutex<Option<Server>>,
+}
+
+/// Counts the forks in this process's ancestry.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn forked() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Has the system tell forked children apart; also those of `Process.daemon`, which no Ruby hook sees.
+pub(crate) fn note_forks() {
+    // SAFETY: the handler does one atomic addition, which is safe in a forked child. It is never unloaded.
+    unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+}
+
+/// Which process of a line of forks this is; changes in a child.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// The runtime of this process, if it has one already.
+pub(crate) fn existing() -> Option<&'static Runtime> {
+    // SAFETY: a runtime is leaked when it is made, and so lives as long as the process.
+    let runtime = unsafe { CURRENT.load(Ordering::Acquire).as_ref() }?;
+    (runtime.generation == generation()).then_some(runtime)
+}
+
+/// The runtime of this process. Callers hold the interpreter's lock, so there is one maker at a time.
+pub(crate) fn current() -> Result<&'static Runtime> {
+    match existing() {
+        Some(runtime) => Ok(runtime),
+        None => make(),
+    }
+}
+
+#[cold]
+fn make() -> Result<&'static Runtime> {
+    let io = |source| hotswap_core::Error::Io {
+        what: "cannot make an eventfd".into(),
+        source,
+    };
+    let gate = Arc::new(Gate::new().map_err(io)?);
+    let mailbox = Arc::new(Mailbox::new().map_err(io)?);
+    let member = Member::new(gate.clone(), mailbox.clone())?;
+    let runtime = Runtime {
+        generation: generation(),
+        gate,
+        member,
+        mailbox,
+        server: Mutex::new(None),
+    };
+    let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+    CURRENT.store(std::ptr::from_ref(runtime).cast_mut(), Ordering::Release);
+    crate::log::install();
+    Ok(runtime)
+}

@@ -1,0 +1,76 @@
+//! Starting and stopping the server of this process, and running a worker.
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use hotswap_core::server::{Config, Server, WorkerCommand};
+use hotswap_core::worker::{self, Job};
+use magnus::{function, Error, Object, RModule, Ruby};
+
+use crate::{raise, runtime};
+
+/// `serve(socket, stderr_socket, [program, *arguments], hidden, job)`: `job` is JSON.
+fn serve(
+    ruby: &Ruby,
+    socket: String,
+    stderr_socket: String,
+    mut command: Vec<String>,
+    hidden: Vec<String>,
+    job: String,
+) -> Result<bool, Error> {
+    let job: Job = serde_json::from_str(&job).map_err(|error| {
+        Error::new(
+            ruby.exception_arg_error(),
+            format!("the job is not understood: {error}"),
+        )
+    })?;
+    let program = PathBuf::from(command.remove(0));
+    let config = Config {
+        socket: socket.into(),
+        stderr_socket: stderr_socket.into(),
+        worker: WorkerCommand {
+            program,
+            arguments: command,
+            hidden,
+        },
+        job,
+    };
+    let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
+    let mut server = runtime
+        .server
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if server.is_some() {
+        return Ok(false);
+    }
+    *server = Some(Server::start(config).map_err(|error| raise(ruby, &error))?);
+    Ok(true)
+}
+
+/// Stops the server of this very process. A forked child has none of its own to stop.
+fn stop() -> bool {
+    let Some(runtime) = runtime::existing() else {
+        return false;
+    };
+    let server = runtime
+        .server
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
+    server.map(Server::stop).is_some()
+}
+
+/// Runs the command that the leader hands over through standard input. This process is nothing else.
+fn run_worker(ruby: &Ruby) -> Result<(), Error> {
+    // SAFETY: the leader gives a worker its end of the socket pair as standard input, and nobody in this
+    // process reads it otherwise.
+    let control = unsafe { OwnedFd::from_raw_fd(0) };
+    worker::run(control).map_err(|error| raise(ruby, &error))
+}
+
+pub(crate) fn define(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("serve", function!(serve, 5))?;
+    native.define_singleton_method("stop", function!(stop, 0))?;
+    native.define_singleton_method("run_worker", function!(run_worker, 0))?;
+    Ok(())
+}

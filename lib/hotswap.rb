@@ -1,0 +1,114 @@
+# frozen_string_literal: true
+
+require "hotswap/version"
+require "hotswap/errors"
+require "hotswap/native"
+require "hotswap/configuration"
+require "hotswap/database"
+require "hotswap/databases"
+require "hotswap/gate"
+require "hotswap/connections"
+require "hotswap/membership"
+require "hotswap/host"
+require "hotswap/server"
+require "hotswap/middleware"
+require "hotswap/cli"
+
+# Replaces the SQLite database of a running application, and takes consistent snapshots of it.
+#
+# In Rails the railtie does everything. Without Rails:
+#
+#   Hotswap.configure { |config| config.database_path = "db/app.sqlite3" }
+#   Hotswap.on_disconnect { DB.disconnect }   # Sequel; Active Record needs no help
+#   use Hotswap::Middleware
+#   Hotswap.start
+module Hotswap
+  class << self
+    # @return [Configuration] the settings, see there
+    def configuration
+      @configuration ||= Configuration.new
+    end
+
+    # Changes settings.
+    # @yieldparam configuration [Configuration]
+    def configure
+      yield configuration
+      configuration
+    end
+
+    # @return [Databases] the managed databases, the first one first
+    def databases
+      @databases ||= Databases.new
+    end
+
+    # Manages one more database.
+    # @param path [String, Pathname] relative paths are relative to the application's root
+    # @param name [String, nil] what the command line may call it, such as "primary"
+    # @param extensions [Array<#to_s>] what its connections load, so that a pushed file is checked with it
+    # @return [Database]
+    def register(path, name: nil, extensions: [])
+      databases.register(path, name: name, extensions: extensions)
+    end
+
+    # @param path [String] any path that leads to a managed database, its name, or "database" for the first
+    # @return [Database, nil] nil for "-" and for paths that are not managed
+    def find_database(path)
+      databases.find(path)
+    end
+
+    # @return [String, nil] the path of the first managed database
+    def database_path
+      databases.first&.path
+    end
+
+    # Manages this database and no other.
+    def database_path=(path)
+      databases.clear
+      register(path) if path
+    end
+
+    # @return [String] where the server's socket lies, absolute
+    def socket_path
+      configuration.absolute_socket_path
+    end
+
+    # @return [String] where its socket for status and errors lies, absolute
+    def stderr_socket_path
+      configuration.absolute_stderr_socket_path
+    end
+
+    # @return [Logger] where the life of a swap is told; stdout unless Rails or you set another
+    def logger
+      @logger ||= default_logger
+    end
+
+    attr_writer :logger
+
+    # Has the block called, in every process, when the connections of a database have to be closed for a swap.
+    # Called with the gate closed and nothing running; it must not open new ones. Raising refuses the swap.
+    # @yieldparam database [Database] which one
+    def on_disconnect(&block)
+      Connections.on_disconnect(&block)
+    end
+
+    # Serves `hotswap cp` from this process, or from another one of the application that does already. Returns
+    # at once; what keeps it from serving is logged.
+    def start
+      Server.start
+    end
+
+    # Stops serving, if this process does.
+    def stop
+      Server.stop
+    end
+
+    private
+
+    def default_logger
+      require "logger"
+      Logger.new($stdout, progname: "hotswap")
+    end
+  end
+end
+
+require "hotswap/railtie" if defined?(Rails::Railtie)

@@ -1,0 +1,67 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # The settings. In Rails they are `config.hotswap`, set in config/initializers/hotswap.rb.
+  class Configuration
+    SOCKET_PATH = "tmp/sockets/hotswap.sock"
+
+    # @return [String, nil] the one managed database; in Rails all of database.yml are, unless this is set
+    attr_accessor :database_path
+    # @return [Array<String>, nil] the managed databases, where there are several
+    attr_accessor :database_paths
+    # @return [String] relative to {#root}
+    attr_accessor :socket_path
+    # @return [String] relative to {#root}; beside {#socket_path} unless it is set
+    attr_writer :stderr_socket_path
+    # @return [String] what relative paths are relative to
+    attr_accessor :root
+    # @return [Float] seconds for which requests may be held back at a time
+    attr_reader :max_pause
+    # @return [Float] seconds after which a swap that finds no quiet moment is given up
+    attr_reader :timeout
+
+    def initialize
+      @socket_path = SOCKET_PATH
+      @root = Dir.pwd
+      @max_pause = 0.5
+      @timeout = 30.0
+    end
+
+    def max_pause=(seconds)
+      @max_pause = seconds!(:max_pause, seconds)
+    end
+
+    def timeout=(seconds)
+      @timeout = seconds!(:timeout, seconds)
+    end
+
+    # @return [String] by default hotswap.stderr.sock for hotswap.sock
+    def stderr_socket_path
+      @stderr_socket_path || socket_path.to_s.sub(/(\.sock)?\z/, '.stderr\1')
+    end
+
+    # @return [String]
+    def absolute_socket_path
+      File.expand_path(socket_path.to_s, root.to_s)
+    end
+
+    # @return [String]
+    def absolute_stderr_socket_path
+      File.expand_path(stderr_socket_path.to_s, root.to_s)
+    end
+
+    # @return [Array<String>] the databases that were set, none if it is left to us to find them
+    def chosen_databases
+      [*database_path, *database_paths].map(&:to_s)
+    end
+
+    private
+
+    def seconds!(setting, seconds)
+      value = Float(seconds, exception: false)
+      return value if value&.positive? && value.finite?
+
+      raise ConfigurationError, "config.hotswap.#{setting} is a number of seconds above zero, not #{seconds.inspect}"
+    end
+  end
+end

@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+require "sqlite3"
+
+module Hotswap
+  # The connections of this process to managed databases: closed for a swap, by whoever opened them.
+  #
+  # Active Record's are closed here, with the raising form of `disconnect`: the other one turns the rest of a
+  # transaction that is under way into writes of their own, into the new file. All others have to be closed by
+  # a block given to {Hotswap.on_disconnect}; one that stays open refuses the swap.
+  module Connections
+    # Sees every connection of the sqlite3 gem, whoever opens it.
+    module Guard
+      def initialize(file, *arguments, **options, &block)
+        database = Hotswap.databases.opened_as(file.to_s)
+        return super unless database
+
+        Membership.opening(database) do
+          super
+          Connections.track(self, database)
+        end
+      end
+    end
+
+    @opened = ObjectSpace::WeakMap.new
+    @blocks = []
+
+    class << self
+      # Sees to it that every connection is noticed. Called once, when hotswap is loaded.
+      def watch
+        SQLite3::Database.prepend(Guard) unless SQLite3::Database < Guard
+      end
+
+      # See {Hotswap.on_disconnect}.
+      def on_disconnect(&block)
+        raise ArgumentError, "on_disconnect wants a block" unless block
+
+        @blocks << block
+      end
+
+      def track(connection, database)
+        @opened[connection] = database
+      end
+
+      # Closes every connection of this process to the database.
+      # @param timeout [Float] seconds
+      # @raise [DisconnectRefused] with what is open still
+      def disconnect(database, timeout)
+        disconnect_active_record(database, timeout) if defined?(ActiveRecord::Base)
+        @blocks.each { |block| block.call(database) }
+        left = open_to(database)
+        # A connection that nobody refers to any more is closed by the collector.
+        left = open_to(database).tap { GC.start } && open_to(database) unless left.empty?
+        return if left.empty?
+
+        raise DisconnectRefused, "#{left.size} connection#{"s" if left.size > 1} to #{database.label} opened with " \
+          "SQLite3::Database.new #{(left.size > 1) ? "are" : "is"} open; close it in a block given to Hotswap.on_disconnect"
+      end
+
+      # Forgets what Active Record remembers of the database's schema.
+      def refresh(database)
+        return unless defined?(ActiveRecord::Base)
+
+        pools = pools_of(database)
+        pools.each { |pool| pool.schema_reflection.clear! }
+        ActiveRecord::Base.descendants.each do |model|
+          next if model.abstract_class? || !pools.include?(pool_of(model))
+
+          model.reset_column_information
+        end
+        pools.each(&:release_connection)
+      end
+
+      private
+
+      def open_to(database)
+        @opened.keys.reject { |connection| !@opened[connection].equal?(database) || connection.closed? }
+      end
+
+      def pools_of(database)
+        resolved = database.resolved_path
+        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
+          next unless pool.db_config.adapter == "sqlite3"
+
+          path = Database.absolute_path(pool.db_config.database)
+          path && Database.resolve(path) == resolved
+        end
+      end
+
+      def pool_of(model)
+        model.connection_pool
+      rescue ActiveRecord::ActiveRecordError
+        nil # A model without a database has nothing to forget.
+      end
+
+      def disconnect_active_record(database, timeout)
+        pools_of(database).each do |pool|
+          # It waits for twice as long as this before it gives up on connections that are in use.
+          patience = pool.checkout_timeout
+          pool.checkout_timeout = timeout / 4
+          pool.disconnect
+        rescue ActiveRecord::ActiveRecordError => error
+          raise DisconnectRefused, "a connection to #{database.label} is in use outside of any request or job: #{error.message.lines.first&.strip}"
+        ensure
+          pool.checkout_timeout = patience if patience
+        end
+      end
+    end
+
+    watch
+  end
+end

@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # One managed database.
+  class Database
+    # @return [String] as configured
+    attr_reader :path
+    # @return [String, nil] its name in database.yml
+    attr_reader :name
+    # @return [Array<String>] the extensions that its connections load
+    attr_reader :extensions
+
+    # The absolute path of what Active Record, Sequel or the sqlite3 gem call a database: a path, a Pathname, or
+    # a file: URI. Symlinks are not resolved.
+    # @return [String, nil] nil for a database in memory
+    def self.absolute_path(name, root = Hotswap.configuration.root)
+      name = name.to_s
+      # SQLite resolves its URIs against the process's folder, and not against the application's.
+      return absolute_path_of_uri(name) if name.start_with?("file:")
+      return if name.empty? || name.start_with?(":memory:")
+
+      File.expand_path(name, root.to_s)
+    end
+
+    def self.absolute_path_of_uri(uri)
+      path, query = uri.delete_prefix("file:").split("?", 2)
+      return if query&.match?(/(\A|&)mode=memory(&|\z)/) || path.to_s.start_with?(":memory:")
+
+      path = path.sub(%r{\A//[^/]*}, "").gsub(/%\h\h/) { |code| code[1..].hex.chr }
+      File.expand_path(path)
+    end
+    private_class_method :absolute_path_of_uri
+
+    # With every symlink resolved, as far as the path exists; SQLite puts its files beside that one.
+    # @return [String]
+    def self.resolve(path)
+      File.realpath(path)
+    rescue Errno::ENOENT, Errno::ENOTDIR
+      parent = File.dirname(path)
+      (parent == path) ? path : File.join(resolve(parent), File.basename(path))
+    rescue SystemCallError
+      path
+    end
+
+    def initialize(path, name: nil, extensions: [])
+      @path = path.to_s
+      @name = name&.to_s
+      @extensions = extensions.map(&:to_s)
+    end
+
+    # @return [String]
+    def absolute_path
+      self.class.absolute_path(path)
+    end
+
+    # @return [String]
+    def resolved_path
+      self.class.resolve(absolute_path)
+    end
+
+    # @return [String] relative to the application where that is shorter
+    def label
+      absolute_path.delete_prefix("#{Hotswap.configuration.root}/")
+    end
+
+    # What a worker has to know of it.
+    # @return [Hash]
+    def to_job
+      {path: absolute_path, label: label, name: name, extensions: extensions}
+    end
+  end
+end

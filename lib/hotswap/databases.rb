@@ -1,0 +1,71 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # The managed databases, in the order in which they were registered.
+  class Databases
+    include Enumerable
+
+    def initialize
+      @databases = []
+      @managed = {}
+    end
+
+    def each(&block)
+      @databases.each(&block)
+    end
+
+    # @return [Database] the new one, or the one that is managed under this path already
+    def register(path, name: nil, extensions: [])
+      absolute = Database.absolute_path(path)
+      raise ConfigurationError, "#{path.inspect} is no database file, and cannot be swapped" unless absolute
+
+      known = @databases.find { |database| database.absolute_path == absolute }
+      return known if known
+
+      @managed.clear
+      Database.new(path, name: name, extensions: extensions).tap { |database| @databases << database }
+    end
+
+    # See {Hotswap.find_database}.
+    def find(path)
+      return super() { |database| yield database } if path.nil? && block_given?
+      return if path.nil? || path.to_s == "-"
+
+      absolute = File.expand_path(path.to_s, Hotswap.configuration.root.to_s)
+      by_path(absolute) || (by_name(path.to_s) unless File.exist?(absolute))
+    end
+
+    # The managed database that a connection is about to open, if it is one.
+    # @param name [String] as it was given to SQLite3::Database.new, relative to the process's folder
+    # @return [Database, nil]
+    def opened_as(name)
+      @managed.fetch(name) do
+        absolute = Database.absolute_path(name, Dir.pwd)
+        # A path that leads elsewhere later, because a symlink moved, is not remembered.
+        absolute && by_path(absolute)&.tap { |database| @managed[name.dup.freeze] = database }
+      end
+    end
+
+    def clear
+      @managed.clear
+      @databases.clear
+    end
+
+    def empty?
+      @databases.empty?
+    end
+
+    private
+
+    def by_path(absolute)
+      resolved = nil
+      @databases.find do |database|
+        database.absolute_path == absolute || database.resolved_path == (resolved ||= Database.resolve(absolute))
+      end
+    end
+
+    def by_name(name)
+      @databases.find { |database| database.name == name } || (@databases.first if name == "database")
+    end
+  end
+end

@@ -1,0 +1,32 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # Everything that hotswap raises. Each class has a code that stays the same from version to version.
+  class Error < StandardError
+    # @return [Symbol]
+    def code
+      :error
+    end
+  end
+
+  # Work waited at the gate for longer than any swap may take. Nothing was done.
+  class GateTimeout < Error
+    def code
+      :gate_timeout
+    end
+  end
+
+  # A setting makes no sense. The message names it.
+  class ConfigurationError < Error
+    def code
+      :configuration
+    end
+  end
+
+  # The connections of a database could not be closed, so that it cannot be swapped now.
+  class DisconnectRefused < Error
+    def code
+      :disconnect_refused
+    end
+  end
+end

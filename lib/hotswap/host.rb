@@ -1,0 +1,71 @@
+# frozen_string_literal: true
+
+require "io/wait"
+
+module Hotswap
+  # The one Ruby thread of this process that does what native threads ask for: close connections, forget a
+  # schema, tell what is running, write a line into the log.
+  module Host
+    class << self
+      # Starts the thread, unless it runs already in this very process.
+      def ensure_running
+        return if @generation == Native.generation && @thread&.alive?
+
+        @generation = Native.generation
+        @thread = Thread.new { answer_questions }
+        @thread.name = "hotswap"
+        @thread.report_on_exception = false
+        # Puma warns of threads that are there before it forks; this one is made anew in a child.
+        @thread.thread_variable_set(:fork_safe, true)
+      end
+
+      # @return [Boolean] whether the caller is that thread, which works while the gate is closed
+      def current_thread?
+        Thread.current.equal?(@thread)
+      end
+
+      private
+
+      def answer_questions
+        posted = IO.for_fd(Native.mailbox_descriptor, autoclose: false)
+        loop do
+          posted.wait_readable
+          while (question = Native.next_question)
+            answer(*question)
+          end
+        end
+      end
+
+      def answer(number, kind, subject, detail)
+        lines = send(:"answer_#{kind}", subject, detail)
+        Native.answer(number, true, Array(lines)) unless number.zero?
+      rescue => error
+        Native.answer(number, false, ["#{error.message.lines.first&.strip} (#{error.class})"]) unless number.zero?
+      end
+
+      def answer_log(level, text)
+        Hotswap.logger.public_send(level, text)
+        nil
+      end
+
+      def answer_disconnect(path, timeout)
+        Connections.disconnect(database_at(path), timeout.to_f)
+        nil
+      end
+
+      def answer_refresh(path, _)
+        Connections.refresh(database_at(path))
+        nil
+      end
+
+      def answer_running(_, _)
+        Gate.running
+      end
+
+      def database_at(path)
+        Hotswap.databases.to_a.find { |database| database.resolved_path == path } ||
+          raise(Error, "#{path} is not managed here any more")
+      end
+    end
+  end
+end

@@ -1,0 +1,43 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # A process is a member of a database's fleet from its first connection to it until it ends.
+  module Membership
+    class << self
+      # Opens a connection to the database, inside the gate and as a member.
+      def opening(database)
+        Gate.open("opening #{database.label}") do
+          join(database)
+          yield
+        end
+      end
+
+      private
+
+      # Waits while another process swaps the database; what is there afterwards is what gets opened.
+      def join(database)
+        patience = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (Hotswap.configuration.max_pause * 4) + 5
+        path = database.resolved_path
+        until Native.join(path)
+          raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > patience
+
+          sleep 0.002
+        end
+        Host.ensure_running
+      rescue GateTimeout
+        raise
+      rescue Error => error
+        complain(database, error)
+      end
+
+      # The application goes on without hotswap; a swap finds that this process has the file open, and refuses.
+      def complain(database, error)
+        @complained ||= {}
+        return if @complained[database]
+
+        @complained[database] = true
+        Hotswap.logger.warn("#{database.label} cannot be swapped while this process has it open: #{error.message}")
+      end
+    end
+  end
+end

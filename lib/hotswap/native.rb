@@ -1,0 +1,18 @@
+# frozen_string_literal: true
+
+# The extension: see ext/hotswap/src. Nothing but the files of this folder calls it.
+begin
+  require "hotswap/hotswap"
+rescue LoadError => error
+  raise LoadError, "hotswap's native extension cannot be loaded (#{error.message}). " \
+    "Reinstall it for this Ruby with: gem pristine hotswap", cause: error
+end
+
+module Hotswap
+  module Native
+    # @return [String] the library itself, which a worker loads into SQLite as well
+    def self.library
+      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/hotswap\.(so|bundle)\z}) }
+    end
+  end
+end

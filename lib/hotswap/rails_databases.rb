@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # The SQLite databases of database.yml for the current environment, DATABASE_URL and the like included.
+  module RailsDatabases
+    class << self
+      # Registers those that were set, or else all that are found.
+      def register
+        chosen = Hotswap.configuration.chosen_databases
+        if chosen.any?
+          chosen.each { |path| Hotswap.register(path, **details_of(path)) }
+        else
+          found.each { |path, details| Hotswap.register(path, **details) }
+        end
+      end
+
+      private
+
+      def details_of(path)
+        absolute = Database.absolute_path(path)
+        found.find { |other, _| Database.absolute_path(other) == absolute }&.last || {}
+      end
+
+      def found
+        return {} unless defined?(ActiveRecord::Base)
+
+        configurations = ActiveRecord::Base.configurations
+        # Without Active Record's railtie nothing has loaded them yet.
+        configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration) if configurations.empty?
+        of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) }
+        of_files.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
+      end
+
+      def file?(config)
+        config.adapter.to_s.start_with?("sqlite3") && Database.absolute_path(config.database)
+      end
+
+      # Paths, and names of constants that know a path, as Active Record takes them.
+      def extensions(config)
+        Array(config.configuration_hash[:extensions]).map do |extension|
+          constant = extension.to_s.safe_constantize if extension.to_s.match?(/\A[A-Z]/)
+          constant.respond_to?(:to_path) ? constant.to_path : extension.to_s
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,78 @@
+# frozen_string_literal: true
+
+require "json"
+require "rbconfig"
+
+module Hotswap
+  # Has this process serve `hotswap cp`, now or when the one that does ends.
+  module Server
+    # What of the application's environment a worker must not see: it would load the application's bundle.
+    HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
+    WORKER = File.expand_path("worker.rb", __dir__)
+
+    class << self
+      # See {Hotswap.start}. Harmless when it is called again, and in a forked child.
+      def start
+        return complain("no database to manage was found") if Hotswap.databases.empty?
+        return complain(why_sqlite_does_not_do) if why_sqlite_does_not_do
+
+        Host.ensure_running
+        return unless Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
+
+        databases = Hotswap.databases.map(&:label)
+        Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}")
+        stop_at_exit
+      rescue Error, SystemCallError => error
+        complain(error.message)
+      end
+
+      # See {Hotswap.stop}.
+      def stop
+        Native.stop
+      end
+
+      private
+
+      def stop_at_exit
+        return if @stops_at_exit
+
+        # Forked children inherit this block. What it does concerns only the process that serves.
+        @stops_at_exit = true
+        at_exit { stop }
+      end
+
+      def complain(why)
+        Hotswap.logger.error("hotswap is not available: #{why}")
+        nil
+      end
+
+      def why_sqlite_does_not_do
+        return if SQLite3::Database.method_defined?(:enable_load_extension)
+
+        "this build of the sqlite3 gem cannot load extensions, by which a worker gets at its SQLite; " \
+          "install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
+      end
+
+      # The interpreter that runs the application, with the application's sqlite3 gem and nothing else of it.
+      def command
+        paths = sqlite3_load_paths.flat_map { |path| ["-I", path] }
+        [RbConfig.ruby, "--disable-gems", *paths, WORKER, Native.library]
+      end
+
+      def sqlite3_load_paths
+        specification = Gem.loaded_specs["sqlite3"] if defined?(Gem)
+        return specification.full_require_paths if specification
+
+        $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, "sqlite3/sqlite3_native.so")) }
+      end
+
+      def job
+        {
+          databases: Hotswap.databases.map(&:to_job),
+          max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
+          timeout_ms: (Hotswap.configuration.timeout * 1000).ceil
+        }
+      end
+    end
+  end
+end

@@ -1,0 +1,22 @@
+# frozen_string_literal: true
+
+# A worker: one process per command, started by the leader as
+#   ruby --disable-gems -I SQLITE3_GEM worker.rb LIBRARY
+#
+# It loads the sqlite3 gem that the application uses and lets its SQLite load our library as an extension, which
+# hands that SQLite over. `require` and `load_extension` must name the same file.
+
+require "sqlite3"
+library = ARGV.fetch(0)
+require library
+
+database = SQLite3::Database.new(":memory:")
+database.enable_load_extension(true)
+database.load_extension(library)
+database.enable_load_extension(false)
+
+Process.setproctitle("hotswap worker")
+Hotswap::Native.run_worker
+
+# Without exit handlers, which would close SQLite's files: a replaced database stays locked until we are gone.
+exit!(0)
