@@ -10,6 +10,7 @@ ALL_SPECS = ENV["SPECS"] == "all"
 
 # No example may hang a whole run; one that honestly needs longer says `timeout: 300`.
 EXAMPLE_TIMEOUT = 120
+ExampleTookTooLong = Class.new(StandardError)
 
 RSpec.configure do |config|
   config.disable_monkey_patching!
@@ -20,14 +21,16 @@ RSpec.configure do |config|
 
   config.filter_run_excluding(:slow, :package) unless ALL_SPECS
   # `lane: "default"` keeps an example to one lane.
-  config.filter_run_excluding(lane: ->(lane) { lane && lane != Project.lane })
+  config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.lane }) { |metadata| metadata[:other_lane] = true }
+  config.filter_run_excluding(:other_lane)
 
   config.include Eventually
   config.include Servers
   config.extend Servers::ForAGroup
 
   config.around do |example|
-    Timeout.timeout(example.metadata.fetch(:timeout, EXAMPLE_TIMEOUT)) { example.run }
+    seconds = example.metadata.fetch(:timeout, EXAMPLE_TIMEOUT)
+    Timeout.timeout(seconds, ExampleTookTooLong, "the example was not over after #{seconds} s") { example.run }
   end
 
   config.after do |example|
