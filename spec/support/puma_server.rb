@@ -122,7 +122,8 @@ class PumaServer
     FileUtils.rm_rf(root)
   end
 
-  def sockets = root.glob("tmp/sockets/*").map(&:to_s)
+  # The lock beside a socket stays: whoever removed it could take it from the next leader.
+  def sockets = root.glob("tmp/sockets/*", File::FNM_DOTMATCH).select(&:socket?).map(&:to_s)
 
   def output = root.join("log/server.log").tap { |file| file.dirname.mkpath }
 
