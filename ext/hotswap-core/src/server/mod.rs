@@ -8,6 +8,7 @@
 mod accept;
 mod leadership;
 mod session;
+mod spawn;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

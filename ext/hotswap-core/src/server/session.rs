@@ -1,10 +1,12 @@
 //! One session: a worker of its own, which gets the client's two connections.
 
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::spawn::Detached;
 use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
@@ -17,10 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn run(main: UnixStream, stderr: UnixStream, config: &Config) {
     let (mut main, mut stderr) = (Connection::new(main), Connection::new(stderr));
     match hand_over(&main, &stderr, config) {
-        Ok((worker, child)) => {
+        Ok(worker) => {
             drop((main, stderr));
             narrate(worker);
-            reap(child);
         }
         Err(error) => {
             let text = format!("no worker process could be started on the server: {error}");
@@ -35,9 +36,9 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, config: &Config) {
     }
 }
 
-fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<(Connection, Child)> {
+fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Connection> {
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
-    let child = spawn(&config.worker, theirs.into())?;
+    spawn(&config.worker, theirs.into())?;
     let mut worker = Connection::new(ours);
     worker
         .set_patience(Some(PATIENCE))
@@ -63,30 +64,28 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
         }
     }
     worker.set_patience(None).context("cannot set up a socket")?;
-    Ok((worker, child))
+    Ok(worker)
 }
 
-fn spawn(worker: &WorkerCommand, control: OwnedFd) -> Result<Child> {
-    let mut command = Command::new(&worker.program);
-    command
-        .args(&worker.arguments)
-        .stdin(Stdio::from(control))
-        .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let hidden = worker
-            .hidden
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => text.starts_with(beginning),
-                None => text == *pattern,
-            });
-        if hidden {
-            command.env_remove(&name);
-        }
-    }
-    command.spawn().on_path("cannot start", &worker.program)
+fn spawn(worker: &WorkerCommand, control: OwnedFd) -> Result<()> {
+    let visible = std::env::vars_os().filter(|(name, _)| !is_hidden(&name.to_string_lossy(), &worker.hidden));
+    let environment = visible.filter_map(|(name, value)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok() // Neither can contain a zero.
+    });
+    let detached = Detached {
+        program: worker.program.as_os_str(),
+        arguments: worker.arguments.iter().map(OsStr::new).collect(),
+        environment: environment.collect(),
+        stdin: control,
+    };
+    detached.spawn().on_path("cannot start", &worker.program)
+}
+
+fn is_hidden(name: &str, patterns: &[String]) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    })
 }
 
 /// Passes the worker's lines on to the application's log until it ends.
@@ -105,13 +104,4 @@ fn log(line: &Narration) {
         "debug" => tracing::debug!(target: "hotswap", "{}", line.text),
         _ => tracing::info!(target: "hotswap", "{}", line.text),
     }
-}
-
-/// Nothing depends on how a worker ends: the connection has told. A server that waits for any child of its
-/// own may have been quicker (ECHILD), and a worker on a hung disk may never end, so nobody waits for this.
-fn reap(mut child: Child) {
-    let waiting = std::thread::Builder::new()
-        .name("hotswap-reaper".into())
-        .spawn(move || child.wait());
-    drop(waiting);
 }

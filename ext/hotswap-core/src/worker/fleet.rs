@@ -100,6 +100,11 @@ impl Fleet {
                 return Err(self.give_up(Lock::Fence));
             }
             self.resume()?;
+            let reasons = self.reasons(Lock::Fence);
+            caller.info(format_args!(
+                "no quiet moment within the pause, trying again: {}",
+                reasons.join("; ")
+            ));
             std::thread::sleep(BREATH.max(self.board.max_pause / 4));
         }
     }
@@ -129,7 +134,8 @@ impl Fleet {
         }
     }
 
-    fn give_up(&mut self, lock: Lock) -> Error {
+    /// What was in the way, as far as anybody said.
+    fn reasons(&mut self, lock: Lock) -> Vec<String> {
         let mut reasons: Vec<String> = self.reports.reports().iter().map(ToString::to_string).collect();
         if let Some(pid) = self.fence.holder(lock) {
             let known = self
@@ -146,6 +152,11 @@ impl Fleet {
                 reasons.push("a process in another container holds the database".into());
             }
         }
+        reasons
+    }
+
+    fn give_up(&mut self, lock: Lock) -> Error {
+        let reasons = self.reasons(lock);
         Error::Busy(format!(
             "the application did not come to rest within {:.1} s, so nothing was swapped. What was in the way:\n{}\n\
              Copy again when it is done, or raise config.hotswap.timeout or config.hotswap.max_pause",

@@ -173,12 +173,14 @@ impl Staged {
         ))
     }
 
-    /// Moves it to the live path: the commit point of a swap. The descriptor stays open until the process
-    /// ends: closing it would drop the locks that SQLite may hold on the live file by then.
+    /// Moves it to the live path: the commit point of a swap.
+    ///
+    /// Our descriptor of it goes at once: kept, it would refuse the next swap its lease on what is the live file
+    /// now. No lock is lost with it, because SQLite has only the replaced file open in this process.
     pub fn promote(mut self, live: &Path) -> Result<()> {
         std::fs::rename(&self.path, live).on_path("cannot rename the staged file to", live)?;
         self.path.disable_cleanup(true);
-        std::mem::forget(self.file.take());
+        self.file = None;
         Ok(())
     }
 }

@@ -1,0 +1,183 @@
+//! Starting a worker so that it is nobody's child here.
+//!
+//! A web server's master waits for *any* child of its own, and complains of one that it does not know. A worker
+//! on a hung disk may never end, and nobody must have to wait for it. So the worker is a grandchild: the child
+//! between ends at once, and is made without an exit signal, so that no `wait` but ours sees it.
+//!
+//! Both are made as `posix_spawn` does it, sharing our memory until they are done (`CLONE_VM | CLONE_VFORK`): a
+//! `fork` would copy the page tables of the whole application while its threads wait.
+
+use std::ffi::{c_int, c_void, CString, OsStr};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+
+/// A program with everything that it gets.
+pub(super) struct Detached<'a> {
+    pub program: &'a OsStr,
+    pub arguments: Vec<&'a OsStr>,
+    /// `NAME=value`.
+    pub environment: Vec<CString>,
+    /// Becomes standard input. Standard output goes nowhere, standard error where ours goes.
+    pub stdin: OwnedFd,
+}
+
+const STACK: usize = 64 * 1024;
+
+/// What the two children need; they may touch nothing else.
+struct Plan {
+    program: *const libc::c_char,
+    arguments: *const *const libc::c_char,
+    environment: *const *const libc::c_char,
+    stdin: RawFd,
+    stdout: RawFd,
+    stack: *mut c_void,
+    failed: AtomicI32,
+}
+
+impl Detached<'_> {
+    /// Starts it. Returns when it runs, or with what kept it from running.
+    pub fn spawn(self) -> io::Result<()> {
+        let program = CString::new(self.program.as_bytes())?;
+        let arguments: Vec<CString> = self
+            .arguments
+            .iter()
+            .map(|word| CString::new(word.as_bytes()))
+            .collect::<Result<_, _>>()?;
+        let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+            strings
+                .iter()
+                .map(|string| string.as_ptr())
+                .chain([ptr::null()])
+                .collect()
+        };
+        let mut argv = pointers(&arguments);
+        argv.insert(0, program.as_ptr());
+        let envp = pointers(&self.environment);
+        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+        let (mut outer, mut inner) = (vec![0_u128; STACK / 16], vec![0_u128; STACK / 16]);
+        let plan = Plan {
+            program: program.as_ptr(),
+            arguments: argv.as_ptr(),
+            environment: envp.as_ptr(),
+            stdin: self.stdin.as_raw_fd(),
+            stdout: nowhere.as_raw_fd(),
+            stack: top(&mut inner),
+            failed: AtomicI32::new(0),
+        };
+        // A handler that ran in a child would run in our memory.
+        let ours = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK;
+        // SAFETY: this thread stands still until the child has ended, so that the stacks, the plan and what it
+        // points to outlive it. The child calls async-signal-safe functions only.
+        let child = unsafe {
+            libc::clone(
+                between,
+                top(&mut outer),
+                flags,
+                ptr::from_ref(&plan).cast_mut().cast(),
+            )
+        };
+        let cloned = if child < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        };
+        if child > 0 {
+            // SAFETY: waits for this very child; __WCLONE is for children without an exit signal.
+            unsafe { libc::waitpid(child, ptr::null_mut(), libc::__WCLONE) };
+        }
+        ours.thread_set_mask()?;
+        cloned?;
+        match plan.failed.load(Ordering::Acquire) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+/// Stacks grow downwards.
+fn top(stack: &mut [u128]) -> *mut c_void {
+    stack.as_mut_ptr_range().end.cast()
+}
+
+/// The child between: makes the worker, and ends.
+extern "C" fn between(plan: *mut c_void) -> c_int {
+    // SAFETY: the plan that `spawn` passes, alive while it stands still.
+    let shared = unsafe { &*plan.cast::<Plan>() };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: as in `spawn`: this stands still until the worker has its own memory.
+    if unsafe { libc::clone(worker, shared.stack, flags, plan) } < 0 {
+        shared
+            .failed
+            .store(nix::errno::Errno::last_raw(), Ordering::Release);
+    }
+    0
+}
+
+/// The worker to be, up to its own memory.
+extern "C" fn worker(plan: *mut c_void) -> c_int {
+    // SAFETY: as in `between`; the calls are async-signal-safe and the pointers lead to C strings.
+    unsafe {
+        let plan = &*plan.cast::<Plan>();
+        let in_place = if plan.stdin == 0 {
+            libc::fcntl(0, libc::F_SETFD, 0)
+        } else {
+            libc::dup2(plan.stdin, 0)
+        };
+        if in_place >= 0 && libc::dup2(plan.stdout, 1) >= 0 {
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+            libc::execve(plan.program, plan.arguments, plan.environment);
+        }
+        plan.failed
+            .store(nix::errno::Errno::last_raw(), Ordering::Release);
+        127
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    fn detached<'a>(program: &'a str, arguments: &'a [&'a str], stdin: OwnedFd) -> Detached<'a> {
+        Detached {
+            program: OsStr::new(program),
+            arguments: arguments.iter().map(OsStr::new).collect(),
+            environment: vec![CString::new("GREETING=hello").unwrap()],
+            stdin,
+        }
+    }
+
+    #[test]
+    fn it_gets_its_arguments_environment_and_input_and_is_nobodys_child() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let script = "read line; echo \"$GREETING $1 $line $PPID\" >&0";
+        detached("/bin/sh", &["-c", script, "sh", "dear"], theirs.into())
+            .spawn()
+            .unwrap();
+        ours.write_all(b"world\n").unwrap();
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).unwrap();
+        let (words, parent) = answer.trim().rsplit_once(' ').unwrap();
+        assert_eq!(words, "hello dear world");
+        assert_ne!(parent.parse::<u32>().unwrap(), std::process::id());
+    }
+
+    #[test]
+    fn what_keeps_it_from_running_is_told() {
+        let (_ours, theirs) = UnixStream::pair().unwrap();
+        let error = detached("/does/not/exist", &[], theirs.into())
+            .spawn()
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}
