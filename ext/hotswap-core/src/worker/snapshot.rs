@@ -99,7 +99,10 @@ impl Snapshot {
         // Closing it now would drop SQLite's locks; its descriptor is kept to the end of the process.
         std::mem::forget(index_file);
         let state = state?;
-        self.pages = u64::from(state.pages);
+        // A log without a commit says nothing about the length, not even zero.
+        if state.frames > 0 {
+            self.pages = u64::from(state.pages);
+        }
         let newest = if state.backfilled >= state.frames {
             BTreeMap::new()
         } else {
