@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ const LASTS: Duration = Duration::from_millis(500);
 
 /// The thread that reads the stderr socket to its end.
 pub(super) struct Listener {
+    socket: UnixStream,
     thread: Option<JoinHandle<()>>,
     screen: Arc<Mutex<Screen>>,
 }
@@ -31,6 +34,10 @@ impl Listener {
     /// Starts to listen. `stderr` gets the lines; the bar is drawn only where it is a terminal.
     pub fn start(mut connection: Connection, stderr: &File, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
+        let socket = connection
+            .stream()
+            .try_clone()
+            .context("cannot use the stderr socket")?;
         let screen = Arc::new(Mutex::new(Screen {
             stderr,
             quiet,
@@ -54,6 +61,7 @@ impl Listener {
             .spawn(listen)
             .context("cannot start a thread")?;
         Ok(Self {
+            socket,
             thread: Some(thread),
             screen,
         })
@@ -65,6 +73,12 @@ impl Listener {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .progress(stage, done, total);
+    }
+
+    /// Listens no longer.
+    pub fn abandon(&self) {
+        // A connection that is gone already is just as silent.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Waits until everything that the server had to say is on the screen.

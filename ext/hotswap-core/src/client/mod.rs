@@ -87,6 +87,12 @@ impl Copy {
             Some(Message::Done { code }) => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
+        if done.as_ref().is_err_and(|error| !matches!(error, Error::Broken(_))) {
+            // The failure is ours; what the server makes of our leaving explains nothing.
+            listener.abandon();
+        }
+        // Waiting for its last words with this connection open, we would have it wait for us.
+        drop(main);
         // What the server says comes before what we make of it.
         listener.finish();
         let code = done?;
