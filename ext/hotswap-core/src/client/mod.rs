@@ -87,7 +87,7 @@ impl Copy {
             Some(Message::Done { code }) => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
-        if done.as_ref().is_err_and(|error| !matches!(error, Error::Broken(_))) {
+        if matches!(&done, Err(error) if !matches!(error, Error::Broken(_))) {
             // The failure is ours; what the server makes of our leaving explains nothing.
             listener.abandon();
         }
