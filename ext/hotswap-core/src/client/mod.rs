@@ -136,11 +136,12 @@ impl Copy {
         let mut main = Connection::new(reach(&self.socket)?);
         main.set_patience(Some(GREETING))
             .context("cannot set up the socket")?;
-        main.send(&Message::Hello {
+        let hello = Message::Hello {
             protocol: PROTOCOL,
             version: crate::VERSION.into(),
-        })?;
-        let (session, stderr_socket) = match main.receive()? {
+        };
+        let answer = main.send(&hello).and_then(|()| main.receive());
+        let (session, stderr_socket) = match answer.map_err(|error| self.no_greeting(&error))? {
             Some(Message::Welcome { protocol: PROTOCOL, session, stderr_socket, .. }) => (session, stderr_socket),
             Some(Message::Welcome { version, .. }) => {
                 return Err(Error::CannotConnect(format!(
@@ -155,6 +156,14 @@ impl Copy {
         stderr.send(&Message::Join { session })?;
         main.set_patience(None).context("cannot set up the socket")?;
         Ok((main, stderr))
+    }
+
+    fn no_greeting(&self, error: &Error) -> Error {
+        Error::CannotConnect(format!(
+            "what answers at {} does not greet as hotswap does ({error}). Restart the application, or name \
+             another socket with --socket or HOTSWAP_SOCKET",
+            self.socket.display()
+        ))
     }
 
     fn send_file(&self, main: &mut Connection) -> Result<ExitCode> {
