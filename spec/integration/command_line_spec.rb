@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require "hotswap/version"
+require "rbconfig"
+require "tmpdir"
+
+RSpec.describe "the command line, where no server is" do
+  around do |example|
+    Dir.mktmpdir("hs") do |folder|
+      @folder = folder
+      example.run
+    end
+  end
+
+  def hotswap(*arguments, **options) = HotswapCommand.run(*arguments, chdir: @folder, **options)
+
+  it "prints the help for no arguments, help, --help and -h alike" do
+    answers = [[], ["help"], ["--help"], ["-h"]].map { |arguments| hotswap(*arguments) }
+
+    expect(answers).to all(have_attributes(exit_code: 0, stderr: "", stdout: /\AUsage: hotswap|^Usage: hotswap/))
+    expect(answers.map(&:stdout).uniq.size).to eq 1
+  end
+
+  it "names its commands and every exit status in the help" do
+    help = hotswap("help").stdout
+
+    expect(help).to match(/^  cp +\S/).and match(/^  version +\S/)
+    expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5]
+  end
+
+  it "explains cp, its options and its uses for help cp and cp --help alike" do
+    help, option = hotswap("help", "cp"), hotswap("cp", "--help")
+
+    expect(help).to have_attributes(exit_code: 0, stderr: "", stdout: option.stdout)
+    expect(option).to have_attributes(exit_code: 0, stderr: "")
+    expect(help.stdout).to include("hotswap cp [OPTIONS] <SRC> <DST>", "--skip-integrity-check", "--skip-schema-check",
+      "--socket <PATH>", "HOTSWAP_SOCKET", "--quiet", "bin/hotswap cp db/production.sqlite3 ./backup.sqlite3")
+  end
+
+  it "prints its version for version, --version and -V alike" do
+    %w[version --version -V].each do |argument|
+      expect(hotswap(argument)).to have_attributes(exit_code: 0, stderr: "", stdout: "hotswap #{Hotswap::VERSION}\n")
+    end
+  end
+
+  it "starts without Rails and without the bundle: even without RubyGems" do
+    without_gems = HotswapCommand::PROGRAM.dup.insert(1, "--disable-gems")
+
+    expect(hotswap("version", program: without_gems)).to have_attributes(exit_code: 0, stderr: "", stdout: /\Ahotswap \d/)
+    expect(hotswap("cp", "a", "b", program: without_gems)).to have_attributes(exit_code: 1, stderr: /socket not found/)
+  end
+
+  it "takes less than 0.3 s of the processor, where loading Rails alone takes a second" do
+    used = Array.new(3) do
+      before = Process.times
+      hotswap("version")
+      after = Process.times
+      after.cutime + after.cstime - before.cutime - before.cstime
+    end
+
+    expect(used.min).to be_between(0.001, 0.3)
+  end
+
+  {
+    "an unknown command" => [%w[mv a b], "'mv'"],
+    "an unknown flag" => [%w[cp --force a b], "'--force'"],
+    "no source and no destination" => [%w[cp], "<SRC>"],
+    "no destination" => [%w[cp a], "<DST>"],
+    "a third path" => [%w[cp a b c], "'c'"],
+    "a --socket without a path" => [%w[cp a b --socket], "--socket"]
+  }.each do |mistake, (arguments, named)|
+    it "refuses #{mistake} with exit status 2, naming it and the way to the help" do
+      answer = hotswap(*arguments)
+
+      expect(answer).to have_attributes(exit_code: 2, stdout: "")
+      expect(answer.stderr).to start_with("ERROR: ").and include(named, "try '--help'")
+    end
+  end
+
+  it "does not mind that nobody reads its help" do
+    reader, writer = IO.pipe
+    reader.close
+
+    expect(hotswap("help", out: writer)).to have_attributes(exit_code: 0, stderr: "")
+  ensure
+    writer.close
+  end
+
+  it "says where it looked for the socket, and what to do, and exits with 1" do
+    answer = hotswap("cp", "new.sqlite3", "db/production.sqlite3")
+
+    expect(answer).to have_attributes(exit_code: 1, stdout: "")
+    expect(answer.stderr).to start_with("ERROR: socket not found at #{File.realpath(@folder)}/tmp/sockets/hotswap.sock\n")
+      .and include("Is the application running", "--socket", "HOTSWAP_SOCKET")
+  end
+
+  it "names the socket that it was told to use" do
+    by_option = hotswap("cp", "a", "b", "--socket", "elsewhere.sock")
+    by_variable = hotswap("cp", "a", "b", env: {"HOTSWAP_SOCKET" => "/nowhere/hotswap.sock"})
+
+    expect(by_option).to have_attributes(exit_code: 1, stderr: /not found at #{File.realpath(@folder)}\/elsewhere.sock$/)
+    expect(by_variable).to have_attributes(exit_code: 1, stderr: %r{not found at /nowhere/hotswap.sock$})
+  end
+
+  it "says that the application is gone when its socket is still there" do
+    stale = File.join(@folder, "stale.sock")
+    UNIXServer.new(stale).close
+
+    answer = hotswap("cp", "a", "b", "--socket", stale)
+
+    expect(answer).to have_attributes(exit_code: 1, stdout: "")
+    expect(answer.stderr).to start_with("ERROR: nobody listens at #{stale}").and include("Start it")
+    expect(File.socket?(stale)).to be true
+  end
+
+  it "takes no other server for hotswap's" do
+    path = File.join(@folder, "other.sock")
+    UNIXServer.open(path) do |server|
+      other = Thread.new { server.accept.tap { |client| client.write("HTTP/1.1 400 Bad Request\r\n\r\n") }.close }
+      answer = hotswap("cp", "a", "b", "--socket", path)
+
+      expect(answer).to have_attributes(exit_code: 1, stdout: "")
+      expect(answer.stderr).to start_with("ERROR: what answers at #{path} does not greet as hotswap does").and include("--socket")
+    ensure
+      other&.kill
+    end
+  end
+
+  it "gives up on a server that hangs", :slow do
+    path = File.join(@folder, "mute.sock")
+    UNIXServer.open(path) do
+      answer = hotswap("cp", "a", "b", "--socket", path, timeout: 30)
+
+      expect(answer).to have_attributes(exit_code: 1, stdout: "")
+      expect(answer.stderr).to start_with("ERROR: what answers at #{path} does not greet").and include("too long", "Restart")
+    end
+  end
+end

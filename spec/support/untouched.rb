@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+require_relative "eventually"
+require_relative "test_database"
+
+# What has to stand as it stood after a command that failed: the rows and the file of the live database, what
+# the application serves, and the folder.
+#
+#   refused = untouched { app.hotswap("cp", app.databases.garbage, "storage/production.sqlite3") }
+module Untouched
+  include Eventually
+
+  # within: how long a worker may take to clear up when nobody was left to wait for it.
+  def untouched(server = app, database: server.database_path, within: 0)
+    before = standing(server, database)
+    answer = yield
+    eventually(within) { expect(standing(server, database)).to eq before }
+    answer
+  end
+
+  private
+
+  def standing(server, database)
+    stat = File.stat(database)
+    {
+      content: TestDatabase.content(database), integrity: TestDatabase.integrity(database),
+      file: [stat.ino, stat.mode, stat.uid, stat.gid], served: server.version,
+      folder: Untouched.listing(File.dirname(database))
+    }
+  end
+
+  # Without what SQLite puts beside a database while it is open, and the fence.
+  def self.listing(folder)
+    names = Dir.children(folder)
+    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap)\z/, 1]) }.sort
+  end
+end
