@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use hotswap_core::cli::{self, Surroundings};
@@ -62,7 +63,7 @@ fn start_command(
 ) -> Result<i32, Error> {
     let failed = |error: std::io::Error| Error::new(ruby.exception_io_error(), error.to_string());
     let surroundings = surroundings(folder, None, None, [stdin, stdout, stderr], false).map_err(failed)?;
-    let (reader, mut writer) = std::io::pipe().map_err(failed)?;
+    let (reader, mut writer) = UnixStream::pair().map_err(failed)?;
     let run = move || {
         hotswap_core::signal::leave_signals_to_others();
         let code = cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings);

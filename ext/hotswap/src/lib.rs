@@ -7,6 +7,9 @@
 //!
 //! Everything that belongs to one process is in its [`runtime`], which a forked child makes anew.
 
+// The one public item is the function that magnus makes of `init`.
+#![allow(missing_docs)]
+
 mod command;
 mod gate;
 mod log;
@@ -18,7 +21,6 @@ mod sqlite;
 use magnus::{Error, Module, RModule, Ruby};
 
 /// What Ruby calls when it loads the extension.
-#[allow(missing_docs)]
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     runtime::note_forks();

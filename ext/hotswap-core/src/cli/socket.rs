@@ -23,8 +23,8 @@ pub(super) fn find(surroundings: &Surroundings) -> PathBuf {
     let is_application = |root: &PathBuf| root.join("config.ru").exists();
     binstub
         .iter()
+        .find(|root| has_socket(root))
         .cloned()
-        .find(has_socket)
         .or_else(|| above().find(has_socket))
         .or_else(|| bundle.clone().filter(has_socket))
         .or(binstub)

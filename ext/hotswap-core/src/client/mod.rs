@@ -213,7 +213,7 @@ impl Copy {
         let mut body = BodyReader::new(main);
         loop {
             let received = body.received();
-            match body.next()? {
+            match body.receive()? {
                 Piece::Chunk(chunk) => {
                     stdout
                         .write_all(chunk)

@@ -57,7 +57,7 @@ fn try_send(database: &Path, id: u64, report: &Report) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     let folder = folder_of(database)?;
-    let address = reachable(&folder, &leftovers::report_name(database, id));
+    let address = reachable(&folder, leftovers::report_name(database, id));
     socket.send_to(&serde_json::to_vec(report)?, address)?;
     Ok(())
 }

@@ -111,7 +111,7 @@ impl<'a> BodyReader<'a> {
     }
 
     /// The next piece of the body.
-    pub fn next(&mut self) -> Result<Piece<'_>> {
+    pub fn receive(&mut self) -> Result<Piece<'_>> {
         let header = self.connection.receive_header()?.ok_or_else(aborted)?;
         match header.kind {
             Kind::Body => {
@@ -169,7 +169,7 @@ mod tests {
         let mut reader = BodyReader::new(there);
         let mut all = Vec::new();
         loop {
-            match reader.next()? {
+            match reader.receive()? {
                 Piece::Chunk(chunk) => all.extend_from_slice(chunk),
                 Piece::End => return Ok(all),
                 Piece::Instead(message) => return Err(Error::Broken(format!("{message:?}"))),

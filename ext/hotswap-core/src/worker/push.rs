@@ -133,7 +133,7 @@ fn receive_stream(caller: &mut Caller, staged: &mut Staged) -> Result<()> {
         File::open(staged.path().parent().unwrap_or(Path::new("/"))).context("cannot open the folder")?;
     let mut body = BodyReader::new(&mut caller.main);
     loop {
-        let chunk = match body.next()? {
+        let chunk = match body.receive()? {
             Piece::Chunk(chunk) => chunk,
             Piece::End => return Ok(()),
             Piece::Instead(_) => return Err(Error::Broken("the client gave up".into())),
