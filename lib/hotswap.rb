@@ -63,6 +63,7 @@ module Hotswap
 
     # Manages this database and no other.
     def database_path=(path)
+      configuration.database_path = path
       databases.clear
       register(path) if path
     end

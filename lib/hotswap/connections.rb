@@ -12,12 +12,13 @@ module Hotswap
     # Sees every connection of the sqlite3 gem, whoever opens it.
     module Guard
       def initialize(file, *arguments, **options, &block)
-        database = Hotswap.databases.opened_as(file.to_s)
-        return super unless database
-
-        Membership.opening(database) do
+        if (database = Hotswap.databases.opened_as(file.to_s))
+          Membership.opening(database) do
+            super
+            Connections.track(self, database)
+          end
+        else
           super
-          Connections.track(self, database)
         end
       end
     end
@@ -39,14 +40,14 @@ module Hotswap
       end
 
       def track(connection, database)
-        @opened[connection] = database
+        @opened[connection] = database.resolved_path
       end
 
       # Closes every connection of this process to the database.
       # @param timeout [Float] seconds
       # @raise [DisconnectRefused] with what is open still
       def disconnect(database, timeout)
-        disconnect_active_record(database, timeout) if defined?(ActiveRecord::Base)
+        disconnect_active_record(database, timeout) if active_record?
         @blocks.each { |block| block.call(database) }
         left = open_to(database)
         # A connection that nobody refers to any more is closed by the collector.
@@ -59,7 +60,7 @@ module Hotswap
 
       # Forgets what Active Record remembers of the database's schema.
       def refresh(database)
-        return unless defined?(ActiveRecord::Base)
+        return unless active_record?
 
         pools = pools_of(database)
         pools.each { |pool| pool.schema_reflection.clear! }
@@ -73,8 +74,14 @@ module Hotswap
 
       private
 
+      # An application that has Active Record among its gems and does not use it has not loaded it.
+      def active_record?
+        defined?(ActiveRecord) && ActiveRecord.respond_to?(:autoload?) && !ActiveRecord.autoload?(:Base) && defined?(ActiveRecord::Base)
+      end
+
       def open_to(database)
-        @opened.keys.reject { |connection| !@opened[connection].equal?(database) || connection.closed? }
+        path = database.resolved_path
+        @opened.keys.select { |connection| @opened[connection] == path && !connection.closed? }
       end
 
       def pools_of(database)

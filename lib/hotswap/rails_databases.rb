@@ -7,11 +7,10 @@ module Hotswap
       # Registers those that were set, or else all that are found.
       def register
         chosen = Hotswap.configuration.chosen_databases
-        if chosen.any?
-          chosen.each { |path| Hotswap.register(path, **details_of(path)) }
-        else
-          found.each { |path, details| Hotswap.register(path, **details) }
-        end
+        return found.each { |path, details| Hotswap.register(path, **details) } if chosen.empty?
+
+        Hotswap.databases.clear
+        chosen.each { |path| Hotswap.register(path, **details_of(path)) }
       end
 
       private
@@ -22,11 +21,10 @@ module Hotswap
       end
 
       def found
-        return {} unless defined?(ActiveRecord::Base)
+        return {} unless defined?(ActiveRecord::DatabaseConfigurations)
 
-        configurations = ActiveRecord::Base.configurations
-        # Without Active Record's railtie nothing has loaded them yet.
-        configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration) if configurations.empty?
+        # Read anew: asking ActiveRecord::Base would load it before the application has configured it.
+        configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
         of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) }
         of_files.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
       end

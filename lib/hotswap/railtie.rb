@@ -26,8 +26,13 @@ module Hotswap
       Hotswap.logger = ::Rails.logger
     end
 
-    # Before Active Record connects, and after the application's initializers have had their say.
-    initializer "hotswap.databases", after: :load_config_initializers do
+    # Twice: before the application's initializers, one of which may query a database, and again with what they
+    # have set.
+    initializer "hotswap.databases", before: :load_config_initializers do
+      RailsDatabases.register
+    end
+
+    initializer "hotswap.chosen_databases", after: :load_config_initializers do
       RailsDatabases.register
     end
 
