@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+require_relative "support/rails_server"
+
+RSpec.describe "swaps under load", :fleet do
+  # processes: how many of them answer requests.
+  shared_examples "a fleet that moves as one" do |processes, swaps: 8|
+    it "loses nothing, serves nothing old, fails nobody, and leaves nothing" do
+      app.version
+      generations = Generations.new(app)
+
+      verdict = visited(app, generations) { swap(generations, swaps) }
+
+      expect(verdict.broken).to eq []
+      expect_all_on(app, generations.live, processes: processes)
+      expect_nothing_left(app)
+      expect(leader_pid(app)).to be_in_group_of(app)
+    end
+  end
+
+  matcher :be_in_group_of do |server|
+    match { |pid| server.pids.include?(pid) }
+  end
+
+  def puma_config(app, text)
+    app.write("config/puma.rb", "#{app.root.join("config/puma.rb").read}\n#{text}\n")
+  end
+
+  context "with Puma in one process" do
+    let(:app) { boot_app }
+
+    it_behaves_like "a fleet that moves as one", 1
+  end
+
+  context "with a cluster that preloads" do
+    let(:app) { boot_app(workers: 2) }
+
+    it_behaves_like "a fleet that moves as one", 2
+  end
+
+  context "with a cluster that does not" do
+    let(:app) { boot_app(workers: 2, preload: false) }
+
+    it_behaves_like "a fleet that moves as one", 2
+  end
+
+  context "with bin/rails server" do
+    let(:app) { keep(RailsServer.start(workers: 2)) }
+
+    it_behaves_like "a fleet that moves as one", 2
+  end
+
+  context "with fork_worker" do
+    let(:app) { boot_app(workers: 3, preload: false) { |server| puma_config(server, "fork_worker 0") } }
+
+    it_behaves_like "a fleet that moves as one", 3
+  end
+end

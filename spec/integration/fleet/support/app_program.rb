@@ -1,0 +1,68 @@
+# frozen_string_literal: true
+
+# A program of the application that is no server: a console, a runner, a job process.
+class AppProgram
+  include Eventually
+
+  attr_reader :pid
+
+  def self.started = (@started ||= [])
+
+  def initialize(app, *command, env: {})
+    @output = app.root.join("log/program-#{AppProgram.started.size}-#{Process.pid}.log")
+    reader, @input = IO.pipe
+    out = File.open(@output, "a")
+    @pid = Process.spawn(DemoApp.environment(env), *command, chdir: app.root.to_s, unsetenv_others: true,
+      in: reader, out: out, err: out, pgroup: true)
+    reader.close
+    out.close
+    @waiter = Process.detach(@pid)
+    AppProgram.started << self
+  end
+
+  def self.console(app, *options)
+    new(app, "bundle", "exec", "ruby", "bin/rails", "console", *options, "--", "--noautocomplete", "--nomultiline")
+  end
+
+  def self.runner(app, code) = new(app, "bundle", "exec", "ruby", "bin/rails", "runner", code)
+
+  def say(line)
+    @input.puts(line)
+    @input.flush
+  end
+
+  def output = File.read(@output, encoding: "UTF-8").scrub
+
+  # Waits until the program has said so.
+  def wait_for(text, timeout = 30)
+    eventually(timeout, every: 0.05) { output.include?(text) || (!alive? && raise("it ended: #{output}")) }
+  end
+
+  def alive? = @waiter.alive?
+
+  def status(timeout = 30)
+    @waiter.join(timeout) or raise "process #{pid} did not end; it said:\n#{output}"
+    @waiter.value
+  end
+
+  # For programs that read their standard input.
+  def finish
+    @input.close unless @input.closed?
+    @waiter.join(15) || stop
+  end
+
+  def stop
+    Process.kill(:CONT, pid)
+    Process.kill(:KILL, -pid)
+  rescue Errno::ESRCH
+    nil # it has ended by itself
+  ensure
+    @waiter.join
+  end
+
+  def self.stop_all
+    started.shift.stop until started.empty?
+  end
+end
+
+RSpec.configure { |config| config.prepend_after { AppProgram.stop_all } } if defined?(RSpec)

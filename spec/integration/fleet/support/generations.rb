@@ -1,0 +1,69 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require_relative "verdict"
+
+# The databases that were live one after the other, each kept as it was when it was replaced.
+#
+# A generation is known by the version in its data, and an acknowledged write names the version it went into:
+# every one of them has to be found in the generation that acknowledged it.
+class Generations
+  # Opening for the path alone: it breaks no lease, drops no lock, and keeps the inode after the rename.
+  O_PATH = 0o10000000
+
+  Push = Struct.new(:version, :started, :ended, :result, :moved) do
+    def ok? = result.success?
+
+    def moved? = moved
+
+    def seconds = ended - started
+  end
+
+  attr_reader :pushes, :kept
+
+  def initialize(app, folder: app.root.join("generations"))
+    @app = app
+    @folder = folder.tap(&:mkpath)
+    @pushes = []
+    @kept = {}
+    @live = TestDatabase.version(app.database_path)
+    @files = TestDatabase.new(@folder)
+    @number = 0
+  end
+
+  # The version that is live.
+  attr_reader :live
+
+  def push(*options, file: nil, **how)
+    version = how.delete(:version) || "g#{@number += 1}"
+    file ||= @files.release(version, name: "push.sqlite3")
+    watching_the_file(version) { @app.hotswap("cp", file, "storage/production.sqlite3", *options, **how) }
+  end
+
+  # Runs a push, whoever starts it, and keeps what it replaced. The block answers its result.
+  def watching_the_file(version)
+    before = File.open(@app.database_path, O_PATH)
+    started = Eventually.now
+    result = yield
+    ended = Eventually.now
+    moved = File.stat(@app.database_path).ino != before.stat.ino
+    push = Push.new(version, started, ended, result, moved)
+    keep(before, version) if moved
+    @pushes << push
+    push
+  ensure
+    before&.close
+  end
+
+  # What visitors saw, set against what became of the databases.
+  def verdict(report) = Verdict.new(self, report, @app.database_path)
+
+  private
+
+  def keep(before, version)
+    path = @folder.join("kept-#{@live}.sqlite3").to_s
+    File.open("/proc/self/fd/#{before.fileno}", "rb") { |old| IO.copy_stream(old, path) }
+    @kept[@live] = path
+    @live = version
+  end
+end
