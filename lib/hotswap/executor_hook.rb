@@ -5,13 +5,13 @@ module Hotswap
   # that did not come through the middleware. Waiting here harms nobody; raising where a connection is opened
   # ends threads of Solid Queue and Solid Cable for good.
   module ExecutorHook
-    # Where the hook runs in a request, the middleware's pass is there already, and this one is nil.
+    # Where the hook runs in a request, the middleware's unit is there already, and this one is nil.
     def self.run
-      Gate.enter("work in #{Thread.current.name || "a thread"}")
+      Gate.enter(Thread.current)
     end
 
-    def self.complete(pass)
-      Gate.leave(pass)
+    def self.complete(unit)
+      Gate.leave(unit)
     end
   end
 end

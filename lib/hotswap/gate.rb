@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "io/wait"
+require "hotswap/gate/unit"
 
 module Hotswap
   # The gate of this process, as Ruby sees it: every unit of work passes it, a swap closes it.
@@ -8,40 +8,41 @@ module Hotswap
   # A unit inside another one (the executor inside the middleware, a rack application inside a rack
   # application) passes for free: the outer one could not end otherwise.
   module Gate
-    # A pass: what the unit is, where and since when it runs.
-    Running = Struct.new(:source, :fiber, :since)
-
-    @running = {}.compare_by_identity
+    # Weak: what is inside is counted by the passes; this is for telling what it is.
+    @units = ObjectSpace::WeakMap.new
 
     class << self
+      # For units only.
+      attr_reader :units
+
       # Enters, and waits while the gate is closed.
       # @param source what runs: a Rack environment, or anything whose to_s tells a reader of a log
-      # @return [Native::Pass, nil] what {leave} takes; nil inside another unit
+      # @return [Unit, nil] what {leave} takes; nil inside another unit
       # @raise [GateTimeout] if it stays closed for longer than any swap may take
       def enter(source)
         return if inside?
 
-        pass = Native.enter || wait_and_enter(source)
-        fiber = Fiber.current
-        @running[pass] = Running.new(source, fiber, now)
-        Thread.current[:hotswap_pass] = pass
-        pass
+        unit = Unit.new(source)
+        unit.enter
+        unit
       end
 
       # Leaves, from any thread or fiber; the second time, and with nil, does nothing.
-      def leave(pass)
-        return unless pass
-
-        @running.delete(pass)
-        pass.leave
+      def leave(unit)
+        unit&.leave
       end
 
       # Enters for the length of the block.
       def pass(source)
-        pass = enter(source)
-        yield
-      ensure
-        leave(pass)
+        return yield if inside?
+
+        unit = Unit.new(source)
+        begin
+          unit.enter
+          yield
+        ensure
+          unit.leave
+        end
       end
 
       # Enters for the opening of a database: also while the gate is closing, because a request that is to end
@@ -49,53 +50,36 @@ module Hotswap
       def open(source)
         return yield if inside? || Host.current_thread?
 
+        unit = Unit.new(source)
         begin
-          pass = Native.enter_while_closing || wait_for { Native.enter_while_closing }
-          @running[pass] = Running.new(source, nil, now)
+          unit.enter_while_closing
           yield
         ensure
-          leave(pass)
+          unit.leave
         end
       end
 
       # @return [Boolean] whether the caller is part of a unit that is inside
       def inside?
-        pass = Thread.current[:hotswap_pass] or return false
-        # The mark is copied into the threads of ActionController::Live; they are units of their own.
-        @running[pass]&.fiber.equal?(Fiber.current)
+        unit = Thread.current[:hotswap_unit]
+        !unit.nil? && unit.current?
       end
 
       # @return [Array<String>] what is inside, the oldest first: "GET /reports for 4.2 s"
       def running
-        @running.values.sort_by(&:since).map { |unit| "#{describe(unit.source)} for #{(now - unit.since).round(1)} s" }
+        @units.keys.select(&:inside?).sort_by(&:since).map(&:to_s)
       end
 
       # @return [String]
       def describe(source)
-        source.is_a?(Hash) ? "#{source["REQUEST_METHOD"]} #{source["PATH_INFO"]}" : source.to_s
-      end
-
-      private
-
-      def wait_and_enter(source)
-        request = source.is_a?(Hash)
-        Hotswap.logger.info("request queued, waiting for swap to complete: #{describe(source)}") if request
-        pass = wait_for { Native.enter }
-        Hotswap.logger.info("swap complete, resuming request: #{describe(source)}") if request
-        pass
-      end
-
-      # Waits on a descriptor: a thread lets go of the interpreter meanwhile, a fiber of its reactor.
-      def wait_for
-        patience = now + (Hotswap.configuration.max_pause * 4) + 5
-        until (pass = yield)
-          raise GateTimeout, "waited at hotswap's gate for longer than any swap may take" if now > patience
-
-          open_signal.wait_readable(patience - now)
+        case source
+        when Hash then "#{source["REQUEST_METHOD"]} #{source["PATH_INFO"]}"
+        when Thread then "work in #{source.name || "a thread"}"
+        else source.to_s
         end
-        pass
       end
 
+      # @return [IO] readable while the gate is open. For units only.
       def open_signal
         return @open_signal if @open_signal_generation == Native.generation
 

@@ -15,17 +15,15 @@ module Hotswap
     end
 
     def call(env)
-      pass = Gate.enter(env) or return @app.call(env)
+      return @app.call(env) if Gate.inside?
 
+      unit = Gate::Unit.new(env)
       begin
-        callbacks = env[RESPONSE_FINISHED]
-        # Servers run these from the last to the first: ours after whatever else belongs to the request.
-        callbacks&.unshift(proc { Gate.leave(pass) })
-        response = @app.call(env)
-        callbacks ? response : leave_with_body(response, pass)
-      rescue Exception # rubocop:disable Lint/RescueException -- whatever ends the request ends its pass
-        Gate.leave(pass)
-        raise
+        unit.enter
+        response = respond(env, unit)
+      ensure
+        # Also when the thread is killed or the application throws, which no rescue sees.
+        response ? unit.step_aside : unit.leave
       end
     rescue GateTimeout => error
       [503, {"content-type" => "text/plain", "retry-after" => "1"}, ["#{error.message}\n"]]
@@ -33,9 +31,15 @@ module Hotswap
 
     private
 
-    def leave_with_body(response, pass)
+    def respond(env, unit)
+      callbacks = env[RESPONSE_FINISHED]
+      # Servers run these from the last to the first: ours after whatever else belongs to the request.
+      callbacks&.unshift(proc { unit.leave })
+      response = @app.call(env)
+      return response if callbacks
+
       status, headers, body = response
-      [status, headers, Body.new(body, pass)]
+      [status, headers, Body.new(body, unit)]
     end
   end
 end

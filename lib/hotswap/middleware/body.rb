@@ -2,22 +2,24 @@
 
 module Hotswap
   class Middleware
-    # A response body that gives its request's pass back when the server closes it. Everything else goes to the
-    # body itself, which may be an array, a file or a stream.
+    # A response body whose unit leaves when the server closes it. Everything else is up to the body itself,
+    # which may be an array, a file, or a stream that knows `call` and not `each`.
     class Body
-      def initialize(body, pass)
+      def initialize(body, unit)
         @body = body
-        @pass = pass
+        @unit = unit
       end
 
+      # Servers may close a body that closed itself in {to_ary}: only the first time counts.
       def close
-        @body.close if @body.respond_to?(:close)
-      ensure
-        Gate.leave(@pass)
-      end
+        return if @closed
 
-      def each(&block)
-        @body.each(&block)
+        @closed = true
+        begin
+          @body.close if @body.respond_to?(:close)
+        ensure
+          @unit.leave
+        end
       end
 
       def respond_to_missing?(name, include_all = false)
@@ -25,9 +27,9 @@ module Hotswap
       end
 
       # A body with to_ary is read at once, and need not be closed.
-      def method_missing(name, *arguments, &block)
+      def method_missing(name, ...)
         return super unless @body.respond_to?(name)
-        return @body.public_send(name, *arguments, &block) unless name == :to_ary
+        return @body.public_send(name, ...) unless name == :to_ary
 
         begin
           @body.to_ary

@@ -1,0 +1,144 @@
+# frozen_string_literal: true
+
+require_relative "unit_helper"
+
+RSpec.describe Hotswap::Gate do
+  include_context "with hotswap in this process"
+
+  it "lets units in side by side" do
+    arrived = Queue.new
+    leave = Queue.new
+    threads = Array.new(5) { |n| Thread.new { gate.pass("unit #{n}") { arrived.push(n) && leave.pop } } }
+    5.times { arrived.pop(timeout: 5) }
+
+    expect(inside).to eq 5
+    leave.close
+    threads.each(&:join)
+    expect(inside).to eq 0
+  end
+
+  it "lets a unit inside another one pass for free" do
+    gate.pass("request") do
+      expect(gate.enter("job in the request")).to be_nil
+      gate.pass("another") { expect(inside).to eq 1 }
+      expect(gate).to be_inside
+    end
+    expect(gate).not_to be_inside
+  end
+
+  it "lets a unit inside another one pass while the gate is closing, for the outer one could not end otherwise" do
+    gate.pass("request") do
+      Hotswap::Native.close_gate
+      expect(gate.pass("job in the request") { :done }).to eq :done
+    ensure
+      Hotswap::Native.reopen_gate
+    end
+  end
+
+  it "counts a thread that a unit starts as a unit of its own" do
+    gate.pass("request") do
+      inner = Thread.new { [gate.inside?, gate.pass("thread") { inside }] }
+
+      expect(inner.value).to eq [false, 2]
+    end
+  end
+
+  it "counts a thread of its own that was given the fiber-locals of the request's, as ActionController::Live does" do
+    gate.pass("request") do
+      locals = Thread.current.keys.to_h { |key| [key, Thread.current[key]] }
+      inner = Thread.new do
+        locals.each { |key, value| Thread.current[key] = value }
+        [gate.inside?, gate.pass("live") { inside }]
+      end
+
+      expect(inner.value).to eq [false, 2]
+    end
+  end
+
+  it "counts a fiber that a unit starts as a unit of its own" do
+    gate.pass("request") do
+      inner = Fiber.new { [gate.inside?, gate.pass("fiber") { inside }] }
+
+      expect(inner.resume).to eq [false, 2]
+      expect(gate).to be_inside
+    end
+  end
+
+  it "may be left by another thread than the one that entered" do
+    unit = gate.enter("request")
+    Thread.new { gate.leave(unit) }.join
+
+    expect(inside).to eq 0
+    expect(gate).not_to be_inside
+  end
+
+  it "is left once, however often somebody says so" do
+    other = Thread.new { gate.enter("another") }.value
+    unit = gate.enter("request")
+    2.times { gate.leave(unit) }
+    gate.leave(nil)
+
+    expect(inside).to eq 1
+    gate.leave(other)
+  end
+
+  it "is left when the block raises or throws" do
+    expect { gate.pass("request") { raise "broken" } }.to raise_error("broken")
+    catch(:halt) { gate.pass("request") { throw :halt } }
+
+    expect(inside).to eq 0
+  end
+
+  it "tells what is inside, the oldest first" do
+    gate.pass({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/reports", "QUERY_STRING" => "secret=1"}) do
+      worker = waiting_thread do
+        Thread.current.name = "worker-1"
+        gate.pass(Thread.current) { Thread.stop }
+      end
+
+      expect(gate.running).to match [
+        a_string_matching(%r{\AGET /reports for \d+\.\d s\z}), a_string_matching(/\Awork in worker-1 for \d+\.\d s\z/)
+      ]
+      worker.kill.join
+      expect(gate.running.size).to eq 1
+    end
+    expect(gate.running).to be_empty
+  end
+
+  describe "a unit that is lost" do
+    it "counts as left once it is collected" do
+      # In threads of their own, so that nothing on our stack refers to them.
+      Array.new(20) { Thread.new { gate.enter("lost") && nil } }.each(&:join)
+
+      eventually { GC.start || inside.zero? }
+      expect(gate.running).to be_empty
+    end
+  end
+
+  describe "a thread that is interrupted" do
+    # Not at one place but at whatever place it happens to be in: entering, inside, leaving.
+    def interrupted_at_random(times)
+      times.times do
+        thread = Thread.new { loop { gate.pass("request") { Thread.pass } } }
+        thread.report_on_exception = false
+        rand(200).times { Thread.pass }
+        yield thread
+        thread.join
+      rescue Interrupt
+        nil # what the thread was ended with
+      end
+    end
+
+    it "has left when it was killed" do
+      interrupted_at_random(300, &:kill)
+
+      expect(inside).to eq 0
+    end
+
+    it "has left when something was raised in it, as by Timeout" do
+      interrupted_at_random(300) { |thread| thread.raise(Interrupt) }
+
+      expect(inside).to eq 0
+    end
+  end
+end

@@ -1,0 +1,113 @@
+# frozen_string_literal: true
+
+require "timeout"
+require_relative "unit_helper"
+
+RSpec.describe Hotswap::Middleware do
+  include_context "with hotswap in this process"
+
+  def env(path = "/items", **more) = {"REQUEST_METHOD" => "GET", "PATH_INFO" => path}.merge(more.transform_keys(&:to_s))
+
+  # Calls the middleware around an application that answers what the block answers.
+  def call(env = env(), &application) = described_class.new(application).call(env)
+
+  it "changes nothing of the answer but the body's wrapping" do
+    status, headers, body = call { |_| [201, {"x-test" => "1"}, ["a", "b"]] }
+
+    expect([status, headers]).to eq [201, {"x-test" => "1"}]
+    expect(body.enum_for(:each).to_a).to eq %w[a b]
+    body.close
+  end
+
+  it "has the request inside until its body is closed" do
+    _, _, body = call { |_| [200, {}, [inside.to_s]] }
+
+    expect(inside).to eq 1
+    expect(body.enum_for(:each).to_a).to eq ["1"]
+    expect(inside).to eq 1
+    body.close
+    expect(inside).to eq 0
+  end
+
+  it "has it inside until the server says that the response is finished, where servers do" do
+    order = []
+    finished = [proc { order << inside }]
+    _, _, body = call(env("rack.response_finished": finished)) { |_| [200, {}, ["a"]] }
+
+    expect(body).to eq ["a"]
+    expect(inside).to eq 1
+    # As servers do: the last first, with what they know of the request.
+    finished.reverse_each { |callback| callback.call({}, 200, {}, nil) }
+    expect(order).to eq [1]
+    expect(inside).to eq 0
+  end
+
+  it "ends the request when the application raises" do
+    expect { call { raise IOError, "broken" } }.to raise_error(IOError, "broken")
+    expect(inside).to eq 0
+  end
+
+  it "ends the request when the application raises and the server says that the response is finished all the same" do
+    finished = []
+    expect { call(env("rack.response_finished": finished)) { raise IOError } }.to raise_error(IOError)
+    other = gate.enter("another")
+    finished.each { |callback| callback.call({}, 500, {}, nil) }
+
+    expect(inside).to eq 1
+    gate.leave(other)
+  end
+
+  it "ends the request when the application throws, is killed, or runs out of time" do
+    catch(:async) { call { throw :async } }
+    waiting_thread { call { Thread.stop } }.kill.join
+    expect { Timeout.timeout(0.02) { call { sleep } } }.to raise_error(Timeout::Error)
+
+    expect(inside).to eq 0
+  end
+
+  it "does not keep the next request of a thread from being counted when a server forgot to close a body" do
+    counted = Thread.new do
+      call { [200, {}, ["forgotten"]] } and GC.start
+      _, _, body = call { [200, {}, []] }
+      inside.tap { body.close }
+    end
+
+    expect(counted.value).to be >= 1
+  end
+
+  it "counts a request that makes another one once" do
+    counts = []
+    _, _, body = call do
+      status, headers, inner = call(env("/inner")) { counts << inside and [200, {}, ["inner"]] }
+      counts << inside
+      [status, headers, inner]
+    end
+
+    expect(counts).to eq [1, 1]
+    body.close
+    expect(inside).to eq 0
+  end
+
+  it "has requests wait while a swap has the gate closed" do
+    reached = false
+    request = with_closed_gate do
+      waiting_thread { call { [(reached = true) && 200, {}, []] }.tap { |_, _, body| body.close } }
+        .tap { expect(reached).to be false }
+    end
+
+    expect(request.value.first).to eq 200
+  end
+
+  it "answers 503 after the longest that a swap may take, when other work is told as well, and does nothing" do
+    Hotswap.configuration.max_pause = 0.001
+    with_closed_gate do
+      job = waiting_thread { gate.pass("job") { raise "ran" } }
+      status, headers, body = call { raise "called" }
+
+      expect(status).to eq 503
+      expect(headers).to include("retry-after" => "1", "content-type" => "text/plain")
+      expect(body.join).to include("hotswap")
+      expect { job.join }.to raise_error(Hotswap::GateTimeout, /longer than any swap/)
+    end
+  end
+end
