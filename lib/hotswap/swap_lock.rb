@@ -6,26 +6,28 @@ module Hotswap
   #   Hotswap::Middleware::SWAP_LOCK.synchronize { nothing_runs_now }
   class SwapLock
     # Closes the gate and waits until nothing runs. New requests wait meanwhile.
-    # @raise [ThreadError] inside a request or job, which would wait for itself
+    # @raise [ThreadError] inside a request or job, which would wait for itself, and where it is held already
     def lock
-      raise ThreadError, "the swap lock cannot be taken inside a request or job" if Gate.inside?
-
-      sleep 0.001 until Native.close_gate
-      @owner = Thread.current
-      sleep 0.001 until Native.try_seal_gate
+      refuse_what_would_wait_for_itself
+      closed = sealed = false
+      begin
+        sleep 0.001 until (closed = Native.close_gate)
+        @generation = Native.generation
+        @owner = Thread.current
+        sleep 0.001 until (sealed = Native.try_seal_gate)
+      ensure
+        # A thread that is killed here must not leave the gate closed.
+        open if closed && !sealed
+      end
       self
-    rescue Exception # rubocop:disable Lint/RescueException -- a thread that is killed here must not leave the gate closed
-      unlock if @owner.equal?(Thread.current)
-      raise
     end
 
     # Opens the gate.
     # @raise [ThreadError] by anybody but the thread that closed it
     def unlock
-      raise ThreadError, "the swap lock is not held by this thread" unless @owner.equal?(Thread.current)
+      raise ThreadError, "the swap lock is not held by this thread" unless owned?
 
-      @owner = nil
-      Native.reopen_gate
+      open
       self
     end
 
@@ -36,10 +38,30 @@ module Hotswap
 
     # Holds it for the length of the block.
     def synchronize
-      lock
-      yield
-    ensure
-      unlock if @owner.equal?(Thread.current)
+      refuse_what_would_wait_for_itself
+      begin
+        lock
+        yield
+      ensure
+        open if owned?
+      end
+    end
+
+    private
+
+    # A forked child has a gate of its own, which its parent's thread does not hold.
+    def owned?
+      @owner.equal?(Thread.current) && @generation == Native.generation
+    end
+
+    def open
+      @owner = nil
+      Native.reopen_gate
+    end
+
+    def refuse_what_would_wait_for_itself
+      raise ThreadError, "the swap lock is held by this thread already" if owned?
+      raise ThreadError, "the swap lock cannot be taken inside a request or job" if Gate.inside?
     end
   end
 end

@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+require_relative "unit_helper"
+
+RSpec.describe Hotswap::SwapLock do
+  include_context "with hotswap in this process"
+
+  subject(:lock) { Hotswap::Middleware::SWAP_LOCK }
+
+  it "holds new requests back until it is unlocked" do
+    lock.lock
+    expect(lock).to be_locked
+    request = waiting_thread { gate.pass("request") { lock.locked? } }
+    lock.unlock
+
+    expect(request.value).to be false
+    expect(lock).not_to be_locked
+  end
+
+  it "waits until nothing runs" do
+    leave = Queue.new
+    request = waiting_thread { gate.pass("request") { leave.pop } }
+    held = Queue.new
+    holder = Thread.new { lock.synchronize { held.push(inside) } }
+    eventually { lock.locked? }
+
+    expect(held).to be_empty
+    leave.close
+    expect(held.pop(timeout: 5)).to eq 0
+    [request, holder].each(&:join)
+  end
+
+  it "answers what the block answers, and unlocks when it raises or throws" do
+    expect(lock.synchronize { :answer }).to eq :answer
+    expect { lock.synchronize { raise "broken" } }.to raise_error("broken")
+    catch(:done) { lock.synchronize { throw :done } }
+
+    expect(lock).not_to be_locked
+  end
+
+  it "is held by one at a time" do
+    at_once = most = 0
+    threads = Array.new(4) do
+      Thread.new do
+        10.times do
+          lock.synchronize do
+            most = [most, at_once += 1].max
+            Thread.pass
+            at_once -= 1
+          end
+        end
+      end
+    end
+    threads.each(&:join)
+
+    expect(most).to eq 1
+  end
+
+  it "cannot be taken inside a request, which would wait for itself" do
+    gate.pass("request") do
+      expect { lock.lock }.to raise_error(ThreadError, /inside a request/)
+      expect { lock.synchronize { nil } }.to raise_error(ThreadError, /inside a request/)
+    end
+    expect(lock).not_to be_locked
+  end
+
+  it "cannot be taken twice, and stays with who has it" do
+    lock.synchronize do
+      expect { lock.lock }.to raise_error(ThreadError, /held by this thread already/)
+      expect { lock.synchronize { nil } }.to raise_error(ThreadError, /held by this thread already/)
+      expect(lock).to be_locked
+    end
+    expect(lock).not_to be_locked
+  end
+
+  it "can be unlocked by nobody but its holder" do
+    expect { lock.unlock }.to raise_error(ThreadError, /not held by this thread/)
+    lock.synchronize do
+      other = Thread.new { lock.unlock }.tap { |thread| thread.report_on_exception = false }
+      expect { other.join }.to raise_error(ThreadError, /not held by this thread/)
+      expect(lock).to be_locked
+    end
+  end
+
+  it "opens the gate again when its holder is killed, whether it waits or has it" do
+    leave = Queue.new
+    request = waiting_thread { gate.pass("request") { leave.pop } }
+    waiting = Thread.new { lock.synchronize { nil } }
+    eventually { lock.locked? }
+    waiting.kill.join
+    expect(lock).not_to be_locked
+    leave.close
+    request.join
+
+    waiting_thread { lock.synchronize { Thread.stop } }.kill.join
+    expect(lock).not_to be_locked
+  end
+
+  it "is another one in a forked child" do
+    lock.synchronize do
+      expect(in_child { [lock.locked?, lock.synchronize { lock.locked? }, lock.locked?] }).to eq [false, true, false]
+      expect(lock).to be_locked
+    end
+  end
+end
