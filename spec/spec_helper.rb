@@ -26,6 +26,7 @@ RSpec.configure do |config|
 
   config.include Eventually
   config.include Servers
+  config.include Untouched
   config.extend Servers::ForAGroup
 
   config.around do |example|
