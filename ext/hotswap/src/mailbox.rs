@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 pub(crate) struct Mailbox {
     questions: Mutex<VecDeque<Question>>,
     answers: Mutex<HashMap<u64, Sender<Answer>>>,
+    /// Never used twice: a late answer must not be taken for that to a later question.
+    asked: AtomicU64,
     posted: Signal,
 }
 
@@ -37,6 +40,7 @@ impl Mailbox {
         Ok(Self {
             questions: Mutex::default(),
             answers: Mutex::default(),
+            asked: AtomicU64::new(0),
             posted: Signal::new()?,
         })
     }
@@ -52,12 +56,8 @@ impl Mailbox {
 
     fn ask(&self, kind: &'static str, subject: String, detail: String, patience: Duration) -> Option<Answer> {
         let (answered, answer) = channel();
-        let number = {
-            let mut answers = lock(&self.answers);
-            let number = answers.keys().max().map_or(1, |last| last + 1);
-            answers.insert(number, answered);
-            number
-        };
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        lock(&self.answers).insert(number, answered);
         lock(&self.questions).push_back((number, kind, subject, detail));
         self.posted.set();
         let answer = answer.recv_timeout(patience).ok();
