@@ -1,0 +1,91 @@
+# frozen_string_literal: true
+
+RSpec.describe "how a database is named" do
+  running_app do |app|
+    %w[primary queue].each { |name| app.root.join("tmp").mkpath || File.symlink(app.database_path(name), app.root.join("#{name}-link")) }
+    File.symlink(app.root.join("storage"), app.root.join("storage-link"))
+  end
+
+  def pulled(name, **options)
+    answer = app.hotswap("cp", name, "pulled.sqlite3", **options)
+    expect(answer).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "")
+    TestDatabase.content(Pathname(options.fetch(:chdir, app.root)).join("pulled.sqlite3"))
+  end
+
+  def content(database) = TestDatabase.content(app.database_path(database))
+
+  after { app.root.glob("{,app/}pulled.sqlite3*").each(&:delete) }
+
+  it "by its path: relative to the caller, absolute, with dots, or through links" do
+    [
+      "storage/production.sqlite3", "./storage/../storage/production.sqlite3", app.database_path,
+      "primary-link", "storage-link/production.sqlite3"
+    ].each { |path| expect(pulled(path)).to eq(content("primary")), path }
+    expect(pulled("../storage/production.sqlite3", chdir: app.root.join("app"))).to eq content("primary")
+  end
+
+  it "by the name that it has in database.yml" do
+    %w[primary queue cache errors].each { |name| expect(pulled(name)).to eq(content(name)), name }
+  end
+
+  it "by `database`, which is the first one" do
+    expect(pulled("database")).to eq content("primary")
+  end
+
+  it "by its name wherever the caller is" do
+    expect(pulled("queue", chdir: app.root.join("app"))).to eq content("queue")
+  end
+
+  it "pushes to each of these names" do
+    {"storage-link/production.sqlite3" => "by-link", "database" => "by-database", "primary" => "by-name"}.each do |name, version|
+      pushed = app.hotswap("cp", app.databases.release(version), name)
+
+      expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n")
+      expect(app.version).to eq version
+    end
+  end
+
+  it "by no name that is a file's in the caller's folder: that file is what is meant" do
+    file = app.root.join("queue")
+    FileUtils.cp(app.databases.release("a-file"), file)
+
+    pushed = app.hotswap("cp", "queue", "primary")
+
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "a-file"
+    neither = untouched { app.hotswap("cp", app.databases.release("other"), "queue") }
+    expect(neither).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: neither path matches/)
+    expect(TestDatabase.version(file)).to eq "a-file"
+  ensure
+    file.delete
+  end
+
+  {
+    "two managed databases" => %w[storage/production.sqlite3 queue],
+    "a managed database and itself" => %w[storage/production.sqlite3 storage/production.sqlite3],
+    "a managed database and a link to it" => %w[primary-link storage/production.sqlite3]
+  }.each do |what, (source, destination)|
+    it "refuses to copy between #{what}" do
+      both = untouched { untouched(database: app.database_path("queue")) { app.hotswap("cp", source, destination) } }
+
+      expect(both).to have_attributes(exit_code: 2, stdout: "")
+      expect(both.stderr).to start_with("ERROR: source and destination can't both be managed databases")
+    end
+  end
+
+  it "names the managed databases where neither path is one" do
+    good = app.databases.release("nowhere")
+    neither = untouched { app.hotswap("cp", good, "storage/production.sqlite") }
+
+    expect(neither).to have_attributes(exit_code: 2, stdout: "")
+    expect(neither.stderr).to start_with "ERROR: neither path matches a managed database (storage/production.sqlite3, " \
+      "storage/production-queue.sqlite3, storage/production-cache.sqlite3, storage/production-errors.sqlite3)"
+    expect(app.root.join("storage/production.sqlite")).not_to exist
+  end
+
+  it "takes - for no database on either side" do
+    neither = untouched { app.hotswap("cp", "-", "-", stdin_data: "anything") }
+
+    expect(neither).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: neither path matches/)
+  end
+end

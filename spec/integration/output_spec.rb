@@ -1,0 +1,141 @@
+# frozen_string_literal: true
+
+require "pty"
+
+RSpec.describe "what the command prints, and where" do
+  running_app
+
+  let(:live) { "storage/production.sqlite3" }
+
+  # A terminal for the command, and what it shows.
+  def terminal
+    master, slave = PTY.open
+    shown = String.new(encoding: Encoding::BINARY)
+    reader = Thread.new do
+      loop { shown << master.readpartial(4096) }
+    rescue EOFError, Errno::EIO
+      nil # the last one to hold the other end has closed it
+    end
+    yield slave, shown
+  ensure
+    slave.close unless slave.closed?
+    reader&.join(5)
+    reader&.kill
+    master.close
+  end
+
+  it "says on stderr that it swaps, and OK on stdout when it has" do
+    pushed = app.hotswap("cp", app.databases.release("v2"), live)
+
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "Swapping database...\n")
+  end
+
+  it "says nothing at all with --quiet or -q, when it goes well" do
+    %w[--quiet -q].each do |quiet|
+      expect(app.hotswap("cp", quiet, app.databases.release("quiet#{quiet}"), live)).to have_attributes(exit_code: 0, stdout: "", stderr: "")
+      expect(app.version).to eq "quiet#{quiet}"
+      expect(app.hotswap("cp", live, "quiet.sqlite3", quiet)).to have_attributes(exit_code: 0, stdout: "", stderr: "")
+    end
+  end
+
+  it "says with --quiet what went wrong" do
+    refused = untouched { app.hotswap("cp", "--quiet", app.databases.garbage, live) }
+
+    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*not a database/)
+  end
+
+  it "prints the database and nothing else on stdout in a pull to -, and nothing on stderr" do
+    pulled = app.hotswap("cp", live, "-")
+
+    expect(pulled).to have_attributes(exit_code: 0, stderr: "")
+    copy = app.root.join("stdout.sqlite3").tap { |file| file.binwrite(pulled.stdout) }
+    expect(TestDatabase.integrity(copy)).to eq "ok"
+    expect(TestDatabase.content(copy)).to eq TestDatabase.content(app.database_path)
+  end
+
+  it "does not fail because nobody reads its OK" do
+    reader, writer = IO.pipe
+    reader.close
+    pushed = app.hotswap("cp", app.databases.release("unread"), live, out: writer)
+
+    expect(pushed).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(app.version).to eq "unread"
+  ensure
+    writer.close
+  end
+
+  it "refuses to read a database from a terminal, and says how it is done" do
+    terminal do |slave, _|
+      refused = untouched { app.hotswap("cp", "-", live, in: slave) }
+
+      expect(refused).to have_attributes(exit_code: 2, stdout: "")
+      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp -/)
+    end
+  end
+
+  it "refuses to write a database to a terminal, and says how it is done" do
+    terminal do |slave, shown|
+      refused = app.hotswap("cp", live, "-", out: slave)
+
+      expect(refused).to have_attributes(exit_code: 2)
+      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> /)
+      slave.close
+      expect(shown).to eq ""
+    end
+  end
+
+  it "ends quietly when a pipe is closed before the whole database went through, as in `| head -c 10`" do
+    reader, writer = IO.pipe
+    pull = app.start_hotswap("cp", live, "-", out: writer)
+    writer.close
+    expect(reader.read(10)).to eq "SQLite for"
+    reader.close
+
+    expect(pull.wait).to have_attributes(exit_code: 128 + Signal.list.fetch("PIPE"), stderr: "")
+    eventually { expect(app.log.lines.last).to start_with "command failed: the connection broke" }
+    eventually { app.process.members == [app.pid] }
+  end
+
+  it "fails when its stdout is full, and says so" do
+    pulled = app.hotswap("cp", live, "-", out: "/dev/full")
+
+    expect(pulled.exit_code).to eq 5
+    expect(pulled.stderr).to match(/\AERROR: cannot write to standard output: No space left on device/)
+  end
+
+  it "shows how far it is when that takes a while, on a terminal only and not with --quiet" do
+    terminal do |slave, shown|
+      terminal do |quiet_slave, shown_quietly|
+        refused = untouched do
+          push_until(-> { shown.include?("sending") }, [{}, {flags: "--quiet", err: quiet_slave}, {err: slave}])
+        end
+        eventually { [shown, shown_quietly].all? { |text| text.include?("ERROR") } }
+
+        expect(refused).to all(have_attributes(exit_code: 3, stdout: ""))
+        expect(shown).to match(/sending.*MiB/m).and match(/ERROR: [^\r\n]*not a database/)
+        expect(shown_quietly).to match(/\AERROR: [^\r\n]*not a database[^\r\n]*\r\n\z/)
+        expect(refused.first.stderr).to match(/\AERROR: [^\r\n]*not a database[^\r\n]*\n\z/)
+      end
+    end
+  end
+
+  # Several pushes of zeros side by side, kept going for as long as it takes.
+  def push_until(enough, options)
+    pushes = options.map { |each| endless_push(**each) }
+    eventually(20) do
+      pushes.each { |_, writer| writer.write("\0" * 1_048_576) }
+      enough.call
+    end
+    pushes.each { |_, writer| writer.close }
+    pushes.map { |push, _| push.wait }
+  ensure
+    pushes.each { |_, writer| writer.close }
+  end
+
+  def endless_push(flags: [], **options)
+    reader, writer = IO.pipe(binmode: true)
+    [app.start_hotswap("cp", "-", live, *flags, in: reader, env: {"TERM" => "xterm"}, **options), writer]
+  ensure
+    reader.close
+  end
+end

@@ -1,0 +1,151 @@
+# frozen_string_literal: true
+
+require "socket"
+
+RSpec.describe "the way to the socket" do
+  before(:context) do
+    @mark = "of this application only, #{Process.pid}"
+    @app = AppServer.start do |app|
+      SQLite3::Database.new(app.database_path) { |db| db.execute("INSERT INTO items (name) VALUES (?)", [@mark]) }
+      app.write("bin/hotswap", <<~RUBY)
+        #!/usr/bin/env ruby
+        $LOAD_PATH.unshift #{Project::ROOT.join("lib").to_s.dump}
+        load #{Project::ROOT.join("exe/hotswap").to_s.dump}
+      RUBY
+      app.root.join("bin/hotswap").chmod(0o755)
+    end
+  end
+
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  # As a pull of what only this application has.
+  def reach(*arguments, **options)
+    pulled = app.hotswap("cp", "primary", "-", *arguments, **options)
+    expect(pulled).to have_attributes(exit_code: 0, stderr: "")
+    expect(pulled.stdout).to start_with("SQLite format 3\0").and include(@mark)
+  end
+
+  let(:program) { [app.root.join("bin/hotswap").to_s] }
+
+  it "leads from the application's folder and from any below it" do
+    ["", "app", "app/controllers", "storage", "tmp/sockets"].each { |folder| reach(chdir: app.root.join(folder)) }
+  end
+
+  it "leads from / and from anywhere else through the application's bin/hotswap" do
+    ["/", Dir.tmpdir].each { |folder| reach(chdir: folder, program: program) }
+  end
+
+  it "leads through bin/hotswap when that is named relative to the folder, and through a link to the application" do
+    Dir.mktmpdir("hs") do |folder|
+      File.symlink(app.root, File.join(folder, "current"))
+
+      reach(chdir: folder, program: ["current/bin/hotswap"])
+      reach(chdir: app.root.join("app"), program: ["../bin/hotswap"])
+    end
+  end
+
+  it "leads where --socket says, relative to the caller's folder or absolute" do
+    reach("--socket", app.socket_path, chdir: "/")
+    reach("--socket", "../tmp/sockets/hotswap.sock", chdir: app.root.join("app"))
+  end
+
+  it "leads where HOTSWAP_SOCKET says, and --socket is stronger" do
+    reach(chdir: "/", env: {"HOTSWAP_SOCKET" => app.socket_path})
+    reach("--socket", app.socket_path, chdir: "/", env: {"HOTSWAP_SOCKET" => "/nowhere"})
+    astray = app.hotswap("cp", "primary", "-", env: {"HOTSWAP_SOCKET" => "/nowhere"})
+
+    expect(astray).to have_attributes(exit_code: 1, stdout: "", stderr: %r{\AERROR: socket not found at /nowhere})
+  end
+
+  it "leads to the caller's own application and not to the one that its bundle belongs to" do
+    reach(env: {"BUNDLE_GEMFILE" => Project::ROOT.join("Gemfile").to_s})
+  end
+
+  it "is open to the user of the application only" do
+    [app.socket_path, app.stderr_socket_path].each do |socket|
+      expect(File.stat(socket)).to have_attributes(socket?: true, owned?: true)
+      expect(File.stat(socket).mode & 0o777).to eq 0o600
+    end
+  end
+
+  it "is closed to other users, who are told whose it is" do
+    skip "needs root, to become somebody else" unless Process.uid.zero?
+    File.chmod(0o755, app.root)
+    visible = [Project::ROOT, app.root].all? { |folder| system("setpriv", "--reuid", "65534", "--clear-groups", "test", "-x", folder.to_s) }
+    skip "another user cannot look into this folder" unless visible
+
+    stranger = app.hotswap("cp", "primary", "-", program: %w[setpriv --reuid 65534 --regid 65534 --clear-groups] + HotswapCommand::PROGRAM)
+
+    expect(stranger).to have_attributes(exit_code: 1, stdout: "")
+    expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}").and include("run the command as the user")
+  end
+end
+
+RSpec.describe "a server and what lies at its socket's path" do
+  let(:live) { "storage/production.sqlite3" }
+
+  def put_at_socket(app)
+    File.dirname(app.socket_path).then { |folder| FileUtils.mkdir_p(folder) }
+    yield app.socket_path
+  end
+
+  def expect_no_hotswap(app, because:)
+    eventually { app.log.include?("hotswap is not available") }
+    expect(app.log[/hotswap is not available.*/]).to include(app.socket_path, because, "config.hotswap.socket_path")
+    expect(app.version).to eq "v1"
+  end
+
+  it "never deletes a regular file: it boots, serves, and logs why hotswap does not" do
+    app = boot_app { |booting| put_at_socket(booting) { |path| File.write(path, "somebody's notes") } }
+
+    expect_no_hotswap(app, because: "is not a socket")
+    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stdout: "", stderr: /\AERROR: .*hotswap\.sock/)
+    expect(File.read(app.socket_path)).to eq "somebody's notes"
+  end
+
+  it "takes over a socket whose server is dead" do
+    app = boot_app do |booting|
+      put_at_socket(booting) { |path| UNIXServer.new(path).close }
+      UNIXServer.new(booting.stderr_socket_path).close
+    end
+
+    expect(app.hotswap("cp", app.databases.release("v2"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "v2"
+
+    app.kill
+    expect(File.socket?(app.socket_path)).to be true
+    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stderr: /\AERROR: nobody listens at/)
+
+    app.boot
+    expect(app.hotswap("cp", app.databases.release("v3"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "v3"
+  end
+
+  it "leaves a living server's socket to it, names that one, boots and serves" do
+    other = nil
+    app = boot_app { |booting| put_at_socket(booting) { |path| other = UNIXServer.new(path) } }
+
+    expect_no_hotswap(app, because: "served by another program (pid #{Process.pid})")
+    other.accept_nonblock(exception: false) # the look that the application took
+    UNIXSocket.open(app.socket_path) { |client| expect(client.peeraddr.last).to eq app.socket_path }
+    other.accept_nonblock.close # it is still this one that is reached
+  ensure
+    other&.close
+    FileUtils.rm_f(app.socket_path) if app
+  end
+
+  it "listens at a path that is longer than a socket's name may be, and is reached there" do
+    long = File.join("tmp", "a-folder-with-a-name-that-takes-fifty-letters-of-108" * 2, "hotswap.sock")
+    app = boot_app(initializer: "Rails.application.config.hotswap.socket_path = #{long.dump}")
+    socket = app.root.join(long)
+
+    expect(socket.to_s.bytesize).to be > 108
+    expect(app.hotswap("cp", app.databases.release("v2"), live, "--socket", long)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "v2"
+    expect(app.hotswap("cp", live, "-", "--socket", socket).stdout).to start_with("SQLite format 3\0")
+    app.stop
+    expect(socket.dirname.glob("*.sock")).to eq []
+  end
+end
