@@ -11,11 +11,15 @@ module Hotswap
   module Connections
     # Sees every connection of the sqlite3 gem, whoever opens it.
     module Guard
+      # @return [String, nil] the managed database that it was opened to, every symlink resolved
+      attr_reader :hotswap_path
+
       def initialize(file, *arguments, **options, &block)
         if (database = Hotswap.databases.opened_as(file.to_s))
           Membership.opening(database) do
             super
-            Connections.track(self, database)
+            @hotswap_path = database.resolved_path
+            Connections.track(self)
           end
         else
           super
@@ -23,6 +27,7 @@ module Hotswap
       end
     end
 
+    # Its values are weak as well, so that what is to be known of a connection has to be with the connection.
     @opened = ObjectSpace::WeakMap.new
     @blocks = []
 
@@ -39,8 +44,9 @@ module Hotswap
         @blocks << block
       end
 
-      def track(connection, database)
-        @opened[connection] = database.resolved_path
+      # For {Guard} only.
+      def track(connection)
+        @opened[connection] = true
       end
 
       # Closes every connection of this process to the database.
@@ -49,9 +55,10 @@ module Hotswap
       def disconnect(database, timeout)
         disconnect_active_record(database, timeout) if active_record?
         @blocks.each { |block| block.call(database) }
+        # A connection that nobody refers to any more is closed by the collector. Looked for on another stack, for
+        # what is left of a list of them on this one would refer to it.
+        GC.start if Fiber.new { open_to(database).any? }.resume
         left = open_to(database)
-        # A connection that nobody refers to any more is closed by the collector.
-        left = open_to(database).tap { GC.start } && open_to(database) unless left.empty?
         return if left.empty?
 
         raise DisconnectRefused, "#{left.size} connection#{"s" if left.size > 1} to #{database.label} opened with " \
@@ -81,7 +88,7 @@ module Hotswap
 
       def open_to(database)
         path = database.resolved_path
-        @opened.keys.select { |connection| @opened[connection] == path && !connection.closed? }
+        @opened.keys.select { |connection| connection.hotswap_path == path && !connection.closed? }
       end
 
       def pools_of(database)

@@ -1,0 +1,132 @@
+# frozen_string_literal: true
+
+require "sqlite3"
+require_relative "unit_helper"
+
+RSpec.describe Hotswap::Connections do
+  include_context "with hotswap in this process"
+
+  let(:path) { folder.join("app.sqlite3").to_s }
+  let!(:database) { Hotswap.register(path) }
+
+  around do |example|
+    blocks = described_class.instance_variable_get(:@blocks)
+    before = blocks.dup
+    example.run
+  ensure
+    blocks.replace(before)
+  end
+
+  def open_files
+    Dir.children("/proc/self/fd").filter_map do |fd|
+      File.readlink("/proc/self/fd/#{fd}")
+    rescue Errno::ENOENT
+      nil # the descriptor of the listing itself
+    end
+  end
+
+  def disconnect = described_class.disconnect(database, 1)
+
+  it "makes the process a member of the database's fleet with the first connection, and not before" do
+    expect(Hotswap::Native.memberships).not_to include(path)
+    SQLite3::Database.new(path).close
+
+    expect(Hotswap::Native.memberships).to include(path)
+    expect(File).to exist("#{path}.hotswap")
+  end
+
+  it "leaves databases alone that are not managed" do
+    other = folder.join("other.sqlite3").to_s
+    SQLite3::Database.new(other).close
+    SQLite3::Database.new(":memory:").close
+
+    expect(Hotswap::Native.memberships).not_to include(other)
+    expect(File).not_to exist("#{other}.hotswap")
+  end
+
+  {
+    "a path" => ->(path) { SQLite3::Database.new(path) },
+    "a Pathname" => ->(path) { SQLite3::Database.new(Pathname(path).to_s) },
+    "a URI" => ->(path) { SQLite3::Database.new("file:#{path}?mode=rw") },
+    "a UTF-16 name" => ->(path) { SQLite3::Database.new(path.encode("UTF-16LE")) },
+    "options" => ->(path) { SQLite3::Database.new(path, results_as_hash: true) },
+    "a hash of options" => ->(path) { SQLite3::Database.new(path, {"results_as_hash" => true, :readonly => true}) },
+    "open" => ->(path) { SQLite3::Database.open(path) },
+    "a subclass" => ->(path) { Class.new(SQLite3::Database).new(path) }
+  }.each do |how, open|
+    it "names a connection that was opened by #{how} and is open still" do
+      SQLite3::Database.new(path).close
+      connection = open.call(path)
+
+      expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /1 connection to app\.sqlite3 .* is open; .*Hotswap\.on_disconnect/)
+      connection.close
+      expect { disconnect }.not_to raise_error
+    end
+  end
+
+  it "hands options through to the gem" do
+    SQLite3::Database.new(path).close
+    readonly = SQLite3::Database.new(path, readonly: true)
+
+    expect(readonly).to be_readonly
+    expect { readonly.execute("CREATE TABLE t (id)") }.to raise_error(SQLite3::ReadOnlyException)
+  ensure
+    readonly.close
+  end
+
+  it "counts them" do
+    connections = Array.new(2) { SQLite3::Database.new(path) }
+
+    expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /2 connections to app\.sqlite3 .* are open/)
+    connections.each(&:close)
+  end
+
+  it "forgets one that could not be opened" do
+    expect { SQLite3::Database.new(path, readonly: true) }.to raise_error(SQLite3::CantOpenException)
+    expect { disconnect }.not_to raise_error
+  end
+
+  it "has the collector close one that nobody refers to any more" do
+    Array.new(5) { Thread.new { SQLite3::Database.new(path) && nil } }.each(&:join)
+
+    expect { disconnect }.not_to raise_error
+    expect(open_files).not_to include(path)
+  end
+
+  it "is inside the gate for as long as a block has the connection" do
+    SQLite3::Database.new(path) { expect(gate.running).to match [/\Aopening app\.sqlite3 for/] }
+
+    expect(inside).to eq 0
+    expect { disconnect }.not_to raise_error
+  end
+
+  it "does not open one while a swap has the gate closed" do
+    thread = with_closed_gate do
+      waiting_thread { SQLite3::Database.new(path).close }.tap { expect(File).not_to exist(path) }
+    end
+    thread.join
+
+    expect(File).to exist(path)
+  end
+
+  describe ".on_disconnect" do
+    it "has the block close what it knows of, and is told which database" do
+      connection = SQLite3::Database.new(path)
+      told = []
+      Hotswap.on_disconnect { |which| told << which and connection.close }
+      disconnect
+
+      expect(told).to eq [database]
+    end
+
+    it "refuses the swap by raising" do
+      Hotswap.on_disconnect { raise "not now" }
+
+      expect { disconnect }.to raise_error("not now")
+    end
+
+    it "wants a block" do
+      expect { Hotswap.on_disconnect }.to raise_error(ArgumentError, /block/)
+    end
+  end
+end
