@@ -14,7 +14,7 @@ module Hotswap
     # a file: URI. Symlinks are not resolved.
     # @return [String, nil] nil for a database in memory
     def self.absolute_path(name, root = Hotswap.configuration.root)
-      name = name.to_s
+      name = name.to_s.encode(Encoding::UTF_8)
       # SQLite resolves its URIs against the process's folder, and not against the application's.
       return absolute_path_of_uri(name) if name.start_with?("file:")
       return if name.empty? || name.start_with?(":memory:")
@@ -22,12 +22,13 @@ module Hotswap
       File.expand_path(name, root.to_s)
     end
 
+    # As SQLite reads it: what follows a ? or # is not path, and %xx is a byte.
     def self.absolute_path_of_uri(uri)
-      path, query = uri.delete_prefix("file:").split("?", 2)
+      path, query = uri.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
       return if query&.match?(/(\A|&)mode=memory(&|\z)/) || path.to_s.start_with?(":memory:")
 
-      path = path.sub(%r{\A//[^/]*}, "").gsub(/%\h\h/) { |code| code[1..].hex.chr }
-      File.expand_path(path)
+      path = path.to_s.sub(%r{\A//[^/]*}, "").b.gsub(/%\h\h/) { |code| code[1..].hex.chr }.force_encoding(Encoding::UTF_8)
+      File.expand_path(path) unless path.empty?
     end
     private_class_method :absolute_path_of_uri
 

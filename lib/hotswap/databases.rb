@@ -7,7 +7,6 @@ module Hotswap
 
     def initialize
       @databases = []
-      @managed = {}
     end
 
     def each(&block)
@@ -22,7 +21,6 @@ module Hotswap
       known = @databases.find { |database| database.absolute_path == absolute }
       return known if known
 
-      @managed.clear
       Database.new(path, name: name, extensions: extensions).tap { |database| @databases << database }
     end
 
@@ -39,15 +37,12 @@ module Hotswap
     # @param name [String] as it was given to SQLite3::Database.new, relative to the process's folder
     # @return [Database, nil]
     def opened_as(name)
-      @managed.fetch(name) do
-        absolute = Database.absolute_path(name, Dir.pwd)
-        # A path that leads elsewhere later, because a symlink moved, is not remembered.
-        absolute && by_path(absolute)&.tap { |database| @managed[name.dup.freeze] = database }
-      end
+      absolute = Database.absolute_path(name, Dir.pwd)
+      # Nothing is remembered: a symlink may lead elsewhere the next time, and so may a relative path.
+      absolute && by_path(absolute)
     end
 
     def clear
-      @managed.clear
       @databases.clear
     end
 
@@ -58,10 +53,11 @@ module Hotswap
     private
 
     def by_path(absolute)
-      resolved = nil
-      @databases.find do |database|
-        database.absolute_path == absolute || database.resolved_path == (resolved ||= Database.resolve(absolute))
-      end
+      exact = @databases.find { |database| database.absolute_path == absolute }
+      return exact if exact || @databases.empty?
+
+      resolved = Database.resolve(absolute)
+      @databases.find { |database| database.resolved_path == resolved }
     end
 
     def by_name(name)
