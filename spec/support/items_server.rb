@@ -1,0 +1,58 @@
+# frozen_string_literal: true
+
+require "sqlite3"
+require_relative "rack_server"
+
+# A Rack application on the plain sqlite3 gem, for what Rails decides by itself: the schema and the journal mode
+# of its one database. Its only page shows the names of its items.
+#
+#   ItemsServer.start(journal_mode: "delete")
+class ItemsServer < RackServer
+  SCHEMA = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)"
+
+  APPLICATION = <<~RUBY
+    require "hotswap"
+
+    Hotswap.register("storage/app.sqlite3")
+
+    DATABASE = Struct.new(:connection) do
+      def names
+        self.connection ||= SQLite3::Database.new("storage/app.sqlite3").tap { |opened| opened.busy_timeout = 5_000 }
+        connection.execute("SELECT name FROM items ORDER BY id").join(" ")
+      end
+
+      def close
+        connection&.close
+        self.connection = nil
+      end
+    end.new
+
+    Hotswap.on_disconnect { DATABASE.close }
+    Hotswap.start
+
+    use Hotswap::Middleware
+    run ->(_) { [200, {"content-type" => "text/plain"}, [DATABASE.names]] }
+  RUBY
+
+  def self.start(schema: SCHEMA, journal_mode: "wal", **options, &block)
+    super(config: APPLICATION, database: "storage/app.sqlite3", threads: 1, **options) do |server|
+      server.file("storage/app.sqlite3", schema, %w[old], journal_mode: journal_mode)
+      block&.call(server)
+    end
+  end
+
+  # Makes a database below the application's folder, anew.
+  def file(name, schema, items = [], journal_mode: "delete")
+    path = root.join(name).tap { |file| file.dirname.mkpath }.to_s
+    FileUtils.rm_f(path)
+    SQLite3::Database.new(path) do |db|
+      db.execute("PRAGMA journal_mode = #{journal_mode}")
+      db.execute_batch(schema)
+      items.each { |item| db.execute("INSERT INTO items (name) VALUES (?)", [item]) }
+    end
+    path
+  end
+
+  # What it serves.
+  def version = get("/").body
+end
