@@ -34,7 +34,7 @@ module Hotswap
       @draining.each(&:join)
       code
     ensure
-      @feeding.each(&:kill)
+      @feeding.each(&:kill).each(&:join)
     end
 
     private
@@ -70,7 +70,11 @@ module Hotswap
       end
       reader, writer = IO.pipe(binmode: true)
       @ends << writer
-      @draining << Thread.new { IO.copy_stream(reader, io) }
+      @draining << Thread.new do
+        IO.copy_stream(reader, io)
+      ensure
+        reader.close
+      end
       writer
     end
   end
