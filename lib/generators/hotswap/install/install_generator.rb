@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+require "rails/generators"
+
+module Hotswap
+  module Generators
+    # bin/rails generate hotswap:install
+    class InstallGenerator < ::Rails::Generators::Base
+      desc "Creates bin/hotswap, which starts without Rails, and an initializer with every setting"
+
+      source_root File.expand_path("templates", __dir__)
+
+      def create_binstub
+        copy_file "binstub.rb", "bin/hotswap"
+        chmod "bin/hotswap", 0o755, verbose: false
+      end
+
+      def create_initializer
+        copy_file "initializer.rb", "config/initializers/hotswap.rb"
+      end
+
+      def say_what_is_next
+        say <<~TEXT
+
+          hotswap is ready as it is. With the application running:
+
+            bin/hotswap cp #{database} backup.sqlite3
+            bin/hotswap cp new.sqlite3 #{database}
+
+        TEXT
+      end
+
+      private
+
+      def database
+        Hotswap.databases.first&.label || "db/production.sqlite3"
+      end
+    end
+  end
+end
