@@ -25,8 +25,9 @@ module Hotswap
 
         # Read anew: asking ActiveRecord::Base would load it before the application has configured it.
         configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
-        of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) }
-        of_files.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
+        # Hidden ones are those without tasks, which are ours as well, and replicas: those follow another database.
+        of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) && !config.replica? }
+        of_files.uniq { |config| config.database.to_s }.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
       end
 
       def file?(config)
