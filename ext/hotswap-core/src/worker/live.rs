@@ -63,12 +63,13 @@ impl Live {
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
 
-    /// Closes this connection and opens the only one, after every member has let go.
-    pub fn seize(self) -> Result<Seized> {
+    /// Closes this connection and opens the only one, after every member has let go. Waits for `patience` at
+    /// most where somebody outside of the fleet has locked the database: requests wait meanwhile.
+    pub fn seize(self, patience: Duration) -> Result<Seized> {
         let path = self.path;
         // As the last to close it checkpoints, and removes the log.
         drop(self.connection);
-        Seized::take(path)
+        Seized::take(path, patience)
     }
 }
 
@@ -82,8 +83,11 @@ pub struct Seized {
 }
 
 impl Seized {
-    fn take(path: PathBuf) -> Result<Self> {
+    fn take(path: PathBuf, patience: Duration) -> Result<Self> {
         let connection = Connection::open_with_flags(&path, flags()).on_path("cannot open", &path)?;
+        connection
+            .busy_timeout(patience)
+            .on_path("cannot set up a connection to", &path)?;
         // Before the first read: then the log has no shared index, and no other connection can come in.
         // Not journal_mode=DELETE: that writes the old file and leaves it in another mode if we die.
         let locked = connection

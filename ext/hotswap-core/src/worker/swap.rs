@@ -38,7 +38,10 @@ impl Swap<'_> {
         let closed_at = Instant::now();
         let watchdog = Watchdog::arm(closed_at + job.max_pause(), self.staged.path().to_owned())?;
 
-        let seized = self.live.map(Live::seize).transpose()?;
+        let seized = self
+            .live
+            .map(|live| live.seize(job.max_pause() / 4))
+            .transpose()?;
         if let Some(seized) = &seized {
             seized.remove_sidecars(&folder)?;
             seized.confirm(live_before.ok_or_else(|| vanished(self.path))?)?;
