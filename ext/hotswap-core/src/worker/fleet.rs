@@ -20,6 +20,8 @@ use crate::member::Collector;
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
+/// How long a member takes, at most, to tell what keeps it from settling.
+const TELLING: Duration = Duration::from_millis(600);
 
 /// See the module. Dropping it asks nothing of anybody any more.
 pub struct Fleet {
@@ -89,23 +91,27 @@ impl Fleet {
             self.board.attempt += 1;
             self.ask(Phase::Settle)?;
             if !self.wait_for(Lock::Straggler, deadline, caller)? {
-                return Err(self.give_up(Lock::Straggler));
+                let reasons = self.reasons(Lock::Straggler);
+                return Err(self.give_up(&reasons));
             }
             before_closing();
+            self.reports.forget();
             self.ask(Phase::Close)?;
             if self.wait_for(Lock::Fence, Instant::now() + self.board.max_pause, caller)? {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
-                return Err(self.give_up(Lock::Fence));
-            }
-            self.resume()?;
             let reasons = self.reasons(Lock::Fence);
+            self.resume()?;
+            let breath = BREATH.max(self.board.max_pause / 4);
+            // An attempt that is cut short would blame whoever it meets first.
+            if Instant::now() + breath + self.board.max_pause.max(TELLING) >= deadline {
+                return Err(self.give_up(&reasons));
+            }
             caller.info(format_args!(
                 "no quiet moment within the pause, trying again: {}",
                 reasons.join("; ")
             ));
-            std::thread::sleep(BREATH.max(self.board.max_pause / 4));
+            std::thread::sleep(breath);
         }
     }
 
@@ -114,7 +120,7 @@ impl Fleet {
         self.fence.post(&self.board)
     }
 
-    fn wait_for(&self, lock: Lock, deadline: Instant, caller: &Caller) -> Result<bool> {
+    fn wait_for(&mut self, lock: Lock, deadline: Instant, caller: &Caller) -> Result<bool> {
         let mut nap = Duration::from_micros(50);
         let longest = if lock == Lock::Fence {
             Duration::from_micros(200)
@@ -125,7 +131,9 @@ impl Fleet {
             if self.fence.try_exclusive(lock).got() {
                 return Ok(true);
             }
-            if Instant::now() >= deadline {
+            // Who reports while all are closed cannot let go in this attempt; nobody need wait for its end.
+            let hopeless = lock == Lock::Fence && !self.reports.reports().is_empty();
+            if hopeless || Instant::now() >= deadline {
                 return Ok(false);
             }
             caller.check_presence()?;
@@ -155,8 +163,7 @@ impl Fleet {
         reasons
     }
 
-    fn give_up(&mut self, lock: Lock) -> Error {
-        let reasons = self.reasons(lock);
+    fn give_up(&self, reasons: &[String]) -> Error {
         Error::Busy(format!(
             "the application did not come to rest within {:.1} s, so nothing was swapped. What was in the way:\n{}\n\
              Copy again when it is done, or raise config.hotswap.timeout or config.hotswap.max_pause",
