@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use rusqlite::ErrorCode;
+
 use crate::ExitCode;
 
 /// The result of everything in this crate that can fail for a user to read about.
@@ -91,9 +93,15 @@ impl<T> Context<T> for nix::Result<T> {
 
 impl<T> Context<T> for rusqlite::Result<T> {
     fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::Sqlite {
-            what: what.into(),
-            source,
+        self.map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy(format!(
+                "{}: {source} by another process that does not let go; copy again when it has",
+                what.into()
+            )),
+            _ => Error::Sqlite {
+                what: what.into(),
+                source,
+            },
         })
     }
 }
