@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+# Where a writer keeps everybody else out, so that a spec can hold a pull in its middle.
+RSpec.describe "a database with a rollback journal" do
+  before(:context) { @app = ItemsServer.start(journal_mode: "delete") }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  let(:folder) { app.root.join("backups").tap(&:mkpath) }
+  let(:backup) { folder.join("backup.sqlite3") }
+
+  after { FileUtils.rm_rf(folder) }
+
+  def journal_mode(file = app.database_path) = TestDatabase.read(file) { |db| db.get_first_value("PRAGMA journal_mode") }
+
+  # Keeps readers and writers out for the length of the block.
+  def locked
+    db = SQLite3::Database.new(app.database_path)
+    db.busy_timeout = 5_000
+    db.execute("BEGIN EXCLUSIVE")
+    yield
+  ensure
+    db&.close
+  end
+
+  # A pull that waits for the lock; the block runs meanwhile.
+  def waiting_pull(to = backup)
+    log = app.log.length
+    locked do
+      pull = app.start_hotswap("cp", "database", to)
+      eventually { app.log[log..].include?("pull started") }
+      # The worker has SQLite's file open, and so the target as well.
+      eventually { app.process.members.size > 1 }
+      yield pull
+      pull
+    end
+  end
+
+  it "stays one when a file with a write-ahead log is pushed" do
+    file = app.file("files/wal.sqlite3", ItemsServer::SCHEMA, %w[from wal], journal_mode: "wal")
+
+    expect(app.hotswap("cp", file, "database")).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "from wal"
+    expect(journal_mode).to eq "delete"
+    expect(app.stray_files).to eq []
+    expect(Dir.glob("#{app.database_path}-*")).to eq []
+  end
+
+  it "is pulled byte for byte" do
+    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(backup.binread == File.binread(app.database_path)).to be true
+    expect(app.hotswap("cp", "database", "-").stdout == backup.binread).to be true
+    expect(journal_mode(backup)).to eq "delete"
+  end
+
+  it "gives a pulled file its name only when it is complete" do
+    pull = waiting_pull do |waiting|
+      expect(waiting).to be_running
+      expect(folder.children.map { |file| file.basename.to_s }.grep_v(/\A\.hotswap-/)).to eq []
+    end
+
+    expect(pull.wait).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(folder.children).to eq [backup]
+    expect(TestDatabase.content(backup)).to eq TestDatabase.content(app.database_path)
+  end
+
+  {INT: 130, TERM: 143, HUP: 129, KILL: nil}.each do |signal, status|
+    it "leaves yesterday's backup in place when the pull gets SIG#{signal}" do
+      backup.write("yesterday's")
+      backup.chmod(0o640)
+      log = app.log.length
+      result = untouched do
+        waiting_pull do |pull|
+          pull.kill(signal)
+          expect(pull.wait).to have_attributes(exit_code: status, stdout: "", stderr: "")
+        end
+      end
+
+      expect(result).not_to be_running
+      expect(backup.read).to eq "yesterday's"
+      expect(backup.stat.mode & 0o777).to eq 0o640
+      expect(folder.children).to eq [backup]
+      eventually { app.process.members == [app.pid] }
+      expect(app.log[log..]).to include("command failed: ")
+      expect(app.log[log..]).not_to include("pull complete")
+    end
+  end
+
+  it "is busy for a pull, with exit status 4, when a writer does not let go", :slow do
+    refused = locked { app.hotswap("cp", "database", backup) }
+
+    expect(refused).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.stderr).to match(/\AERROR: .*app\.sqlite3.*locked by another process.*copy again/)
+    expect(folder.children).to eq []
+  end
+
+  it "is busy for a push, with exit status 4, when a writer does not let go", :slow do
+    file = app.file("files/late.sqlite3", ItemsServer::SCHEMA, %w[late])
+    refused = untouched { locked { app.hotswap("cp", file, "database") } }
+
+    expect(refused).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.stderr).to match(/^ERROR: .*app\.sqlite3.*copy again/)
+  end
+end
