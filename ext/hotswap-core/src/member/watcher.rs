@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use super::patience::Patience;
 use super::{finish_what_a_dead_worker_began, report, Member, Membership};
 use crate::fence::{Board, Fence, Lock, Phase};
 use crate::signal::{leave_signals_to_others, wait_readable};
@@ -157,7 +158,7 @@ impl Watcher {
         let gone = self.let_go(one, board, deadline);
         if gone.is_ok() {
             self.wait_for_the_worker(one, board, deadline);
-            self.take_back(one, deadline + board.max_pause);
+            self.take_back(one, board.max_pause);
         }
         self.member.gate.reopen();
         if let Err(why) = gone {
@@ -190,10 +191,16 @@ impl Watcher {
     }
 
     /// The only way back: the lock. A worker that holds it past all bounds is killed; what it leaves is whole.
-    fn take_back(&self, one: &Membership, patience: Instant) {
+    fn take_back(&self, one: &Membership, longest: Duration) {
         let mut nap = Duration::from_micros(20);
-        while !one.fence.try_shared(Lock::Fence).got() {
-            if Instant::now() > patience {
+        let mut patience = Patience::new(longest);
+        loop {
+            // Before the try: whoever is in its way is of this attempt or of a later one.
+            let attempt = one.fence.board().attempt;
+            if one.fence.try_shared(Lock::Fence).got() {
+                break;
+            }
+            if patience.ends(attempt, Instant::now()) {
                 if let Some(pid) = one.fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
                     // ESRCH and EPERM leave us waiting, which is all that can be done then.
                     let _ = nix::sys::signal::kill(
