@@ -6,6 +6,7 @@
 //! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: what the
 //! application has to do itself it asks of the [`Host`].
 
+mod patience;
 mod report;
 mod watcher;
 
@@ -111,19 +112,20 @@ impl Member {
 impl Membership {
     fn take(database: &Path) -> Result<Option<Self>> {
         let fence = Fence::open(database)?;
-        for lock in [Lock::Fence, Lock::Straggler] {
-            match fence.try_shared(lock) {
-                Tried::Got => {}
-                // Closing the file on the way out drops the first lock with it.
-                Tried::Held => return Ok(None),
-                Tried::Impossible(errno) => {
-                    return Err(Error::Io {
-                        what: format!("cannot lock the fence of {}", database.display()),
-                        source: errno.into(),
-                    })
-                }
-            }
+        let got = |lock| match fence.try_shared(lock) {
+            Tried::Got => Ok(true),
+            Tried::Held => Ok(false),
+            Tried::Impossible(errno) => Err(Error::Io {
+                what: format!("cannot lock the fence of {}", database.display()),
+                source: errno.into(),
+            }),
+        };
+        if !got(Lock::Fence)? {
+            return Ok(None);
         }
+        // A worker that is stopped while the gates are closed may keep this one for good. It decides nothing:
+        // a newcomer comes in without it, closes when it is asked to like everybody, and takes it later.
+        let owes_straggler_lock = !got(Lock::Straggler)?;
         let board = fence.board();
         if board.phase == Phase::Moving {
             finish_what_a_dead_worker_began(&fence);
@@ -131,7 +133,7 @@ impl Membership {
         Ok(Some(Self {
             generation: AtomicU64::new(board.generation),
             answered: AtomicU64::new(0),
-            owes_straggler_lock: AtomicBool::new(false),
+            owes_straggler_lock: AtomicBool::new(owes_straggler_lock),
             fence,
         }))
     }
@@ -143,4 +145,60 @@ fn finish_what_a_dead_worker_began(fence: &Fence) {
     let folder = fence.database().parent().unwrap_or(Path::new("/"));
     // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
     let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{kill, Signal};
+    use nix::sys::wait::waitpid;
+    use nix::unistd::{fork, pause, ForkResult, Pid};
+
+    /// A worker that holds a lock exclusively and does nothing else, until it is dropped.
+    struct StoppedWorker(Pid);
+
+    impl StoppedWorker {
+        fn with(lock: Lock, database: &Path) -> Self {
+            let fence = Fence::open(database).unwrap();
+            // SAFETY: the child makes system calls only, and never returns.
+            let child = match unsafe { fork() }.unwrap() {
+                ForkResult::Child => {
+                    fence.try_exclusive(lock);
+                    loop {
+                        pause();
+                    }
+                }
+                ForkResult::Parent { child } => child,
+            };
+            while fence.exclusive_holder(lock) != Some(child.as_raw()) {
+                std::thread::yield_now();
+            }
+            Self(child)
+        }
+    }
+
+    impl Drop for StoppedWorker {
+        fn drop(&mut self) {
+            kill(self.0, Signal::SIGKILL).unwrap();
+            waitpid(self.0, None).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_the_fence_and_for_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+
+        let moving = StoppedWorker::with(Lock::Fence, &database);
+        assert!(Membership::take(&database).unwrap().is_none());
+        drop(moving);
+
+        let closing = StoppedWorker::with(Lock::Straggler, &database);
+        let newcomer = Membership::take(&database).unwrap().unwrap();
+        assert!(newcomer.owes_straggler_lock.load(Ordering::Relaxed));
+        drop((newcomer, closing));
+
+        let newcomer = Membership::take(&database).unwrap().unwrap();
+        assert!(!newcomer.owes_straggler_lock.load(Ordering::Relaxed));
+    }
 }
