@@ -24,6 +24,7 @@ module Hotswap
           sleep 0.002
         end
         Host.ensure_running
+        Server.continue_after_fork
       rescue GateTimeout
         raise
       rescue Error => error

@@ -16,22 +16,34 @@ module Hotswap
         return complain("no database to manage was found") if Hotswap.databases.empty?
         return complain(why_sqlite_does_not_do) if why_sqlite_does_not_do
 
-        Host.ensure_running
-        return unless Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
-
         databases = Hotswap.databases.map(&:label)
-        Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}")
-        stop_at_exit
+        Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
+      rescue Error, SystemCallError => error
+        complain(error.message)
+      end
+
+      # Has a process that was forked from one that serves be the next in line.
+      def continue_after_fork
+        serve if @generation && @generation != Native.generation
       rescue Error, SystemCallError => error
         complain(error.message)
       end
 
       # See {Hotswap.stop}.
       def stop
+        @generation = nil
         Native.stop
       end
 
       private
+
+      # @return [Boolean] false where this process serves already
+      def serve
+        @generation = Native.generation
+        Host.ensure_running
+        stop_at_exit
+        Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
+      end
 
       def stop_at_exit
         return if @stops_at_exit

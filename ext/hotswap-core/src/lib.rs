@@ -18,6 +18,7 @@ pub mod exit_code;
 pub mod fence;
 pub mod gate;
 pub mod member;
+pub mod private;
 pub mod protocol;
 mod random;
 pub mod server;

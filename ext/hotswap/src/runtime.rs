@@ -28,11 +28,12 @@ static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    hotswap_core::private::close_in_child();
 }
 
 /// Has the system tell forked children apart; also those of `Process.daemon`, which no Ruby hook sees.
 pub(crate) fn note_forks() {
-    // SAFETY: the handler does one atomic addition, which is safe in a forked child. It is never unloaded.
+    // SAFETY: the handler changes atomics and closes descriptors, which is safe in a forked child. It is never unloaded.
     unsafe { libc::pthread_atfork(None, None, Some(forked)) };
 }
 

@@ -171,6 +171,12 @@ impl Connection {
         hung_up(self.stream.as_raw_fd())
     }
 
+    /// Ends the connection, also where another process has a copy of its descriptor.
+    pub fn close(self) {
+        // The only error is that the peer was quicker.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
     /// The socket itself.
     pub fn stream(&self) -> &UnixStream {
         &self.stream

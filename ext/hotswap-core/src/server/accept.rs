@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::leadership::Doors;
 use super::{session, Config};
 use crate::error::{Context, Error, Result};
+use crate::private::Private;
 use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
 use crate::random;
 
@@ -21,9 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many clients may be connected at once, those whose commands run included.
 const MOST_CLIENTS: usize = 64;
 
+/// A client's connection, which no forked child may keep.
+struct Guest {
+    private: Private,
+    stream: UnixStream,
+}
+
+impl Guest {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            private: Private::keep(&stream),
+            stream,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Lobby {
-    waiting: RefCell<HashMap<String, oneshot::Sender<UnixStream>>>,
+    waiting: RefCell<HashMap<String, oneshot::Sender<Guest>>>,
     clients: Rc<Cell<usize>>,
 }
 
@@ -33,11 +49,11 @@ pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
     loop {
         tokio::select! {
             main = doors.main.listener.accept() => match main {
-                Ok((stream, _)) => greet_in_background(stream, lobby.clone(), config.clone()),
+                Ok((stream, _)) => greet_in_background(Guest::new(stream), lobby.clone(), config.clone()),
                 Err(error) => rest_after(error).await,
             },
             joining = doors.stderr.listener.accept() => match joining {
-                Ok((stream, _)) => join_in_background(stream, lobby.clone()),
+                Ok((stream, _)) => join_in_background(Guest::new(stream), lobby.clone()),
                 Err(error) => rest_after(error).await,
             },
         }
@@ -58,18 +74,22 @@ impl Drop for Seat {
     }
 }
 
-fn greet_in_background(stream: UnixStream, lobby: Rc<Lobby>, config: Config) {
+fn greet_in_background(guest: Guest, lobby: Rc<Lobby>, config: Config) {
     lobby.clients.set(lobby.clients.get() + 1);
     let seat = Seat(lobby.clients.clone());
     tokio::task::spawn_local(async move {
-        if let Err(error) = greet(stream, &lobby, config).await {
+        if let Err(error) = greet(guest, &lobby, config).await {
             tracing::debug!(target: "hotswap", "a client left: {error}");
         }
         drop(seat);
     });
 }
 
-async fn greet(mut main: UnixStream, lobby: &Lobby, config: Config) -> Result<()> {
+async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
+    let Guest {
+        private,
+        stream: mut main,
+    } = guest;
     let greeted = match admit(&main, lobby) {
         Ok(()) => expect_hello(&mut main).await,
         refused => refused,
@@ -99,14 +119,15 @@ async fn greet(mut main: UnixStream, lobby: &Lobby, config: Config) -> Result<()
             "nobody joined on the stderr socket; is --socket one server's and the stderr socket another's?";
         return send(&mut main, &Message::Rejected { why: why.into() }).await;
     };
-    let (main, stderr) = (blocking(main)?, blocking(stderr)?);
+    let privates = [private, stderr.private];
+    let (main, stderr) = (blocking(main)?, blocking(stderr.stream)?);
     // The session runs in a thread of its own, which outlives a server that stops.
     let (end, ended) = oneshot::channel::<()>();
     std::thread::Builder::new()
         .name("hotswap-session".into())
         .spawn(move || {
             crate::signal::leave_signals_to_others();
-            session::run(main, stderr, &config);
+            session::run(main, stderr, privates, &config);
             drop(end);
         })
         .context("cannot start a thread for the session")?;
@@ -144,14 +165,14 @@ async fn expect_hello(stream: &mut UnixStream) -> Result<()> {
     }
 }
 
-fn join_in_background(mut stream: UnixStream, lobby: Rc<Lobby>) {
+fn join_in_background(mut guest: Guest, lobby: Rc<Lobby>) {
     tokio::task::spawn_local(async move {
         // The token is what admits here; who does not know one is not answered.
-        if let Ok(Message::Join { session }) = receive(&mut stream).await {
+        if let Ok(Message::Join { session }) = receive(&mut guest.stream).await {
             let waiting = lobby.waiting.borrow_mut().remove(&session);
             if let Some(waiting) = waiting {
                 // The other half may have left in the same instant; dropping this one tells the client.
-                let _ = waiting.send(stream);
+                let _ = waiting.send(guest);
             }
         }
     });

@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 
 use super::cannot_serve;
 use crate::error::{Context, Result};
+use crate::private::Private;
 use crate::protocol::Identity;
 
 /// The lock, held.
@@ -31,6 +32,8 @@ pub(super) struct Doors {
 
 /// One listening socket, removed with its owner.
 pub(super) struct Door {
+    // Given up before the listener it stands for.
+    _private: Private,
     pub listener: UnixListener,
     path: PathBuf,
     made: Identity,
@@ -111,6 +114,7 @@ impl Door {
         listener.set_nonblocking(true).on_path("cannot set up", path)?;
         let listener = UnixListener::from_std(listener).on_path("cannot listen on", path)?;
         Ok(Self {
+            _private: Private::keep(&listener),
             listener,
             path: path.to_owned(),
             made,

@@ -1,7 +1,7 @@
 //! One session: a worker of its own, which gets the client's two connections.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -10,16 +10,18 @@ use super::spawn::Detached;
 use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
+use crate::private::Private;
 use crate::protocol::{Connection, Handover, Message, Narration};
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a session to its end. A worker that does not come up is reported to the client.
-pub(super) fn run(main: UnixStream, stderr: UnixStream, config: &Config) {
+pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], config: &Config) {
     let (mut main, mut stderr) = (Connection::new(main), Connection::new(stderr));
     match hand_over(&main, &stderr, config) {
         Ok(worker) => {
+            drop(privates);
             drop((main, stderr));
             narrate(worker);
         }
@@ -38,7 +40,11 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, config: &Config) {
 
 fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Connection> {
     let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
-    spawn(&config.worker, theirs.into())?;
+    let private = [Private::keep(&ours), Private::keep(&theirs)];
+    let spawned = spawn(&config.worker, theirs.as_fd());
+    drop(private);
+    drop(theirs);
+    spawned?;
     let mut worker = Connection::new(ours);
     worker
         .set_patience(Some(PATIENCE))
@@ -67,7 +73,7 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
     Ok(worker)
 }
 
-fn spawn(worker: &WorkerCommand, control: OwnedFd) -> Result<()> {
+fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<()> {
     let visible = std::env::vars_os().filter(|(name, _)| !is_hidden(&name.to_string_lossy(), &worker.hidden));
     let environment = visible.filter_map(|(name, value)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok() // Neither can contain a zero.

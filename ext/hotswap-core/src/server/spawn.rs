@@ -10,7 +10,7 @@
 use std::ffi::{c_int, c_void, CString, OsStr};
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -24,7 +24,7 @@ pub(super) struct Detached<'a> {
     /// `NAME=value`.
     pub environment: Vec<CString>,
     /// Becomes standard input. Standard output goes nowhere, standard error where ours goes.
-    pub stdin: OwnedFd,
+    pub stdin: BorrowedFd<'a>,
 }
 
 const STACK: usize = 64 * 1024;
@@ -146,14 +146,15 @@ extern "C" fn worker(plan: *mut c_void) -> c_int {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
-    fn detached<'a>(program: &'a str, arguments: &'a [&'a str], stdin: OwnedFd) -> Detached<'a> {
+    fn detached<'a>(program: &'a str, arguments: &'a [&'a str], stdin: &'a UnixStream) -> Detached<'a> {
         Detached {
             program: OsStr::new(program),
             arguments: arguments.iter().map(OsStr::new).collect(),
             environment: vec![CString::new("GREETING=hello").unwrap()],
-            stdin,
+            stdin: stdin.as_fd(),
         }
     }
 
@@ -161,9 +162,10 @@ mod tests {
     fn it_gets_its_arguments_environment_and_input_and_is_nobodys_child() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let script = "read line; echo \"$GREETING $1 $line $PPID\" >&0";
-        detached("/bin/sh", &["-c", script, "sh", "dear"], theirs.into())
+        detached("/bin/sh", &["-c", script, "sh", "dear"], &theirs)
             .spawn()
             .unwrap();
+        drop(theirs);
         ours.write_all(b"world\n").unwrap();
         let mut answer = String::new();
         ours.read_to_string(&mut answer).unwrap();
@@ -175,9 +177,7 @@ mod tests {
     #[test]
     fn what_keeps_it_from_running_is_told() {
         let (_ours, theirs) = UnixStream::pair().unwrap();
-        let error = detached("/does/not/exist", &[], theirs.into())
-            .spawn()
-            .unwrap_err();
+        let error = detached("/does/not/exist", &[], &theirs).spawn().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

@@ -101,7 +101,9 @@ impl Caller {
             }
         };
         // Its end tells the client that it has read all there is.
-        self.stderr = None;
+        if let Some(stderr) = self.stderr.take() {
+            stderr.close();
+        }
         // Whoever has gone does not need the answer.
         let _ = self.main.send(&Message::Done { code: code as u8 });
     }

@@ -1,0 +1,12 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # `rails server --daemon` boots the application and then leaves its threads behind in the process that ends.
+  module Daemon
+    def daemon(...)
+      super.tap { Server.continue_after_fork }
+    end
+
+    Process.singleton_class.prepend(self)
+  end
+end
