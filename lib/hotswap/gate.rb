@@ -45,8 +45,8 @@ module Hotswap
         end
       end
 
-      # Enters for the opening of a database: also while the gate is closing, because a request that is to end
-      # may be waiting for it.
+      # Enters for what a request that is to end may be waiting for, such as the opening of a database: also while
+      # the gate is closing.
       def open(source)
         return yield if inside? || Host.current_thread?
 

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "hotswap/executor_hook"
+require "hotswap/live_action"
 require "hotswap/rails_databases"
 
 module Hotswap
@@ -20,6 +21,10 @@ module Hotswap
     # Outside of the interlock's hook: waiting at the gate inside it would block the loading of code.
     initializer "hotswap.executor", after: :configure_executor_for_concurrency do |app|
       app.executor.register_hook(ExecutorHook, outer: true)
+    end
+
+    initializer "hotswap.live_actions" do
+      ActiveSupport.on_load(:action_controller) { ::ActionController::Live.prepend(LiveAction) }
     end
 
     initializer "hotswap.logger", after: :initialize_logger do

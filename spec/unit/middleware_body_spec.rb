@@ -71,6 +71,17 @@ RSpec.describe Hotswap::Middleware::Body do
     end
   end
 
+  context "with a stream that Rails makes of an Enumerator, whose to_ary gives no array" do
+    let(:body) { body_with(each: ->(&block) { block.call("a") }, to_ary: -> { ["a"].each }) }
+
+    it "is over when the server closes it, and not before" do
+      expect(wrapped.to_ary).to be_a(Enumerator)
+      expect(inside).to eq 1
+      wrapped.close
+      expect(inside).to eq 0
+    end
+  end
+
   context "with a file" do
     let(:body) { body_with(each: ->(&block) { block.call("a") }, to_path: -> { "/srv/file" }) }
 

@@ -26,16 +26,14 @@ module Hotswap
         @body.respond_to?(name, include_all)
       end
 
-      # A body with to_ary is read at once, and need not be closed.
       def method_missing(name, ...)
         return super unless @body.respond_to?(name)
-        return @body.public_send(name, ...) unless name == :to_ary
 
-        begin
-          @body.to_ary
-        ensure
-          close
-        end
+        answer = @body.public_send(name, ...)
+        # A body that gave its array away is read, and need not be closed. Rails answers an Enumerator for a stream,
+        # which is yet to be read.
+        close if name == :to_ary && answer.is_a?(Array)
+        answer
       end
     end
   end
