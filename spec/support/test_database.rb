@@ -111,10 +111,7 @@ class TestDatabase
         digest = Digest::SHA256.new
         schema = db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
         digest << schema.inspect
-        schema.each do |type, name|
-          next unless type == "table"
-          db.execute("SELECT * FROM #{quote(name)} ORDER BY rowid") { |row| digest << row.inspect }
-        end
+        schema.each { |type, name| digest << rows(db, name) if type == "table" }
         digest.hexdigest
       end
     end
@@ -130,6 +127,13 @@ class TestDatabase
     end
 
     private
+
+    # As one text, made by SQLite: ten thousand rows as objects take four times as long.
+    def rows(db, table)
+      columns = db.execute("SELECT name FROM pragma_table_info(?)", [table]).map { |(name)| "quote(#{quote(name)})" }
+      db.get_first_value("SELECT group_concat(row, char(10)) FROM (SELECT #{["rowid", *columns].join(" || ',' || ")} AS row " \
+        "FROM #{quote(table)} ORDER BY rowid)").to_s
+    end
 
     def quote(name) = %("#{name.gsub('"', '""')}")
   end
