@@ -1,0 +1,150 @@
+# frozen_string_literal: true
+
+require "socket"
+
+RSpec.describe "a push of what is no good database" do
+  include Privileges
+
+  running_app
+
+  let(:live) { "storage/production.sqlite3" }
+  let(:files) { app.databases }
+
+  def page_count(file) = File.size(file) / 4096
+
+  # The file with some bytes overwritten.
+  def patched(at, bytes, file = files.release("patched"))
+    File.open(file, "r+b") { |io| io.pwrite(bytes.b, at) }
+    file
+  end
+
+  def written(name, bytes) = app.root.join("files", name).tap { |file| file.binwrite(bytes) }.to_s
+
+  def expect_refused(file, message, *flags)
+    from_file = untouched { app.hotswap("cp", file, live, *flags) }
+    from_stdin = untouched { app.hotswap("cp", "-", live, *flags, in: file) }
+
+    expect(from_file).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: #{message}/)
+    expect(from_stdin).to have_attributes(exit_code: 3, stdout: "", stderr: from_file.stderr)
+  end
+
+  # None of these is a question of opinion: they are refused whatever is skipped.
+  {
+    "that is garbage" => [-> { files.garbage }, "file is not a database"],
+    "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database"],
+    "that is empty" => [-> { files.empty }, "the file is empty"],
+    "that is shorter than a header" => [-> { written("99.sqlite3", File.binread(files.release("99"), 99)) }, "file is not a database"],
+    "that is a header and nothing more" => [-> { written("100.sqlite3", File.binread(files.release("100"), 100)) }, "the file is truncated"],
+    "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database.*page size of 768"],
+    "that ends within a page" => [-> { files.cut_in_a_page }, "the file is truncated.*not a whole number of 4096-byte pages"],
+    "that is longer than it says" => [-> { patched(File.size(files.release("patched")), "\0" * 4096) }, "the file is longer than it says"]
+  }.each do |what, (file, message)|
+    it "#{what} is refused, from a file or from stdin, whatever is skipped" do
+      path = instance_exec(&file)
+      expect_refused(path, message)
+      expect_refused(path, message, "--skip-integrity-check", "--skip-schema-check")
+    end
+  end
+
+  it "that is truncated is refused at whatever page" do
+    last = page_count(files.release("whole")) - 1
+
+    [1, 2, last / 3, last / 2, last].each do |pages|
+      expect_refused(files.truncated(pages: pages), "the file is truncated: its header announces #{(last + 1) * 4096} bytes, and it has #{pages * 4096}")
+    end
+  end
+
+  it "that is truncated is refused even where the header does not count the pages" do
+    file = files.truncated
+    patched(92, "\0\0\0\0", file) # as an SQLite before 3.7.0 leaves it
+
+    expect_refused(file, "integrity check failed:\n.*\n.*invalid page number")
+  end
+
+  it "with a damaged page is refused with what SQLite finds" do
+    file = files.corrupt_page
+    found = TestDatabase.integrity(file).lines(chomp: true).first(3)
+
+    expect_refused(file, "integrity check failed:\n#{Regexp.escape(found.join("\n"))}")
+  end
+
+  it "with a damaged schema is refused" do
+    expect_refused(patched(100, "\xff"), "integrity check failed: database disk image is malformed")
+  end
+
+  it "with an index that does not fit its table is refused with what SQLite finds" do
+    file = files.changed("index.sqlite3") do |db|
+      index = "FROM sqlite_schema WHERE name = 'index_items_on_token'"
+      row = db.get_first_row("SELECT * #{index}")
+      db.execute_batch("PRAGMA writable_schema = ON; DELETE #{index}; PRAGMA writable_schema = RESET")
+      db.execute("INSERT INTO items (id, name, token) VALUES (4711, 'not', 'in the index')")
+      db.execute("PRAGMA writable_schema = ON")
+      db.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+    end
+
+    expect(TestDatabase.integrity(file)).to include("missing from index index_items_on_token")
+    expect_refused(file, "integrity check failed:\n#{Regexp.escape(TestDatabase.integrity(file))}\n\\z")
+  end
+
+  it "with a row that breaks its table's rules is refused with what SQLite finds" do
+    file = files.changed("null.sqlite3") do |db|
+      table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")
+      lenient = table.sub('"name" varchar NOT NULL', '"name" varchar')
+      change = ->(sql) { db.execute_batch("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '#{sql}' WHERE name = 'items'; PRAGMA writable_schema = RESET") }
+      change.call(lenient)
+      db.execute("INSERT INTO items (name) VALUES (NULL)")
+      change.call(table)
+    end
+
+    expect_refused(file, "integrity check failed:\nNULL value in items.name")
+  end
+
+  {
+    "a directory" => [->(path) { path.mkpath }, "is a directory"],
+    "a FIFO" => [->(path) { File.mkfifo(path) }, "is a pipe; .*standard input"],
+    "a socket" => [->(path) { UNIXServer.new(path.to_s).close }, "cannot read .*bad"],
+    "a link that leads nowhere" => [->(path) { File.symlink("nowhere", path) }, "cannot read .*No such file"],
+    "a link to itself" => [->(path) { File.symlink(path.basename, path) }, "cannot read .*symbolic links"],
+    "a file that is not there" => [->(_) {}, "cannot read .*No such file"]
+  }.each do |what, (make, message)|
+    it "that is #{what} is refused by its name" do
+      path = app.root.join("files/bad")
+      make.call(path)
+
+      refused = untouched { app.hotswap("cp", "files/bad", live, timeout: 10) }
+
+      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*#{message}/)
+      expect(refused.stderr).to include("files/bad")
+      expect(refused.stderr.scan("ERROR").size).to eq 1
+    ensure
+      FileUtils.rm_rf(path)
+    end
+  end
+
+  it "that is a device is refused" do
+    refused = untouched { app.hotswap("cp", "/dev/zero", live) }
+
+    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: %r{\AERROR: /dev/zero is not a regular file})
+  end
+
+  it "that the caller may not read is refused" do
+    file = files.release("secret").tap { |path| File.chmod(0o000, path) }
+
+    refused = untouched { app.hotswap("cp", file, live, program: unprivileged + HotswapCommand::PROGRAM) }
+
+    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: cannot read #{file}: Permission denied/)
+  end
+
+  it "that stdin does not have is refused: closed, a directory, or not for reading" do
+    {close: 3, app.root.to_s => 5, [app.root.join("log/written").to_s, "w"] => 5}.each do |stdin, status|
+      refused = untouched { app.hotswap("cp", "-", live, in: stdin) }
+
+      expect(refused).to have_attributes(exit_code: status, stdout: "", stderr: /\AERROR: .*(empty|cannot read)/)
+    end
+  end
+
+  it "does not stop a good one" do
+    expect(app.hotswap("cp", files.release("good"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "good"
+  end
+end
