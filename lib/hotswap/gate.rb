@@ -8,13 +8,7 @@ module Hotswap
   # A unit inside another one (the executor inside the middleware, a rack application inside a rack
   # application) passes for free: the outer one could not end otherwise.
   module Gate
-    # Weak: what is inside is counted by the passes; this is for telling what it is.
-    @units = ObjectSpace::WeakMap.new
-
     class << self
-      # For units only.
-      attr_reader :units
-
       # Enters, and waits while the gate is closed.
       # @param source what runs: a Rack environment, or anything whose to_s tells a reader of a log
       # @return [Unit, nil] what {leave} takes; nil inside another unit
@@ -67,7 +61,8 @@ module Hotswap
 
       # @return [Array<String>] what is inside, the oldest first: "GET /reports for 4.2 s"
       def running
-        @units.keys.select(&:inside?).sort_by(&:since).map(&:to_s)
+        # Looked for in the heap: this is asked when a swap is late, and a list would be paid for by every request.
+        ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:since).map(&:to_s)
       end
 
       # @return [String]

@@ -68,7 +68,6 @@ module Hotswap
         @since = Process.clock_gettime(Process::CLOCK_MONOTONIC)
         @fiber = Fiber.current
         @generation = Native.generation
-        Gate.units[self] = true
         Thread.current[:hotswap_unit] = self
       end
 
