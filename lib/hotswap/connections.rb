@@ -109,15 +109,41 @@ module Hotswap
 
       def disconnect_active_record(database, timeout)
         pools_of(database).each do |pool|
-          # It waits for twice as long as this before it gives up on connections that are in use.
-          patience = pool.checkout_timeout
-          pool.checkout_timeout = timeout / 4
-          pool.disconnect
-        rescue ActiveRecord::ActiveRecordError => error
-          raise DisconnectRefused, "a connection to #{database.label} is in use outside of any request or job: #{error.message.lines.first&.strip}"
-        ensure
-          pool.checkout_timeout = patience if patience
+          resting = pool.connections.select { |connection| resting?(connection) }
+          next disconnect_pool(pool, database, timeout) if resting.empty?
+
+          resting.each(&:disconnect!)
+          pool.flush!
+          busy = pool.connections.find { |connection| connection.in_use? && !resting.include?(connection) }
+          raise DisconnectRefused, in_use(database, "by #{busy.owner.inspect}") if busy
         end
+      end
+
+      def disconnect_pool(pool, database, timeout)
+        # It waits for twice as long as this before it gives up on connections that are in use.
+        patience = pool.checkout_timeout
+        pool.checkout_timeout = timeout / 4
+        pool.disconnect
+      rescue ActiveRecord::ActiveRecordError => error
+        raise DisconnectRefused, in_use(database, error.message.lines.first&.strip)
+      ensure
+        pool.checkout_timeout = patience if patience
+      end
+
+      def in_use(database, how)
+        "a connection to #{database.label} is in use outside of any request or job: #{how}"
+      end
+
+      # A thread that asked for a connection outside of any request, such as a server's main thread at boot or a
+      # console, keeps it for good. While it does nothing with it the connection can be closed all the same, and
+      # opens itself again; the thread keeps it, so that it is closed again next time.
+      def resting?(connection)
+        owner = connection.owner
+        return false if owner.nil? || !owner.alive? || connection.transaction_open?
+        # Between two statements, and not in the middle of one that waits for a lock.
+        return false unless owner.backtrace&.none? { |frame| frame.match?(%r{/active_record/|/sqlite3[/-]}) }
+
+        !connection.active? || !connection.raw_connection.transaction_active?
       end
     end
 
