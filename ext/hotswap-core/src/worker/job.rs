@@ -111,12 +111,12 @@ impl Database {
         let same_file = |identity: Identity| {
             std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
         };
-        match endpoint.identity {
-            Some(identity) => same_file(identity),
-            None => [&endpoint.absolute, &endpoint.resolved]
-                .iter()
-                .any(|path| **path == self.path || **path == self.resolved()),
-        }
+        let same_path = |path: &PathBuf| *path == self.path || *path == self.resolved();
+        // By its path as well: a swap between the client's look at the file and this one changes what it is.
+        endpoint.identity.is_some_and(same_file)
+            || [&endpoint.absolute, &endpoint.resolved]
+                .into_iter()
+                .any(same_path)
     }
 }
 
@@ -175,6 +175,18 @@ mod tests {
         }
         let missing = endpoint(&folder.path().join("queue.sqlite3"), "queue.sqlite3");
         assert_eq!(job.find(&missing).unwrap().name.as_deref(), Some("queue"));
+    }
+
+    #[test]
+    fn a_database_that_was_swapped_since_the_client_looked_is_found_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let live = folder.path().join("live.sqlite3");
+        std::fs::write(&live, b"old").unwrap();
+        let seen = endpoint(&live, "live.sqlite3");
+        std::fs::write(folder.path().join("staged"), b"new").unwrap();
+        std::fs::rename(folder.path().join("staged"), &live).unwrap();
+        assert_eq!(job.find(&seen).unwrap().name.as_deref(), Some("primary"));
     }
 
     #[test]
