@@ -107,7 +107,7 @@ RSpec.describe "what the command prints, and where" do
     terminal do |slave, shown|
       terminal do |quiet_slave, shown_quietly|
         refused = untouched do
-          push_until(-> { shown.include?("sending") }, [{}, {flags: "--quiet", err: quiet_slave}, {err: slave}])
+          push_until(-> { shown.include?("sending") }, [[], {}], [["--quiet"], {err: quiet_slave}], [[], {err: slave}])
         end
         eventually { [shown, shown_quietly].all? { |text| text.include?("ERROR") } }
 
@@ -120,22 +120,14 @@ RSpec.describe "what the command prints, and where" do
   end
 
   # Several pushes of zeros side by side, kept going for as long as it takes.
-  def push_until(enough, options)
-    pushes = options.map { |each| endless_push(**each) }
+  def push_until(enough, *ways)
+    pushes = ways.map { |flags, streams| FedCommand.start(app, "cp", "-", live, *flags, env: {"TERM" => "xterm"}, **streams) }
     eventually(20) do
-      pushes.each { |_, writer| writer.write("\0" * 1_048_576) }
+      pushes.each { |push| push.write("\0" * 1_048_576) }
       enough.call
     end
-    pushes.each { |_, writer| writer.close }
-    pushes.map { |push, _| push.wait }
+    pushes.each(&:close).map(&:wait)
   ensure
-    pushes.each { |_, writer| writer.close }
-  end
-
-  def endless_push(flags: [], **options)
-    reader, writer = IO.pipe(binmode: true)
-    [app.start_hotswap("cp", "-", live, *flags, in: reader, env: {"TERM" => "xterm"}, **options), writer]
-  ensure
-    reader.close
+    pushes.each(&:close)
   end
 end

@@ -1,0 +1,83 @@
+# frozen_string_literal: true
+
+RSpec.describe "a disk that is nearly full" do
+  DISK = 40 # megabytes, of which a push leaves 16 for the application
+
+  before(:context) do
+    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+    @app = AppServer.start { |app| @disk = SmallDisk.new(app.root.join("storage"), DISK).tap(&:mount) }
+  end
+
+  after(:context) do
+    @app&.tear_down
+  ensure
+    @disk&.unmount
+  end
+
+  attr_reader :app
+
+  let(:live) { "storage/production.sqlite3" }
+  # A worker that still holds a replaced database gives its room back when it ends.
+  before { eventually { app.process.members == [app.pid] } }
+
+  after { FileUtils.rm_f(filler) }
+
+  let(:big) { app.databases.of_size(30) }
+
+  def free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
+
+  {"a file" => ->(file) { {source: file} }, "stdin" => ->(file) { {source: "-", in: file} }}.each do |what, options|
+    it "refuses a push from #{what} that would leave the application no room, with the figures, and takes nothing" do
+      before = free
+      arguments = options.call(big)
+      refused = untouched { app.hotswap("cp", arguments.delete(:source), live, **arguments) }
+
+      expect(refused).to have_attributes(exit_code: 5, stdout: "")
+      expect(refused.stderr).to match(/\AERROR: .*needs \d+ MB and leaves 16 MB for others, but \d+ MB are free/)
+      expect(free).to be_within(1_000_000).of(before)
+      expect(app.post("/items", token: "written after #{what}").status).to eq 201
+    end
+  end
+
+  it "takes a push that fits" do
+    expect(app.hotswap("cp", app.databases.release("fits"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "fits"
+  end
+
+  it "refuses a pull that would fill it, and leaves yesterday's backup" do
+    yesterday = app.root.join("storage/backup.sqlite3").tap { |file| file.write("yesterday's") }
+    fill(leaving: 17_500_000)
+
+    refused = untouched { app.hotswap("cp", live, yesterday) }
+
+    expect(refused).to have_attributes(exit_code: 5, stdout: "")
+    expect(refused.stderr).to match(/\AERROR: the snapshot needs 3 MB and leaves 16 MB for others, but \d+ MB are free/)
+    expect(yesterday.read).to eq "yesterday's"
+  ensure
+    FileUtils.rm_f(yesterday)
+  end
+
+  it "fails a push cleanly when somebody else fills it meanwhile" do
+    failed = untouched do
+      push = FedCommand.start(app, "cp", "-", live)
+      push.write(File.binread(big, 4_194_304))
+      eventually { staged_bytes >= 4_194_304 }
+      fill(leaving: 1_000_000)
+      push.write("\0" * 4_194_304)
+      push.wait
+    ensure
+      FileUtils.rm_f(filler)
+    end
+
+    expect(failed).to have_attributes(exit_code: 5, stdout: "")
+    expect(failed.stderr).to match(/\AERROR: cannot write .*staged: No space left on device/)
+  end
+
+  def staged_bytes = app.root.glob("storage/.*.staged").sum(&:size)
+
+  def filler = app.root.join("storage/filler")
+
+  def fill(leaving:)
+    filler.binwrite("x" * (free - leaving))
+  end
+end

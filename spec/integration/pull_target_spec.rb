@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+require "socket"
+
+RSpec.describe "a pull to a place where no file can be made" do
+  include Privileges
+
+  before(:context) { @app = ItemsServer.start }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  let(:folder) { app.root.join("backups") }
+
+  before { folder.mkpath }
+
+  after do
+    folder.chmod(0o755)
+    FileUtils.rm_rf(folder)
+  end
+
+  # The backups' folder, and what lies in it, stays as it is.
+  def expect_nothing_made(status, message, to:, **options)
+    before = folder.children.to_h { |file| [file.basename.to_s, file.lstat.ino] }
+    refused = untouched { app.hotswap("cp", "database", to, timeout: 10, **options) }
+
+    expect(refused).to have_attributes(exit_code: status, stdout: "", stderr: /\AERROR: .*#{message}/)
+    expect(refused.stderr).to include(to.to_s)
+    expect(refused.stderr.scan("ERROR").size).to eq 1
+    expect(folder.children.to_h { |file| [file.basename.to_s, file.lstat.ino] }).to eq before
+    eventually { app.process.members == [app.pid] }
+  end
+
+  it "names the folder that is missing" do
+    expect_nothing_made(3, "No such file or directory.*#{folder}/missing", to: "backups/missing/backup.sqlite3")
+  end
+
+  it "names the folder in which the caller may not write" do
+    folder.chmod(0o555)
+
+    expect_nothing_made(3, "Permission denied.*#{folder}", to: "backups/backup.sqlite3", program: unprivileged + HotswapCommand::PROGRAM)
+  end
+
+  it "wants a file's name, and no folder's" do
+    expect_nothing_made(2, "is a directory; name the file", to: "backups")
+    expect_nothing_made(2, "is a directory; name the file", to: "backups/")
+  end
+
+  it "takes no file for a folder" do
+    folder.join("file").write("")
+
+    expect_nothing_made(3, "Not a directory", to: "backups/file/backup.sqlite3")
+  end
+
+  it "takes neither a FIFO nor a socket nor a device for a file, and says what does" do
+    File.mkfifo(folder.join("fifo"))
+    UNIXServer.new(folder.join("socket").to_s).close
+
+    ["backups/fifo", "backups/socket", "/dev/full"].each do |target|
+      expect_nothing_made(2, "is not a regular file; use - and standard output", to: target)
+    end
+  end
+
+  it "leaves yesterday's backup when the new one cannot be made" do
+    yesterday = folder.join("backup.sqlite3").tap { |file| file.write("yesterday's") }
+    folder.chmod(0o555)
+
+    expect_nothing_made(3, "Permission denied", to: "backups/backup.sqlite3", program: unprivileged + HotswapCommand::PROGRAM)
+    expect(yesterday.read).to eq "yesterday's"
+  end
+
+  it "does not keep the next pull from a good place" do
+    expect(app.hotswap("cp", "database", "backups/backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "")
+    expect(TestDatabase.content(folder.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
+  end
+end
