@@ -124,6 +124,14 @@ impl Fence {
             .on_path("cannot write the fence file", &path_of(&self.database))
     }
 
+    /// Syncs the folder for a worker that died between its rename and this: it has reported nothing, and
+    /// nobody may build on the rename, or write something else on the board, before it is sure to last.
+    pub fn finish_what_a_dead_worker_began(&self) {
+        let folder = self.database.parent().unwrap_or(Path::new("/"));
+        // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+
     /// The descriptor, to watch for posts.
     pub fn file(&self) -> &File {
         &self.file

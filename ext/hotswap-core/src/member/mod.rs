@@ -128,7 +128,7 @@ impl Membership {
         let owes_straggler_lock = !got(Lock::Straggler)?;
         let board = fence.board();
         if board.phase == Phase::Moving {
-            finish_what_a_dead_worker_began(&fence);
+            fence.finish_what_a_dead_worker_began();
         }
         Ok(Some(Self {
             generation: AtomicU64::new(board.generation),
@@ -137,14 +137,6 @@ impl Membership {
             fence,
         }))
     }
-}
-
-/// A worker that died between the rename and its sync has reported nothing; make its rename last before
-/// anybody builds on it.
-fn finish_what_a_dead_worker_began(fence: &Fence) {
-    let folder = fence.database().parent().unwrap_or(Path::new("/"));
-    // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 #[cfg(test)]

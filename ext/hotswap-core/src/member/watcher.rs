@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::patience::Patience;
-use super::{finish_what_a_dead_worker_began, report, Member, Membership};
+use super::{report, Member, Membership};
 use crate::fence::{Board, Fence, Lock, Phase};
 use crate::signal::{leave_signals_to_others, wait_readable};
 
@@ -214,7 +214,7 @@ impl Watcher {
         }
         let board = one.fence.board();
         if board.phase == Phase::Moving {
-            finish_what_a_dead_worker_began(&one.fence);
+            one.fence.finish_what_a_dead_worker_began();
         }
         let before = one.generation.swap(board.generation, Ordering::Relaxed);
         if board.generation != before && !(board.schema_generation <= before && before < board.generation) {

@@ -66,18 +66,24 @@ impl Fleet {
             std::thread::sleep(Duration::from_millis(20));
         }
         let reports = Collector::open(live)?;
+        if fence.board().phase == Phase::Moving {
+            fence.finish_what_a_dead_worker_began();
+        }
         let board = Board {
             phase: Phase::Quiet,
             max_pause: job.max_pause(),
             report: reports.id(),
             ..fence.board()
         };
-        Ok(Self {
+        let mut fleet = Self {
             fence,
             board,
             reports,
             timeout: job.timeout(),
-        })
+        };
+        // Whatever a dead worker asked for is not what this one wants.
+        fleet.ask(Phase::Quiet)?;
+        Ok(fleet)
     }
 
     /// Gets everybody out of the database, or says who is still in it. `before_closing` runs in each attempt
