@@ -119,20 +119,6 @@ impl Seized {
         })
     }
 
-    /// Removes what must never meet the new file: the old one's log, its index and its journal. Durable when
-    /// this returns.
-    pub fn remove_sidecars(&self, folder: &File) -> Result<()> {
-        for sidecar in leftovers::sidecars(&self.path) {
-            match std::fs::remove_file(&sidecar) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).on_path("cannot remove", &sidecar)
-                }
-                _ => {}
-            }
-        }
-        folder.sync_all().context("cannot sync the database's folder")
-    }
-
     /// The last look before the commit point: the path still means the file that is locked, and nobody has
     /// come to open it.
     pub fn confirm(&self, expected: Identity) -> Result<()> {
@@ -176,6 +162,20 @@ impl Seized {
         // Closing would have SQLite look at the path, which is the new database's.
         std::mem::forget(self.connection);
     }
+}
+
+/// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
+/// that file itself is gone. Durable when this returns.
+pub fn remove_sidecars(path: &Path, folder: &File) -> Result<()> {
+    for sidecar in leftovers::sidecars(path) {
+        match std::fs::remove_file(&sidecar) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).on_path("cannot remove", &sidecar)
+            }
+            _ => {}
+        }
+    }
+    folder.sync_all().context("cannot sync the database's folder")
 }
 
 fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::caller::Caller;
+use super::fleet::Fleet;
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
 use super::job::{Database, Job};
 use super::judge;
@@ -60,6 +61,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     ));
     DatabaseHeader::judge(&staged.head()?, staged.len())?;
 
+    let fleet = Fleet::command(&path, job, caller)?;
     let live = Live::open(&path)?;
     adapt(&mut staged, &path, live.as_ref())?;
     let schema_changes = check(caller, &staged, live.as_ref(), database, request)?;
@@ -68,6 +70,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     caller.status("Swapping database...");
     let seized = Swap {
         path: &path,
+        fleet,
         live,
         staged,
         schema_changes,

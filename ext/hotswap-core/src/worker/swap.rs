@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::caller::Caller;
 use super::fleet::Fleet;
 use super::job::Job;
-use super::live::{Live, Seized};
+use super::live::{remove_sidecars, Live, Seized};
 use super::staged::Staged;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
@@ -17,6 +17,9 @@ use crate::protocol::Identity;
 pub struct Swap<'a> {
     /// The live path, resolved.
     pub path: &'a Path,
+    /// Who uses it. Under our command since before the live database was looked at: what was compared is what
+    /// is replaced, and no other worker has it open.
+    pub fleet: Fleet,
     /// The live database, open like any other connection; `None` where there is none yet.
     pub live: Option<Live>,
     /// What takes its place: checked, dressed, durable.
@@ -33,7 +36,7 @@ impl Swap<'_> {
         let live_before = identity(self.path);
         let stamp = self.staged.stamp()?;
 
-        let mut fleet = Fleet::command(self.path, job, caller)?;
+        let mut fleet = self.fleet;
         fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
         let closed_at = Instant::now();
         let watchdog = Watchdog::arm(closed_at + job.max_pause(), self.staged.path().to_owned())?;
@@ -42,8 +45,11 @@ impl Swap<'_> {
             .live
             .map(|live| live.seize(job.max_pause() / 4))
             .transpose()?;
+        if seized.is_none() && identity(self.path).is_some() {
+            return Err(appeared(self.path));
+        }
+        remove_sidecars(self.path, &folder)?;
         if let Some(seized) = &seized {
-            seized.remove_sidecars(&folder)?;
             seized.confirm(live_before.ok_or_else(|| vanished(self.path))?)?;
         }
         if self.staged.stamp()? != stamp {
@@ -77,6 +83,13 @@ fn identity(path: &Path) -> Option<Identity> {
 fn vanished(path: &Path) -> Error {
     Error::Busy(format!(
         "{} was removed by somebody else meanwhile",
+        path.display()
+    ))
+}
+
+fn appeared(path: &Path) -> Error {
+    Error::Busy(format!(
+        "{} was created by somebody else meanwhile; copy again",
         path.display()
     ))
 }
