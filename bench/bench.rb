@@ -1,0 +1,102 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+
+module Bench
+  ROOT = File.expand_path("..", __dir__)
+  WORK = File.join(ROOT, "tmp/bench")
+end
+
+require_relative "clock"
+require_relative "machine"
+require_relative "bundle"
+require_relative "command"
+require_relative "system_process"
+require_relative "swap_log"
+require_relative "watch"
+require_relative "site"
+require_relative "data"
+require_relative "plan"
+require_relative "lab"
+require_relative "load"
+require_relative "rounds"
+require_relative "row"
+require_relative "table"
+require_relative "results"
+require_relative "measure"
+# In the order of the table.
+%w[start gate throughput slow_neighbour push silence pull pull_under_load memory closed fleet].each { |name| require_relative "measures/#{name}" }
+
+module Bench
+  # `bin/bench`, from its arguments to its exit status.
+  class Run
+    USAGE = <<~TEXT
+      usage: bin/bench [quick] [MEASURE...]
+
+        quick     smaller databases and fewer rounds: three minutes
+        MEASURE   only these: #{Measure.all.map(&:title).join(", ")}
+
+      BENCH_4GB=1          4 GB as well
+      BENCH_SWAPS=N        how many swaps in each mode of the fleet
+      HOTSWAP_NAMESAKE=DIR compare with a checkout of the Ruby gem of the same name
+    TEXT
+
+    def initialize(arguments)
+      @arguments = arguments
+    end
+
+    # 0: everything was measured, whatever it came to; 1: something could not be; 2: usage.
+    def status
+      quick = @arguments.delete("quick")
+      measures = chosen or return complain
+      plan = quick ? Plan.quick : Plan.full
+      FileUtils.mkdir_p(WORK)
+      puts Machine, "load of others at the start: #{Machine.load.round(2)}", ""
+      measured = measures.to_h { |measure| [measure, rows_of(measure, plan)] }
+      Results.publish(measured.compact) if plan.full?
+      tell(measured)
+    end
+
+    private
+
+    def chosen
+      unknown = @arguments - Measure.all.map(&:title)
+      return if unknown.any?
+
+      @arguments.empty? ? Measure.all : Measure.all.select { |measure| @arguments.include?(measure.title) }
+    end
+
+    def complain
+      help = (@arguments & %w[-h --help help]).any?
+      (help ? $stdout : $stderr).puts USAGE
+      help ? 0 : 2
+    end
+
+    # nil for one that failed: the others are measured all the same.
+    def rows_of(measure, plan)
+      warn "#{measure.title}:"
+      measure.new(Lab.new(plan)).rows.tap do |rows|
+        Results.keep(measure, plan, rows)
+        puts Table.new(rows), ""
+        $stdout.flush
+      end
+    rescue => error
+      warn "  #{measure.title} was not measured: #{error.full_message(highlight: false)}"
+      nil
+    end
+
+    def tell(measured)
+      failed, done = measured.partition { |_, rows| rows.nil? }.map(&:to_h)
+      rows = done.values.flatten
+      judged = rows.reject { |row| row.met?.nil? }
+      puts "#{judged.count(&:met?)} of #{judged.size} targets met; load of others at the end: #{Machine.load.round(2)}"
+      judged.reject(&:met?).each { |row| puts "  not met: #{row.name}" }
+      rows.reject(&:measured?).each { |row| puts "  #{row.name}: #{row.note}" }
+      puts "  not measured: #{failed.keys.map(&:title).join(", ")}" if failed.any?
+      failed.empty? ? 0 : 1
+    end
+  end
+end
+
+exit Bench::Run.new(ARGV.dup).status if $PROGRAM_NAME == __FILE__

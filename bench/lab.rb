@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "tmpdir"
+
+module Bench
+  # Where measures find what they measure: databases, sites, a folder. What they started ends with their block.
+  class Lab
+    attr_reader :plan, :data
+
+    def initialize(plan, out = $stderr)
+      @plan = plan
+      @data = Data.new
+      @out = out
+    end
+
+    def say(text) = @out.puts("  #{text}")
+
+    # A site that serves a database of that size, for the length of the block.
+    def site(size, **options)
+      Dir.mktmpdir("site-", WORK) do |folder|
+        site = Site.new(folder, **options)
+        site.install(data.others, data.path(size))
+        settle
+        yield site.boot
+      ensure
+        site&.stop
+      end
+    end
+
+    def folder(&) = Dir.mktmpdir("files-", WORK, &)
+
+    # Nothing of what was written before is written while something else is measured.
+    def settle
+      Command.run("sync")
+    end
+  end
+end

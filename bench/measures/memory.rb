@@ -1,0 +1,41 @@
+# frozen_string_literal: true
+
+module Bench
+  # What transfers do to the memory of the application, and how much a worker takes.
+  class Memory < Measure
+    APPLICATION = {value: ..5}.freeze
+    WORKER = {value: ..64}.freeze
+
+    def rows
+      lab.folder do |folder|
+        lab.site(plan.big) do |site|
+          watches = transfers(site, folder).map do |name, transfer|
+            lab.say "memory during a #{name} of #{plan.big}"
+            watch = Watch.during(site, &transfer)
+            site.settle
+            [name, watch]
+          end
+          watches.map { |name, watch| application(name, watch) } + [worker(watches.map(&:last))]
+        end
+      end
+    end
+
+    private
+
+    def transfers(site, folder)
+      file = lab.data.path(plan.big, "v2")
+      {
+        "push from a file" => -> { site.push(file) }, "push through stdin" => -> { site.push_stream(file) },
+        "pull to a file" => -> { site.pull(File.join(folder, "copy.sqlite3")) }, "pull into a pipe" => -> { site.pull_stream }
+      }
+    end
+
+    def application(name, watch)
+      Row.new("memory of the application, #{name} of #{plan.big}: growth", value: megabytes(watch.growth), unit: "MB", target: APPLICATION)
+    end
+
+    def worker(watches)
+      Row.new("memory of a worker, #{plan.big}: the most it had", value: watches.map { |watch| megabytes(watch.worker_peak) }.max, unit: "MB", target: WORKER)
+    end
+  end
+end

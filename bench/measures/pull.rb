@@ -1,0 +1,55 @@
+# frozen_string_literal: true
+
+module Bench
+  # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a pipe, against cat.
+  class Pull < Measure
+    # Of large databases: with small ones everybody waits for programs to start.
+    LARGE = 1024**3
+    FILE = {ratio: ..1.1}.freeze
+    STREAM = {ratio: ..2.0}.freeze
+
+    def rows
+      plan.sizes.flat_map { |size| lab.folder { |folder| lab.site(size) { |site| to_a_file(size, site, folder) + to_a_pipe(size, site) } } } + [second_copy]
+    end
+
+    private
+
+    def to_a_file(size, site, folder)
+      lab.say "pull of #{size} to a file: hotswap, cp, .backup, VACUUM INTO in turn"
+      copy = File.join(folder, "copy.sqlite3")
+      names = {"LIVE" => site.database, "COPY" => copy}
+      afresh = lambda do |&command|
+        command.call.tap do
+          FileUtils.rm_f(copy)
+          site.settle
+        end
+      end
+      rounds = Rounds.run(plan.rounds_of(size),
+        hotswap: -> { afresh.call { site.pull(copy) } },
+        cp: -> { afresh.call { Command.shell(%(cp "$LIVE" "$COPY"; sync "$COPY"), env: names) } },
+        backup: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" ".backup '$COPY'"; sync "$COPY"), env: names) } },
+        vacuum: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" "VACUUM INTO '$COPY'"; sync "$COPY"), env: names) } })
+      [Row.new("pull of #{size} to a file, durable", value: rounds[:hotswap].median, unit: "s",
+        against: {"cp, sync" => rounds[:cp].median, ".backup, sync" => rounds[:backup].median, "VACUUM INTO, sync" => rounds[:vacuum].median},
+        ratio: rounds.ratio(:hotswap, :cp), target: target(size, FILE), runs: rounds.size)]
+    end
+
+    def to_a_pipe(size, site)
+      lab.say "pull of #{size} into a pipe: hotswap, cat in turn"
+      rounds = Rounds.run(plan.rounds_of(size),
+        hotswap: -> { site.pull_stream.tap { site.settle } },
+        cat: -> { Command.shell(%(cat "$LIVE" | cat > /dev/null), env: {"LIVE" => site.database}) })
+      [Row.new("pull of #{size} into a pipe", value: rounds[:hotswap].median, unit: "s", against: {"cat" => rounds[:cat].median},
+        ratio: rounds.ratio(:hotswap, :cat), target: target(size, STREAM), runs: rounds.size)]
+    end
+
+    def target(size, target) = (target if size.bytes >= LARGE)
+
+    def second_copy
+      lab.site(plan.big) do |site|
+        watch = Watch.during(site) { site.pull_stream }
+        Row.new("written to the disk by a pull of #{plan.big} into a pipe", value: megabytes(watch.worker_written), unit: "MB", target: {value: ..1})
+      end
+    end
+  end
+end

@@ -1,0 +1,82 @@
+# frozen_string_literal: true
+
+module Bench
+  # What 100 requests a second notice while the database is pulled, and what the pull notices of 100 writes a second.
+  class PullUnderLoad < Measure
+    RATE = 100
+    PATIENCE = 20
+
+    def rows
+      lab.folder { |folder| lab.site(plan.big) { |site| reads(site, folder) + writes(site, folder) } }
+    end
+
+    private
+
+    def reads(site, folder)
+      lab.say "pull of #{plan.big} under #{RATE} reads a second"
+      load = pulls(site, folder, gets: RATE).first
+      [latency("p99 of requests during a pull of #{plan.big}", load, {ratio: ..1.5})]
+    end
+
+    def writes(site, folder)
+      lab.say "pull of #{plan.big} under #{RATE} writes a second"
+      load, rounds = pulls(site, folder, gets: 0, posts: RATE)
+      [
+        Row.new("pull of #{plan.big} to a file under #{RATE} writes/s", value: rounds[:hotswap].median, unit: "s",
+          against: {"cp, sync" => rounds[:cp].median}, ratio: rounds.ratio(:hotswap, :cp), target: {ratio: ..1.1}, runs: rounds.size,
+          note: backup(site, folder)),
+        Row.new("pull of #{plan.big} into a pipe under #{RATE} writes/s", value: rounds[:stream].median, unit: "s",
+          against: {"cat" => rounds[:cat].median}, ratio: rounds.ratio(:stream, :cat), target: {ratio: ..2.0}, runs: rounds.size),
+        latency("p99 of writes during a pull of #{plan.big}", load, {ratio: ..1.2})
+      ]
+    end
+
+    def pulls(site, folder, **rates)
+      rounds = nil
+      load = Load.on(site, **rates) do |running|
+        running.window(:settling) { sleep 1 }
+        rounds = Rounds.run(plan.load_rounds, **ways(running, site, File.join(folder, "copy.sqlite3")))
+      end
+      raise "#{load.failures.size} requests failed: #{load.report.failure_counts}" if load.failures.any?
+
+      [load, rounds]
+    end
+
+    def ways(load, site, copy)
+      names = {"LIVE" => site.database, "COPY" => copy}
+      timed = lambda do |window, &command|
+        seconds = load.window(window, &command)
+        FileUtils.rm_f(copy)
+        site.settle
+        load.window(:idle) { sleep 1 }
+        seconds
+      end
+      {
+        hotswap: -> { timed.call(:pull) { site.pull(copy) } },
+        cp: -> { timed.call(:cp) { Command.shell(%(cp "$LIVE" "$COPY"; sync "$COPY"), env: names) } },
+        stream: -> { timed.call(:stream) { site.pull_stream } },
+        cat: -> { timed.call(:cat) { Command.shell(%(cat "$LIVE" | cat > /dev/null), env: names) } }
+      }
+    end
+
+    # The shell begins anew with every write of somebody else, and so may never end.
+    def backup(site, folder)
+      copy = File.join(folder, "backup.sqlite3")
+      seconds = nil
+      Load.on(site, gets: 0, posts: RATE) do |_|
+        seconds = Command.run("sqlite3", site.database, ".backup '#{copy}'", patience: PATIENCE)
+      rescue Command::Endless
+        nil
+      end
+      "sqlite3's .backup #{seconds ? "#{seconds.round(2)} s" : "had not ended after #{PATIENCE} s"}"
+    ensure
+      FileUtils.rm_f(copy)
+    end
+
+    def latency(name, load, target)
+      idle, pull, copy = %i[idle pull cp].map { |window| load.latencies(window).percentile(99) }
+      Row.new(name, value: pull, unit: "ms", against: {"idle" => idle, "cp, sync" => copy}, ratio: pull / idle, target: target,
+        runs: load.latencies(:pull).size, note: "runs counts requests; into a pipe #{load.latencies(:stream).percentile(99).round(1)} ms")
+    end
+  end
+end

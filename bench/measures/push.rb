@@ -1,0 +1,80 @@
+# frozen_string_literal: true
+
+module Bench
+  # How long a push takes, durable, against what a user would type to have a checked copy: cp, a sync of the copy,
+  # and the shell's integrity_check, one after the other.
+  class Push < Measure
+    # Of large databases: with small ones everybody waits for programs to start.
+    FILE = {ratio: ..0.8}.freeze
+    STREAM = {ratio: ..1.0}.freeze
+    LARGE = 1024**3
+    STAGES = {copy: "copy", check: "check", swap: "swap"}.freeze
+
+    def rows
+      plan.sizes.flat_map { |size| lab.folder { |folder| lab.site(size) { |site| compare(size, site, folder) } } }
+    end
+
+    private
+
+    def compare(size, site, folder)
+      lab.say "push of #{size}: from a file, through stdin, by hand, in turn"
+      file = lab.data.path(size, "v2")
+      stages = []
+      rounds = Rounds.run(plan.rounds_of(size),
+        file: -> { pushed(site) { staged(stages, site) { site.push(file) } } },
+        stream: -> { pushed(site) { site.push_stream(file) } },
+        hand: -> { by_hand(file, folder) })
+      [row(size, "from a file", rounds, :file, FILE, stages), row(size, "through stdin", rounds, :stream, STREAM, [])] +
+        peers(size, file, rounds)
+    end
+
+    def pushed(site)
+      seconds = yield
+      raise "the site serves #{site.version} after a push of v2" unless site.version == "v2"
+
+      site.settle
+      seconds
+    end
+
+    def by_hand(file, folder)
+      copy = File.join(folder, "copy.sqlite3")
+      seconds = Command.shell(%(cp "$FILE" "$COPY"; sync "$COPY"; sqlite3 "$COPY" "PRAGMA integrity_check"), env: {"FILE" => file, "COPY" => copy})
+      FileUtils.rm_f(copy)
+      lab.settle
+      seconds
+    end
+
+    # When each stage of a push was, from the log.
+    def staged(stages, site)
+      log = site.swap_log
+      yield.tap { |seconds| stages << log.stages.merge(all: seconds) }
+    end
+
+    def row(size, how, rounds, side, target, stages)
+      Row.new("push of #{size} #{how}, durable", value: rounds[side].median, unit: "s",
+        against: {"cp, sync, integrity_check" => rounds[:hand].median}, ratio: rounds.ratio(side, :hand),
+        target: (target if size.bytes >= LARGE), runs: rounds.size, note: times(stages))
+    end
+
+    def times(stages)
+      parts = STAGES.filter_map do |stage, name|
+        spans = stages.filter_map { |one| one[stage] }
+        "#{name} #{Samples.new(spans.map { |span| span.end - span.begin }).median.round(3)} s" unless spans.empty?
+      end
+      parts.join(", ") unless parts.empty?
+    end
+
+    # With another server, so that what it leaves in memory is not ours.
+    def peers(size, file, rounds)
+      return [] unless namesake?
+
+      lab.site(size, bundle: :namesake) do |site|
+        theirs = Rounds.run(plan.rounds_of(size), file: -> { site.push(file).tap { site.settle } }, stream: -> { site.push_stream(file).tap { site.settle } })
+        {file: "from a file", stream: "through stdin"}.map do |side, how|
+          Row.new("push of #{size} #{how}: the namesake (not durable)", value: theirs[side].median, unit: "s",
+            against: {"cp, sync, integrity_check" => rounds[:hand].median}, ratio: theirs[side].median / rounds[:hand].median, runs: theirs.size)
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,35 @@
+# frozen_string_literal: true
+
+require_relative "data"
+
+module Bench
+  # How much is measured, and how often.
+  #
+  # @!attribute sizes of the databases that are pushed and pulled
+  # @!attribute big the size that is pushed and pulled under load
+  # @!attribute rounds for each size, how often things are measured in turn
+  # @!attribute seconds of load in a round of throughput
+  # @!attribute swaps in each mode of the fleet
+  # @!attribute modes [server, preload, workers] of the fleet
+  # @!attribute fleets numbers of workers with which the closed gate is measured
+  Plan = Struct.new(:name, :sizes, :big, :rounds, :load_rounds, :seconds, :swaps, :modes, :fleets) do
+    def self.full
+      sizes = Data::SIZES.values_at("1 MB", "100 MB", "1 GB", *("4 GB" if ENV["BENCH_4GB"]))
+      new(name: "full", sizes: sizes, big: Data::SIZES["1 GB"], load_rounds: 5, seconds: 4,
+        rounds: {"1 MB" => 15, "100 MB" => 7, "1 GB" => 5, "4 GB" => 2}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 100)),
+        modes: [[:puma, true], [:puma, false], [:rails, true]].product([1, 16]).map(&:flatten), fleets: [1, 4, 16])
+    end
+
+    # The same in three minutes, with smaller databases and fewer rounds: to see whether something broke, not for
+    # figures to be quoted.
+    def self.quick
+      new(name: "quick", sizes: Data::SIZES.values_at("1 MB", "100 MB"), big: Data::SIZES["100 MB"], load_rounds: 2,
+        seconds: 2, rounds: {"1 MB" => 5, "100 MB" => 3}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 10)),
+        modes: [[:puma, true, 1], [:puma, false, 4]], fleets: [1, 4])
+    end
+
+    def rounds_of(size) = rounds.fetch(size.label)
+
+    def full? = name == "full"
+  end
+end

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+
+module Bench
+  # What was measured, kept: each measure in a file of its own, and the rows of the latest full runs in one table.
+  module Results
+    FOLDER = File.join(__dir__, "results")
+
+    class << self
+      def keep(measure, plan, rows)
+        FileUtils.mkdir_p(FOLDER)
+        write("#{measure.title}-#{plan.name}.json", JSON.pretty_generate(machine: Machine.to_h, plan: plan.name, rows: rows.map(&:to_h)))
+      end
+
+      # Takes the rows of these measures into the latest table, in place of those that they had there.
+      def publish(measured)
+        latest = read.merge(measured.to_h { |measure, rows| [measure.title, {"machine" => JSON.parse(JSON.generate(Machine.to_h)), "rows" => JSON.parse(JSON.generate(rows.map(&:to_h)))}] })
+        latest = Measure.all.map(&:title).filter_map { |title| [title, latest[title]] if latest[title] }.to_h
+        write("latest.json", JSON.pretty_generate(latest))
+        write("latest.md", page(latest))
+      end
+
+      def picture(name, svg) = write(name, svg)
+
+      private
+
+      def read
+        path = File.join(FOLDER, "latest.json")
+        File.exist?(path) ? JSON.parse(File.read(path)) : {}
+      end
+
+      def page(latest)
+        parts = latest.map do |title, part|
+          facts = part.fetch("machine")
+          "## #{title}\n\n#{facts["at"]}, commit #{facts["commit"]}\n\n#{Table.new(part.fetch("rows").map { |row| Row.parse(row) })}\n"
+        end
+        "# Figures\n\nWritten by `bin/bench`; what the rows mean is in [docs/benchmarks.md](../../docs/benchmarks.md).\n\n#{Machine}.\n\n#{parts.join("\n")}"
+      end
+
+      def write(name, text) = File.write(File.join(FOLDER, name), "#{text.chomp}\n")
+    end
+  end
+end

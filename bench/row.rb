@@ -1,0 +1,60 @@
+# frozen_string_literal: true
+
+module Bench
+  # One line of the table: what was measured, what it came to, and what it should come to.
+  #
+  #   Row.new("push of 1 GB", value: 4.1, unit: "s", against: {"cp, fsync, check" => 5.2}, ratio: 0.79, target: {ratio: ..0.8})
+  class Row
+    attr_reader :name, :value, :unit, :against, :ratio, :target, :runs, :note
+
+    # @param target [Hash] one of value:, ratio: or beyond: (what it is more than `against`), with the Range it
+    #   belongs in; a row without one informs
+    # @param missed [Proc, nil] tells why, where the target is not met
+    def initialize(name, value:, unit:, against: {}, ratio: nil, target: nil, runs: nil, note: nil, missed: nil)
+      @name = name
+      @value = value
+      @unit = unit
+      @against = against
+      @ratio = ratio
+      @target = target
+      @runs = runs
+      @note = [note, (missed&.call unless met? || target.nil?)].compact.join("; ")
+    end
+
+    # A row that this machine, or this run, has no figure for.
+    def self.left_out(name, why, target: nil) = new(name, value: nil, unit: nil, target: target, note: "not measured: #{why}")
+
+    def self.parse(data)
+      target = data["target"]&.to_h { |kind, (low, high)| [kind.to_sym, Range.new(low, high)] }
+      new(data["name"], value: data["value"], unit: data["unit"], against: data["against"], ratio: data["ratio"],
+        target: target, runs: data["runs"], note: data["note"])
+    end
+
+    def measured? = !value.nil?
+
+    # nil where there is nothing to meet, or nothing that could meet it.
+    def met?
+      return if target.nil? || !measured?
+
+      kind, range = target.first
+      range.cover?(figure(kind).round(4))
+    end
+
+    def to_h
+      {name:, value:, unit:, against:, ratio:, runs:, note:, met: met?,
+       target: target&.transform_values { |range| [range.begin, range.end] }}
+    end
+
+    def to_json(*) = JSON.generate(to_h)
+
+    private
+
+    def figure(kind)
+      case kind
+      when :value then value
+      when :ratio then ratio
+      when :beyond then value - against.values.first
+      end
+    end
+  end
+end

@@ -1,0 +1,117 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require_relative "../demo/site"
+
+module Bench
+  # The demo's site as the benchmarks want it: with a bundle, a server and a number of workers of their choice, a
+  # database of a given size, and hotswap's log in a file of its own, so that the log costs the requests nothing.
+  class Site < ::Site
+    DATABASE = "storage/production.sqlite3"
+    LOG = "log/hotswap.log"
+    WARM = 30
+
+    attr_reader :workers, :bundle
+
+    # @param bundle [Symbol] see Bundle
+    # @param workers [Integer] of Puma; 0 is one process that serves by itself
+    # @param server [Symbol] :puma, or :rails for `bin/rails server`
+    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma)
+      settings = {"WEB_CONCURRENCY" => workers.to_s, "PRELOAD" => preload ? "1" : "0", "RAILS_MAX_THREADS" => "5", "RAILS_LOG_LEVEL" => "warn"}
+      super(folder, settings.merge("BUNDLE_GEMFILE" => Bundle.gemfile(bundle)))
+      @bundle = bundle
+      @workers = workers
+      @server = server
+      keep_a_log
+    end
+
+    def install(databases, live)
+      FileUtils.mkdir_p(File.join(folder, "storage"))
+      databases.each { |path| FileUtils.cp(path, File.join(folder, "storage")) }
+      FileUtils.cp(live, database)
+    end
+
+    # Returns when every worker answers, and has the database open.
+    def boot
+      FileUtils.mkdir_p(File.dirname(output))
+      @pid = Process.spawn(@settings, *command, **where, pgroup: true)
+      wait_for("an answer") { serving? }
+      wait_for("#{workers} workers") { File.read(output).scan(/- Worker \d+ \(PID: \d+\) booted/).size >= workers }
+      warm
+      self
+    end
+
+    # Answers come from every worker, and their code is loaded.
+    def warm
+      [workers, 1].max.times.map do
+        Thread.new { WARM.times { get("/items/1") } }
+      end.each(&:join)
+    end
+
+    def path(name) = File.join(folder, name)
+
+    def database = path(DATABASE)
+
+    def log = path(LOG)
+
+    # The processes of the application, without the workers that hotswap starts.
+    def processes
+      SystemProcess.of_group(pid).reject { |process| process.title.start_with?("hotswap worker") }
+    end
+
+    # Pushes a file, as a user in the site's folder does. Returns seconds.
+    def push(file, *flags) = hotswap("cp", file, DATABASE, *flags)
+
+    # The same with the file as standard input.
+    def push_stream(file) = hotswap("cp", "-", DATABASE, input: file)
+
+    # Pulls into a file.
+    def pull(file) = hotswap("cp", DATABASE, file)
+
+    # Pulls through a pipe that is emptied as fast as it fills.
+    def pull_stream
+      Command.shell("#{client.join(" ")} cp #{DATABASE} - | cat > /dev/null", chdir: folder, env: @settings)
+    end
+
+    # What the user does not wait for is over, too: the worker is gone, and with it the replaced file.
+    def settle
+      deadline = now + PATIENCE
+      until SystemProcess.workers_in(folder).empty?
+        now < deadline or raise Failed, "a worker is still there after #{PATIENCE} s\n#{last_words}"
+        sleep 0.01
+      end
+      Command.run("sync")
+    end
+
+    def swap_log = SwapLog.new(log)
+
+    def version = JSON.parse(get("/version")).fetch("version")
+
+    private
+
+    def hotswap(*arguments, **) = Command.run(*client, *arguments, chdir: folder, env: @settings, **)
+
+    def client = (bundle == :namesake) ? %w[bundle exec hotswap] : %w[bin/hotswap]
+
+    def command
+      return ["bin/rails", "server", "-b", "127.0.0.1", "-p", port.to_s] if @server == :rails
+
+      ["bundle", "exec", "puma", "-C", "config/puma.rb"]
+    end
+
+    def keep_a_log
+      FileUtils.mkdir_p(path("config/initializers"))
+      File.write(path("config/initializers/hotswap_log.rb"),
+        "Hotswap.logger = Logger.new(Rails.root.join(#{LOG.inspect})) if defined?(Hotswap)\n")
+    end
+
+    def wait_for(what)
+      deadline = now + PATIENCE
+      until yield
+        gone? and raise Failed, "the server ended at boot\n#{last_words}"
+        now < deadline or raise Failed, "not #{what} in #{PATIENCE} s after the boot\n#{last_words}"
+        sleep 0.05
+      end
+    end
+  end
+end

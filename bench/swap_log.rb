@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+require "time"
+
+module Bench
+  # What hotswap logged since the log was opened, on the clock that the visitors use.
+  class SwapLog
+    Line = Struct.new(:at, :pid, :text)
+    FORMAT = /\A\w, \[(\S+) #(\d+)\]\s+\w+ -- [^:]*: (.*)\Z/
+
+    def initialize(path)
+      @path = path
+      @from = File.exist?(path) ? File.size(path) : 0
+    end
+
+    def lines
+      return [] unless File.exist?(@path)
+
+      offset = Clock.offset
+      File.read(@path, nil, @from, encoding: "UTF-8").each_line.filter_map do |line|
+        at, pid, text = line.match(FORMAT)&.captures
+        Line.new(Time.iso8601("#{at}#{Time.now.strftime("%:z")}").to_f + offset, pid.to_i, text) if at
+      end
+    end
+
+    # Of the one push that was made: the stage and when it was, in the order in which they came.
+    def stages
+      marks = {copy: /\Apush started/, check: /running integrity check/, swap: /acquiring swap lock/, done: /\Apush complete/}
+      instants = marks.transform_values { |mark| lines.find { |line| line.text.match?(mark) }&.at }
+      instants.each_cons(2).filter_map { |(stage, began), (_, ended)| [stage, began..ended] if began && ended }.to_h
+    end
+
+    # In milliseconds, one for each push: for how long nobody had the file.
+    def closed = lines.filter_map { |line| line.text[/closed to everybody for ([\d.]+) ms/, 1]&.to_f }
+
+    # In milliseconds, once for each time that a process held requests back: from the first that waited until none did.
+    def held_back = lines.group_by(&:pid).values.flat_map { |of_one| waits(of_one) }
+
+    private
+
+    def waits(lines)
+      waiting = 0
+      since = nil
+      lines.filter_map do |line|
+        if line.text.start_with?("request queued")
+          since = line.at if waiting.zero?
+          waiting += 1
+          nil
+        elsif line.text.start_with?("swap complete, resuming")
+          waiting -= 1
+          (line.at - since) * 1000 if waiting.zero?
+        end
+      end
+    end
+  end
+end
