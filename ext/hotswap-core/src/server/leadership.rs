@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 
@@ -17,6 +18,10 @@ use super::cannot_serve;
 use crate::error::{Context, Result};
 use crate::private::Private;
 use crate::protocol::Identity;
+
+/// How long a leader that was killed may listen after it has lost its lock: the kernel closes its descriptors
+/// one after the other.
+const DYING: Duration = Duration::from_secs(1);
 
 /// The lock, held.
 pub(super) struct Leadership {
@@ -146,7 +151,13 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
             path.display()
         )));
     }
-    if let Ok(answered) = connect(path) {
+    let patience = Instant::now() + DYING;
+    while let Ok(answered) = connect(path) {
+        if Instant::now() < patience {
+            drop(answered);
+            std::thread::sleep(Duration::from_millis(50));
+            continue;
+        }
         return Err(cannot_serve(format!(
             "{} is served by another program{}; stop it, or set config.hotswap.socket_path",
             path.display(),
