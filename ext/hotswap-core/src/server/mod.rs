@@ -56,6 +56,7 @@ pub struct Server {
 #[derive(Default)]
 struct Stop {
     asked: AtomicBool,
+    leading: AtomicBool,
     notify: Notify,
 }
 
@@ -84,16 +85,20 @@ impl Server {
 
     /// Stops serving and removes the sockets, if this process was the leader. Commands under way go on.
     pub fn stop(self) {
-        self.stopping.asked.store(true, Ordering::Release);
+        self.stopping.asked.store(true, Ordering::SeqCst);
         self.stopping.notify.notify_one();
         // A candidate that waits for the lock has no socket, and ends with the process.
-        let _ = self.ended.recv_timeout(Duration::from_millis(500));
+        if self.stopping.leading.load(Ordering::SeqCst) {
+            let _ = self.ended.recv_timeout(Duration::from_millis(500));
+        }
     }
 }
 
 fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     let leadership = Leadership::wait(&config.socket)?;
-    if stop.asked.load(Ordering::Acquire) {
+    // Each of the two threads writes its own flag before it reads the other's.
+    stop.leading.store(true, Ordering::SeqCst);
+    if stop.asked.load(Ordering::SeqCst) {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
