@@ -20,8 +20,10 @@ class AppProgram
     AppProgram.started << self
   end
 
+  # Its standard output is a file, which Ruby would keep waiting.
   def self.console(app, *options)
     new(app, "bundle", "exec", "ruby", "bin/rails", "console", *options, "--", "--noautocomplete", "--nomultiline")
+      .tap { |console| console.say("$stdout.sync = true") }
   end
 
   def self.runner(app, code) = new(app, "bundle", "exec", "ruby", "bin/rails", "runner", code)

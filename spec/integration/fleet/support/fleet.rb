@@ -29,6 +29,12 @@ module Fleet
     end
   end
 
+  # The same where the leader may have been killed: who comes before the next one serves is told so, and nothing happens.
+  def swap_sooner_or_later(generations)
+    push = eventually(15) { generations.push.then { |tried| tried if tried.result.exit_code != 1 } }
+    expect(push.result).to have_attributes(exit_code: 0), push.result.stderr
+  end
+
   # Every process that answers says that it serves the live version.
   def expect_all_on(app, version, processes:)
     seen = {}

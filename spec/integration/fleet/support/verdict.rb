@@ -21,6 +21,10 @@ class Verdict
     ].compact
   end
 
+  def visits = @report.visits
+
+  def acknowledged = @report.acknowledged
+
   def failed = @report.failures
 
   # Answers to visitors who came after a push had said OK, with what was there before it.

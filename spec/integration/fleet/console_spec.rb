@@ -1,0 +1,104 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+
+RSpec.describe "consoles and scripts", :fleet do
+  let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
+  let(:app) { boot_app(workers: 2, initializer: settings) }
+  let(:generations) { Generations.new(app) }
+
+  before { expect_all_on(app, "v1", processes: 2) }
+
+  def console(*options)
+    console = AppProgram.console(app, *options)
+    console.say("puts \"sees \#{Release.current}.\"")
+    console.wait_for("sees v1.")
+    console
+  end
+
+  it "an idle console moves with everybody, and so does a relation that it has not loaded yet" do
+    idle = console
+    idle.say("items = Item.where(name: 'item-1'); loaded = Item.limit(3).load; lazy = Release.order(:id).select(:version)")
+    idle.say("puts \"ready \#{loaded.size}.\"")
+    idle.wait_for("ready 3.")
+
+    verdict = visited(app, generations) do
+      swap(generations, 3) do |push|
+        idle.say("puts \"now \#{lazy.reload.last.version}, \#{items.reload.size}, \#{Release.current}\"")
+        idle.wait_for("now #{push.version}, 1, #{push.version}")
+      end
+    end
+
+    expect(verdict.broken).to eq []
+    idle.say("puts Item.create!(name: 'console', token: 'from-the-console').token")
+    idle.wait_for("from-the-console")
+    TestDatabase.read(app.database_path) do |db|
+      expect(db.get_first_value("SELECT count(*) FROM items WHERE token = 'from-the-console'")).to eq 1
+    end
+  end
+
+  it "an open sandbox refuses the swap by its pid, and no longer when it ends" do
+    sandbox = console("--sandbox")
+    # Only read so far: one that has written makes the whole site wait for its write lock, with or without a swap.
+    sandbox.say("puts \"open: \#{ApplicationRecord.connection.transaction_open?}\"")
+    sandbox.wait_for("open: true")
+
+    refused = nil
+    verdict = visited(app, generations) { refused = generations.push(version: "never") }
+
+    expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.result.stderr).to match(/process #{sandbox.pid} .*connection to storage\/production.sqlite3 is in use/)
+    expect(refused).not_to be_moved
+    expect(verdict.broken).to eq []
+    expect(verdict.longest_wait).to be < 0.8
+
+    sandbox.say("exit")
+    sandbox.status
+    swap(generations, 1)
+    expect_all_on(app, generations.live, processes: 2)
+  end
+
+  it "a script that runs longer than the swap may take refuses it by name, and lets it through when it ends" do
+    script = AppProgram.runner(app, "puts Release.current; $stdout.flush; $stdin.read")
+    script.wait_for("v1")
+
+    refused = nil
+    verdict = visited(app, generations) { refused = generations.push(version: "never") }
+
+    expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.result.stderr).to match(/process #{script.pid} .* for \d+\.\d s/)
+    expect(verdict.broken).to eq []
+    expect(verdict.longest_wait).to be < 0.8
+
+    push = Thread.new { generations.push }
+    eventually { hotswap_workers(app).any? }
+    script.finish
+    expect(push.value.result).to have_attributes(exit_code: 0)
+    expect_all_on(app, generations.live, processes: 2)
+  end
+
+  it "scripts that start during swaps open what is there, and write into it" do
+    scripts = []
+    starting = Thread.new do
+      6.times do |n|
+        code = "item = Item.create!(name: 'cron', token: 'cron-#{n}'); " \
+          "puts \"wrote \#{Item.insert!({name: 'cron', token: 'again-#{n}'}, returning: Arel.sql('token, (SELECT version FROM releases ORDER BY id DESC LIMIT 1) AS version')).to_a.first.to_json}\""
+        scripts << AppProgram.runner(app, code)
+        eventually(30, every: 0.1) { !scripts.last.alive? }
+      end
+    end
+    verdict = visited(app, generations, gets: 20, posts: 10) do
+      swap(generations, 1) while starting.alive?
+    end
+
+    expect(verdict.broken).to eq []
+    scripts.each { |script| expect(script.status).to be_success, script.output }
+    scripts.each do |script|
+      written = JSON.parse(script.output[/wrote (.*)$/, 1])
+      kept = generations.kept.fetch(written.fetch("version"), app.database_path)
+      TestDatabase.read(kept) do |db|
+        expect(db.get_first_value("SELECT count(*) FROM items WHERE token = ?", [written.fetch("token")])).to eq 1
+      end
+    end
+  end
+end

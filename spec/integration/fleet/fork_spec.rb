@@ -1,0 +1,87 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+
+RSpec.describe "forks of the application's own", :fleet do
+  let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
+  let(:generations) { Generations.new(app) }
+
+  # A request that forks in the way that ?how= says, and goes on with its connection afterwards.
+  def with_forks(server)
+    server.write("config/initializers/forks.rb", <<~RUBY)
+      class ForksController < ActionController::Base
+        skip_forgery_protection
+        def create
+          connection = Item.respond_to?(:lease_connection) ? Item.lease_connection : Item.connection
+          before = Item.count
+          child = nil
+          case params[:how]
+          when "fork" then child = fork { sleep }
+          when "fork and query" then child = fork { File.write("tmp/child", Item.count.to_s); sleep }
+          when "transaction" then Item.transaction { Item.count; child = fork { sleep } }
+          when "spawn" then child = spawn("sleep", "600")
+          when "fork and exec" then child = fork { exec("sleep", "600") }
+          end
+          render json: {child: child, same: connection.select_value("SELECT count(*) FROM items") == before}
+        end
+      end
+      Rails.application.config.after_initialize { Rails.application.routes.append { post "forks", to: "forks#create" } }
+    RUBY
+  end
+
+  def forked(how) = app.post("/forks", how: how).json.tap { |answer| expect(answer.fetch("same")).to be true }.fetch("child")
+
+  context "when requests fork" do
+    let(:app) { boot_app(workers: 2, initializer: settings) { |server| with_forks(server) } }
+
+    ["fork", "fork and query", "spawn", "fork and exec"].each do |how|
+      it "do not stand in the way of a swap: #{how}" do
+        expect_all_on(app, "v1", processes: 2)
+        child = forked(how)
+        eventually { app.root.join("tmp/child").exist? } if how == "fork and query"
+
+        swap(generations, 2)
+
+        expect_all_on(app, generations.live, processes: 2)
+        expect(File.exist?("/proc/#{child}")).to be true
+        Process.kill(:KILL, child)
+      end
+    end
+
+    it "in the middle of a transaction are named, where the child keeps the file open" do
+      child = forked("transaction")
+      refused = generations.push(version: "never")
+      if refused.ok? # the sqlite3 gem has closed it in the child
+        expect(SQLite3.const_defined?(:ForkSafety)).to be true
+        next Process.kill(:KILL, child)
+      end
+
+      expect(refused.result).to have_attributes(exit_code: 4)
+      expect(refused.result.stderr).to include("process #{child} (")
+      Process.kill(:KILL, child)
+      eventually { generations.push.ok? }
+    end
+  end
+
+  context "when Puma forks its workers from a master that has queried the database" do
+    let(:app) do
+      boot_app(workers: 2, initializer: settings) do |server|
+        server.write("config/initializers/zz_queries.rb", <<~RUBY)
+          Rails.application.config.after_initialize do
+            puts "the master counted \#{Item.connection.select_value("SELECT count(*) FROM items")} items"
+          end
+        RUBY
+      end
+    end
+
+    it "the swap moves them all the same" do
+      expect_all_on(app, "v1", processes: 2)
+      expect(app.log).to include("the master counted")
+
+      verdict = visited(app, generations) { swap(generations, 3) }
+
+      expect(verdict.broken).to eq []
+      expect_all_on(app, generations.live, processes: 2)
+    end
+  end
+end

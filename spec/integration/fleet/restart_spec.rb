@@ -1,0 +1,137 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+
+RSpec.describe "restarts around swaps", :fleet do
+  let(:generations) { Generations.new(app) }
+
+  def booted(app) = app.log.scan(/- Worker \d+ \(PID: \d+\) booted/).size
+
+  # Those that died with their process are its own affair.
+  def broken(verdict) = verdict.broken.reject { |what| what.match?(/failed/) }
+
+  # Puma on Ruby 3.3.8 now and then hangs when it is to end, with or without this gem.
+  def end_what_hangs(pids)
+    eventually(10) { (worker_pids(app) & pids).empty? }
+  rescue Eventually::TooLate
+    pids.each { |pid| Process.kill(:KILL, pid) rescue Errno::ESRCH }
+  end
+
+  context "with a cluster that does not preload" do
+    let(:app) { boot_app(workers: 2, preload: false) }
+
+    it "a phased restart may run before, during and after swaps" do
+      expect_all_on(app, "v1", processes: 2)
+      old = worker_pids(app)
+
+      verdict = visited(app, generations) do
+        2.times do |n|
+          app.process.signal(:USR1)
+          swap(generations, 1) until booted(app) >= 2 * (n + 2)
+        end
+        swap(generations, 2)
+      end
+
+      expect(verdict.broken).to eq []
+      expect(worker_pids(app) & old).to eq []
+      expect_all_on(app, generations.live, processes: 2)
+      expect(app.pids).to include(leader_pid(app))
+    end
+  end
+
+  [true, false].each do |preload|
+    context "with a cluster that #{preload ? "preloads" : "does not preload"}" do
+      let(:app) { boot_app(workers: 2, preload: preload) }
+
+      it "a hot restart keeps the pid, and the next swap moves the new processes" do
+        expect_all_on(app, "v1", processes: 2)
+        swap(generations, 1)
+        2.times do |n|
+          old = worker_pids(app)
+          app.process.signal(:USR2)
+          end_what_hangs(old)
+          eventually(30) { app.log.scan("Puma starting in cluster mode").size == n + 2 && booted(app) >= 2 * (n + 2) }
+          eventually(20) { app.answers? && leader_pid(app) }
+
+          verdict = visited(app, generations) { swap(generations, 2) }
+
+          expect(verdict.broken).to eq []
+        end
+        expect_all_on(app, generations.live, processes: 2)
+      end
+
+      it "workers that are killed, added and taken away change nothing" do
+        expect_all_on(app, "v1", processes: 2)
+
+        verdict = visited(app, generations) do
+          %i[TERM KILL].each do |signal|
+            Process.kill(signal, worker_pids(app).first)
+            2.times { swap_sooner_or_later(generations) }
+          end
+          app.process.signal(:TTIN)
+          swap(generations, 1) until worker_pids(app).size == 3
+          swap(generations, 1)
+          app.process.signal(:TTOU)
+          swap(generations, 1) until worker_pids(app).size == 2
+          swap(generations, 1)
+        end
+
+        expect(broken(verdict)).to eq []
+        expect(verdict.failed.size).to be < 15
+        expect_all_on(app, generations.live, processes: 2)
+        expect_nothing_left(app)
+      end
+    end
+  end
+
+  context "in a rolling deploy" do
+    let(:app) { boot_app(workers: 2) }
+
+    # The next release of the application: same databases, another process tree.
+    def next_release(socket)
+      other = AppServer.new(workers: 1, initializer: "Rails.application.config.hotswap.socket_path = #{socket.dump}")
+      other.send(:set_up) do |server|
+        FileUtils.rm_rf(server.root.join("storage"))
+        File.symlink(app.root.join("storage"), server.root.join("storage"))
+      end
+      (@servers_of_this_example ||= []).unshift(other)
+      def other.stray_files = []
+      other
+    end
+
+    it "a push through either generation moves both, each with a socket of its own" do
+      expect_all_on(app, "v1", processes: 2)
+      other = next_release("tmp/sockets/hotswap.sock")
+      expect_all_on(other, "v1", processes: 1)
+
+      verdict = visited(app, generations) do
+        2.times do
+          swap(generations, 1)
+          expect(other.version).to eq generations.live
+          version = "from-#{generations.live}"
+          file = generations.watching_the_file(version) { other.hotswap("cp", other.databases.release(version), "storage/production.sqlite3") }
+          expect(file.result).to have_attributes(exit_code: 0), file.result.stderr
+          expect(other.version).to eq version
+        end
+      end
+
+      expect(verdict.broken).to eq []
+      expect_all_on(app, generations.live, processes: 2)
+    end
+
+    it "on one socket the new generation waits, and takes over when the old one ends" do
+      expect_all_on(app, "v1", processes: 2)
+      other = next_release(app.socket_path)
+      swap(generations, 1)
+      expect(other.version).to eq generations.live
+      expect(app.pids).to include(leader_pid(app))
+
+      app.stop
+      eventually(20) { other.pids.include?(leader_pid(app)) && File.socket?(app.socket_path) }
+
+      push = generations.push
+      expect(push.result).to have_attributes(exit_code: 0), push.result.stderr
+      expect(other.version).to eq generations.live
+    end
+  end
+end
