@@ -18,11 +18,6 @@ module Hotswap
       app.config.middleware.insert_before(0, Hotswap::Middleware)
     end
 
-    # Outside of the interlock's hook: waiting at the gate inside it would block the loading of code.
-    initializer "hotswap.executor", after: :configure_executor_for_concurrency do |app|
-      app.executor.register_hook(ExecutorHook, outer: true)
-    end
-
     initializer "hotswap.live_actions" do
       ActiveSupport.on_load(:action_controller) { ::ActionController::Live.prepend(LiveAction) }
     end
@@ -31,14 +26,17 @@ module Hotswap
       Hotswap.logger = ::Rails.logger
     end
 
-    # Twice: before the application's initializers, one of which may query a database, and again with what they
-    # have set.
+    # Before the application's initializers, one of which may query a database.
     initializer "hotswap.databases", before: :load_config_initializers do
       RailsDatabases.register
     end
 
-    initializer "hotswap.chosen_databases", after: :load_config_initializers do
+    # Not initializers that come after others of Rails: they would pull those, and the building of the middleware
+    # and the loading of all code with them, before the application's own.
+    config.after_initialize do |app|
+      # Again, with what the application's initializers have set.
       RailsDatabases.register
+      app.executor.register_hook(ExecutorHook, outer: true)
     end
 
     # Runs when a web server loads the application, and never in a console, a task or a test.

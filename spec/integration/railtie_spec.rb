@@ -29,6 +29,17 @@ RSpec.describe "hotswap in a Rails application" do
     )
   end
 
+  it "changes nothing of the order in which Rails and its engines initialize themselves" do
+    with, without = app.evaluate(<<~RUBY)
+      [Rails.application.initializers, Rails.application.initializers.reject { |it| it.name.to_s.start_with?("hotswap") }].map do |all|
+        Rails::Initializable::Collection.new(all).tsort_each.map { |it| it.name.to_s + " of " + it.context_class.to_s }
+      end
+    RUBY
+
+    expect(with.grep(/\Ahotswap/)).not_to be_empty
+    expect(with.grep_v(/\Ahotswap/)).to eq without
+  end
+
   it "takes every setting from config.hotswap, and keeps to the databases that were chosen" do
     app.write("config/initializers/hotswap.rb", <<~RUBY)
       Rails.application.configure do
