@@ -140,8 +140,10 @@ impl Copy {
             protocol: PROTOCOL,
             version: crate::VERSION.into(),
         };
-        let answer = main.send(&hello).and_then(|()| main.receive());
-        let (session, stderr_socket) = match answer.map_err(|error| self.no_greeting(&error))? {
+        // A server that turns us away does not wait for our greeting; what it says arrives all the same.
+        let _ = main.send(&hello);
+        let answer = main.receive().map_err(|error| self.no_greeting(&error))?;
+        let (session, stderr_socket) = match answer {
             Some(Message::Welcome { protocol: PROTOCOL, session, stderr_socket, .. }) => (session, stderr_socket),
             Some(Message::Welcome { version, .. }) => {
                 return Err(Error::CannotConnect(format!(
