@@ -6,6 +6,7 @@
 
 mod caller;
 mod fleet;
+mod gently;
 mod header;
 mod host_sqlite;
 mod job;
@@ -22,6 +23,7 @@ mod sql;
 mod staged;
 mod strangers;
 mod swap;
+mod visit;
 mod watchdog;
 
 use std::os::fd::OwnedFd;
@@ -34,6 +36,7 @@ pub use snapshot::Snapshot;
 
 use crate::error::{Error, Result};
 use crate::protocol::{Connection, Handover, Message};
+use gently::gently;
 use push::Aftermath;
 
 /// Runs one command for the client that the leader hands over through `control`.
@@ -80,6 +83,8 @@ fn command(caller: &mut Caller, job: &Job) -> Result<Aftermath> {
     ));
     match job.route(&request.src, &request.dst)? {
         Route::Push(database) => push::run(caller, job, database, &request),
-        Route::Pull(database) => pull::run(caller, database, &request).map(|()| Aftermath::none()),
+        Route::Pull(database) => {
+            gently(|| pull::run(caller, job, database, &request)).map(|()| Aftermath::none())
+        }
     }
 }

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use super::caller::Caller;
-use super::job::Database;
+use super::job::{Database, Job};
 use super::snapshot::Snapshot;
 use super::space;
+use super::visit::Visit;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{BodyWriter, Message, Plan, Request};
 
 /// Pulls a snapshot of `database` to where the client wants it.
-pub fn run(caller: &mut Caller, database: &Database, request: &Request) -> Result<()> {
+pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<()> {
     caller.info(format_args!(
         "pull started: {} → {}",
         database.label, request.dst.raw
@@ -19,11 +20,13 @@ pub fn run(caller: &mut Caller, database: &Database, request: &Request) -> Resul
     let path = database.resolved();
     let length = if request.dst.stdio {
         caller.ask(Plan::ReceiveStream)?;
+        let _visit = Visit::begin(&path, job, caller)?;
         let snapshot = Snapshot::take(&path)?;
         stream(caller, &snapshot)?
     } else {
         caller.ask(Plan::ReceiveFile)?;
         let target = target(caller)?;
+        let _visit = Visit::begin(&path, job, caller)?;
         let snapshot = Snapshot::take(&path)?;
         write(caller, &snapshot, &target)?
     };

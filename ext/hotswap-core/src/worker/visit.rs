@@ -1,0 +1,62 @@
+//! A visit: the time for which a pull has the live database open.
+//!
+//! It takes part in the fleet by the locks alone. A pull waits until a file that is moving has moved, and a push
+//! until the visitor has gone, with the gates open: nobody's requests are held back for a snapshot.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::caller::Caller;
+use super::job::Job;
+use super::strangers;
+use crate::error::{Error, Result};
+use crate::fence::{Fence, Lock, Phase, Tried};
+
+/// See the module. The locks go with it.
+pub struct Visit {
+    _fence: Option<Fence>,
+}
+
+impl Visit {
+    /// Begins one. To be dropped after the database is closed.
+    pub fn begin(database: &Path, job: &Job, caller: &Caller) -> Result<Self> {
+        // Where no fence can be made or locked, nothing can be swapped either.
+        let Ok(fence) = Fence::open(database) else {
+            return Ok(Self { _fence: None });
+        };
+        let deadline = Instant::now() + job.timeout();
+        while !enter(&fence) {
+            if Instant::now() > deadline {
+                return Err(busy(&fence, database));
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if fence.board().phase == Phase::Moving {
+            fence.finish_what_a_dead_worker_began();
+        }
+        Ok(Self { _fence: Some(fence) })
+    }
+}
+
+/// Both or none: with the fence alone a visitor would let a push close the gates and then stand in its way.
+fn enter(fence: &Fence) -> bool {
+    if fence.try_shared(Lock::Straggler) == Tried::Held {
+        return false;
+    }
+    if fence.try_shared(Lock::Fence) == Tried::Held {
+        fence.unlock(Lock::Straggler);
+        return false;
+    }
+    true
+}
+
+fn busy(fence: &Fence, database: &Path) -> Error {
+    let other = fence
+        .exclusive_holder(Lock::Straggler)
+        .map_or("another process".into(), |pid| strangers::name(pid as u32));
+    Error::Busy(format!(
+        "{other} has been swapping {} for too long; copy again when it is done",
+        database.display()
+    ))
+}
