@@ -47,12 +47,7 @@ pub(super) struct Door {
 impl Leadership {
     /// Waits, for ever if need be, until no other process leads.
     pub fn wait(socket: &Path) -> Result<Self> {
-        let folder = socket.parent().unwrap_or(Path::new("/"));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder)
-            .on_path("cannot make the folder of the socket", folder)?;
+        make_folder_of(socket)?;
         let mut path = socket.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -97,9 +92,20 @@ fn wait_for_lock(file: &File) -> io::Result<()> {
     }
 }
 
+/// Each socket may be configured to lie in a folder of its own.
+fn make_folder_of(socket: &Path) -> Result<()> {
+    let folder = socket.parent().unwrap_or(Path::new("/"));
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .on_path("cannot make the folder of the socket", folder)
+}
+
 impl Door {
     fn open(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
+        make_folder_of(path)?;
         refuse_what_is_not_ours(path)?;
         let folder_handle = File::open(folder).on_path("cannot open the folder of the socket", folder)?;
         let name = path
