@@ -64,6 +64,7 @@ RSpec.describe "a disk that is nearly full" do
       eventually { staged_bytes >= 4_194_304 }
       fill(leaving: 1_000_000)
       push.write("\0" * 4_194_304)
+      push.close
       push.wait
     ensure
       FileUtils.rm_f(filler)

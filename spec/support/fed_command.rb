@@ -29,8 +29,6 @@ class FedCommand
   # The end of its input.
   def close = @writer.close
 
-  def wait(...)
-    close
-    @command.wait(...)
-  end
+  # For a command that has all its input, or is to end without.
+  def wait(...) = @command.wait(...)
 end

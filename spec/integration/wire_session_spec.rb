@@ -1,0 +1,157 @@
+# frozen_string_literal: true
+
+require "hotswap/version"
+
+RSpec.describe "a session on the wire" do
+  before(:context) { @app = ItemsServer.start }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  let(:incoming) { app.file("files/incoming.sqlite3", ItemsServer::SCHEMA, %w[incoming]) }
+  let(:data) { File.binread(incoming) }
+
+  # What the server makes of a push or pull that the block carries out by hand.
+  def outcome_of(src, dst, plan)
+    untouched(within: 5) do
+      RawSession.open(app) do |session|
+        expect(session.request(src, dst)).to eq("plan" => plan)
+        yield session.main
+        session.outcome
+      end
+    end
+  end
+
+  def pushed_stream(&block) = outcome_of("-", "database", "send_stream", &block)
+
+  def pushed_file(length, file = File.open(incoming), sidecars: [])
+    outcome_of("incoming.sqlite3", "database", "send_file") { |main| main.message_with(file, {file: {length: length, sidecars: sidecars}}) }
+  ensure
+    file.close
+  end
+
+  after do
+    eventually { app.process.members == [app.pid] }
+    expect(app.hotswap("cp", incoming, "database")).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "incoming"
+  end
+
+  it "refuses data that is not what was sent, with both lengths and checksums" do
+    status, why = pushed_stream do |main|
+      main.frame(RawClient::BODY, data)
+      main.frame(RawClient::END_OF_BODY, {length: data.bytesize, checksum: 1}.to_json)
+    end
+
+    expect(status).to eq 3
+    expect(why).to match(/damaged on the way: #{data.bytesize} bytes with checksum 0{15}1 were sent, #{data.bytesize} bytes with \h{16} arrived; copy it again/)
+  end
+
+  it "refuses data that is shorter than it was" do
+    status, why = pushed_stream do |main|
+      main.frame(RawClient::BODY, data[0, 4096])
+      main.frame(RawClient::END_OF_BODY, {length: data.bytesize, checksum: 1}.to_json)
+    end
+
+    expect(status).to eq 3
+    expect(why).to match(/#{data.bytesize} bytes .* were sent, 4096 bytes .* arrived/)
+  end
+
+  it "takes the end of the connection for no end of the data" do
+    log = app.log.length
+    untouched(within: 5) do
+      RawSession.open(app) do |session|
+        session.request("-", "database")
+        session.main.frame(RawClient::BODY, data)
+      end
+      eventually { app.log[log..].include?("command failed: the sender went away before the end of the data") }
+    end
+    expect(app.log[log..]).not_to include("received")
+  end
+
+  {
+    "4 GB of it at once" => ->(main) { main.frame(RawClient::BODY, "", length: 0xffffffff) },
+    "an end that is not understood" => ->(main) { main.frame(RawClient::END_OF_BODY, "soon") },
+    "a frame of no known kind" => ->(main) { main.frame(77, "what is that") },
+    "another message" => ->(main) { main.message("target") }
+  }.each do |what, break_it|
+    it "breaks off when the sender of data sends #{what}" do
+      status, why = pushed_stream do |main|
+        main.frame(RawClient::BODY, data)
+        break_it.call(main)
+      end
+
+      expect(status).to eq 5
+      expect(why).not_to be_empty
+    end
+  end
+
+  it "refuses a file of another length than was announced" do
+    expect(pushed_file(data.bytesize + 1)).to match [3, /changed while it was being copied/]
+    expect(pushed_file(data.bytesize - 1)).to match [3, /changed while it was being copied/]
+  end
+
+  it "refuses a descriptor that is no file, or that it may not read" do
+    reader, writer = IO.pipe
+    expect(pushed_file(10, reader)).to match [3, /is a pipe/]
+    writer.close
+    expect(pushed_file(10, File.open("/dev/zero"))).to match [3, /not a regular file/]
+    expect(pushed_file(data.bytesize, File.open(incoming, "a"))).to match [5, /without the right to read it/]
+    expect(pushed_file(data.bytesize, File.open(app.root))).to match [3, /not a regular file/]
+  end
+
+  it "refuses the live database itself, by whatever descriptor it comes" do
+    expect(pushed_file(File.size(app.database_path), File.open(app.database_path))).to match [2, /are the same file/]
+  end
+
+  it "does without a descriptor that never came" do
+    status, why = outcome_of("incoming.sqlite3", "database", "send_file") { |main| main.message(file: {length: 10, sidecars: []}) }
+    expect([status, why]).to match [5, /announced a file and sent none/]
+
+    expect(pushed_file(data.bytesize, sidecars: ["wal"])).to match [5, /announced a file and sent none/]
+  end
+
+  it "writes a pull into a new, regular file only" do
+    full = app.root.join("files/full").tap { |file| file.write("of something else") }
+    [File.open(full, "r+"), File.open("/dev/null", "w"), File.open(app.database_path, "r+")].each do |file|
+      expect(outcome_of("database", "backup", "receive_file") { |main| main.message_with(file, "target") }).to match [5, /not a new, regular file/]
+    ensure
+      file.close
+    end
+    expect(full.read).to eq "of something else"
+  end
+end
+
+RSpec.describe "a command and a server of another version" do
+  # An application that has loaded another version of the gem, as far as its greeting tells.
+  def server_that_answers(answer)
+    Dir.mktmpdir("hs") do |folder|
+      path = File.join(folder, "other.sock")
+      UNIXServer.open(path) do |server|
+        greeting = Thread.new do
+          client = server.accept
+          client.readpartial(1_000)
+          payload = JSON.generate(answer)
+          client.write([1, payload.bytesize].pack("CN") + payload)
+          client.read
+          client.close
+        end
+        return HotswapCommand.run("cp", "database", "-", "--socket", path, chdir: folder)
+      ensure
+        greeting.kill
+      end
+    end
+  end
+
+  it "says both versions and what to do when the server speaks another protocol" do
+    told = server_that_answers(welcome: {protocol: 2, version: "9.9.9", session: "0", stderr_socket: "/nowhere"})
+
+    expect(told).to have_attributes(exit_code: 1, stdout: "")
+    expect(told.stderr).to start_with("ERROR: ").and include("hotswap #{Hotswap::VERSION}", "hotswap 9.9.9", "restart the application")
+  end
+
+  it "says what the server says when that sends it away" do
+    told = server_that_answers(rejected: {why: "restart the application, or use the command of its version"})
+
+    expect(told).to have_attributes(exit_code: 1, stdout: "", stderr: "ERROR: restart the application, or use the command of its version\n")
+  end
+end

@@ -1,0 +1,144 @@
+# frozen_string_literal: true
+
+require "hotswap/version"
+require "securerandom"
+
+RSpec.describe "a peer that does not keep to the protocol" do
+  before(:context) { @app = ItemsServer.start }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  let(:incoming) { app.file("files/incoming.sqlite3", ItemsServer::SCHEMA, %w[incoming]) }
+
+  def expect_good_service
+    item = SecureRandom.hex(4)
+    pushed = app.hotswap("cp", app.file("files/good.sqlite3", ItemsServer::SCHEMA, [item]), "database")
+
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq item
+    expect(app.stray_files).to eq []
+    eventually { app.process.members == [app.pid] }
+  end
+
+  def memory = File.read("/proc/#{app.pid}/status")[/VmRSS:\s+(\d+) kB/, 1].to_i * 1024
+
+  framed = ->(kind, payload) { [kind, payload.bytesize].pack("CN") + payload }
+
+  {
+    "an HTTP request" => "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "noise" => Random.new(1).bytes(100_000),
+    "zeros" => "\0" * 1_000,
+    "a message that is not JSON" => framed.call(1, "not JSON"),
+    "a message that does not exist" => framed.call(1, '{"sing":"la"}'),
+    "a message that is not due" => framed.call(1, '{"done":{"code":0}}'),
+    "data where a greeting is due" => framed.call(2, "data"),
+    "a greeting that is too long" => framed.call(1, %({"hello":{"protocol":1,"version":"#{"x" * 100_000}"}})),
+    "the header of 4 GB" => [1, 0xffffffff].pack("CN"),
+    "the header of 4 GB of data" => [2, 0xffffffff].pack("CN") + "x" * 10_000
+  }.each do |what, bytes|
+    it "is shown the door when it sends #{what}, on either socket" do
+      untouched do
+        RawClient.open(app.socket_path) do |client|
+          client.send(bytes)
+          answer = client.receive
+          expect(answer).to be_nil.or match("rejected" => {"why" => a_kind_of(String)})
+          expect(client.receive).to be_nil
+        end
+        RawClient.open(app.stderr_socket_path) do |client|
+          client.send(bytes)
+          expect(client.receive).to be_nil
+        end
+      end
+      expect_good_service
+    end
+  end
+
+  it "costs the application no memory with what it announces" do
+    before = memory
+    clients = Array.new(50) { RawClient.open(app.socket_path).tap { |client| client.send([1, 0xffffffff].pack("CN")) } }
+    clients.each { |client| client.receive && client.receive }
+
+    expect(memory - before).to be < 20_000_000
+    expect_good_service
+  ensure
+    clients.each(&:close)
+  end
+
+  it "is told both versions when it speaks another protocol" do
+    RawClient.open(app.socket_path) do |client|
+      client.message(hello: {protocol: 2, version: "9.9.9"})
+      why = client.receive.fetch("rejected").fetch("why")
+
+      expect(why).to include("hotswap 9.9.9", "hotswap #{Hotswap::VERSION}", "restart the application")
+      expect(client.receive).to be_nil
+    end
+    expect_good_service
+  end
+
+  it "gets no answer and no session for a token that it does not have" do
+    RawClient.open(app.stderr_socket_path) do |client|
+      client.message(join: {session: "0" * 32})
+      expect(client.receive).to be_nil
+    end
+    expect_good_service
+  end
+
+  it "does no harm by closing in the middle of whatever it is saying" do
+    untouched(within: 5) do
+      RawClient.open(app.socket_path, &:close)
+      RawClient.open(app.socket_path) { |client| client.send("\1\0") }
+      RawClient.open(app.socket_path) { |client| client.frame(1, '{"hel', length: 100) }
+      RawClient.open(app.socket_path) { |client| client.message(hello: {protocol: 1, version: "x"}) && client.receive }
+      RawSession.open(app) { |session| session.main.frame(1, '{"requ', length: 100) }
+      RawSession.open(app) { |session| session.request("-", "database") }
+      RawSession.open(app) { |session| session.request("-", "database") && session.main.frame(2, "half", length: 1_000) }
+      RawSession.open(app) { |session| session.request("-", "database") && session.main.frame(2, File.binread(incoming)) }
+      RawSession.open(app) { |session| session.request("database", "-") }
+      RawSession.open(app) { |session| session.request("database", "file") }
+      eventually { app.process.members == [app.pid] }
+    end
+    expect_good_service
+  end
+
+  it "does not keep others waiting by saying nothing" do
+    silent = [app.socket_path, app.stderr_socket_path].flat_map { |path| Array.new(10) { RawClient.open(path) } }
+    asked = RawClient.open(app.socket_path).tap { |client| client.message(hello: {protocol: 1, version: "x"}) }
+    waiting = RawSession.new(app).tap { |session| session.request("-", "database") }
+
+    expect_pull_works
+  ensure
+    [*silent, asked, waiting].each(&:close)
+    expect_good_service
+  end
+
+  def expect_pull_works = expect(app.hotswap("cp", "database", "-")).to have_attributes(exit_code: 0, stdout: /\ASQLite format 3\0/n)
+
+  it "is sent away after a while of saying nothing", :slow do
+    clients = {main: RawClient.open(app.socket_path), stderr: RawClient.open(app.stderr_socket_path), unjoined: RawClient.open(app.socket_path)}
+    clients[:unjoined].message(hello: {protocol: 1, version: "x"})
+    clients[:unjoined].receive
+
+    expect(clients[:main].receive.dig("rejected", "why")).to include("took too long")
+    expect(clients[:stderr].receive).to be_nil
+    expect(clients[:unjoined].receive.dig("rejected", "why")).to include("nobody joined on the stderr socket")
+    expect_good_service
+  ensure
+    clients.each_value(&:close)
+  end
+
+  it "is one of so many at the most, and the next is told to come again" do
+    crowd = Array.new(64) { RawClient.open(app.socket_path) }
+    eventually { descriptors_of_the_server > 64 }
+
+    turned_away = app.hotswap("cp", "database", "-")
+    expect(turned_away).to have_attributes(stdout: "", stderr: /\AERROR: 64 clients are connected already; try again/)
+    expect(turned_away.exit_code).to be_between(1, 4)
+  ensure
+    crowd.each(&:close)
+    eventually { app.hotswap("cp", "database", "-").success? }
+    expect_good_service
+  end
+
+  def descriptors_of_the_server = Dir.children("/proc/#{app.pid}/fd").size
+end
