@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::caller::Caller;
 use super::fleet::Fleet;
+use super::gently::gently;
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
 use super::job::{Database, Job};
 use super::judge;
@@ -41,35 +42,36 @@ impl Aftermath {
 
 /// Pushes what the client sends into `database`.
 pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<Aftermath> {
-    let path = database.resolved();
+    let path = &*database.resolved();
     caller.info(format_args!(
         "push started: {} → {}",
         request.src.raw, database.label
     ));
-    sweep(&path, caller);
-    refuse_what_cannot_be_renamed(&path)?;
+    sweep(path, caller);
+    refuse_what_cannot_be_renamed(path)?;
 
-    let mut staged = Staged::create(&path)?;
-    if request.src.stdio {
-        receive_stream(caller, &mut staged)?;
-    } else {
-        receive_file(caller, &mut staged, &path)?;
-    }
+    let mut staged = gently(|| receive(caller, request, path))?;
     caller.info(format_args!(
         "received {} bytes, running integrity check",
         staged.len()
     ));
     DatabaseHeader::judge(&staged.head()?, staged.len())?;
 
-    let fleet = Fleet::command(&path, job, caller)?;
-    let live = Live::open(&path)?;
-    adapt(&mut staged, &path, live.as_ref())?;
-    let schema_changes = check(caller, &staged, live.as_ref(), database, request)?;
+    let fleet = Fleet::command(path, job, caller)?;
+    let mut live = Live::open(path)?;
+    let schema_changes = {
+        // Moved in, all of them: a connection may go to another thread, but not be shared with one.
+        let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
+        gently(move || {
+            adapt(staged, path, live.as_ref())?;
+            check(caller, staged, live.as_ref(), database, request)
+        })?
+    };
 
     caller.info("integrity check passed, acquiring swap lock");
     caller.status("Swapping database...");
     let seized = Swap {
-        path: &path,
+        path,
         fleet,
         live,
         staged,
@@ -126,6 +128,16 @@ fn mount_of(path: &Path) -> Result<u64> {
     let called = unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_MNT_ID, &mut answer) };
     nix::errno::Errno::result(called).on_path("cannot stat", path)?;
     Ok(answer.stx_mnt_id)
+}
+
+fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<Staged> {
+    let mut staged = Staged::create(path)?;
+    if request.src.stdio {
+        receive_stream(caller, &mut staged)?;
+    } else {
+        receive_file(caller, &mut staged, path)?;
+    }
+    Ok(staged)
 }
 
 fn receive_stream(caller: &mut Caller, staged: &mut Staged) -> Result<()> {
