@@ -8,13 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use hotswap_core::cli::{self, Surroundings};
-use hotswap_core::client::Streams;
+use hotswap_core::client::{Stdio, Streams};
 use magnus::{function, Error, Object, RModule, Ruby};
 
-fn own(descriptor: i32) -> std::io::Result<File> {
+fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    borrowed.try_clone_to_owned().map(File::from)
+    borrowed.try_clone_to_owned().map(File::from).map(Stdio::from)
 }
 
 fn surroundings(

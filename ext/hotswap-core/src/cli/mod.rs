@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::client::{self, Streams};
+use crate::client::{self, Stdio, Streams};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use args::{Cli, Command};
@@ -85,12 +85,12 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
     }
 }
 
-fn report(stderr: &mut std::fs::File, error: &Error) {
+fn report(stderr: &mut Stdio, error: &Error) {
     print(stderr, &format!("ERROR: {error}\n"));
 }
 
 /// Somebody who does not read any more is no failure of ours.
-fn print(to: &mut std::fs::File, text: &str) -> ExitCode {
+fn print(to: &mut Stdio, text: &str) -> ExitCode {
     let _ = to.write_all(text.as_bytes());
     ExitCode::Done
 }

@@ -47,7 +47,7 @@ mod tests {
     use crate::client::Streams;
 
     fn surroundings(folder: &Path, program: Option<&Path>) -> Surroundings {
-        let null = || std::fs::File::open("/dev/null").unwrap();
+        let null = || std::fs::File::open("/dev/null").unwrap().into();
         Surroundings {
             folder: folder.to_owned(),
             program: program.map(Path::to_owned),

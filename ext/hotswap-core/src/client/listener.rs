@@ -1,7 +1,6 @@
 //! What the server says beside the data: lines for stderr, and how far it is.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::Stdio;
 use crate::error::{Context, Result};
 use crate::protocol::{Connection, Message};
 
@@ -24,7 +24,7 @@ pub(super) struct Listener {
 }
 
 struct Screen {
-    stderr: File,
+    stderr: Stdio,
     quiet: bool,
     started: Instant,
     bar: Option<ProgressBar>,
@@ -32,7 +32,7 @@ struct Screen {
 
 impl Listener {
     /// Starts to listen. `stderr` gets the lines; the bar is drawn only where it is a terminal.
-    pub fn start(mut connection: Connection, stderr: &File, quiet: bool) -> Result<Self> {
+    pub fn start(mut connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
         let socket = connection
             .stream()

@@ -3,10 +3,10 @@
 mod interrupt;
 mod listener;
 mod source;
+mod stdio;
 mod target;
 
-use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use crate::server::connect;
 use crate::worker::resolve;
 use listener::Listener;
 use source::Source;
+pub use stdio::Stdio;
 use target::Target;
 
 /// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
@@ -32,11 +33,11 @@ const TAKEOVER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Streams {
     /// Read for a source of `-`.
-    pub stdin: File,
+    pub stdin: Stdio,
     /// Gets a target of `-`, and `OK`.
-    pub stdout: File,
+    pub stdout: Stdio,
     /// Gets everything else.
-    pub stderr: File,
+    pub stderr: Stdio,
 }
 
 /// `hotswap cp`, understood.
@@ -181,7 +182,7 @@ impl Copy {
     fn send_stream(
         &self,
         main: &mut Connection,
-        stdin: &mut File,
+        stdin: &mut Stdio,
         listener: &mut Listener,
     ) -> Result<ExitCode> {
         let mut body = BodyWriter::new(main);
@@ -209,7 +210,7 @@ impl Copy {
     fn receive_stream(
         &self,
         main: &mut Connection,
-        stdout: &mut File,
+        stdout: &mut Stdio,
         listener: &mut Listener,
     ) -> Result<ExitCode> {
         let mut body = BodyReader::new(main);

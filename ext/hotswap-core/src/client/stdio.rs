@@ -1,0 +1,107 @@
+//! Standard input, output or error, whoever made it.
+//!
+//! Whether a descriptor blocks is a property of what is open, and not of the descriptor: a pipe may come from
+//! somebody who wants it not to block (Ruby's do, and ssh sets its own so). It is waited for then, and not
+//! changed: the other end's owner would be surprised.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Stdio(File);
+
+impl Stdio {
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.0.is_terminal()
+    }
+
+    fn retry<T>(
+        &mut self,
+        ready: PollFlags,
+        mut attempt: impl FnMut(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match attempt(&mut self.0) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut polled = [PollFd::new(self.0.as_fd(), ready)];
+                    match nix::poll::poll(&mut polled, PollTimeout::NONE) {
+                        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl From<File> for Stdio {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Read for Stdio {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.retry(PollFlags::POLLIN, |file| file.read(buffer))
+    }
+}
+
+impl Write for Stdio {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.retry(PollFlags::POLLOUT, |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{fcntl, FcntlArg, OFlag};
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    fn pipe_that_does_not_block() -> (Stdio, Stdio) {
+        let (reader, writer) = io::pipe().unwrap();
+        let stdio = |end: OwnedFd| {
+            fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+            Stdio::from(File::from(end))
+        };
+        (stdio(reader.into()), stdio(writer.into()))
+    }
+
+    #[test]
+    fn a_pipe_that_does_not_block_is_waited_for_on_both_sides() {
+        let (mut reader, mut writer) = pipe_that_does_not_block();
+        // Far more than a pipe holds.
+        let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n as u8).collect();
+        let expected = sent.clone();
+        let sender = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(5));
+            writer.write_all(&sent).unwrap();
+        });
+        let mut received = Vec::new();
+        reader.read_to_end(&mut received).unwrap();
+        sender.join().unwrap();
+        assert!(received == expected);
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_any_more_is_broken_and_not_waited_for() {
+        let (reader, mut writer) = pipe_that_does_not_block();
+        drop(reader);
+        let error = writer.write_all(&[0; 1_000_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+}
