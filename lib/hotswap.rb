@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "logger"
 require "hotswap/version"
 require "hotswap/errors"
 require "hotswap/native"
@@ -35,6 +36,7 @@ module Hotswap
     # @yieldparam configuration [Configuration]
     def configure
       yield configuration
+      register_chosen
       configuration
     end
 
@@ -97,6 +99,7 @@ module Hotswap
     # Serves `hotswap cp` from this process, or from another one of the application that does already. Returns
     # at once; what keeps it from serving is logged.
     def start
+      register_chosen
       Server.start
     end
 
@@ -107,8 +110,11 @@ module Hotswap
 
     private
 
+    def register_chosen
+      configuration.chosen_databases.each { |path| register(path) }
+    end
+
     def default_logger
-      require "logger"
       Logger.new($stdout, progname: "hotswap")
     end
   end
