@@ -1,0 +1,149 @@
+//! A model of the fleet protocol, and every run of it: two processes of the application, two workers, the leader
+//! and a process without the gem, each of which may be killed at any step.
+//!
+//! `docs/protocol.md` tells the protocol; `src/fence`, `src/member` and `src/worker` are it. Who changes one of
+//! them changes the model too: a step here is a kernel call there. What is not obvious in it:
+//!
+//! - A process that is stopped takes no step, and one that is continued goes on where it was. A run in which a
+//!   process takes no step for a while is among the runs anyway, so stopping needs no state of its own. That a
+//!   stopped process keeps nobody out for good is asked in every state, with *everybody* else stopped there.
+//! - A clock may fire at any time. Only where it matters who is late does time pass, for all at once.
+//! - A process that is dead, not there yet, about to join or just forked is one and the same: it holds no lock.
+//! - A pull is a member that never answers.
+//! - A folder loses in a power cut any part of what was not synced, in any order.
+//!
+//! Left out: several databases behind one gate, reports to the worker, the shortcut for a swap that leaves the
+//! schema as it was, and where the kernel grants no lease.
+
+mod fleet;
+mod member;
+mod properties;
+mod rules;
+mod state;
+mod worker;
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::Write;
+use std::time::Instant;
+
+use fleet::Fleet;
+use rules::Rule;
+use state::State;
+use stateright::{Checker, HasDiscoveries, Model, StateRecorder};
+
+/// Past the test harness, which would keep it to itself.
+fn print(line: String) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn holds_in_every_run(name: &str, fleet: Fleet) {
+    let begun = Instant::now();
+    let checker = fleet.checker().symmetry().threads(2).spawn_dfs().join();
+    let seconds = begun.elapsed().as_secs_f64();
+    print(format!(
+        "fleet model, {name}: {} states in {seconds:.1} s",
+        checker.unique_state_count()
+    ));
+    checker.assert_properties();
+}
+
+#[test]
+fn a_swap_of_two_members_keeps_every_promise() {
+    holds_in_every_run(
+        "two members, one worker, a leader that dies",
+        Fleet {
+            leader: true,
+            ..Fleet::with(2, 1)
+        },
+    );
+}
+
+#[test]
+fn two_swaps_at_once_keep_every_promise() {
+    holds_in_every_run("two members, two workers", Fleet::with(2, 2));
+}
+
+#[test]
+fn a_process_without_the_gem_keeps_no_promise_from_being_kept() {
+    holds_in_every_run(
+        "two members, one worker, a stranger",
+        Fleet {
+            stranger: true,
+            ..Fleet::with(2, 1)
+        },
+    );
+}
+
+#[test]
+fn the_death_of_the_leader_leads_nowhere_else() {
+    let reached = |leader| {
+        let (recorder, states) = StateRecorder::new_with_accessor();
+        let fleet = Fleet {
+            leader,
+            ..Fleet::with(1, 1)
+        };
+        fleet.checker().visitor(recorder).spawn_bfs().join();
+        let but_for_the_leader = |state| State {
+            leader_is_dead: false,
+            ..state
+        };
+        states()
+            .into_iter()
+            .map(but_for_the_leader)
+            .collect::<HashSet<_>>()
+    };
+    assert!(reached(true) == reached(false));
+}
+
+/// Fails where the model does not notice that the rule is missing: then it is blind, or the rule is idle.
+fn breaks(fleet: Fleet, rule: Rule, promise: &'static str) {
+    let fleet = fleet.without(rule);
+    let found = HasDiscoveries::AnyOf(BTreeSet::from([promise]));
+    let checker = fleet.checker().finish_when(found).spawn_bfs().join();
+    let run = checker.discovery(promise);
+    let run = run.unwrap_or_else(|| panic!("without {rule:?} it holds all the same: {promise}"));
+    let (states, steps) = (checker.unique_state_count(), run.into_actions().len());
+    print(format!(
+        "fleet model, without {rule:?}: broken in {steps} steps, {states} states: {promise}"
+    ));
+}
+
+#[test]
+fn every_rule_of_the_fence_is_needed() {
+    let fleet = Fleet::with(2, 1);
+    breaks(fleet, Rule::DrainFirst, properties::LOCKED);
+    breaks(fleet, Rule::ReturnByLock, properties::TOGETHER);
+    breaks(
+        Fleet {
+            leader: true,
+            ..fleet
+        },
+        Rule::LeaderIsNobody,
+        properties::TOGETHER,
+    );
+    breaks(fleet, Rule::MoveWithFence, properties::TOGETHER);
+    breaks(fleet, Rule::GenerationFirst, properties::FRESH);
+    breaks(fleet, Rule::KillTheOverdue, properties::RETURN);
+    breaks(fleet, Rule::PatienceBeginsAnew, properties::PATIENT);
+    breaks(fleet, Rule::JoinInDebt, properties::ENTER);
+}
+
+#[test]
+fn every_rule_of_durability_is_needed() {
+    let fleet = Fleet::with(1, 1);
+    breaks(fleet, Rule::SyncTheUnlink, properties::WHOLE);
+    breaks(fleet, Rule::SyncTheRename, properties::TRUE);
+    breaks(fleet, Rule::WhoFindsMovingSyncs, properties::LASTS);
+    breaks(Fleet::with(1, 2), Rule::CommanderSyncs, properties::LASTS);
+}
+
+#[test]
+fn every_rule_about_others_is_needed() {
+    let fleet = Fleet {
+        stranger: true,
+        ..Fleet::with(1, 1)
+    };
+    breaks(fleet, Rule::Lease, properties::GUARDED);
+    breaks(fleet, Rule::Linger, properties::GUARDED);
+    breaks(Fleet::with(1, 2), Rule::LookAsCommander, properties::FAIR);
+}

@@ -1,0 +1,146 @@
+//! What is promised in every state of every run, and what happens in some run.
+
+use stateright::Property;
+
+use super::fleet::{Fleet, Step};
+use super::state::{End, Job, Member, State, Stranger, Worker};
+use super::{member, worker};
+
+pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
+pub const TOGETHER: &str = "no member has another file open than the live one";
+pub const LASTS: &str = "what a member has open is still the live file after a power cut";
+pub const TRUE: &str = "success is told only of what no power cut can take back";
+pub const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
+pub const ALONE: &str = "a file moves under one worker, with nobody else inside the fence";
+pub const FRESH: &str = "no work runs on the schema of another file";
+pub const FAIR: &str = "no worker is refused because of another";
+pub const PATIENT: &str = "no worker is killed within its bounds";
+pub const GUARDED: &str = "no stranger reads or writes a replaced file";
+pub const RETURN: &str = "every member gets back to an open gate by itself";
+pub const ENTER: &str = "every process that boots gets in by itself, unless a file is being moved";
+pub const END: &str = "every worker comes to an end by itself";
+
+type Check = fn(&Fleet, &State) -> bool;
+
+pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
+    let always = |name, check: Check| Property::always(name, check);
+    let sometimes = |name, check: Check| Property::sometimes(name, check);
+    let mut all = vec![
+        always(WHOLE, |_, state| is_whole_after_power_cuts(state)),
+        always(TOGETHER, |_, state| {
+            each_file(state, |file| file == state.folder.file)
+        }),
+        always(LASTS, |_, state| {
+            each_file(state, |file| file <= state.folder.synced.0)
+        }),
+        always(TRUE, |_, state| state.told <= state.folder.synced.0),
+        always(LOCKED, |_, state| state.members.iter().all(is_locked)),
+        always(ALONE, |_, state| {
+            state.workers.iter().all(|worker| moves_alone(state, worker))
+        }),
+        always(FRESH, |_, state| state.members.iter().all(is_fresh)),
+        always(FAIR, |_, state| !ended(state, End::RefusedForAnotherWorker)),
+        always(PATIENT, |_, state| !ended(state, End::KilledTooEarly)),
+        always(GUARDED, |_, state| is_guarded(state)),
+        always(RETURN, every_member_returns),
+        always(ENTER, every_newcomer_enters),
+        always(END, every_worker_ends),
+        sometimes(
+            "a swap succeeds, and work runs on the new file everywhere",
+            all_on_new,
+        ),
+        sometimes("a swap is refused", |_, state| ended(state, End::Refused)),
+        sometimes("a second attempt succeeds", |_, state| {
+            state.told == 1 && state.board.attempt == 2
+        }),
+        sometimes(
+            "a worker is killed after its rename, before it tells",
+            killed_untold,
+        ),
+    ];
+    if fleet.workers > 1 {
+        all.push(sometimes("two swaps succeed", |_, state| state.told == 2));
+    }
+    if fleet.stranger {
+        let late = |_: &Fleet, state: &State| state.told == 1 && state.stranger == Stranger::Idle(0);
+        all.push(sometimes("a stranger that came too late is waited for", late));
+    }
+    all
+}
+
+fn is_whole_after_power_cuts(state: &State) -> bool {
+    let whole = |(file, log): (u8, Option<u8>)| log.is_none_or(|log| log == file);
+    state.folder.after_power_cuts().all(whole)
+}
+
+fn each_file(state: &State, is: impl Fn(u8) -> bool) -> bool {
+    state.members.iter().filter_map(|member| member.file).all(is)
+}
+
+fn is_locked(member: &Member) -> bool {
+    let in_use = member.admits_new_work() || member.unit || member.file.is_some();
+    member.fence || !in_use
+}
+
+fn moves_alone(state: &State, worker: &Worker) -> bool {
+    let moves = (Job::Seizing..=Job::SyncingRename).contains(&worker.job);
+    let inside = state.members.iter().filter(|member| member.fence).count()
+        + state.workers.iter().filter(|worker| worker.fence).count();
+    !moves || worker.operation && worker.fence && inside == 1
+}
+
+fn is_fresh(member: &Member) -> bool {
+    !member.unit || member.file.is_none() || member.schema == member.file
+}
+
+/// A worker that is killed after its rename cannot keep the replaced file from those who came just before it.
+fn is_guarded(state: &State) -> bool {
+    match state.stranger {
+        Stranger::Busy(file) => file == state.folder.file || ended(state, End::Unguarded),
+        Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => true,
+    }
+}
+
+fn all_on_new(fleet: &Fleet, state: &State) -> bool {
+    let members = &state.members[..fleet.members];
+    state.told > 0 && members.iter().all(|member| member.unit && member.file == Some(1))
+}
+
+fn killed_untold(_: &Fleet, state: &State) -> bool {
+    ended(state, End::Killed) && state.folder.file == 1 && state.told == 0
+}
+
+fn ended(state: &State, end: End) -> bool {
+    state.workers.iter().any(|worker| worker.job == Job::Ended(end))
+}
+
+fn every_member_returns(fleet: &Fleet, state: &State) -> bool {
+    use member::Act::{GivesUp, KillsTheHolder, Proceeds, Waits, WorkEnds};
+    (0..fleet.members)
+        .filter(|which| state.members[*which].has_joined())
+        .all(|which| {
+            let [a, b, c, d, e] =
+                [Proceeds, GivesUp, Waits, KillsTheHolder, WorkEnds].map(|act| Step::Member(which, act));
+            let is_back =
+                |state: &State| state.members[which].admits_new_work() && state.members[which].fence;
+            fleet.gets_home(state, &[a, b, c, d, e, Step::TimePasses], is_back)
+        })
+}
+
+fn every_newcomer_enters(fleet: &Fleet, state: &State) -> bool {
+    let mut newcomers = (0..fleet.members).filter(|which| !state.members[*which].has_joined());
+    let proceeds = |which| [Step::Member(which, member::Act::Proceeds)];
+    newcomers.all(|which| {
+        state.fence_is_taken()
+            || fleet.gets_home(state, &proceeds(which), |state| state.members[which].has_joined())
+    })
+}
+
+fn every_worker_ends(fleet: &Fleet, state: &State) -> bool {
+    let has_ended =
+        |state: &State, which: usize| matches!(state.workers[which].job, Job::NotStarted | Job::Ended(_));
+    (0..fleet.workers).all(|which| {
+        let mine = [worker::Act::Proceeds, worker::Act::GivesUp].map(|act| Step::Worker(which, act));
+        fleet.gets_home(state, &mine, |state| has_ended(state, which))
+    })
+}

@@ -1,0 +1,253 @@
+//! What there is: a folder, a board, three locks, and who runs.
+//!
+//! Files are numbered in the order in which they came to the live path: 0 is the one at the start.
+
+/// What the members are asked to do.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    #[default]
+    Quiet,
+    Settle,
+    Close,
+    Moving,
+}
+
+/// The content of the fence file.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
+pub struct Board {
+    pub phase: Phase,
+    pub attempt: u8,
+    pub generation: u8,
+}
+
+/// The folder of the database, in memory and on the disk.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
+pub struct Folder {
+    /// The file that the live path means.
+    pub file: u8,
+    /// The file whose log lies beside it.
+    pub log: Option<u8>,
+    /// Both as they were at the last fsync.
+    pub synced: (u8, Option<u8>),
+}
+
+impl Folder {
+    pub fn sync(&mut self) {
+        self.synced = (self.file, self.log);
+    }
+
+    /// What a power cut may leave: of what was not synced any part, in any order.
+    pub fn after_power_cuts(&self) -> impl Iterator<Item = (u8, Option<u8>)> {
+        let (file, log) = (self.file, self.log);
+        let synced = self.synced;
+        [synced, (file, synced.1), (synced.0, log), (file, log)].into_iter()
+    }
+}
+
+/// Where a member's watcher is. See `member.rs`.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Post {
+    /// No member: not there, dead, about to boot, or just forked. It holds nothing.
+    #[default]
+    Absent,
+    Joining,
+    Admitted,
+    /// The gate is open, and the board is watched.
+    Watching,
+    Settling,
+    /// The gate is closing: new units wait, those inside go on.
+    Closing,
+    /// Nobody is inside.
+    Sealed,
+    Leaving,
+    /// Without the fence lock, on the way back to it.
+    Away,
+    Back,
+}
+
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    pub post: Post,
+    /// Byte 0, shared.
+    pub fence: bool,
+    /// Byte 2, shared.
+    pub straggler: bool,
+    pub owes_straggler: bool,
+    /// A unit of work is inside the gate.
+    pub unit: bool,
+    /// The file that its connections have open.
+    pub file: Option<u8>,
+    /// The file whose schema it remembers.
+    pub schema: Option<u8>,
+    pub generation: u8,
+    pub answered: u8,
+    /// The attempt whose worker it found in possession of the fence, and whether that is too long ago.
+    pub waits_for: Option<u8>,
+    pub out_of_patience: bool,
+}
+
+impl Member {
+    pub fn admits_new_work(&self) -> bool {
+        matches!(self.post, Post::Watching | Post::Settling)
+    }
+
+    pub fn has_joined(&self) -> bool {
+        !matches!(self.post, Post::Absent | Post::Joining | Post::Admitted)
+    }
+}
+
+/// Where a worker is. See `worker.rs`.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    #[default]
+    NotStarted,
+    Queueing,
+    Commanding,
+    Looking,
+    AskingToSettle,
+    Settling,
+    AskingToClose,
+    Closing,
+    Reopening,
+    Seizing,
+    Leasing,
+    Unlinking,
+    SyncingUnlink,
+    Confirming,
+    Announcing,
+    Renaming,
+    SyncingRename,
+    Quieting,
+    LettingIn,
+    Dismissing,
+    Reporting,
+    Lingering,
+    BackingOut,
+    LettingBackIn,
+    GivingUp,
+    Ended(End),
+}
+
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    Done,
+    /// After its rename, and while somebody had come too late to the replaced file: it was killed, or lost
+    /// patience.
+    Unguarded,
+    Refused,
+    /// Refused for no other reason than that another worker had the database open.
+    RefusedForAnotherWorker,
+    Killed,
+    /// Killed by a member although it was within its bounds.
+    KilledTooEarly,
+}
+
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lease {
+    #[default]
+    None,
+    Held,
+    /// Held, and somebody waits to open the file.
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worker {
+    pub job: Job,
+    /// Byte 1, exclusive.
+    pub operation: bool,
+    /// Byte 2, exclusive.
+    pub straggler: bool,
+    /// Byte 0, exclusive.
+    pub fence: bool,
+    /// The file that it has open, which is the replaced one after the rename.
+    pub file: Option<u8>,
+    /// It holds that file through SQLite, exclusively.
+    pub seized: bool,
+    pub lease: Lease,
+    /// It has kept the fence for longer than it may.
+    pub overdue: bool,
+    pub refused_for_worker: bool,
+}
+
+/// A process without the gem: a console of sqlite3, an application that is not a member.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stranger {
+    #[default]
+    Elsewhere,
+    /// In open(2), held up by a lease.
+    AtTheDoor(u8),
+    /// It has the file open, and no lock on it.
+    Idle(u8),
+    /// It reads or writes.
+    Busy(u8),
+}
+
+impl Stranger {
+    pub fn has_open(self) -> Option<u8> {
+        match self {
+            Stranger::Idle(file) | Stranger::Busy(file) => Some(file),
+            Stranger::Elsewhere | Stranger::AtTheDoor(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
+pub struct State {
+    pub board: Board,
+    pub folder: Folder,
+    pub members: [Member; 2],
+    pub workers: [Worker; 2],
+    pub stranger: Stranger,
+    pub leader_is_dead: bool,
+    /// The newest file of which a user was told that it is live.
+    pub told: u8,
+}
+
+impl State {
+    /// Whether some worker holds byte 0.
+    pub fn fence_is_taken(&self) -> bool {
+        self.workers.iter().any(|worker| worker.fence)
+    }
+
+    pub fn straggler_is_taken(&self) -> bool {
+        self.workers.iter().any(|worker| worker.straggler)
+    }
+
+    /// What a member sees of a worker: that byte 1 is held.
+    pub fn a_worker_lives(&self) -> bool {
+        self.workers.iter().any(|worker| worker.operation)
+    }
+
+    /// Opening a file by its path. A lease on it holds the caller up, and its holder learns of it.
+    pub fn break_leases(&mut self, file: u8) -> bool {
+        let mut broken = false;
+        for worker in &mut self.workers {
+            if worker.file == Some(file) && worker.lease != Lease::None {
+                worker.lease = Lease::Broken;
+                broken = true;
+            }
+        }
+        broken
+    }
+
+    /// A lease that is gone lets those in who waited: to the file that the path meant when they came.
+    pub fn release_lease(&mut self, holder: usize) {
+        let worker = &mut self.workers[holder];
+        worker.lease = Lease::None;
+        if let (Some(file), Stranger::AtTheDoor(waits_for)) = (worker.file, self.stranger) {
+            if file == waits_for {
+                self.stranger = Stranger::Idle(file);
+            }
+        }
+    }
+
+    /// The kernel frees everything.
+    pub fn end_worker(&mut self, which: usize, end: End) {
+        self.release_lease(which);
+        self.workers[which] = Worker {
+            job: Job::Ended(end),
+            ..Worker::default()
+        };
+    }
+}

@@ -1,0 +1,269 @@
+//! A worker: `src/worker/fleet.rs`, `swap.rs`, `live.rs` and `lease.rs`, one kernel call a step.
+
+use super::rules::{Rule, Rules};
+use super::state::{End, Job, Lease, Phase, State, Stranger, Worker};
+
+/// What a worker may do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Whatever comes next in its order.
+    Proceeds,
+    /// Its clock, its client gone, an error: what it has begun is taken back.
+    GivesUp,
+    /// SIGKILL at any step, or its own watchdog between the fence lock and the rename.
+    Dies,
+}
+
+impl Act {
+    pub const ALL: [Act; 3] = [Act::Proceeds, Act::GivesUp, Act::Dies];
+}
+
+/// How many attempts there are in all. Each is like the one before; what can go wrong between two shows with two.
+const ATTEMPTS: u8 = 2;
+
+/// Does it, or says that it cannot be done now.
+pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
+    match act {
+        Act::Proceeds => proceed(state, rules, which),
+        Act::GivesUp => give_up(state, rules, which),
+        Act::Dies => match state.workers[which].job {
+            Job::NotStarted | Job::Ended(_) => false,
+            _ => {
+                kill(state, which, false);
+                true
+            }
+        },
+    }
+}
+
+/// The kernel frees all it had.
+pub fn kill(state: &mut State, which: usize, by_member: bool) {
+    let worker = &state.workers[which];
+    let end = match how_it_lingered(state, which) {
+        _ if by_member && !worker.overdue => End::KilledTooEarly,
+        End::Done if worker.job != Job::Lingering => End::Killed,
+        end => end,
+    };
+    state.end_worker(which, end);
+}
+
+fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
+    let (live, other) = (state.folder.file, state.workers[1 - which]);
+    let settled = state.members.iter().all(|member| !member.straggler);
+    let closed = state.members.iter().all(|member| !member.fence);
+    let mut worker = state.workers[which];
+    worker.job = match worker.job {
+        // The leader hands the client over, and is not needed any more.
+        Job::NotStarted if state.leader_is_dead => return false,
+        Job::NotStarted if rules.has(Rule::LookAsCommander) => Job::Queueing,
+        Job::NotStarted => Job::Looking,
+        Job::Queueing if other.operation => return false,
+        Job::Queueing => {
+            worker.operation = true;
+            Job::Commanding
+        }
+        Job::Commanding => {
+            if state.board.phase == Phase::Moving && rules.has(Rule::CommanderSyncs) {
+                state.folder.sync();
+            }
+            state.board.phase = Phase::Quiet;
+            if worker.file.is_none() {
+                Job::Looking
+            } else {
+                Job::AskingToSettle
+            }
+        }
+        Job::Looking if other.seized && other.file == Some(live) => return false,
+        Job::Looking => {
+            worker.file = Some(live);
+            state.break_leases(live);
+            if worker.operation {
+                Job::AskingToSettle
+            } else {
+                Job::Queueing
+            }
+        }
+        Job::AskingToSettle if state.board.attempt == ATTEMPTS => return false,
+        Job::AskingToSettle => {
+            state.board.attempt += 1;
+            state.board.phase = Phase::Settle;
+            Job::Settling
+        }
+        Job::Settling if settled && !other.straggler => {
+            worker.straggler = true;
+            Job::AskingToClose
+        }
+        Job::AskingToClose => {
+            state.board.phase = Phase::Close;
+            Job::Closing
+        }
+        Job::Closing if closed && !other.fence => {
+            worker.fence = true;
+            Job::Seizing
+        }
+        Job::Settling | Job::Closing => return false,
+        Job::Reopening => {
+            state.board.phase = Phase::Quiet;
+            worker.straggler = false;
+            Job::AskingToSettle
+        }
+        // Its ordinary connection closes, and it opens the only one.
+        Job::Seizing => {
+            worker.file = Some(live);
+            let in_use = state.stranger == Stranger::Busy(live);
+            worker.seized = !is_open_elsewhere(state, which, live, in_use, &mut worker);
+            next_or_back_out(worker.seized, Job::Leasing)
+        }
+        Job::Leasing if !rules.has(Rule::Lease) => Job::Unlinking,
+        Job::Leasing => {
+            let open = state.stranger.has_open() == Some(live);
+            let alone = !is_open_elsewhere(state, which, live, open, &mut worker);
+            if alone {
+                worker.lease = Lease::Held;
+            }
+            next_or_back_out(alone, Job::Unlinking)
+        }
+        Job::Unlinking => {
+            state.folder.log = None;
+            Job::SyncingUnlink
+        }
+        Job::SyncingUnlink => {
+            if rules.has(Rule::SyncTheUnlink) {
+                state.folder.sync();
+            }
+            Job::Confirming
+        }
+        Job::Confirming => next_or_back_out(worker.lease != Lease::Broken, Job::Announcing),
+        Job::Announcing => {
+            state.board.generation += u8::from(rules.has(Rule::GenerationFirst));
+            state.board.phase = Phase::Moving;
+            Job::Renaming
+        }
+        Job::Renaming => {
+            state.folder.file += 1;
+            Job::SyncingRename
+        }
+        Job::SyncingRename => {
+            if rules.has(Rule::SyncTheRename) {
+                state.folder.sync();
+            }
+            Job::Quieting
+        }
+        Job::Quieting => {
+            state.board.generation += u8::from(!rules.has(Rule::GenerationFirst));
+            state.board.phase = Phase::Quiet;
+            Job::LettingIn
+        }
+        Job::LettingIn | Job::LettingBackIn => {
+            worker.straggler = false;
+            worker.fence = false;
+            worker.overdue = false;
+            if worker.job == Job::LettingIn {
+                Job::Dismissing
+            } else {
+                Job::GivingUp
+            }
+        }
+        Job::Dismissing => {
+            worker.operation = false;
+            Job::Reporting
+        }
+        Job::Reporting => {
+            state.told = worker
+                .file
+                .map_or(state.told, |replaced| state.told.max(replaced + 1));
+            Job::Lingering
+        }
+        Job::Lingering => return linger(state, rules, which),
+        Job::BackingOut => {
+            // The database is closed before the fence is.
+            state.release_lease(which);
+            (worker.lease, worker.file, worker.seized) = (Lease::None, None, false);
+            state.board.phase = Phase::Quiet;
+            Job::LettingBackIn
+        }
+        Job::GivingUp => {
+            let why = if worker.refused_for_worker {
+                End::RefusedForAnotherWorker
+            } else {
+                End::Refused
+            };
+            state.end_worker(which, why);
+            return true;
+        }
+        Job::Ended(_) => return false,
+    };
+    state.workers[which] = worker;
+    true
+}
+
+fn next_or_back_out(good: bool, next: Job) -> Job {
+    if good {
+        next
+    } else {
+        Job::BackingOut
+    }
+}
+
+/// Whether anybody but this worker has the file open; `stranger` says it of the stranger.
+fn is_open_elsewhere(state: &State, which: usize, file: u8, stranger: bool, worker: &mut Worker) -> bool {
+    let member = state.members.iter().any(|member| member.file == Some(file));
+    let colleague = state.workers[1 - which].file == Some(file);
+    worker.refused_for_worker = colleague && !member && !stranger;
+    member || stranger || colleague
+}
+
+fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
+    let worker = &mut state.workers[which];
+    worker.job = match worker.job {
+        Job::Queueing | Job::Looking if !worker.operation => {
+            state.end_worker(which, End::Refused);
+            return true;
+        }
+        Job::Looking | Job::AskingToSettle | Job::Settling => Job::BackingOut,
+        Job::Closing if rules.has(Rule::MoveWithFence) => Job::Reopening,
+        Job::Closing => Job::Seizing,
+        Job::Seizing
+        | Job::Leasing
+        | Job::Unlinking
+        | Job::SyncingUnlink
+        | Job::Confirming
+        | Job::Announcing
+        | Job::Renaming => Job::BackingOut,
+        Job::Lingering => {
+            let end = how_it_lingered(state, which);
+            state.end_worker(which, end);
+            return true;
+        }
+        _ => return false,
+    };
+    true
+}
+
+/// Waits until nobody has the replaced file open. It ends with it locked, which lets nobody read or write it.
+fn linger(state: &mut State, rules: Rules, which: usize) -> bool {
+    let worker = state.workers[which];
+    if rules.has(Rule::Linger) && worker.lease == Lease::Broken {
+        state.release_lease(which);
+        return true;
+    }
+    let watches = rules.has(Rule::Linger) && rules.has(Rule::Lease);
+    if watches && how_it_lingered(state, which) == End::Unguarded {
+        return false;
+    }
+    state.end_worker(which, End::Done);
+    true
+}
+
+/// Whether the file that it has replaced, if it has, is nobody's any more.
+fn how_it_lingered(state: &State, which: usize) -> End {
+    let replaced = state.workers[which]
+        .file
+        .filter(|file| *file != state.folder.file);
+    match state.stranger {
+        Stranger::AtTheDoor(file) | Stranger::Idle(file) | Stranger::Busy(file) if replaced == Some(file) => {
+            End::Unguarded
+        }
+        _ => End::Done,
+    }
+}
