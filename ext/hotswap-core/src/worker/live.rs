@@ -1,11 +1,13 @@
 //! The live database, as the worker opens it: like any other connection first, then as its only one.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
+use super::header::DatabaseHeader;
 use super::lease::{Asked, Lease};
 use super::leftovers;
 use super::schema::Schema;
@@ -23,6 +25,7 @@ fn flags() -> OpenFlags {
 pub struct Live {
     connection: Connection,
     path: PathBuf,
+    wal: bool,
 }
 
 impl Live {
@@ -31,6 +34,7 @@ impl Live {
         if !path.exists() {
             return Ok(None);
         }
+        let wal = has_wal_header(path).on_path("cannot read", path)?;
         let connection = Connection::open_with_flags(path, flags()).on_path("cannot open", path)?;
         connection
             .busy_timeout(Duration::from_secs(5))
@@ -38,6 +42,7 @@ impl Live {
         Ok(Some(Self {
             connection,
             path: path.to_owned(),
+            wal,
         }))
     }
 
@@ -47,12 +52,8 @@ impl Live {
     }
 
     /// Whether it keeps a write-ahead log.
-    pub fn is_wal(&self) -> Result<bool> {
-        let mode: String = self
-            .connection
-            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-            .on_path("cannot read the journal mode of", &self.path)?;
-        Ok(mode == "wal")
+    pub fn is_wal(&self) -> bool {
+        self.wal
     }
 
     /// Moves what it can from the log to the file, so that little is left to move while requests wait.
@@ -93,8 +94,12 @@ impl Seized {
         let locked = connection
             .query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))
             .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK"));
-        locked.map_err(|error| busy_or(error, &path))?;
-        empty_the_log(&connection, &path)?;
+        match locked {
+            Ok(()) => empty_the_log(&connection, &path)?,
+            // No SQLite gets anything out of it, so there is nobody to lock out.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {}
+            Err(error) => return Err(busy_or(error, &path)),
+        }
         let (lease, unproven) = match Lease::ask(&path)? {
             Asked::Granted(lease) => (Some(lease), None),
             Asked::SomebodyElse => return Err(somebody_else(&path)),
@@ -178,22 +183,41 @@ pub fn remove_sidecars(path: &Path, folder: &File) -> Result<()> {
     folder.sync_all().context("cannot sync the database's folder")
 }
 
+/// As the header says, and not SQLite, which answers no question about a database with a damaged schema. Before
+/// SQLite opens the file: closing this descriptor later would drop its locks.
+fn has_wal_header(path: &Path) -> std::io::Result<bool> {
+    let mut head = [0; 100];
+    // A file that is shorter is no database yet, and has no log.
+    Ok(File::open(path)?.read_at(&mut head, 0)? == head.len() && DatabaseHeader::read(&head).wal)
+}
+
+/// By the C interface: the PRAGMA reads the schema first, and a damaged database could not be replaced.
 fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
-    let busy: i64 = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-        .on_path("cannot checkpoint", path)?;
+    let (every, none) = (std::ptr::null(), std::ptr::null_mut());
+    // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
+    // not filled in.
+    let code = unsafe {
+        ffi::sqlite3_wal_checkpoint_v2(
+            connection.handle(),
+            every,
+            ffi::SQLITE_CHECKPOINT_TRUNCATE,
+            none,
+            none,
+        )
+    };
     let log = leftovers::sidecars(path).next().expect("the log comes first");
     let left = std::fs::metadata(log).map(|metadata| metadata.len()).unwrap_or(0);
-    if busy != 0 || left != 0 {
-        return Err(somebody_else(path));
+    match code {
+        ffi::SQLITE_OK if left == 0 => Ok(()),
+        ffi::SQLITE_OK | ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Err(somebody_else(path)),
+        code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+            .on_path("cannot checkpoint", path),
     }
-    Ok(())
 }
 
 fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
     match error.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked) => somebody_else(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => somebody_else(path),
         _ => Error::Sqlite {
             what: format!("cannot lock {}", path.display()),
             source: error,

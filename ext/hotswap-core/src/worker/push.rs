@@ -310,7 +310,7 @@ fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>) -> Result<()> {
         return staged.sync();
     };
     // Converting it later would be a race between the application's first connections.
-    let version = if live.is_wal()? { 2 } else { 1 };
+    let version = if live.is_wal() { 2 } else { 1 };
     staged.patch(&[version, version], JOURNAL_BYTES)?;
     staged.dress_like(&std::fs::metadata(path).on_path("cannot stat", path)?)
 }
@@ -346,7 +346,20 @@ fn check(
     let Some(live) = live else {
         return Ok(true);
     };
-    let current = live.schema()?;
+    let current = match live.schema() {
+        Ok(schema) => schema,
+        Err(error @ Error::Sqlite { .. }) if request.skip_schema_check => {
+            caller.log("warn", format_args!("the live database is replaced unseen: {error}"));
+            return Ok(true);
+        }
+        Err(error @ Error::Sqlite { .. }) => {
+            return Err(Error::Refused(format!(
+                "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
+                 damaged database all the same"
+            )))
+        }
+        Err(error) => return Err(error),
+    };
     // An empty database is one that the application has not filled yet; there is nothing to keep.
     if !request.skip_schema_check && current != Schema::default() {
         judge::compare_schemas(&current, &incoming)?;
