@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+RSpec.describe "a live database that is damaged" do
+  before(:context) { @app = ItemsServer.start }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  let(:good) { app.file("files/good.sqlite3", ItemsServer::SCHEMA, %w[good]) }
+
+  # As a disk or a careless program leaves it: the same file with other bytes, below the feet of the application.
+  def damage(at, bytes) = File.open(app.database_path, "r+b") { |file| file.pwrite(bytes, at) }
+
+  def push(*flags) = app.hotswap("cp", good, "database", *flags)
+
+  after do
+    expect(push("--skip-schema-check")).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "good"
+    expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+    expect(app.stray_files).to eq []
+  end
+
+  {
+    "its schema" => [100, "\xff" * 8],
+    "its header" => [0, "no more!" * 2],
+    "all of its first page" => [0, "\0" * 4096]
+  }.each do |what, (at, bytes)|
+    it "in #{what} is not compared with a good one, but is replaced with --skip-schema-check" do
+      damage(at, bytes)
+      refused = push
+
+      expect(refused).to have_attributes(exit_code: 3, stdout: "")
+      expect(refused.stderr).to start_with("ERROR: cannot read the schema of #{app.database_path}").and include("--skip-schema-check")
+      expect(File.binread(app.database_path, bytes.bytesize, at)).to eq bytes.b
+    end
+  end
+
+  it "is not pulled as if it were one" do
+    damage(0, "no more!" * 2)
+    pulled = app.hotswap("cp", "database", "backup.sqlite3")
+
+    expect(pulled).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: .*not a database/)
+    expect(app.root.join("backup.sqlite3")).not_to exist
+    expect(app.hotswap("cp", "database", "-")).to have_attributes(exit_code: 5, stdout: "", stderr: pulled.stderr)
+  end
+
+  it "by being cut to nothing is replaced without a question: there is nothing to keep" do
+    File.truncate(app.database_path, 0)
+    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "good"
+  end
+
+  it "by being deleted is there again after a push" do
+    File.delete(app.database_path)
+
+    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "good"
+  end
+end
