@@ -88,6 +88,12 @@ RSpec.describe "the worker of a swap", :fleet do
   let(:app) { boot_app(workers: 2, initializer: settings) }
   let(:generations) { Generations.new(app) }
 
+  def wake(pid)
+    Process.kill(:CONT, pid)
+  rescue Errno::ESRCH
+    nil # it was killed meanwhile
+  end
+
   def during_a_push(after:)
     push = nil
     pusher = Thread.new { push = generations.push(timeout: 30) }
@@ -134,17 +140,15 @@ RSpec.describe "the worker of a swap", :fleet do
 
     verdict = visited(app, generations, gets: 40, posts: 20) do
       12.times do
-        stopped = nil
-        started = Thread.new do
-          push = during_a_push(after: chance.rand(0.06)) do |worker|
-            Process.kill(:STOP, worker)
-            stopped = worker
-            # It may hold no member up, and then nobody has a reason to kill it.
-            Thread.new { sleep 1.5; Process.kill(:CONT, worker) rescue Errno::ESRCH }
+        push = during_a_push(after: chance.rand(0.06)) do |worker|
+          Process.kill(:STOP, worker)
+          # It may hold no member up, and then nobody has a reason to kill it.
+          Thread.new do
+            sleep 1.5
+            wake(worker)
           end
-          outcomes[[push.result.exit_code, push.moved?]] += 1
         end
-        started.join
+        outcomes[[push.result.exit_code, push.moved?]] += 1
       end
       swap(generations, 1)
     end

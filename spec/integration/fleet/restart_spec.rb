@@ -14,7 +14,7 @@ RSpec.describe "restarts around swaps", :fleet do
   def end_what_hangs(pids)
     eventually(10) { (worker_pids(app) & pids).empty? }
   rescue Eventually::TooLate
-    pids.each { |pid| Process.kill(:KILL, pid) rescue Errno::ESRCH }
+    (worker_pids(app) & pids).each { |pid| Process.kill(:KILL, pid) }
   end
 
   context "with a cluster that does not preload" do
@@ -36,6 +36,29 @@ RSpec.describe "restarts around swaps", :fleet do
       expect(worker_pids(app) & old).to eq []
       expect_all_on(app, generations.live, processes: 2)
       expect(app.pids).to include(leader_pid(app))
+    end
+  end
+
+  context "with fork_worker" do
+    let(:app) do
+      boot_app(workers: 2, preload: false) do |server|
+        server.write("config/puma.rb", "#{server.root.join("config/puma.rb").read}\nfork_worker 0\n")
+      end
+    end
+
+    it "workers may be forked anew from the first one, which has served, before and during swaps" do
+      expect_all_on(app, "v1", processes: 2)
+      swap(generations, 1)
+
+      verdict = visited(app, generations) do
+        before = booted(app)
+        app.process.signal(:URG)
+        swap(generations, 1) until booted(app) > before
+        swap(generations, 2)
+      end
+
+      expect(verdict.broken).to eq []
+      expect_all_on(app, generations.live, processes: 2)
     end
   end
 

@@ -46,7 +46,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet do
     "that has opened the file and never read" => "db = SQLite3::Database.new(path)",
     "in a read transaction" => 'db = SQLite3::Database.new(path); db.execute("BEGIN"); db.execute("SELECT count(*) FROM items")',
     "that takes the file for immutable" =>
-      'db = SQLite3::Database.new("file:#{path}?immutable=1", readonly: true, uri: true); db.execute("SELECT count(*) FROM items")',
+      'db = SQLite3::Database.new("file:" + path + "?immutable=1", readonly: true, uri: true); db.execute("SELECT count(*) FROM items")',
     "that has the bare file open" => "file = File.open(path)"
   }.each do |what, code|
     it "refuses the swap by pid and command: one #{what}" do

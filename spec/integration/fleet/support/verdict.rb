@@ -11,7 +11,7 @@ class Verdict
   # Everything that was broken, in words; nothing is what a spec expects.
   def broken
     [
-      *(failed.first(5).map { |visit| "#{visit.kind} failed: #{visit.failure} (pid #{visit.pid})" }),
+      *failed.first(5).map { |visit| "#{visit.kind} failed: #{visit.failure} (pid #{visit.pid})" },
       ("#{failed.size} of #{@report.count} requests failed" if failed.any?),
       ("#{stale.size} answers from old data began after OK" if stale.any?),
       ("#{missing.size} acknowledged writes are missing: #{missing.first(3).map(&:token).join(", ")}" if missing.any?),

@@ -1,0 +1,60 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+
+RSpec.describe "a thread that keeps a connection outside of any request", :fleet do
+  let(:app) { boot_app(initializer: "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3") }
+  let(:generations) { Generations.new(app) }
+
+  # A script with a thread that does what it is told, on the connection that it has had from the beginning.
+  def keeper
+    app.write("keeper.rb", <<~'RUBY')
+      $stdout.sync = true
+      connection = Item.respond_to?(:lease_connection) ? Item.lease_connection : Item.connection
+      read = -> { connection.select_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1") }
+      puts "read #{read.call}."
+      while (line = $stdin.gets)
+        case line.chomp
+        when "read" then puts "read #{read.call}."
+        when "write" then (connection.execute("INSERT INTO items (name, token) VALUES ('kept', 'kept-#{read.call}')"); puts "written")
+        when "begin" then (connection.begin_db_transaction; puts "begun #{read.call}.")
+        when "commit" then (connection.commit_db_transaction; puts "committed")
+        end
+      end
+    RUBY
+    AppProgram.new(app, "bundle", "exec", "ruby", "bin/rails", "runner", "--skip-executor", "keeper.rb")
+      .tap { |program| program.wait_for("read v1.") }
+  end
+
+  it "is moved while it does nothing with it, and goes on with it on the new database" do
+    kept = keeper
+
+    verdict = visited(app, generations) do
+      swap(generations, 3) do |push|
+        kept.say("read")
+        kept.wait_for("read #{push.version}.")
+      end
+    end
+    kept.say("write")
+    kept.wait_for("written")
+
+    expect(verdict.broken).to eq []
+    TestDatabase.read(app.database_path) do |db|
+      expect(db.get_first_value("SELECT count(*) FROM items WHERE token = 'kept-#{generations.live}'")).to eq 1
+    end
+  end
+
+  it "refuses the swap by name while a transaction of its own, which Active Record does not know of, is open" do
+    kept = keeper
+    kept.say("begin")
+    kept.wait_for("begun v1.")
+
+    refused = generations.push(version: "never")
+    expect(refused.result).to have_attributes(exit_code: 4)
+    expect(refused.result.stderr).to match(/process #{kept.pid} .*is in use outside of any request or job/)
+
+    kept.say("commit")
+    kept.wait_for("committed")
+    swap(generations, 1)
+  end
+end
