@@ -2,6 +2,12 @@
 
 require "fileutils"
 require "json"
+require "rbconfig"
+require "tmpdir"
+
+# Whatever is started from here on starts as in a user's terminal. What `bundle exec` leaves in the environment
+# would have every Ruby load this bundle, which takes longer than the command that is measured.
+ENV.replace(Bundler.original_env)
 
 module Bench
   ROOT = File.expand_path("..", __dir__)

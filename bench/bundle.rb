@@ -36,7 +36,7 @@ module Bench
       def write(path, text)
         FileUtils.mkdir_p(File.dirname(path))
         File.write(path, text)
-        said, status = Open3.capture2e({"BUNDLE_GEMFILE" => path, "RUBYOPT" => nil, "RUBYLIB" => nil},
+        said, status = Open3.capture2e({"BUNDLE_GEMFILE" => path},
           "bundle", "install", "--local", chdir: File.dirname(path))
         raise Missing, "no bundle can be made of #{path}:\n#{said}" unless status.success?
       end

@@ -9,16 +9,13 @@ module Bench
     # It was given so long, and did not end.
     class Endless < Failed; end
 
-    # What `bundle exec` put into our environment is no user's.
-    PLAIN = {"RUBYOPT" => nil, "RUBYLIB" => nil}.freeze
-
     class << self
       # @return [Float] seconds
       def run(*words, env: {}, chdir: WORK, input: File::NULL, output: File::NULL, patience: 600)
         Tempfile.create("said") do |said|
           options = {chdir: chdir, in: input, out: output, err: said.path, pgroup: true}
           began = Clock.now
-          status = wait_for(Process.spawn(PLAIN.merge(env), *words, **options), patience)
+          status = wait_for(Process.spawn(env, *words, **options), patience)
           seconds = Clock.now - began
           raise Endless, "#{words.join(" ")} had not ended after #{patience} s" unless status
           raise Failed, "#{words.join(" ")} ended with #{status.exitstatus || status}\n#{File.read(said.path)}" unless status.success?

@@ -8,8 +8,10 @@ module Bench
   # The databases that are pushed and pulled: the demo's own, grown to a size. Kept between runs.
   class Data
     SOURCES = "{db,app/models,config}/**/*"
-    # Three such posts fill a page, as blog posts of a screen's length do.
+    # Half the length of a post, in bytes. Three posts fill a page, as those of a screen's length do; with its share
+    # of the indexes each takes so many bytes.
     BODY = 620
+    TAKEN = 1410
 
     Size = Struct.new(:label, :bytes) do
       def to_s = label
@@ -71,16 +73,23 @@ module Bench
       return from(path(size), file, version) unless version == VERSIONS.first
 
       FileUtils.cp(File.join(seeded, "production.sqlite3"), "#{file}.new")
-      posts = [(size.bytes - File.size("#{file}.new")) / 4096 * 3, 0].max
+      missing = size.bytes - File.size("#{file}.new")
       Data.sql("#{file}.new", <<~SQL)
         PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; PRAGMA cache_size=-200000;
-        INSERT INTO posts (user_id, title, body, created_at, updated_at)
-          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < #{posts})
-          SELECT 1 + i % 100, 'Post ' || i, hex(randomblob(#{BODY})), '2024-05-07 09:00:00', '2024-05-07 09:00:00'
-          FROM n WHERE #{posts} > 0;
+        #{missing.positive? ? more_posts(missing / TAKEN) : FEWER_COMMENTS}
         PRAGMA journal_mode=WAL;
       SQL
       File.rename("#{file}.new", file)
+    end
+
+    FEWER_COMMENTS = "DELETE FROM comments WHERE id % 10 > 1; VACUUM;"
+
+    def more_posts(count)
+      <<~SQL
+        INSERT INTO posts (user_id, title, body, created_at, updated_at)
+          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < #{count})
+          SELECT 1 + i % 100, 'Post ' || i, hex(randomblob(#{BODY})), '2024-05-07 09:00:00', '2024-05-07 09:00:00' FROM n;
+      SQL
     end
 
     def from(base, file, version)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Prints as JSON what passing the gate costs in nanoseconds: the medians of several runs, each less what the same
-# loop costs without it. With --member, in a process that has a managed database open.
+# Prints as JSON what passing the gate costs in nanoseconds of processor time: the medians of several runs, each
+# less what the same loop costs without it. With --member, in a process that has a managed database open.
 
 require "json"
 require "tmpdir"
@@ -10,14 +10,16 @@ require "action_dispatch/middleware/executor"
 require "hotswap"
 require "hotswap/executor_hook"
 
-RUNS = 9
+RUNS = 15
 PASSES = 30_000
 
 def nanoseconds(&block)
-  began = Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
+  began = now
   block.call
-  (Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond) - began).fdiv(PASSES)
+  (now - began).fdiv(PASSES)
 end
+
+def now = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID, :nanosecond)
 
 def median(values) = values.sort[values.size / 2]
 
@@ -41,8 +43,16 @@ def request
   difference(-> { PASSES.times { serve(with) } }, -> { PASSES.times { serve(without) } })
 end
 
+# Rails has hooks of its own, so that one more is never the first, which would pay for there being any.
+module AnotherHook
+  def self.run = nil
+
+  def self.complete(_) = nil
+end
+
 def application
   executor = Class.new(ActiveSupport::Executor)
+  executor.register_hook(AnotherHook)
   yield executor if block_given?
   ActionDispatch::Executor.new(->(_env) { [200, {}, ["ok"]] }, executor)
 end

@@ -91,7 +91,11 @@ module Bench
 
     def hotswap(*arguments, **) = Command.run(*client, *arguments, chdir: folder, env: @settings, **)
 
-    def client = (bundle == :namesake) ? %w[bundle exec hotswap] : %w[bin/hotswap]
+    def client
+      return %w[bin/hotswap] unless bundle == :namesake
+
+      [RbConfig.ruby, "-I", File.join(Bundle.namesake, "lib"), File.join(Bundle.namesake, "exe/hotswap")]
+    end
 
     def command
       return ["bin/rails", "server", "-b", "127.0.0.1", "-p", port.to_s] if @server == :rails

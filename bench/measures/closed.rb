@@ -75,7 +75,7 @@ module Bench
     end
 
     def busy
-      spinning = Process.spawn(Command::PLAIN, RbConfig.ruby, "--disable-gems", "-e", "loop {}")
+      spinning = Process.spawn(RbConfig.ruby, "--disable-gems", "-e", "loop {}")
       yield
     ensure
       Process.kill("KILL", spinning)

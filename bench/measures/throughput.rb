@@ -46,7 +46,7 @@ module Bench
     # Answers a second, and what an answer costs the server in seconds of processor time.
     def visit(site, path, seconds)
       before = site.processes.sum(&:processor_time)
-      said = IO.popen([Command::PLAIN, RbConfig.ruby, File.join(__dir__, "../closed_loop.rb"), site.port.to_s, path,
+      said = IO.popen([RbConfig.ruby, File.join(__dir__, "../closed_loop.rb"), site.port.to_s, path,
         VISITORS.to_s, seconds.to_s], &:read)
       answers, failures, taken = JSON.parse(said).values_at("answers", "failures", "seconds")
       raise "#{failures} of #{answers + failures} answers to #{path} were no good" unless failures.zero?
