@@ -36,7 +36,12 @@ if version && (hotswap = installed(version) || installed_by_bundler(version))
   # Its own folders and none of what it depends on: the command needs nothing else.
   $LOAD_PATH.unshift(*hotswap.full_require_paths)
 else
-  require "bundler/setup"
+  begin
+    require "bundler/setup"
+  rescue Bundler::BundlerError => error
+    warn "ERROR: hotswap cannot be loaded: #{error.message}", "Install the application's gems: bundle install"
+    exit 5
+  end
 end
 
 require "hotswap/command"

@@ -1,0 +1,142 @@
+# frozen_string_literal: true
+
+require "hotswap"
+
+RSpec.describe "bin/rails generate hotswap:install" do
+  before(:context) do
+    @app = RailsApp.new
+    @app.root.join("bin/hotswap").delete
+    @said = @app.rails("generate", "hotswap:install")
+  end
+
+  after(:context) { @app&.remove }
+
+  attr_reader :app, :said
+
+  def binstub = app.root.join("bin/hotswap")
+
+  # As somebody would who has never heard of Bundler.
+  def hotswap(*arguments, env: {}, chdir: "/") = HotswapCommand.run(*arguments, program: [binstub.to_s], chdir: chdir, env: env)
+
+  it "makes bin/hotswap and an initializer, and says how to use them" do
+    expect(said).to match(%r{create +bin/hotswap$}).and match(%r{create +config/initializers/hotswap\.rb$})
+    expect(said).to include("bin/hotswap cp storage/development.sqlite3 backup.sqlite3").or include("bin/hotswap cp storage/production.sqlite3 backup.sqlite3")
+    expect(binstub).to be_executable
+  end
+
+  it "changes nothing when it is run again" do
+    expect(app.rails("generate", "hotswap:install")).to match(%r{identical +bin/hotswap$}).and match(%r{identical +config/initializers/hotswap\.rb$})
+  end
+
+  describe "config/initializers/hotswap.rb" do
+    def initializer = app.root.join("config/initializers/hotswap.rb")
+
+    def settings = Hotswap::Configuration.public_instance_methods(false).grep(/=\z/) - [:root=]
+
+    it "does nothing as it is" do
+      expect(initializer.read.lines.grep_v(/\A\s*(#|$)/).join).to eq "Rails.application.configure do\nend\n"
+    end
+
+    it "tells of every setting" do
+      settings.each { |setting| expect(initializer.read).to match(/^  # config\.hotswap\.#{setting.to_s.delete_suffix("=")} = /) }
+    end
+
+    it "tells the defaults, and what works when it is uncommented" do
+      before = initializer.read
+      initializer.write(before.gsub(/^( *)# (?=config\.|Hotswap\.)/, '\1'))
+      told = app.evaluate("[Hotswap.configuration.max_pause, Hotswap.configuration.timeout, Hotswap.socket_path, " \
+        "Hotswap.stderr_socket_path, Hotswap.databases.map(&:path), Hotswap.logger.equal?(Rails.logger)]")
+      defaults = Hotswap::Configuration.new.tap { |configuration| configuration.root = app.root.to_s }
+
+      expect(told).to eq [
+        defaults.max_pause, defaults.timeout, defaults.absolute_socket_path, defaults.absolute_stderr_socket_path,
+        ["storage/production.sqlite3", "storage/production_queue.sqlite3"], false
+      ]
+    ensure
+      initializer.write(before)
+    end
+  end
+
+  describe "bin/hotswap" do
+    let(:gems) { GemFolder.new(app.root.join("gems")) }
+
+    # A bundle that cannot be loaded: whoever tries fails.
+    before do
+      app.write("Gemfile", "source \"https://rubygems.org\"\ngem \"hotswap\"\ngem \"not-installed-anywhere\"\n")
+      app.write("Gemfile.lock", <<~LOCK)
+        GEM
+          remote: https://rubygems.org/
+          specs:
+            hotswap (#{Hotswap::VERSION})
+              sqlite3 (>= 1.7)
+            not-installed-anywhere (1.0)
+
+        PLATFORMS
+          ruby
+
+        DEPENDENCIES
+          hotswap
+          not-installed-anywhere
+      LOCK
+    end
+
+    after { %w[gems Gemfile Gemfile.lock].each { |name| app.root.join(name).then { |path| FileUtils.rm_rf(path) } } }
+
+    it "starts without loading the bundle, from the gems of RubyGems" do
+      gems.add_hotswap
+
+      expect(hotswap("version", env: {"GEM_HOME" => gems.path.to_s}))
+        .to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n", stderr: "")
+    end
+
+    it "starts without loading the bundle, from where Bundler was told to install" do
+      where = app.root.join("gems")
+      GemFolder.new(where.join("ruby", RbConfig::CONFIG["ruby_version"])).add_hotswap
+
+      expect(hotswap("version", env: {"BUNDLE_PATH" => where.to_s}))
+        .to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n", stderr: "")
+    end
+
+    it "starts the version that Gemfile.lock names, whatever else is installed" do
+      gems.add_hotswap
+      gems.add_other_hotswap("99.0")
+      env = {"GEM_HOME" => gems.path.to_s}
+
+      expect(hotswap("version", env: env).stdout).to eq "hotswap #{Hotswap::VERSION}\n"
+      lock = app.root.join("Gemfile.lock")
+      lock.write(lock.read.sub("hotswap (#{Hotswap::VERSION})", "hotswap (99.0-x86_64-linux)"))
+      expect(hotswap("version", env: env).stdout).to eq "the other hotswap, 99.0\n"
+    end
+
+    it "reads the lock that BUNDLE_GEMFILE points at" do
+      gems.add_hotswap
+      gems.add_other_hotswap("99.0")
+      app.write("gems/gems.rb", app.root.join("Gemfile").read)
+      app.write("gems/gems.locked", app.root.join("Gemfile.lock").read.sub("hotswap (#{Hotswap::VERSION})", "hotswap (99.0)"))
+
+      expect(hotswap("version", env: {"GEM_HOME" => gems.path.to_s, "BUNDLE_GEMFILE" => app.root.join("gems/gems.rb").to_s}).stdout)
+        .to eq "the other hotswap, 99.0\n"
+    end
+
+    it "has Bundler find a gem from a path or from git" do
+      bundle = Project.bundled_environment.select { |name, _| name.start_with?("BUNDLE_") }
+
+      expect(hotswap("version", env: bundle)).to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n")
+    end
+
+    it "finds the application that it belongs to, wherever it is called" do
+      gems.add_hotswap
+      failed = hotswap("cp", "a", "b", env: {"GEM_HOME" => gems.path.to_s}, chdir: "/")
+
+      expect(failed).to have_attributes(exit_code: 1)
+      expect(failed.stderr).to include("ERROR: socket not found at #{app.root.join("tmp/sockets/hotswap.sock")}")
+    end
+
+    it "says which gem is missing where it is not installed" do
+      failed = hotswap("version", env: {"GEM_HOME" => app.root.join("nothing").to_s, "GEM_PATH" => app.root.join("nothing").to_s})
+
+      expect(failed).to have_attributes(exit_code: 5, stdout: "")
+      expect(failed.stderr).to match(/\AERROR: hotswap cannot be loaded: .*'hotswap'.*\nInstall the application's gems: bundle install\n\z/)
+    end
+  end
+end
