@@ -1,0 +1,103 @@
+# frozen_string_literal: true
+
+require "json"
+require "open3"
+require "tmpdir"
+
+RSpec.describe "a program that is no web server" do
+  around { |example| Dir.mktmpdir("hs") { |folder| (@folder = Pathname(folder).realpath) && example.run } }
+
+  before { TestDatabase.new(folder).release("old", name: "app.sqlite3") }
+
+  attr_reader :folder
+
+  # Runs a program whose `tell` prints what the spec wants to know, as JSON; returns that and the rest of stdout.
+  def run(program)
+    preamble = <<~RUBY
+      require "hotswap"
+      require "json"
+      require "stringio"
+      def tell(*what) = puts("told " + JSON.generate(what))
+      def eventually
+        deadline = Time.now + 10
+        sleep 0.01 until (answer = yield) || Time.now > deadline
+        answer
+      end
+      def version = SQLite3::Database.new("app.sqlite3") { |it| break it.get_first_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1") }
+      def hotswap(*arguments, stdin: StringIO.new)
+        out, err = StringIO.new, StringIO.new
+        [Hotswap::CLI.run(arguments, stdin: stdin, stdout: out, stderr: err), out.string, err.string]
+      end
+    RUBY
+    said, status = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", "-w", "-e", preamble + program,
+      chdir: folder.to_s, unsetenv_others: true)
+    raise said unless status.success?
+    told, rest = said.lines.partition { |line| line.start_with?("told ") }
+    [told.map { |line| JSON.parse(line.delete_prefix("told ")) }, rest.join]
+  end
+
+  it "serves from when it starts until it stops, as often as it likes, and cleans up" do
+    told, = run(<<~RUBY)
+      Hotswap.configure { |config| config.database_path = "app.sqlite3" }
+      2.times do
+        Hotswap.start
+        Hotswap.start
+        served = eventually { File.socket?(Hotswap.socket_path) && File.socket?(Hotswap.stderr_socket_path) }
+        code, = hotswap("cp", "database", "backup.sqlite3")
+        Hotswap.stop
+        Hotswap.stop
+        tell served, code, File.exist?(Hotswap.socket_path), File.exist?(Hotswap.stderr_socket_path), hotswap("cp", "database", "x").first
+      end
+    RUBY
+
+    expect(told).to eq [[true, 0, false, false, 1]] * 2
+    expect(folder.join("tmp/sockets").glob("*.sock")).to be_empty
+  end
+
+  it "stops serving when it ends" do
+    run(<<~RUBY)
+      Hotswap.register("app.sqlite3")
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) } or raise "does not serve"
+    RUBY
+
+    expect(folder.join("tmp/sockets").glob("*.sock")).to be_empty
+  end
+
+  it "pushes and pulls from inside itself, by StringIO, and then reads the new data" do
+    new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
+    told, log = run(<<~RUBY)
+      Hotswap.register("app.sqlite3")
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) }
+      tell version
+      tell(*hotswap("cp", "-", "database", stdin: StringIO.new(File.binread(#{new.inspect}))))
+      tell version
+      code, pulled, errors = hotswap("cp", "app.sqlite3", "-")
+      File.binwrite("pulled.sqlite3", pulled)
+      tell code, errors
+    RUBY
+
+    expect(told).to eq [["old"], [0, "OK\n", "Swapping database...\n"], ["new"], [0, ""]]
+    expect(TestDatabase.content(folder.join("pulled.sqlite3"))).to eq TestDatabase.content(folder.join("app.sqlite3"))
+    expect(log).to match(/INFO -- hotswap: push complete: app\.sqlite3$/)
+    expect(log).not_to include("warning")
+  end
+
+  it "cannot push from inside a unit of work, which the swap waits for, and says so" do
+    new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
+    told, = run(<<~RUBY)
+      Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.timeout = 1 }
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) }
+      version
+      tell(*Hotswap::Gate.pass("the nightly import") { hotswap("cp", #{new.inspect}, "database") })
+      tell version
+    RUBY
+
+    code, stdout, stderr = told.first
+    expect([code, stdout]).to eq [4, ""]
+    expect(stderr).to include("is still working: the nightly import for")
+    expect(told.last).to eq ["old"]
+  end
+end
