@@ -78,8 +78,10 @@ module Hotswap
       def open_signal
         return @open_signal if @open_signal_generation == Native.generation
 
-        @open_signal_generation = Native.generation
+        # In this order: another thread that looks in between must not get the signal of the parent's gate.
         @open_signal = IO.for_fd(Native.gate_descriptor, autoclose: false)
+        @open_signal_generation = Native.generation
+        @open_signal
       end
 
       def now
