@@ -28,6 +28,7 @@ class Chaos
     @troubles = Hash.new(0)
     @stops = []
     @waking = []
+    @diary = []
   end
 
   # Runs until so many swaps were made or the time is over. Answers what was broken, in words.
@@ -84,7 +85,12 @@ class Chaos
 
   def stop_swap = pause(hotswap_workers(@app).first, @chance.rand(2.5), remember: false)
 
-  def signal(name, pid) = pid && Process.kill(name, pid)
+  def signal(name, pid)
+    return unless pid
+
+    @diary << [Eventually.now, "#{name} #{pid}"]
+    Process.kill(name, pid)
+  end
 
   def pause(pid, seconds, remember: true)
     return unless signal(:STOP, pid)
@@ -92,7 +98,7 @@ class Chaos
     from = Eventually.now
     @waking << Thread.new do
       sleep seconds
-      Process.kill(:CONT, pid)
+      signal(:CONT, pid)
     rescue Errno::ESRCH
       nil # it was killed meanwhile
     ensure
@@ -112,7 +118,7 @@ class Chaos
       *@verdict.broken.reject { |what| what.match?(/failed/) },
       *errors.map { |why, visits| "#{visits.size} requests: #{why}" },
       *pushes_that_lie,
-      *slow.first(3).map { |visit| "a #{visit.kind} waited #{excused(visit).round(2)} s (pid #{visit.pid})" },
+      *slow.first(3).map { |visit| "a #{visit.kind} waited #{excused(visit).round(2)} s (pid #{visit.pid}); meanwhile:\n#{meanwhile(visit)}" },
       ("the last swap, without trouble, failed: #{@last.result.stderr}" unless @last.ok?),
       *@app.stray_files.map { |file| "left behind: #{file}" }
     ].compact
@@ -137,6 +143,15 @@ class Chaos
   def excused(visit)
     stopped = @stops.select { |stop| stop.pid == visit.pid }.sum { |stop| [[visit.ended, stop.to].min - [visit.started, stop.from].max, 0].max }
     visit.ended - visit.started - stopped
+  end
+
+  # What we did, and what swaps there were, from shortly before the visit to its end.
+  def meanwhile(visit)
+    pushes = @generations.pushes.flat_map do |push|
+      [[push.started, "push #{push.version}"], [push.ended, "push #{push.version}: #{push.result.exit_code}"]]
+    end
+    events = (@diary + pushes).select { |at, _| at.between?(visit.started - 1, visit.ended) }.sort_by(&:first)
+    events.map { |at, what| format("  %+.3f s %s", at - visit.started, what) }.join("\n")
   end
 
   def report(list)

@@ -65,5 +65,7 @@ class Generations
     File.open("/proc/self/fd/#{before.fileno}", "rb") { |old| IO.copy_stream(old, path) }
     @kept[@live] = path
     @live = version
+  rescue Errno::EINTR
+    retry # the worker keeps the file to itself for a moment still, and opening it waits
   end
 end
