@@ -136,7 +136,7 @@ RSpec.describe "a push of what is no good database" do
   end
 
   it "that stdin does not have is refused: closed, a directory, or not for reading" do
-    {close: 3, app.root.to_s => 5, [app.root.join("log/written").to_s, "w"] => 5}.each do |stdin, status|
+    [[:close, 3], [app.root.to_s, 5], [[app.root.join("log/written").to_s, "w"], 5]].each do |stdin, status|
       refused = untouched { app.hotswap("cp", "-", live, in: stdin) }
 
       expect(refused).to have_attributes(exit_code: status, stdout: "", stderr: /\AERROR: .*(empty|cannot read)/)

@@ -49,11 +49,4 @@ RSpec.describe "a live database that is damaged" do
     expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(app.version).to eq "good"
   end
-
-  it "by being deleted is there again after a push" do
-    File.delete(app.database_path)
-
-    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
-    expect(app.version).to eq "good"
-  end
 end

@@ -1,11 +1,10 @@
 # frozen_string_literal: true
 
 RSpec.describe "a disk that is nearly full" do
-  DISK = 40 # megabytes, of which a push leaves 16 for the application
-
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-    @app = AppServer.start { |app| @disk = SmallDisk.new(app.root.join("storage"), DISK).tap(&:mount) }
+    # A push leaves 16 of its 40 MB to the application.
+    @app = AppServer.start { |app| @disk = SmallDisk.new(app.root.join("storage"), 40).tap(&:mount) }
   end
 
   after(:context) do

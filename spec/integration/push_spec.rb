@@ -182,36 +182,4 @@ RSpec.describe "a push" do
     tokens = TestDatabase.read(app.database_path) { |db| db.execute("SELECT token FROM items WHERE token IS NOT NULL").flatten }
     expect(tokens).to eq %w[after]
   end
-
-  it "tells its life in the application's log" do
-    file = app.databases.release("told")
-    log = app.log.length
-
-    app.hotswap("cp", file, live)
-
-    eventually { app.log[log..].include?("push complete") }
-    expect(app.log[log..].lines(chomp: true)).to match [
-      "command: cp #{file} #{live}",
-      "push started: #{file} → #{live}",
-      "received #{File.size(file)} bytes, running integrity check",
-      "integrity check passed, acquiring swap lock",
-      "swap lock acquired, requests are queued",
-      "disconnected ActiveRecord",
-      %r{\Arenamed #{File.realpath(app.root)}/storage/\.production\.sqlite3\.hotswap-\w+\.staged → #{File.realpath(app.database_path)}\z},
-      "swap lock released, requests resuming",
-      "reconnected ActiveRecord",
-      "push complete: #{live}"
-    ]
-  end
-
-  it "tells in the log why it was refused" do
-    log = app.log.length
-    untouched { app.hotswap("cp", "-", live, stdin_data: "no database") }
-
-    eventually { app.log[log..].include?("command failed") }
-    expect(app.log[log..].lines(chomp: true).grep_v(/\A(Started|Processing|Completed) /)).to match [
-      "command: cp - #{live}", "push started: - → #{live}", "received 11 bytes, running integrity check",
-      /\Acommand failed: file is not a database/
-    ]
-  end
 end

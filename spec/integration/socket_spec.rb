@@ -91,20 +91,6 @@ RSpec.describe "a server and what lies at its socket's path" do
     yield app.socket_path
   end
 
-  def expect_no_hotswap(app, because:)
-    eventually { app.log.include?("hotswap is not available") }
-    expect(app.log[/hotswap is not available.*/]).to include(app.socket_path, because, "config.hotswap.socket_path")
-    expect(app.version).to eq "v1"
-  end
-
-  it "never deletes a regular file: it boots, serves, and logs why hotswap does not" do
-    app = boot_app { |booting| put_at_socket(booting) { |path| File.write(path, "somebody's notes") } }
-
-    expect_no_hotswap(app, because: "is not a socket")
-    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stdout: "", stderr: /\AERROR: .*hotswap\.sock/)
-    expect(File.read(app.socket_path)).to eq "somebody's notes"
-  end
-
   it "takes over a socket whose server is dead" do
     app = boot_app do |booting|
       put_at_socket(booting) { |path| UNIXServer.new(path).close }
@@ -127,7 +113,10 @@ RSpec.describe "a server and what lies at its socket's path" do
     other = nil
     app = boot_app { |booting| put_at_socket(booting) { |path| other = UNIXServer.new(path) } }
 
-    expect_no_hotswap(app, because: "served by another program (pid #{Process.pid})")
+    eventually { app.log.include?("hotswap is not available") }
+    expect(app.log[/hotswap is not available.*/])
+      .to include("#{app.socket_path} is served by another program (pid #{Process.pid})", "config.hotswap.socket_path")
+    expect(app.version).to eq "v1"
     other.accept_nonblock(exception: false) # the look that the application took
     UNIXSocket.open(app.socket_path) { |client| expect(client.peeraddr.last).to eq app.socket_path }
     other.accept_nonblock.close # it is still this one that is reached

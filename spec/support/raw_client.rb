@@ -28,13 +28,13 @@ class RawClient
   end
 
   # False when the server does not listen any more.
-  def send(bytes)
+  def write(bytes)
     @socket.write(bytes)
   rescue Errno::EPIPE, Errno::ECONNRESET
     false
   end
 
-  def frame(kind, payload, length: payload.bytesize) = send([kind, length].pack("CN") + payload.b)
+  def frame(kind, payload, length: payload.bytesize) = write([kind, length].pack("CN") + payload.b)
 
   def message(message) = frame(MESSAGE, JSON.generate(message))
 

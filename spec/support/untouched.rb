@@ -18,6 +18,12 @@ module Untouched
     answer
   end
 
+  # Without what SQLite puts beside a database while it is open, and the fence.
+  def self.listing(folder)
+    names = Dir.children(folder)
+    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap)\z/, 1]) }.sort
+  end
+
   private
 
   def standing(server, database)
@@ -27,11 +33,5 @@ module Untouched
       file: [stat.ino, stat.mode, stat.uid, stat.gid], served: server.version,
       folder: Untouched.listing(File.dirname(database))
     }
-  end
-
-  # Without what SQLite puts beside a database while it is open, and the fence.
-  def self.listing(folder)
-    names = Dir.children(folder)
-    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap)\z/, 1]) }.sort
   end
 end
