@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
 
   spec.files = Dir[
     "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*.rbs", "Cargo.toml", "Cargo.lock",
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE"
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "docs/*.md"
   ]
   spec.bindir = "exe"
   spec.executables = ["hotswap"]

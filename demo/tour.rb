@@ -58,7 +58,7 @@ class Tour
   end
 
   def open_site(folder)
-    workers = Integer(ENV.fetch("WEB_CONCURRENCY", "0"))
+    workers = Integer(ENV.fetch("WEB_CONCURRENCY", "3"))
     @terminal.title("A Rails application in production mode")
     @site = Site.new(folder, "WEB_CONCURRENCY" => workers.to_s)
     @terminal.command("bin/rails db:prepare")
