@@ -34,6 +34,12 @@ RSpec.describe Hotswap::Databases do
     expect(Hotswap.database_path).to be_nil
   end
 
+  it "manages what Hotswap.configure names" do
+    Hotswap.configure { |config| config.database_paths = ["db/cache.sqlite3", "db/queue.sqlite3"] }
+
+    expect(Hotswap.databases.map(&:path)).to eq ["db/app.sqlite3", "db/queue.sqlite3", "db/cache.sqlite3"]
+  end
+
   it "does not register what is no file" do
     expect { Hotswap.register(":memory:") }.to raise_error(Hotswap::ConfigurationError, /:memory:.* cannot be swapped/)
   end
