@@ -16,7 +16,7 @@ Gem::Specification.new do |spec|
   spec.files = Dir[
     "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*.rbs", "Cargo.toml", "Cargo.lock",
     "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "docs/*.md"
-  ]
+  ].grep_v(%r{\Aext/.*/(tests|target)/})
   spec.bindir = "exe"
   spec.executables = ["hotswap"]
   spec.extensions = ["ext/hotswap/extconf.rb"]
