@@ -18,7 +18,7 @@ RSpec.describe "a push of what is no good database" do
     file
   end
 
-  def written(name, bytes) = app.root.join("files", name).tap { |file| file.binwrite(bytes) }.to_s
+  def written(name, bytes) = files.folder.join(name).tap { |file| file.binwrite(bytes) }.to_s
 
   def expect_refused(file, message, *flags)
     from_file = untouched { app.hotswap("cp", file, live, *flags) }
@@ -108,7 +108,7 @@ RSpec.describe "a push of what is no good database" do
     "a file that is not there" => [->(_) {}, "cannot read .*No such file"]
   }.each do |what, (make, message)|
     it "that is #{what} is refused by its name" do
-      path = app.root.join("files/bad")
+      path = files.folder.join("bad")
       make.call(path)
 
       refused = untouched { app.hotswap("cp", "files/bad", live, timeout: 10) }

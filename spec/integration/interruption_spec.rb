@@ -37,7 +37,7 @@ RSpec.describe "a command that is cut off" do
         expect(push.wait(5)).to have_attributes(exit_code: status, stdout: "", stderr: "")
         eventually { staged.empty? && workers.empty? }
       end
-      expect(logged).to include("command failed: the sender went away before the end of the data")
+      eventually { expect(logged).to include("command failed: the sender went away before the end of the data") }
       expect(logged).not_to include("received")
     end
 
@@ -53,7 +53,7 @@ RSpec.describe "a command that is cut off" do
         eventually { workers.empty? }
         reader.close
       end
-      expect(logged).to include("command failed: ").and include("pull started")
+      eventually { expect(logged).to include("command failed: ").and include("pull started") }
       expect(logged).not_to include("pull complete")
     end
   end
@@ -102,7 +102,7 @@ RSpec.describe "a command that is cut off" do
         end
 
         expect(push.wait).to have_attributes(stdout: "", stderr: "")
-        expect(logged).to include("command failed: the integrity check was given up")
+        eventually { expect(logged).to include("command failed: the integrity check was given up") }
         expect(logged).not_to include("swap lock acquired")
       end
     end
@@ -119,7 +119,7 @@ RSpec.describe "a command that is cut off" do
     eventually { workers.empty? }
     expect(app.version).not_to eq "waits"
     expect(slow.value.json.fetch("version")).to eq app.version
-    expect(logged).to include("command failed: the client went away")
+    eventually { expect(logged).to include("command failed: the client went away") }
     expect_all_is_well
   end
 
@@ -136,6 +136,6 @@ RSpec.describe "a command that is cut off" do
     expect(left).to all(exist)
     expect_all_is_well
     expect(left.map(&:exist?)).to eq [false]
-    expect(logged).to include("removed #{left.first.basename}, left by a push that died")
+    eventually { expect(logged).to include("removed #{left.first.basename}, left by a push that died") }
   end
 end

@@ -82,7 +82,7 @@ RSpec.describe "a database with a rollback journal" do
       expect(backup.stat.mode & 0o777).to eq 0o640
       expect(folder.children).to eq [backup]
       eventually { app.process.members == [app.pid] }
-      expect(app.log[log..]).to include("command failed: ")
+      eventually { app.log[log..].include?("command failed: ") }
       expect(app.log[log..]).not_to include("pull complete")
     end
   end
