@@ -24,6 +24,7 @@ require_relative "watch"
 require_relative "site"
 require_relative "data"
 require_relative "plan"
+require_relative "quiet"
 require_relative "lab"
 require_relative "load"
 require_relative "rounds"
@@ -60,7 +61,6 @@ module Bench
       FileUtils.mkdir_p(WORK)
       puts Machine, "load of others at the start: #{Machine.load.round(2)}", ""
       measured = measures.to_h { |measure| [measure, rows_of(measure, plan)] }
-      Results.publish(measured.compact) if plan.full?
       tell(measured)
     end
 
@@ -82,9 +82,10 @@ module Bench
     # nil for one that failed: the others are measured all the same.
     def rows_of(measure, plan)
       warn "#{measure.title}:"
-      measure.new(Lab.new(plan)).rows.tap do |rows|
-        Results.keep(measure, plan, rows)
-        puts Table.new(rows), ""
+      lab = Lab.new(plan)
+      measure.new(lab).rows.tap do |rows|
+        Results.keep(measure, plan, rows, lab.quiet.doubt)
+        puts [measure.title, *lab.quiet.doubt].join("; "), "", Table.new(rows), ""
         $stdout.flush
       end
     rescue => error

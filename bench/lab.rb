@@ -6,10 +6,11 @@ require "tmpdir"
 module Bench
   # Where measures find what they measure: databases, sites, a folder. What they started ends with their block.
   class Lab
-    attr_reader :plan, :data
+    attr_reader :plan, :data, :quiet
 
     def initialize(plan, out = $stderr)
       @plan = plan
+      @quiet = Quiet.new
       @data = Data.new
       @out = out
     end
@@ -26,6 +27,16 @@ module Bench
       ensure
         site&.stop
       end
+    end
+
+    # See Rounds. Each thing waits for a quiet moment first.
+    def rounds(count, **sides)
+      Rounds.run(count, **sides.transform_values { |side| -> { after_a_quiet_moment(&side) } })
+    end
+
+    def after_a_quiet_moment
+      quiet.wait
+      yield
     end
 
     def folder(&) = Dir.mktmpdir("files-", WORK, &)

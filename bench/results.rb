@@ -9,22 +9,24 @@ module Bench
     FOLDER = File.join(__dir__, "results")
 
     class << self
-      def keep(measure, plan, rows)
+      # The rows of a full run take the place of those that their measure has in the latest table.
+      def keep(measure, plan, rows, doubt)
         FileUtils.mkdir_p(FOLDER)
-        write("#{measure.title}-#{plan.name}.json", JSON.pretty_generate(machine: Machine.to_h, plan: plan.name, rows: rows.map(&:to_h)))
-      end
-
-      # Takes the rows of these measures into the latest table, in place of those that they had there.
-      def publish(measured)
-        latest = read.merge(measured.to_h { |measure, rows| [measure.title, {"machine" => JSON.parse(JSON.generate(Machine.to_h)), "rows" => JSON.parse(JSON.generate(rows.map(&:to_h)))}] })
-        latest = Measure.all.map(&:title).filter_map { |title| [title, latest[title]] if latest[title] }.to_h
-        write("latest.json", JSON.pretty_generate(latest))
-        write("latest.md", page(latest))
+        result = JSON.parse(JSON.generate(machine: Machine.to_h, plan: plan.name, doubt: doubt, rows: rows.map(&:to_h)))
+        write("#{measure.title}-#{plan.name}.json", JSON.pretty_generate(result))
+        publish(measure.title => result) if plan.full?
       end
 
       def picture(name, svg) = write(name, svg)
 
       private
+
+      def publish(result)
+        latest = read.merge(result)
+        latest = Measure.all.map(&:title).filter_map { |title| [title, latest[title]] if latest[title] }.to_h
+        write("latest.json", JSON.pretty_generate(latest))
+        write("latest.md", page(latest))
+      end
 
       def read
         path = File.join(FOLDER, "latest.json")
@@ -34,7 +36,7 @@ module Bench
       def page(latest)
         parts = latest.map do |title, part|
           facts = part.fetch("machine")
-          "## #{title}\n\n#{facts["at"]}, commit #{facts["commit"]}\n\n#{Table.new(part.fetch("rows").map { |row| Row.parse(row) })}\n"
+          "## #{title}\n\n#{[facts["at"], "commit #{facts["commit"]}", *part["doubt"]].join("; ")}\n\n#{Table.new(part.fetch("rows").map { |row| Row.parse(row) })}\n"
         end
         "# Figures\n\nWritten by `bin/bench`; what the rows mean is in [docs/benchmarks.md](../../docs/benchmarks.md).\n\n#{Machine}.\n\n#{parts.join("\n")}"
       end

@@ -28,6 +28,7 @@ module Bench
       log = site.swap_log
       @syncs = []
       count = plan.full? ? SWAPS.fetch(size.label) : 4
+      lab.quiet.wait
       load = Load.on(site, **RATES) { |_| count.times { swap(site, size) } }
       raise "#{load.failures.size} requests failed: #{load.report.failure_counts}" if load.failures.any?
 

@@ -29,6 +29,7 @@ module Bench
     def swaps(site, folder)
       files = files(folder)
       generations = [Generation.new("v1")]
+      lab.quiet.wait
       load = Load.on(site, gets: GETS, posts: POSTS) do |running|
         running.window(:settling) { sleep 1 }
         generations.first.ok = Clock.now

@@ -24,7 +24,7 @@ module Bench
           site.settle
         end
       end
-      rounds = Rounds.run(plan.rounds_of(size),
+      rounds = lab.rounds(plan.rounds_of(size),
         hotswap: -> { afresh.call { site.pull(copy) } },
         cp: -> { afresh.call { Command.shell(%(cp "$LIVE" "$COPY"; sync "$COPY"), env: names) } },
         backup: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" ".backup '$COPY'"; sync "$COPY"), env: names) } },
@@ -36,7 +36,7 @@ module Bench
 
     def to_a_pipe(size, site)
       lab.say "pull of #{size} into a pipe: hotswap, cat in turn"
-      rounds = Rounds.run(plan.rounds_of(size),
+      rounds = lab.rounds(plan.rounds_of(size),
         hotswap: -> { site.pull_stream.tap { site.settle } },
         cat: -> { Command.shell(%(cat "$LIVE" | cat > /dev/null), env: {"LIVE" => site.database}) })
       [Row.new("pull of #{size} into a pipe", value: rounds[:hotswap].median, unit: "s", against: {"cat" => rounds[:cat].median},

@@ -33,6 +33,7 @@ module Bench
 
     def pulls(site, folder, **rates)
       rounds = nil
+      lab.quiet.wait
       load = Load.on(site, **rates) do |running|
         running.window(:settling) { sleep 1 }
         rounds = Rounds.run(plan.load_rounds, **ways(running, site, File.join(folder, "copy.sqlite3")))

@@ -20,11 +20,12 @@ module Bench
       lab.say "push of #{size}: from a file, through stdin, by hand, in turn"
       file = lab.data.path(size, "v2")
       stages = []
-      rounds = Rounds.run(plan.rounds_of(size),
+      streamed = []
+      rounds = lab.rounds(plan.rounds_of(size),
         file: -> { pushed(site) { staged(stages, site) { site.push(file) } } },
-        stream: -> { pushed(site) { site.push_stream(file) } },
+        stream: -> { pushed(site) { staged(streamed, site) { site.push_stream(file) } } },
         hand: -> { by_hand(file, folder) })
-      [row(size, "from a file", rounds, :file, FILE, stages), row(size, "through stdin", rounds, :stream, STREAM, [])] +
+      [row(size, "from a file", rounds, :file, FILE, stages), row(size, "through stdin", rounds, :stream, STREAM, streamed)] +
         peers(size, file, rounds)
     end
 
@@ -47,7 +48,7 @@ module Bench
     # When each stage of a push was, from the log.
     def staged(stages, site)
       log = site.swap_log
-      yield.tap { |seconds| stages << log.stages.merge(all: seconds) }
+      yield.tap { stages << log.stages }
     end
 
     def row(size, how, rounds, side, target, stages)
@@ -69,7 +70,7 @@ module Bench
       return [] unless namesake?
 
       lab.site(size, bundle: :namesake) do |site|
-        theirs = Rounds.run(plan.rounds_of(size), file: -> { site.push(file).tap { site.settle } }, stream: -> { site.push_stream(file).tap { site.settle } })
+        theirs = lab.rounds(plan.rounds_of(size), file: -> { site.push(file).tap { site.settle } }, stream: -> { site.push_stream(file).tap { site.settle } })
         {file: "from a file", stream: "through stdin"}.map do |side, how|
           Row.new("push of #{size} #{how}: the namesake (not durable)", value: theirs[side].median, unit: "s",
             against: {"cp, sync, integrity_check" => rounds[:hand].median}, ratio: theirs[side].median / rounds[:hand].median, runs: theirs.size)

@@ -39,6 +39,7 @@ module Bench
     end
 
     def pushes(site, **rates)
+      lab.quiet.wait
       load = Load.on(site, **rates) do |running|
         running.window(:settling) { sleep 1 }
         plan.load_rounds.times do

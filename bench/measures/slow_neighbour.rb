@@ -9,7 +9,7 @@ module Bench
       lab.site(Data::SIZES["1 MB"]) do |ours|
         lab.site(Data::SIZES["1 MB"], bundle: :without) do |theirs|
           lab.say "fast requests beside one slow client, with hotswap and without in turn"
-          rounds = Rounds.run(plan.load_rounds, hotswap: -> { fast_ones(ours) }, without: -> { fast_ones(theirs) })
+          rounds = lab.rounds(plan.load_rounds, hotswap: -> { fast_ones(ours) }, without: -> { fast_ones(theirs) })
           ours, theirs = %i[hotswap without].map { |side| rounds[side].median }
           [Row.new("p99 of fast requests beside one slow client", value: ours, unit: "ms", against: {"without the gem" => theirs},
             ratio: rounds.ratio(:hotswap, :without), target: {ratio: ..1.1}, runs: rounds.size)]

@@ -7,7 +7,7 @@ module Bench
 
     def rows
       client = File.join(ROOT, "demo/bin/hotswap")
-      rounds = Rounds.run(plan.full? ? 60 : 20,
+      rounds = lab.rounds(plan.full? ? 60 : 20,
         hotswap: -> { milliseconds(Command.run(client, "version")) },
         ruby: -> { milliseconds(Command.run(RbConfig.ruby, "-e", "1")) },
         without_gems: -> { milliseconds(Command.run(RbConfig.ruby, "--disable-gems", "-e", "1")) })

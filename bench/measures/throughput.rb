@@ -32,7 +32,7 @@ module Bench
       lab.say "#{name}: #{running.keys.join(", ")} in turn"
       running.each_value { |site| visit(site, path, 1) }
       count = (plan.full? ? 10 : 3)
-      rounds = Rounds.run(count, **running.transform_values { |site| -> { visit(site, path, plan.seconds) } })
+      rounds = lab.rounds(count, **running.transform_values { |site| -> { visit(site, path, plan.seconds) } })
       [row(name, rounds, :hotswap, TARGET), (row("#{name}: the namesake", rounds, :namesake, nil) if namesake?)].compact
     end
 
