@@ -6,7 +6,10 @@ RSpec.describe "a command that is cut off" do
   let(:live) { "storage/production.sqlite3" }
   let(:data) { File.binread(app.databases.release("never")) }
 
-  before { @logged = app.log.length }
+  before do
+    eventually { workers.empty? } # One may linger after its push.
+    @logged = app.log.length
+  end
 
   def logged = app.log[@logged..]
 

@@ -111,7 +111,7 @@ RSpec.describe "a session on the wire" do
   end
 
   it "writes a pull into a new, regular file only" do
-    full = app.root.join("files/full").tap { |file| file.write("of something else") }
+    full = app.root.join("full").tap { |file| file.write("of something else") }
     [File.open(full, "r+"), File.open(File::NULL, "w"), File.open(app.database_path, "r+")].each do |file|
       expect(outcome_of("database", "backup", "receive_file") { |main| main.message_with(file, "target") }).to match [5, /not a new, regular file/]
     ensure
