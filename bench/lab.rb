@@ -10,7 +10,7 @@ module Bench
 
     def initialize(plan, out = $stderr)
       @plan = plan
-      @quiet = Quiet.new
+      @quiet = Quiet.new(plan.patience)
       @data = Data.new
       @out = out
     end

@@ -11,13 +11,15 @@ module Bench
   # @!attribute seconds of load in a round of throughput
   # @!attribute swaps in each mode of the fleet
   # @!attribute modes [server, preload, workers] of the fleet
+  # @!attribute patience seconds to wait for a quiet moment before each thing that is measured
   # @!attribute fleets numbers of workers with which the closed gate is measured
-  Plan = Struct.new(:name, :sizes, :big, :rounds, :load_rounds, :seconds, :swaps, :modes, :fleets) do
+  Plan = Struct.new(:name, :sizes, :big, :rounds, :load_rounds, :seconds, :swaps, :modes, :fleets, :patience) do
     def self.full
       sizes = Data::SIZES.values_at("1 MB", "100 MB", "1 GB", *("4 GB" if ENV["BENCH_4GB"]))
       new(name: "full", sizes: sizes, big: Data::SIZES["1 GB"], load_rounds: 5, seconds: 4,
         rounds: {"1 MB" => 15, "100 MB" => 7, "1 GB" => 5, "4 GB" => 2}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 100)),
-        modes: [[:puma, true], [:puma, false], [:rails, true]].product([1, 16]).map(&:flatten), fleets: [1, 4, 16])
+        modes: [[:puma, true], [:puma, false], [:rails, true]].product([1, 16]).map(&:flatten), fleets: [1, 4, 16],
+        patience: patience(5))
     end
 
     # The same in three minutes, with smaller databases and fewer rounds: to see whether something broke, not for
@@ -25,8 +27,10 @@ module Bench
     def self.quick
       new(name: "quick", sizes: Data::SIZES.values_at("1 MB", "100 MB"), big: Data::SIZES["100 MB"], load_rounds: 2,
         seconds: 2, rounds: {"1 MB" => 5, "100 MB" => 3}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 10)),
-        modes: [[:puma, true, 1], [:puma, false, 4]], fleets: [1, 4])
+        modes: [[:puma, true, 1], [:puma, false, 4]], fleets: [1, 4], patience: patience(0.5))
     end
+
+    def self.patience(usual) = Float(ENV.fetch("BENCH_PATIENCE", usual))
 
     def rounds_of(size) = rounds.fetch(size.label)
 

@@ -6,19 +6,18 @@ module Bench
     LOOK = 0.25
     # The share of its processors that may be busy.
     BUSY = 0.12
-    # For how many seconds a run waits for a quiet moment, each time.
-    PATIENCE = Float(ENV.fetch("BENCH_PATIENCE", 5))
-
     attr_reader :asked, :disturbed
 
-    def initialize
+    # @param patience [Float] for how many seconds to wait for a quiet moment, each time
+    def initialize(patience)
+      @patience = patience
       @asked = @disturbed = 0
     end
 
     # Returns when the machine is quiet, or after a while although it is not.
     def wait
       @asked += 1
-      deadline = Clock.now + PATIENCE
+      deadline = Clock.now + @patience
       quiet = busy <= BUSY until quiet || Clock.now > deadline
       @disturbed += 1 unless quiet
     end

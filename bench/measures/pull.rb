@@ -3,8 +3,6 @@
 module Bench
   # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a pipe, against cat.
   class Pull < Measure
-    # Of large databases: with small ones everybody waits for programs to start.
-    LARGE = 1024**3
     FILE = {ratio: ..1.1}.freeze
     STREAM = {ratio: ..2.0}.freeze
 
@@ -31,7 +29,7 @@ module Bench
         vacuum: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" "VACUUM INTO '$COPY'"; sync "$COPY"), env: names) } })
       [Row.new("pull of #{size} to a file, durable", value: rounds[:hotswap].median, unit: "s",
         against: {"cp, sync" => rounds[:cp].median, ".backup, sync" => rounds[:backup].median, "VACUUM INTO, sync" => rounds[:vacuum].median},
-        ratio: rounds.ratio(:hotswap, :cp), target: target(size, FILE), runs: rounds.size)]
+        ratio: rounds.ratio(:hotswap, :cp), target: for_large(size, FILE), runs: rounds.size)]
     end
 
     def to_a_pipe(size, site)
@@ -40,10 +38,8 @@ module Bench
         hotswap: -> { site.pull_stream.tap { site.settle } },
         cat: -> { Command.shell(%(cat "$LIVE" | cat > /dev/null), env: {"LIVE" => site.database}) })
       [Row.new("pull of #{size} into a pipe", value: rounds[:hotswap].median, unit: "s", against: {"cat" => rounds[:cat].median},
-        ratio: rounds.ratio(:hotswap, :cat), target: target(size, STREAM), runs: rounds.size)]
+        ratio: rounds.ratio(:hotswap, :cat), target: for_large(size, STREAM), runs: rounds.size)]
     end
-
-    def target(size, target) = (target if size.bytes >= LARGE)
 
     def second_copy
       lab.site(plan.big) do |site|

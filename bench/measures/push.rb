@@ -4,10 +4,8 @@ module Bench
   # How long a push takes, durable, against what a user would type to have a checked copy: cp, a sync of the copy,
   # and the shell's integrity_check, one after the other.
   class Push < Measure
-    # Of large databases: with small ones everybody waits for programs to start.
     FILE = {ratio: ..0.8}.freeze
     STREAM = {ratio: ..1.0}.freeze
-    LARGE = 1024**3
     STAGES = {copy: "copy", check: "check", swap: "swap"}.freeze
 
     def rows
@@ -54,7 +52,7 @@ module Bench
     def row(size, how, rounds, side, target, stages)
       Row.new("push of #{size} #{how}, durable", value: rounds[side].median, unit: "s",
         against: {"cp, sync, integrity_check" => rounds[:hand].median}, ratio: rounds.ratio(side, :hand),
-        target: (target if size.bytes >= LARGE), runs: rounds.size, note: times(stages))
+        target: for_large(size, target), runs: rounds.size, note: times(stages))
     end
 
     def times(stages)

@@ -71,15 +71,16 @@ module Bench
       part = load.report.answered_in(range)
       instants = [part.started, *part.visits.select(&:good?).map(&:ended), part.stopped]
       silence = instants.each_cons(2).max_by { |before, after| after - before }.sum / 2
-      {copy: "in the copy", check: "in the check", swap: "at the swap"}
-        .find { |stage, _| load.windows(stage).any? { |span| span.cover?(silence) } }&.last || "after it or before"
+      stages = %i[copy check swap].to_h { |stage| [stage, load.windows(stage).find { |span| range.cover?(span.begin) }] }.compact
+      stage = stages.find { |_, span| span.cover?(silence) }&.first
+      stage ? "in the #{stage}" : [("before the copy" if stages[:copy] && silence < stages[:copy].begin), "after OK"].compact.first
     end
 
     def during(stage, name, load)
       idle = load.latencies(:idle).percentile(99)
       busy = load.latencies(stage)
       Row.new("p99 of requests during #{name} of #{plan.big}", value: busy.percentile(99), unit: "ms", against: {"no push" => idle},
-        ratio: busy.percentile(99) / idle, target: {ratio: ..1.5}, runs: busy.size, note: "runs counts requests")
+        ratio: busy.percentile(99) / idle, target: for_large(plan.big, {ratio: ..1.5}), runs: busy.size, note: "runs counts requests")
     end
 
     def draw(load)
