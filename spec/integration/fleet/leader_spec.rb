@@ -43,15 +43,15 @@ RSpec.describe "the leader", :fleet do
       RUBY
     end
     leader = eventually { leader_pid(app) }
-    child = nil
-    eventually { (child = app.post("/forks").body.to_i) && parent_of(child) == leader }
+    children = []
+    eventually { parent_of(children.push(app.post("/forks").body.to_i).last) == leader }
 
     Process.kill(:KILL, leader)
     eventually(20) { leader_pid(app) && leader_pid(app) != leader }
     swap_sooner_or_later(Generations.new(app))
     expect(app.log).not_to include("hotswap is not available")
   ensure
-    Process.kill(:KILL, child) if child
+    children&.each { |child| Process.kill(:KILL, child) }
   end
 
   def parent_of(pid) = File.read("/proc/#{pid}/stat").rpartition(")").last.split[1].to_i
