@@ -1,8 +1,7 @@
 //! A push: received, checked, swapped in.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -15,12 +14,14 @@ use super::job::{Database, Job};
 use super::judge;
 use super::leftovers;
 use super::live::{Live, Seized};
+use super::preflight::refuse_what_cannot_be_renamed;
 use super::schema::Schema;
+use super::source::{changed, Source};
 use super::space;
 use super::staged::Staged;
 use super::swap::Swap;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{BodyReader, Identity, Message, Piece, Plan, Request, Sidecar};
+use crate::protocol::{BodyReader, Message, Piece, Plan, Request};
 use crate::signal::hung_up;
 
 /// What remains to be done after the user has been told that it is over.
@@ -91,45 +92,6 @@ fn sweep(path: &Path, caller: &mut Caller) {
     }
 }
 
-/// A rename that cannot work, or that would leave other names behind, is refused before anything is sent.
-fn refuse_what_cannot_be_renamed(path: &Path) -> Result<()> {
-    let Ok(live) = std::fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !live.is_file() {
-        return Err(Error::Refused(format!(
-            "{} is not a regular file",
-            path.display()
-        )));
-    }
-    if live.nlink() > 1 {
-        return Err(Error::Refused(format!(
-            "{} has {} names (hard links); replacing one would leave the others on the old database. Remove them first",
-            path.display(),
-            live.nlink()
-        )));
-    }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    if mount_of(path)? != mount_of(folder)? {
-        return Err(Error::Refused(format!(
-            "{} is mounted as a single file, which cannot be replaced; mount its folder instead",
-            path.display()
-        )));
-    }
-    Ok(())
-}
-
-fn mount_of(path: &Path) -> Result<u64> {
-    let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())
-        .map_err(|_| Error::Usage(format!("{} is no path", path.display())))?;
-    // SAFETY: all fields of `statx` are integers; zero is a value of each.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the name is a C string and the answer outlives the call.
-    let called = unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_MNT_ID, &mut answer) };
-    nix::errno::Errno::result(called).on_path("cannot stat", path)?;
-    Ok(answer.stx_mnt_id)
-}
-
 fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<Staged> {
     let mut staged = Staged::create(path)?;
     if request.src.stdio {
@@ -198,96 +160,6 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result
     }
     caller.info("the source has a log of its own; its newest rows come along");
     merge_sidecars(staged)
-}
-
-fn changed() -> Error {
-    Error::Refused(
-        "the source was changed while it was being copied; stop its writer, or push a snapshot of it (sqlite3 SOURCE \".backup COPY\")"
-            .into(),
-    )
-}
-
-/// A file that the client handed over as a descriptor.
-struct Source {
-    file: File,
-    length: u64,
-    stamp: (u64, i64, i64, i64, i64),
-}
-
-impl Source {
-    fn take(descriptor: Option<OwnedFd>, live: &Path) -> Result<Self> {
-        let descriptor =
-            descriptor.ok_or_else(|| Error::Broken("the client announced a file and sent none".into()))?;
-        let file = File::from(descriptor);
-        let metadata = file
-            .metadata()
-            .context("cannot stat the file that was handed over")?;
-        if !metadata.is_file() {
-            let kind = if metadata.file_type().is_fifo() {
-                "a pipe"
-            } else {
-                "not a regular file"
-            };
-            return Err(Error::Refused(format!(
-                "what was handed over is {kind}; use - and standard input for that"
-            )));
-        }
-        if std::fs::metadata(live).is_ok_and(|live| Identity::of(&live) == Identity::of(&metadata)) {
-            // Closing it would drop the locks that SQLite takes on the live file; it stays open until we end.
-            std::mem::forget(file);
-            return Err(Error::Usage("source and destination are the same file".into()));
-        }
-        let flags = nix::fcntl::fcntl(file.as_fd(), nix::fcntl::FcntlArg::F_GETFL)
-            .context("cannot look at the descriptor")?;
-        if flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_PATH != 0 {
-            return Err(Error::Broken(
-                "the file was handed over without the right to read it".into(),
-            ));
-        }
-        Ok(Self {
-            length: metadata.len(),
-            stamp: stamp(&metadata),
-            file,
-        })
-    }
-
-    fn has_changed(&self) -> bool {
-        self.file
-            .metadata()
-            .map_or(true, |metadata| stamp(&metadata) != self.stamp)
-    }
-
-    fn copy_beside(&self, staged: &Path, sidecar: Sidecar) -> Result<()> {
-        let mut name = staged.as_os_str().to_owned();
-        name.push(sidecar.suffix());
-        let path = Path::new(&name);
-        let target = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .on_path("cannot create", path)?;
-        let mut done = 0;
-        while done < self.length {
-            match super::staged::copy_range(&self.file, done, &target, done, self.length - done)
-                .on_path("cannot copy into", path)?
-            {
-                0 => return Err(changed()),
-                bytes => done += bytes,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn stamp(metadata: &std::fs::Metadata) -> (u64, i64, i64, i64, i64) {
-    (
-        metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec(),
-    )
 }
 
 /// Has SQLite bring a log or a hot journal into the file itself.
