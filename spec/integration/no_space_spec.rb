@@ -3,14 +3,17 @@
 RSpec.describe "a disk that is nearly full" do
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-    # A push leaves 16 of its 40 MB to the application.
-    @app = AppServer.start { |app| @disk = SmallDisk.new(app.root.join("storage"), 40).tap(&:mount) }
+    @app = AppServer.start do |app|
+      @root = app.root
+      @disk = SmallDisk.new(app.root.join("storage"), 40).tap(&:mount) # of which a push leaves 16 MB
+    end
   end
 
   after(:context) do
     @app&.tear_down
   ensure
     @disk&.unmount
+    FileUtils.rm_rf(@root) if @root # which nobody could remove with the disk in it
   end
 
   attr_reader :app
