@@ -19,6 +19,6 @@ RSpec.describe "a push to where no database is" do
     expect(server.version).to eq "new"
     expect(TestDatabase.integrity(live)).to eq "ok"
   ensure
-    server&.stop
+    server&.tear_down
   end
 end

@@ -10,6 +10,6 @@ RSpec.describe "two pushes at once" do
     expect(results).to all(have_attributes(exit_code: 0, stdout: "OK\n"))
     expect(server.version).to match(/\Anew-\d\z/)
   ensure
-    server&.stop
+    server&.tear_down
   end
 end

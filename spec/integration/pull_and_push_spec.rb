@@ -5,7 +5,7 @@ RSpec.describe "a push during a pull" do
     @server = ItemsServer.start { |server| server.file("storage/app.sqlite3", ItemsServer::SCHEMA, ["old" * 5_000_000], journal_mode: "wal") }
     example.run
   ensure
-    @server&.stop
+    @server&.tear_down
   end
 
   it "waits until the snapshot is complete, while requests are served, and then succeeds" do
