@@ -10,6 +10,9 @@ module Bench
     TOP = 44
     BOTTOM = 44
     DECADES = [1, 10, 100, 1000, 10_000].freeze
+    # Written out for each scheme: not everything that draws an SVG knows variables.
+    LIGHT = {text: "#1f2328", circle: "#0969da", ".bad": "#cf222e", ".copy": "#ddf4ff", ".check": "#fff8c5", ".swap": "#ffcecb", line: "#d0d7de"}.freeze
+    DARK = {text: "#e6edf3", circle: "#58a6ff", ".bad": "#ff7b72", ".copy": "#0c2d6b", ".check": "#4b2900", ".swap": "#67060c", line: "#30363d"}.freeze
     STAGES = {copy: "copied and synced", check: "checked", swap: "swapped"}.freeze
 
     def initialize(visits, stages, began, title)
@@ -27,10 +30,8 @@ module Bench
       <<~SVG
         <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 #{WIDTH} #{HEIGHT}" role="img" aria-label="#{@title}" font-family="system-ui, sans-serif" font-size="12">
         <style>
-          :root { --ink: #1f2328; --faint: #d0d7de; --dot: #0969da; --bad: #cf222e; --copy: #ddf4ff; --check: #fff8c5; --swap: #ffcecb; }
-          @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --faint: #30363d; --dot: #58a6ff; --bad: #ff7b72; --copy: #0c2d6b; --check: #4b2900; --swap: #67060c; } }
-          text { fill: var(--ink); } line { stroke: var(--faint); } circle { fill: var(--dot); } .bad { fill: var(--bad); }
-          .copy { fill: var(--copy); } .check { fill: var(--check); } .swap { fill: var(--swap); }
+          #{styles(LIGHT)}
+          @media (prefers-color-scheme: dark) { #{styles(DARK)} }
         </style>
         <text x="#{LEFT}" y="20" font-weight="600">Latency of every request: #{@title}</text>
         #{stages}
@@ -42,6 +43,8 @@ module Bench
     end
 
     private
+
+    def styles(colors) = colors.map { |what, color| "#{what} { #{(what == :line) ? "stroke" : "fill"}: #{color}; }" }.join(" ")
 
     def x(seconds) = (LEFT + (seconds - @from) / (@to - @from) * (WIDTH - LEFT - RIGHT)).round(1)
 
