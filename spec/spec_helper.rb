@@ -4,9 +4,9 @@ require "timeout"
 
 Dir[File.join(__dir__, "support/*.rb")].each { |file| require file }
 
-# SPECS=all (bin/test sets it) runs the slow ones and the installed gem too; --tag slow or --tag package
-# runs just those.
-ALL_SPECS = ENV["SPECS"] == "all"
+# What a run is for, by how much of the suite it runs: SPECS=all (bin/test sets it) adds the slow ones and the
+# installed gem, SPECS=thorough (bin/test --all) those that take minutes too. `--tag slow` runs just those.
+LEFT_OUT = {"thorough" => [], "all" => %i[thorough]}.fetch(ENV["SPECS"], %i[thorough slow package])
 
 # No example may hang a whole run; one that honestly needs longer says `timeout: 300`.
 EXAMPLE_TIMEOUT = 120
@@ -19,7 +19,7 @@ RSpec.configure do |config|
   config.example_status_persistence_file_path = "tmp/specs/status-#{Project.lane}.txt"
   config.expect_with(:rspec) { |expectations| expectations.max_formatted_output_length = 2_000 }
 
-  config.filter_run_excluding(:slow, :package) unless ALL_SPECS
+  config.filter_run_excluding(*LEFT_OUT)
   # `lane: "default"` keeps an example to one lane.
   config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.lane }) { |metadata| metadata[:other_lane] = true }
   config.filter_run_excluding(:other_lane)
