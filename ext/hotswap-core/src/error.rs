@@ -41,9 +41,12 @@ pub enum Error {
         /// What SQLite answered.
         source: rusqlite::Error,
     },
-    /// The other side of the connection did not keep to the protocol, or went away.
+    /// The other side of the connection did not keep to the protocol.
     #[error("{0}")]
     Broken(String),
+    /// The other side of the connection went away.
+    #[error("{0}")]
+    Gone(String),
 }
 
 impl Error {
@@ -54,7 +57,7 @@ impl Error {
             Error::Usage(_) => ExitCode::Usage,
             Error::Refused(_) => ExitCode::Refused,
             Error::Busy(_) => ExitCode::Busy,
-            Error::Io { .. } | Error::Sqlite { .. } | Error::Broken(_) => ExitCode::Failed,
+            Error::Io { .. } | Error::Sqlite { .. } | Error::Broken(_) | Error::Gone(_) => ExitCode::Failed,
         }
     }
 }

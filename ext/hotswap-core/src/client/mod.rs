@@ -2,32 +2,25 @@
 
 mod interrupt;
 mod listener;
+mod opening;
 mod source;
 mod stdio;
 mod target;
 
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{
-    BodyReader, BodyWriter, Connection, Endpoint, Identity, Message, Piece, Plan, Request, PROTOCOL,
+    BodyReader, BodyWriter, Connection, Endpoint, Identity, Message, Piece, Plan, Request,
 };
-use crate::server::connect;
 use crate::worker::resolve;
 use listener::Listener;
 use source::Source;
 pub use stdio::Stdio;
 use target::Target;
-
-/// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
-const GREETING: Duration = Duration::from_secs(10);
-/// How long a socket may refuse while another process takes over from a leader that died.
-const TAKEOVER: Duration = Duration::from_secs(1);
 
 /// Standard input, output and error of a command.
 #[derive(Debug)]
@@ -68,27 +61,25 @@ impl Copy {
         if self.owns_process {
             interrupt::end_on_signals();
         }
-        let (mut main, stderr) = self.greet()?;
-        let mut listener = Listener::start(stderr, &streams.stderr, self.quiet)?;
-        main.send(&Message::Request(Request {
+        let request = Request {
             src: self.endpoint(&self.src),
             dst: self.endpoint(&self.dst),
             skip_integrity_check: self.skip_integrity_check,
             skip_schema_check: self.skip_schema_check,
-        }))?;
-        let done = match main.receive()? {
-            Some(Message::Plan(Plan::SendFile)) => self.send_file(&mut main),
-            Some(Message::Plan(Plan::SendStream)) => {
-                self.send_stream(&mut main, &mut streams.stdin, &mut listener)
-            }
-            Some(Message::Plan(Plan::ReceiveFile)) => self.receive_file(&mut main),
-            Some(Message::Plan(Plan::ReceiveStream)) => {
+        };
+        let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
+        let (mut main, mut listener, answer) = opening::open(&self.socket, &request, start)?;
+        let done = match answer {
+            Message::Plan(Plan::SendFile) => self.send_file(&mut main),
+            Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
+            Message::Plan(Plan::ReceiveFile) => self.receive_file(&mut main),
+            Message::Plan(Plan::ReceiveStream) => {
                 self.receive_stream(&mut main, &mut streams.stdout, &mut listener)
             }
-            Some(Message::Done { code }) => Ok(ExitCode::from_u8(code)),
+            Message::Done { code } => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
-        if matches!(&done, Err(error) if !matches!(error, Error::Broken(_))) {
+        if matches!(&done, Err(error) if !matches!(error, Error::Broken(_) | Error::Gone(_))) {
             // The failure is ours; what the server makes of our leaving explains nothing.
             listener.abandon();
         }
@@ -133,42 +124,6 @@ impl Copy {
         }
     }
 
-    fn greet(&self) -> Result<(Connection, Connection)> {
-        let mut main = Connection::new(reach(&self.socket)?);
-        main.set_patience(Some(GREETING))
-            .context("cannot set up the socket")?;
-        let hello = Message::Hello {
-            protocol: PROTOCOL,
-            version: crate::VERSION.into(),
-        };
-        // A server that turns us away does not wait for our greeting; what it says arrives all the same.
-        let _ = main.send(&hello);
-        let answer = main.receive().map_err(|error| self.no_greeting(&error))?;
-        let (session, stderr_socket) = match answer {
-            Some(Message::Welcome { protocol: PROTOCOL, session, stderr_socket, .. }) => (session, stderr_socket),
-            Some(Message::Welcome { version, .. }) => {
-                return Err(Error::CannotConnect(format!(
-                    "this command is hotswap {}, but the running application has loaded hotswap {version}; restart the application",
-                    crate::VERSION
-                )))
-            }
-            Some(Message::Rejected { why }) => return Err(Error::CannotConnect(why)),
-            _ => return Err(Error::CannotConnect(format!("what answers at {} is no hotswap server", self.socket.display()))),
-        };
-        let mut stderr = Connection::new(reach(&stderr_socket)?);
-        stderr.send(&Message::Join { session })?;
-        main.set_patience(None).context("cannot set up the socket")?;
-        Ok((main, stderr))
-    }
-
-    fn no_greeting(&self, error: &Error) -> Error {
-        Error::CannotConnect(format!(
-            "what answers at {} does not greet as hotswap does ({error}). Restart the application, or name \
-             another socket with --socket or HOTSWAP_SOCKET",
-            self.socket.display()
-        ))
-    }
-
     fn send_file(&self, main: &mut Connection) -> Result<ExitCode> {
         let source = Source::open(&self.folder.join(&self.src), &self.src)?;
         let message = Message::File {
@@ -191,7 +146,7 @@ impl Copy {
                 // A server that has heard enough says why on the other socket, and Done on this one.
                 let _ = body.finish();
             }
-            Err(Error::Broken(_)) => {}
+            Err(Error::Broken(_) | Error::Gone(_)) => {}
             Err(error) => return Err(error),
         }
         finish(main)
@@ -251,39 +206,9 @@ fn finish(main: &mut Connection) -> Result<ExitCode> {
 }
 
 fn lost() -> Error {
-    Error::Broken(
+    Error::Gone(
         "the server went away before it confirmed; the database is whole, and either the old or the new one. \
          See the application's log, then copy again"
             .into(),
     )
-}
-
-fn reach(socket: &Path) -> Result<UnixStream> {
-    let give_up = Instant::now() + TAKEOVER;
-    loop {
-        match connect(socket) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < give_up => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(error) => return Err(unreachable(socket, &error)),
-        }
-    }
-}
-
-fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
-    let path = socket.display();
-    Error::CannotConnect(match error.kind() {
-        ErrorKind::NotFound => format!(
-            "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \
-             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET"
-        ),
-        ErrorKind::ConnectionRefused => {
-            format!("nobody listens at {path}: the application that made this socket is gone. Start it, and copy again")
-        }
-        ErrorKind::PermissionDenied => {
-            format!("not allowed to use {path}: run the command as the user that runs the application")
-        }
-        _ => format!("cannot connect to {path}: {error}"),
-    })
 }

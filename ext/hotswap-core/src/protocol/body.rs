@@ -152,7 +152,7 @@ impl<'a> BodyReader<'a> {
 }
 
 fn aborted() -> Error {
-    Error::Broken("the sender went away before the end of the data".into())
+    Error::Gone("the sender went away before the end of the data".into())
 }
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
         let (mut here, mut there) = pair();
         BodyWriter::new(&mut here).send(b"half of it").unwrap();
         drop(here);
-        assert!(matches!(collect(&mut there), Err(Error::Broken(_))));
+        assert!(matches!(collect(&mut there), Err(Error::Gone(_))));
     }
 
     #[test]

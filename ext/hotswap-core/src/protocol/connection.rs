@@ -213,12 +213,12 @@ fn gone(error: io::Error) -> Error {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Error::Broken("the other side has not moved for too long; giving up".into())
         }
-        _ => Error::Broken(format!("the connection broke: {error}")),
+        _ => Error::Gone(format!("the connection broke: {error}")),
     }
 }
 
 fn cut_off() -> Error {
-    Error::Broken("the connection ended in the middle of a frame".into())
+    Error::Gone("the connection ended in the middle of a frame".into())
 }
 
 #[cfg(test)]

@@ -48,9 +48,7 @@ impl Leadership {
     /// Waits, for ever if need be, until no other process leads.
     pub fn wait(socket: &Path) -> Result<Self> {
         make_folder_of(socket)?;
-        let mut path = socket.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = lock_of(socket);
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -73,6 +71,18 @@ impl Leadership {
             stderr: Door::open(stderr)?,
         })
     }
+}
+
+fn lock_of(socket: &Path) -> PathBuf {
+    let mut path = socket.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+/// Whether anybody has ever led at `socket`. Who leads now cannot be asked from inside the leader's own process:
+/// closing the file there would give up its lock.
+pub(crate) fn was_led(socket: &Path) -> bool {
+    lock_of(socket).exists()
 }
 
 fn wait_for_lock(file: &File) -> io::Result<()> {

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use crate::error::{Context, Error, Result};
 use crate::worker::Job;
 use leadership::Leadership;
-pub(crate) use leadership::{connect, reachable};
+pub(crate) use leadership::{connect, reachable, was_led};
 
 /// What a leader needs to know.
 #[derive(Clone, Debug)]

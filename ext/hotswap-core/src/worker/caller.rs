@@ -86,7 +86,7 @@ impl Caller {
     /// Fails when the client has gone: there is nobody left to do this for.
     pub fn check_presence(&self) -> Result<()> {
         if self.main.peer_is_gone() {
-            return Err(Error::Broken("the client went away".into()));
+            return Err(Error::Gone("the client went away".into()));
         }
         Ok(())
     }

@@ -48,7 +48,8 @@ use push::Aftermath;
 pub fn run(control: OwnedFd) -> Result<()> {
     let mut leader = Connection::new(UnixStream::from(control));
     let (handover, main, stderr) = receive(&mut leader)?;
-    leader.send(&Message::Taken)?;
+    // A leader that ends now has handed everything over; only its log misses what this worker tells.
+    let _ = leader.send(&Message::Taken);
     let mut caller = Caller::new(main, stderr, leader)?;
     let (outcome, aftermath) = match command(&mut caller, &handover.job) {
         Ok(aftermath) => (Ok(()), aftermath),

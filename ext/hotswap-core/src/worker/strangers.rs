@@ -42,7 +42,11 @@ pub fn name(pid: u32) -> String {
         .collect();
     let command: String = words.join(" ").chars().take(120).collect();
     match command.as_str() {
-        "" => format!("process {pid}"),
+        // A process that just starts, or that has changed how it is called, still has its program's name.
+        "" => std::fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(
+            |_| format!("process {pid}"),
+            |program| format!("process {pid} ({})", program.trim_end()),
+        ),
         command => format!("process {pid} ({command})"),
     }
 }
@@ -70,6 +74,11 @@ mod tests {
             .stdin(Stdio::from(opened))
             .spawn()
             .unwrap();
+        // The kernel lets the parent go on before the new program's arguments are in their place.
+        let arguments = format!("/proc/{}/cmdline", stranger.id());
+        while std::fs::read(&arguments).is_ok_and(|command| command.is_empty()) {
+            std::thread::yield_now();
+        }
         let named = of(file.path());
         stranger.kill().unwrap();
         stranger.wait().unwrap();

@@ -1,0 +1,214 @@
+//! From the socket to the server's first answer.
+//!
+//! The process that serves may end at any moment of it: a leader's worker was replaced, the machine is busy. Until
+//! the first answer nothing has been asked for that could have been done, so the next leader is asked instead.
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::listener::Listener;
+use crate::error::{Context, Error, Result};
+use crate::protocol::{Connection, Message, Request, PROTOCOL};
+use crate::server::{connect, was_led};
+
+/// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long a socket may refuse while another process takes over from a leader that died.
+const TAKEOVER: Duration = Duration::from_secs(1);
+/// How long leaders may follow each other before one of them answers.
+const SUCCESSION: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks whoever leads at `socket` for `request`. Returns the main connection, the thread that `listen` starts on
+/// the other one, and the answer.
+pub(super) fn open(
+    socket: &Path,
+    request: &Request,
+    listen: impl Fn(Connection) -> Result<Listener>,
+) -> Result<(Connection, Listener, Message)> {
+    let give_up = Instant::now() + SUCCESSION;
+    loop {
+        match ask(socket, request, &listen) {
+            Err(Error::Gone(_)) if Instant::now() < give_up => std::thread::sleep(PAUSE),
+            Err(Error::Gone(why)) => return Err(no_greeting(socket, &why)),
+            answered => return answered,
+        }
+    }
+}
+
+fn ask(
+    socket: &Path,
+    request: &Request,
+    listen: impl Fn(Connection) -> Result<Listener>,
+) -> Result<(Connection, Listener, Message)> {
+    let (mut main, stderr) = greet(socket)?;
+    let mut listener = listen(stderr)?;
+    let mut asking = || {
+        main.send(&Message::Request(request.clone()))?;
+        main.receive()?.ok_or_else(ended)
+    };
+    match asking() {
+        Ok(answer) => Ok((main, listener, answer)),
+        Err(error) => {
+            listener.abandon();
+            listener.finish();
+            Err(error)
+        }
+    }
+}
+
+fn greet(socket: &Path) -> Result<(Connection, Connection)> {
+    let mut main = Connection::new(reach(socket)?);
+    main.set_patience(Some(GREETING))
+        .context("cannot set up the socket")?;
+    let hello = Message::Hello {
+        protocol: PROTOCOL,
+        version: crate::VERSION.into(),
+    };
+    // A server that turns us away does not wait for our greeting; what it says arrives all the same.
+    let _ = main.send(&hello);
+    let answer = match main.receive() {
+        Err(Error::Broken(why)) => return Err(no_greeting(socket, &why)),
+        received => received?.ok_or_else(ended)?,
+    };
+    let (session, stderr_socket) = match answer {
+        Message::Welcome {
+            protocol: PROTOCOL,
+            session,
+            stderr_socket,
+            ..
+        } => (session, stderr_socket),
+        Message::Welcome { version, .. } => {
+            return Err(Error::CannotConnect(format!(
+                "this command is hotswap {}, but the running application has loaded hotswap {version}; restart the application",
+                crate::VERSION
+            )))
+        }
+        Message::Rejected { why } => return Err(Error::CannotConnect(why)),
+        _ => return Err(no_greeting(socket, "it says something else")),
+    };
+    let stderr = match connect(&stderr_socket) {
+        Err(_) if main.peer_is_gone() => return Err(ended()),
+        connected => connected.map_err(|error| unreachable(&stderr_socket, &error))?,
+    };
+    let mut stderr = Connection::new(stderr);
+    stderr.send(&Message::Join { session })?;
+    main.set_patience(None).context("cannot set up the socket")?;
+    Ok((main, stderr))
+}
+
+fn ended() -> Error {
+    Error::Gone("the connection ended".into())
+}
+
+fn no_greeting(socket: &Path, why: &str) -> Error {
+    Error::CannotConnect(format!(
+        "what answers at {} does not greet as hotswap does ({why}). Restart the application, or name \
+         another socket with --socket or HOTSWAP_SOCKET",
+        socket.display()
+    ))
+}
+
+fn reach(socket: &Path) -> Result<UnixStream> {
+    let give_up = Instant::now() + TAKEOVER;
+    loop {
+        let error = match connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let may_come = match error.kind() {
+            ErrorKind::ConnectionRefused => true,
+            // One leader has removed its socket, and the next one is about to make its own.
+            ErrorKind::NotFound => was_led(socket),
+            _ => false,
+        };
+        if !may_come || Instant::now() > give_up {
+            return Err(unreachable(socket, &error));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
+    let path = socket.display();
+    Error::CannotConnect(match error.kind() {
+        ErrorKind::NotFound => format!(
+            "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \
+             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET"
+        ),
+        ErrorKind::ConnectionRefused => {
+            format!("nobody listens at {path}: the application that made this socket is gone. Start it, and copy again")
+        }
+        ErrorKind::PermissionDenied => {
+            format!("not allowed to use {path}: run the command as the user that runs the application")
+        }
+        _ => format!("cannot connect to {path}: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Stdio;
+    use crate::protocol::{Endpoint, Plan};
+    use std::os::unix::net::UnixListener;
+
+    fn request() -> Request {
+        let endpoint = |raw: &str| Endpoint {
+            raw: raw.into(),
+            stdio: raw == "-",
+            resolved: raw.into(),
+            absolute: raw.into(),
+            identity: None,
+        };
+        Request {
+            src: endpoint("-"),
+            dst: endpoint("database"),
+            skip_integrity_check: false,
+            skip_schema_check: false,
+        }
+    }
+
+    fn listen(connection: Connection) -> Result<Listener> {
+        let stderr = Stdio::from(std::fs::File::create("/dev/null").unwrap());
+        Listener::start(connection, &stderr, true)
+    }
+
+    fn greeted(doors: &(UnixListener, UnixListener), stderr_socket: &Path) -> (Connection, Connection) {
+        let mut main = Connection::new(doors.0.accept().unwrap().0);
+        assert!(matches!(main.receive(), Ok(Some(Message::Hello { .. }))));
+        main.send(&Message::Welcome {
+            protocol: PROTOCOL,
+            version: crate::VERSION.into(),
+            session: "a session".into(),
+            stderr_socket: stderr_socket.into(),
+        })
+        .unwrap();
+        let mut stderr = Connection::new(doors.1.accept().unwrap().0);
+        assert!(matches!(stderr.receive(), Ok(Some(Message::Join { .. }))));
+        (main, stderr)
+    }
+
+    #[test]
+    fn leaders_that_end_before_they_have_answered_are_followed_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, stderr) = (folder.path().join("socket"), folder.path().join("stderr"));
+        let doors = (
+            UnixListener::bind(&socket).unwrap(),
+            UnixListener::bind(&stderr).unwrap(),
+        );
+        let leaders = std::thread::spawn(move || {
+            drop(doors.0.accept().unwrap());
+            drop(greeted(&doors, &stderr));
+            let (mut main, _stderr) = greeted(&doors, &stderr);
+            assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
+            main.send(&Message::Plan(Plan::SendStream)).unwrap();
+        });
+        let (_, _, answer) = open(&socket, &request(), listen).unwrap();
+        assert!(matches!(answer, Message::Plan(Plan::SendStream)));
+        leaders.join().unwrap();
+    }
+}
