@@ -6,6 +6,7 @@
 
 use std::os::fd::RawFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -28,8 +29,24 @@ pub enum Asked {
 pub struct Lease(RawFd);
 
 impl Lease {
+    /// Asks until the lease is granted, for `patience` at most.
+    ///
+    /// A member that ends gives up its lock on the fence first, and has the database open for an instant
+    /// longer: the kernel closes its descriptors one after the other.
+    pub fn wait(file: &Path, patience: Duration) -> Result<Asked> {
+        let give_up = Instant::now() + patience;
+        loop {
+            match Self::ask(file)? {
+                Asked::SomebodyElse if Instant::now() < give_up => {
+                    std::thread::sleep(Duration::from_micros(500));
+                }
+                asked => return Ok(asked),
+            }
+        }
+    }
+
     /// Asks for a lease on the one descriptor of `file` that this process has.
-    pub fn ask(file: &Path) -> Result<Asked> {
+    fn ask(file: &Path) -> Result<Asked> {
         // The default action of SIGIO, which tells that somebody wants to open the file, is to end us.
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };

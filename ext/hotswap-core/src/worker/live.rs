@@ -100,7 +100,7 @@ impl Seized {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {}
             Err(error) => return Err(busy_or(error, &path)),
         }
-        let (lease, unproven) = match Lease::ask(&path)? {
+        let (lease, unproven) = match Lease::wait(&path, patience)? {
             Asked::Granted(lease) => (Some(lease), None),
             Asked::SomebodyElse => return Err(somebody_else(&path)),
             Asked::Unavailable(_) if !strangers::of(&path).is_empty() => return Err(somebody_else(&path)),

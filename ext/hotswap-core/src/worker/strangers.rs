@@ -1,5 +1,6 @@
 //! Who has a file open: names for a refusal. Not a proof; that is the [lease](super::lease).
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::protocol::Identity;
@@ -57,23 +58,41 @@ fn has_open(pid: u32, identity: Identity) -> bool {
     };
     descriptors.flatten().any(|entry| {
         std::fs::metadata(entry.path()).is_ok_and(|metadata| Identity::of(&metadata) == identity)
+            && !is_only_a_path(pid, &entry.file_name())
     })
+}
+
+/// A descriptor made with O_PATH names a file, and has not opened it.
+fn is_only_a_path(pid: u32, descriptor: &OsStr) -> bool {
+    let about = Path::new("/proc")
+        .join(pid.to_string())
+        .join("fdinfo")
+        .join(descriptor);
+    let about = std::fs::read_to_string(about).unwrap_or_default();
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags
+        .and_then(|octal| libc::c_int::from_str_radix(octal.trim(), 8).ok())
+        .is_some_and(|flags| flags & libc::O_PATH != 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::process::{Child, Command, Stdio};
+
+    fn stranger_with(file: &std::fs::File) -> Child {
+        Command::new("sleep")
+            .arg("60")
+            .stdin(Stdio::from(file.try_clone().unwrap()))
+            .spawn()
+            .unwrap()
+    }
 
     #[test]
     fn a_process_that_has_the_file_open_is_named_with_its_command() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let opened = std::fs::File::open(file.path()).unwrap();
-        let mut stranger = Command::new("sleep")
-            .arg("60")
-            .stdin(Stdio::from(opened))
-            .spawn()
-            .unwrap();
+        let mut stranger = stranger_with(&file.reopen().unwrap());
         // The kernel lets the parent go on before the new program's arguments are in their place.
         let arguments = format!("/proc/{}/cmdline", stranger.id());
         while std::fs::read(&arguments).is_ok_and(|command| command.is_empty()) {
@@ -83,5 +102,17 @@ mod tests {
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         assert_eq!(named, [format!("process {} (sleep 60)", stranger.id())]);
+    }
+
+    #[test]
+    fn a_process_that_only_points_at_the_file_is_no_stranger() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut pointing = std::fs::OpenOptions::new();
+        pointing.read(true).custom_flags(libc::O_PATH);
+        let mut stranger = stranger_with(&pointing.open(file.path()).unwrap());
+        let named = of(file.path());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        assert_eq!(named, [] as [String; 0]);
     }
 }
