@@ -10,7 +10,11 @@ RSpec.describe "restarts around swaps", :fleet do
   # Those that died with their process are its own affair.
   def broken(verdict) = verdict.broken.reject { |what| what.match?(/failed/) }
 
-  # Puma on Ruby 3.3.8 now and then hangs when it is to end, with or without this gem.
+  # On Ruby 3.3 a Puma worker that is to end now and then hangs, with or without this gem, until Puma kills it: its
+  # trap handler writes into the pipe that the server's thread closes meanwhile, and waking the thread that closes
+  # takes a mutex, which no trap handler may. What that worker had accepted is lost.
+  def hung(app) = app.log.scan(/Stopping (\d+) for phased upgrade/).tally.count { |_, times| times > 1 }
+
   def end_what_hangs(pids)
     eventually(10) { (worker_pids(app) & pids).empty? }
   rescue Eventually::TooLate
@@ -32,7 +36,8 @@ RSpec.describe "restarts around swaps", :fleet do
         swap(generations, 2)
       end
 
-      expect(verdict.broken).to eq []
+      expect(broken(verdict)).to eq []
+      expect(verdict.failed.size).to be <= hung(app)
       expect(worker_pids(app) & old).to eq []
       expect_all_on(app, generations.live, processes: 2)
       expect(app.pids).to include(leader_pid(app))
