@@ -5,6 +5,7 @@ Rails.application.routes.draw do
 
   resource :version, only: :show
   resources :items, only: [:show, :create]
+  resources :jobs, only: :create
   resources :posts, only: [:index, :show]
 
   get "slow", to: "slow#show"

@@ -53,6 +53,15 @@ module Hotswap
         end
       end
 
+      # Has the unit that the caller is part of told of by this name for the length of the block, if all that is
+      # known of it so far is its thread.
+      def name_unit(name, &block)
+        unit = Thread.current[:hotswap_unit]
+        return yield unless unit&.current? && unit.source.is_a?(Thread)
+
+        unit.named(name, &block)
+      end
+
       # @return [Boolean] whether the caller is part of a unit that is inside
       def inside?
         unit = Thread.current[:hotswap_unit]

@@ -2,6 +2,7 @@
 
 require "hotswap/executor_hook"
 require "hotswap/live_action"
+require "hotswap/named_job"
 require "hotswap/rails_databases"
 
 module Hotswap
@@ -20,6 +21,10 @@ module Hotswap
 
     initializer "hotswap.live_actions" do
       ActiveSupport.on_load(:action_controller) { ::ActionController::Live.prepend(LiveAction) }
+    end
+
+    initializer "hotswap.jobs" do
+      ActiveSupport.on_load(:active_job) { prepend NamedJob }
     end
 
     initializer "hotswap.logger", after: :initialize_logger do

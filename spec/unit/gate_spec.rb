@@ -26,6 +26,19 @@ RSpec.describe Hotswap::Gate do
     expect(gate).not_to be_inside
   end
 
+  it "tells of a thread's work by the name that it is given meanwhile, and of a request as a request" do
+    Thread.new do
+      gate.pass(Thread.current) do
+        expect(gate.name_unit("job ReportJob") { gate.running }).to match [/\Ajob ReportJob for \d+\.\d s\z/]
+        expect(gate.running).to match [/\Awork in a thread for/]
+      end
+    end.join
+    gate.pass({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/reports"}) do
+      expect(gate.name_unit("job ReportJob") { gate.running }).to match [%r{\AGET /reports for}]
+    end
+    expect(gate.name_unit("job ReportJob") { gate.running }).to eq []
+  end
+
   it "lets a unit inside another one pass while the gate is closing, for the outer one could not end otherwise" do
     gate.pass("request") do
       Hotswap::Native.close_gate

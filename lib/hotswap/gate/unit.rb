@@ -57,6 +57,14 @@ module Hotswap
         Thread.current[:hotswap_unit] = nil
       end
 
+      # Is told of by another name for the length of the block.
+      def named(source)
+        @source, before = source, @source
+        yield
+      ensure
+        @source = before
+      end
+
       # @return [String] "GET /reports for 4.2 s"
       def to_s
         "#{Gate.describe(source)} for #{(Gate.now - since).round(1)} s"

@@ -1,0 +1,8 @@
+# frozen_string_literal: true
+
+class JobsController < ApplicationController
+  def create
+    ItemJob.perform_later(params.require(:token), params.fetch(:t, 0).to_f)
+    render json: provenance.merge(job: params[:token]), status: :created
+  end
+end

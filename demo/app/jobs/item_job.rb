@@ -1,0 +1,20 @@
+# frozen_string_literal: true
+
+# Writes an item, and notes outside of any database which one took it: what a job was told can be looked for later.
+class ItemJob < ApplicationJob
+  NOTES = "log/jobs.jsonl"
+
+  def perform(token, seconds = 0)
+    started = now
+    sleep seconds
+    written = Item.write!(name: "job", token: token)
+    note(written.merge("pid" => Process.pid, "started" => started, "ended" => now))
+  end
+
+  private
+
+  def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+  # In one write, so that the lines of two processes do not mix.
+  def note(what) = File.write(Rails.root.join(NOTES), "#{what.to_json}\n", mode: "a")
+end
