@@ -10,6 +10,7 @@ require "action_controller/railtie"
 require "action_view/railtie"
 
 Bundler.require(*Rails.groups)
+require "solid_queue" if Gem.loaded_specs.key?("solid_queue")
 
 module Demo
   class Application < Rails::Application

@@ -2,6 +2,7 @@
 
 require "hotswap/executor_hook"
 require "hotswap/live_action"
+require "hotswap/named_command"
 require "hotswap/named_job"
 require "hotswap/rails_databases"
 
@@ -23,8 +24,9 @@ module Hotswap
       ActiveSupport.on_load(:action_controller) { ::ActionController::Live.prepend(LiveAction) }
     end
 
-    initializer "hotswap.jobs" do
+    initializer "hotswap.names" do
       ActiveSupport.on_load(:active_job) { prepend NamedJob }
+      ActiveSupport.on_load(:action_cable_channel) { prepend NamedCommand }
     end
 
     initializer "hotswap.logger", after: :initialize_logger do

@@ -134,7 +134,7 @@ RSpec.describe "hotswap in a Rails application" do
 
   it "is no hindrance to an application without Active Record" do
     %w[config/application.rb config/environments/production.rb].each do |file|
-      app.write(file, app.root.join(file).read.lines.grep_v(/active_record|active_job/).join)
+      app.write(file, app.root.join(file).read.lines.grep_v(/active_record|active_job|solid_queue/).join)
     end
     app.root.join("app").rmtree
     app.root.join("config/database.yml").delete

@@ -2,7 +2,7 @@
 
 class JobsController < ApplicationController
   def create
-    ItemJob.perform_later(params.require(:token), params.fetch(:t, 0).to_f)
+    ItemJob.perform_later(params.require(:token))
     render json: provenance.merge(job: params[:token]), status: :created
   end
 end

@@ -7,6 +7,23 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     Rails.application.config.hotswap.timeout = 1
     Rails.application.config.hotswap.max_pause = 0.3
     SolidQueue.process_heartbeat_interval = 0.3
+
+    Rails.application.config.to_prepare do
+      next if defined?(PatientJob)
+
+      class ::PatientJob < ItemJob
+        def perform(token)
+          File.write("tmp/begun", token)
+          sleep 0.02 until File.exist?("tmp/woken")
+          super
+        end
+      end
+
+      class ::PatientJobsController < ApplicationController
+        def create = render(plain: PatientJob.perform_later(params.require(:token)).job_id)
+      end
+    end
+    Rails.application.config.after_initialize { Rails.application.routes.append { post "patient_jobs", to: "patient_jobs#create" } }
   RUBY
 
   # One server for all examples of a group, and so one history of its databases.
@@ -98,23 +115,24 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect_nobody_died(before)
     end
 
-    it "has a job that sleeps for longer than a swap may take named, and nobody else wait for it" do
-      # A job in a process that has not opened the database yet would be in nobody's way.
-      run_a_job("awake")
+    it "has a job that takes longer than a swap may named, and nobody else wait for it" do
+      # In a process that has not opened the database yet it would be in nobody's way.
+      run_a_job("before the patient one")
       before = registered
-      app.post("/jobs", token: "sleeper", t: 2.5)
-      eventually { TestDatabase.read(app.database_path("queue")) { |db| db.get_first_value("SELECT count(*) FROM solid_queue_claimed_executions") } == 1 }
+      app.post("/patient_jobs", token: "patient")
+      eventually { app.root.join("tmp/begun").exist? }
 
       refused = nil
       verdict = visited(app, generations) { refused = generations.push(version: "never") }
 
       expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
-      expect(refused.result.stderr).to match(/process #{before.find { |kind,| kind == "Worker" }[1]} .*job ItemJob for \d+\.\d s/)
+      expect(refused.result.stderr).to match(/process #{before.find { |kind,| kind == "Worker" }[1]} .*job PatientJob for \d+\.\d s/)
       expect(refused).not_to be_moved
       expect(verdict.broken).to eq []
       expect(verdict.longest_wait).to be < 0.8
 
-      eventually { notes.tokens.include?("sleeper") }
+      app.write("tmp/woken", "")
+      eventually { notes.tokens.include?("patient") }
       swap(generations, 1)
       expect(notes.verdict(generations).broken).to eq []
       expect_nobody_died(before)
@@ -161,7 +179,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     context "whose database is swapped for one that knows none of its processes" do
       it "has them replaced by others, which register and go on" do
         run_a_job("before the new queue")
-        before = registered.map { |_, pid,| pid }
+        before = registered.map { |_, pid, _| pid }
         file = copy("queue")
         SQLite3::Database.new(file) { |db| db.execute("DELETE FROM solid_queue_processes") }
 
