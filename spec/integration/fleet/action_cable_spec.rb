@@ -4,7 +4,7 @@ require_relative "support/cable_client"
 require_relative "support/fleet"
 
 RSpec.describe "Action Cable", :fleet do
-  code = <<~'RUBY'
+  code = <<~RUBY
     Rails.application.config.hotswap.timeout = 1
     Rails.application.config.hotswap.max_pause = 0.3
     Rails.application.config.action_cable.disable_request_forgery_protection = true

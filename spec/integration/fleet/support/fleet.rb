@@ -9,8 +9,8 @@ module Fleet
   LIVE = "storage/production.sqlite3"
 
   # Visitors come while the block runs. Answers the verdict.
-  def visited(app, generations, gets: 60, posts: 30)
-    visitors = Visitors.spawn(port: app.port, gets_per_second: gets, posts_per_second: posts)
+  def visited(app, generations, gets: 60, posts: 30, **options)
+    visitors = Visitors.spawn(port: app.port, gets_per_second: gets, posts_per_second: posts, **options)
     yield
     @report = visitors.finish
     visitors = nil
