@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "concurrent"
 require_relative "support/fleet"
 require_relative "support/rails_server"
 
@@ -43,6 +44,18 @@ RSpec.describe "swaps under load", :fleet do
     let(:app) { boot_app(workers: 2, preload: false) }
 
     it_behaves_like "a fleet that moves as one", 2
+  end
+
+  context "with as many workers as the machine has processors" do
+    let(:app) { boot_app(workers: "auto") }
+
+    it_behaves_like "a fleet that moves as one", Concurrent.available_processor_count.to_i, swaps: 4
+  end
+
+  context "with sixteen workers", :slow do
+    let(:app) { boot_app(workers: 16) }
+
+    it_behaves_like "a fleet that moves as one", 16, swaps: 5
   end
 
   context "with bin/rails server" do
