@@ -9,6 +9,7 @@ require "hotswap/database"
 require "hotswap/databases"
 require "hotswap/gate"
 require "hotswap/connections"
+require "hotswap/after_swap"
 require "hotswap/membership"
 require "hotswap/fork_hook"
 require "hotswap/host"
@@ -94,6 +95,14 @@ module Hotswap
     # @yieldparam database [Database] which one
     def on_disconnect(&block)
       Connections.on_disconnect(&block)
+    end
+
+    # Has the block called, in every process that has had the database open, when it has been replaced: to drop
+    # what the process remembers of the old one. Called in a thread of its own, with requests going on. What it
+    # raises is logged. Called once too often where a swap died in its last step, and never too seldom.
+    # @yieldparam database [Database] which one
+    def after_swap(&block)
+      AfterSwap.register(block)
     end
 
     # Serves `hotswap cp` from this process, or from another one of the application that does already. Returns

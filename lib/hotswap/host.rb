@@ -58,6 +58,11 @@ module Hotswap
         nil
       end
 
+      def answer_swapped(path, _)
+        AfterSwap.run_beside(database_at(path))
+        nil
+      end
+
       def answer_running(_, _)
         Gate.running
       end

@@ -12,6 +12,12 @@ module Hotswap
         end
       end
 
+      # Becomes a member without a connection. Where after_swap is to be told of every swap, one process at least
+      # has to be there before the first query.
+      def join_all
+        Hotswap.databases.each { |database| opening(database) {} if File.exist?(database.resolved_path) }
+      end
+
       private
 
       # Waits while another process swaps the database; what is there afterwards is what gets opened.

@@ -44,6 +44,7 @@ module Hotswap
       # Again, with what the application's initializers have set.
       RailsDatabases.register
       app.executor.register_hook(ExecutorHook, outer: true)
+      AfterSwap.surroundings = app.reloader
     end
 
     # Runs when a web server loads the application, and never in a console, a task or a test.

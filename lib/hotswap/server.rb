@@ -18,6 +18,7 @@ module Hotswap
 
         databases = Hotswap.databases.map(&:label)
         Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
+        Membership.join_all if AfterSwap.any?
       rescue Error, SystemCallError => error
         complain(error.message)
       end

@@ -105,6 +105,12 @@ impl Host for Mailbox {
         );
     }
 
+    fn swapped(&self, database: &Path) {
+        let path = database.to_string_lossy().into_owned();
+        lock(&self.questions).push_back((0, "swapped", path, String::new()));
+        self.posted.set();
+    }
+
     fn running(&self) -> Vec<String> {
         self.ask("running", String::new(), String::new(), SOON)
             .map(|(_, lines)| lines)

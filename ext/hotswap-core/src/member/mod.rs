@@ -28,6 +28,8 @@ pub trait Host: Send + Sync {
     fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
     /// Forgets what was remembered of the database's schema. Called with the fence lock held again.
     fn refresh(&self, database: &Path);
+    /// The database has been replaced, and work goes on. Must not wait.
+    fn swapped(&self, database: &Path);
     /// What is running inside the gate: "GET /reports for 4.2 s".
     fn running(&self) -> Vec<String>;
 }

@@ -156,11 +156,15 @@ impl Watcher {
             return self.tell(one, board, "holds Hotswap::Middleware::SWAP_LOCK");
         }
         let gone = self.let_go(one, board, deadline);
+        let mut moved = false;
         if gone.is_ok() {
             self.wait_for_the_worker(one, board, deadline);
-            self.take_back(one, board.max_pause);
+            moved = self.take_back(one, board.max_pause);
         }
         self.member.gate.reopen();
+        if moved {
+            self.member.host.swapped(one.fence.database());
+        }
         if let Err(why) = gone {
             self.tell(one, board, &why);
         }
@@ -191,7 +195,8 @@ impl Watcher {
     }
 
     /// The only way back: the lock. A worker that holds it past all bounds is killed; what it leaves is whole.
-    fn take_back(&self, one: &Membership, longest: Duration) {
+    /// Says whether the generation is another one.
+    fn take_back(&self, one: &Membership, longest: Duration) -> bool {
         let mut nap = Duration::from_micros(20);
         let mut patience = Patience::new(longest);
         loop {
@@ -220,6 +225,7 @@ impl Watcher {
         if board.generation != before && !(board.schema_generation <= before && before < board.generation) {
             self.member.host.refresh(one.fence.database());
         }
+        board.generation != before
     }
 
     fn tell(&self, one: &Membership, board: Board, what: &str) {

@@ -25,6 +25,10 @@ end
 # Where the life of a swap is told. Rails.logger unless it is set.
 # Hotswap.logger = Logger.new(Rails.root.join("log/hotswap.log"))
 
+# Called in every process when a database has been replaced, while requests go on: to drop what was made of the old
+# data, such as fragments whose keys have not changed.
+# Hotswap.after_swap { |database| Rails.cache.clear }
+
 # Closes connections to a managed database that are not Active Record's. Called in every process, while no request
 # runs.
 # Hotswap.on_disconnect { |database| MyDatabase.disconnect }
