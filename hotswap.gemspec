@@ -14,7 +14,7 @@ Gem::Specification.new do |spec|
   spec.metadata = {"rubygems_mfa_required" => "true"}
 
   spec.files = Dir[
-    "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*.rbs", "Cargo.toml", "Cargo.lock",
+    "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
     "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "docs/*.md"
   ].grep_v(%r{\Aext/.*/(tests|target)/})
   spec.bindir = "exe"

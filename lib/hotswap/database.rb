@@ -27,7 +27,7 @@ module Hotswap
       path, query = uri.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
       return if query&.match?(/(\A|&)mode=memory(&|\z)/) || path.to_s.start_with?(":memory:")
 
-      path = path.to_s.sub(%r{\A//[^/]*}, "").b.gsub(/%\h\h/) { |code| code[1..].hex.chr }.force_encoding(Encoding::UTF_8)
+      path = path.to_s.sub(%r{\A//[^/]*}, "").b.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
       File.expand_path(path) unless path.empty?
     end
     private_class_method :absolute_path_of_uri
@@ -51,7 +51,7 @@ module Hotswap
 
     # @return [String]
     def absolute_path
-      self.class.absolute_path(path)
+      self.class.absolute_path(path) #: String
     end
 
     # @return [String]

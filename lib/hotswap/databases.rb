@@ -25,8 +25,8 @@ module Hotswap
     end
 
     # See {Hotswap.find_database}.
-    def find(path)
-      return super() { |database| yield database } if path.nil? && block_given?
+    def find(path = nil)
+      return super() { |database| yield database } if block_given?
       return if path.nil? || path.to_s == "-"
 
       absolute = File.expand_path(path.to_s, Hotswap.configuration.root.to_s)

@@ -12,11 +12,12 @@ module Hotswap
         return if @generation == Native.generation && @thread&.alive?
 
         @generation = Native.generation
-        @thread = Thread.new { answer_questions }
-        @thread.name = "hotswap"
-        @thread.report_on_exception = false
-        # Puma warns of threads that are there before it forks; this one is made anew in a child.
-        @thread.thread_variable_set(:fork_safe, true)
+        @thread = Thread.new { answer_questions }.tap do |thread|
+          thread.name = "hotswap"
+          thread.report_on_exception = false
+          # Puma warns of threads that are there before it forks; this one is made anew in a child.
+          thread.thread_variable_set(:fork_safe, true)
+        end
       end
 
       # @return [Boolean] whether the caller is that thread, which works while the gate is closed
@@ -31,7 +32,7 @@ module Hotswap
         loop do
           posted.wait_readable
           while (question = Native.next_question)
-            answer(*question)
+            answer(*question) # steep:ignore
           end
         end
       end

@@ -3,6 +3,8 @@
 module Hotswap
   # A process is a member of a database's fleet from its first connection to it until it ends.
   module Membership
+    @complained = {}
+
     class << self
       # Opens a connection to the database, inside the gate and as a member.
       def opening(database)
@@ -39,7 +41,6 @@ module Hotswap
 
       # The application goes on without hotswap; a swap finds that this process has the file open, and refuses.
       def complain(database, error)
-        @complained ||= {}
         return if @complained[database]
 
         @complained[database] = true

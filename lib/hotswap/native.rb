@@ -12,7 +12,7 @@ module Hotswap
   module Native
     # @return [String] the library itself, which a worker loads into SQLite as well
     def self.library
-      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/hotswap\.(so|bundle)\z}) }
+      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/hotswap\.(so|bundle)\z}) } #: String
     end
   end
 end

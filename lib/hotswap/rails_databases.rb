@@ -36,7 +36,7 @@ module Hotswap
 
       # Paths, and names of constants that know a path, as Active Record takes them.
       def extensions(config)
-        Array(config.configuration_hash[:extensions]).map do |extension|
+        [*config.configuration_hash[:extensions]].map do |extension|
           constant = extension.to_s.safe_constantize if extension.to_s.match?(/\A[A-Z]/)
           constant.respond_to?(:to_path) ? constant.to_path : extension.to_s
         end

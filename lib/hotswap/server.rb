@@ -8,13 +8,14 @@ module Hotswap
   module Server
     # What of the application's environment a worker must not see: it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
-    WORKER = File.expand_path("worker.rb", __dir__)
+    WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
 
     class << self
       # See {Hotswap.start}. Harmless when it is called again, and in a forked child.
       def start
         return complain("no database to manage was found") if Hotswap.databases.empty?
-        return complain(why_sqlite_does_not_do) if why_sqlite_does_not_do
+        why_not = why_sqlite_does_not_do
+        return complain(why_not) if why_not
 
         databases = Hotswap.databases.map(&:label)
         Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
