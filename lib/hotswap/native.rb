@@ -2,7 +2,12 @@
 
 # The extension: see ext/hotswap/src. Nothing but the files of this folder calls it.
 begin
-  require "hotswap/hotswap"
+  begin
+    # A precompiled gem brings one library for each version of Ruby.
+    require "hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/hotswap"
+  rescue LoadError
+    require "hotswap/hotswap"
+  end
 rescue LoadError => error
   raise LoadError, "hotswap's native extension cannot be loaded (#{error.message}). " \
     "Reinstall it for this Ruby with: gem pristine hotswap", cause: error
@@ -12,7 +17,7 @@ module Hotswap
   module Native
     # @return [String] the library itself, which a worker loads into SQLite as well
     def self.library
-      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/hotswap\.(so|bundle)\z}) } #: String
+      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/(\d+\.\d+/)?hotswap\.(so|bundle)\z}) } #: String
     end
   end
 end

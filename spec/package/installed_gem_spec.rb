@@ -2,8 +2,7 @@
 
 require_relative "outside_app"
 
-RSpec.describe "the installed gem", :package, lane: "default" do
-  before(:context) { @gems = GemInstallation.make }
+RSpec.shared_examples "a gem that works" do
   after(:context) { @gems&.remove }
 
   attr_reader :gems
@@ -16,52 +15,76 @@ RSpec.describe "the installed gem", :package, lane: "default" do
     expect(loaded).not_to include(Project::ROOT.to_s)
   end
 
-  it "carries its licence and the lock of its crates" do
-    files = gems.run("gem", "contents", "hotswap", chdir: "/").gsub(%r{^.*/hotswap-[\d.]+(?=/)}, "")
-    # Cargo marks the folder that it built in; RubyGems removes the rest of it.
-    files = files.lines.grep_v(/CACHEDIR\.TAG/).join
-
-    expect(files).to include("/LICENSE\n", "/Cargo.lock\n", "/README.md\n")
-    expect(files).not_to match(%r{/(spec|demo|bench|target|tmp)/})
+  it "carries its licence, its documents and its types, and nothing of the workshop" do
+    expect(gems.contents).to include("/LICENSE\n", "/README.md\n", "/docs/protocol.md\n", "/sig/hotswap.rbs\n")
+    expect(gems.contents).not_to match(%r{/(spec|demo|bench|target|tmp|vendor|gemfiles)/})
   end
 
   it "puts the command on the PATH of those who installed it" do
     expect(gems.run(gems.home.join("bin/hotswap").to_s, "version", chdir: "/"))
       .to eq "hotswap #{Gem.loaded_specs.fetch("hotswap").version}\n"
   end
+end
 
-  {
-    "bundle binstubs hotswap" => %w[bundle binstubs hotswap],
-    "bin/rails generate hotswap:install" => %w[ruby bin/rails generate hotswap:install]
-  }.each do |name, command|
-    describe "the bin/hotswap of `#{name}`" do
-      before(:context) { @app = OutsideApp.start(gems: @gems) { |app| app.run(*command) } }
-      after(:context) { @app&.tear_down }
+RSpec.shared_examples "a bin/hotswap that works" do |name, command|
+  describe "the bin/hotswap of `#{name}`" do
+    before(:context) { @app = OutsideApp.start(gems: @gems) { |app| app.run(*command) } }
+    after(:context) { @app&.tear_down }
 
-      attr_reader :app
+    attr_reader :app
 
-      it "pushes a database into the running application" do
-        pushed = app.hotswap("cp", app.databases.release("v2"), "storage/production.sqlite3")
+    it "pushes a database into the running application" do
+      pushed = app.hotswap("cp", app.databases.release("v2"), "storage/production.sqlite3")
 
-        expect(pushed).to have_attributes(stdout: "OK\n", exit_code: 0)
-        expect(app.version).to eq "v2"
-      end
+      expect(pushed).to have_attributes(stdout: "OK\n", exit_code: 0)
+      expect(app.version).to eq "v2"
+    end
 
-      it "pushes from a pipe, from anywhere, by absolute path" do
-        database = File.binread(app.databases.release("v3"))
-        pushed = app.hotswap("cp", "-", app.database_path, stdin_data: database, chdir: "/")
+    it "pushes from a pipe, from anywhere, by absolute path" do
+      database = File.binread(app.databases.release("v3"))
+      pushed = app.hotswap("cp", "-", app.database_path, stdin_data: database, chdir: "/")
 
-        expect(pushed).to have_attributes(stdout: "OK\n", exit_code: 0)
-        expect(app.version).to eq "v3"
-      end
+      expect(pushed).to have_attributes(stdout: "OK\n", exit_code: 0)
+      expect(app.version).to eq "v3"
+    end
 
-      it "pulls what the application serves" do
-        pulled = app.hotswap("cp", "storage/production.sqlite3", "backup.sqlite3")
+    it "pulls what the application serves" do
+      pulled = app.hotswap("cp", "storage/production.sqlite3", "backup.sqlite3")
 
-        expect(pulled).to have_attributes(exit_code: 0, stderr: "")
-        expect(TestDatabase.integrity(app.root.join("backup.sqlite3"))).to eq "ok"
-        expect(TestDatabase.version(app.root.join("backup.sqlite3"))).to eq app.version
-      end
+      expect(pulled).to have_attributes(exit_code: 0, stderr: "")
+      expect(TestDatabase.integrity(app.root.join("backup.sqlite3"))).to eq "ok"
+      expect(TestDatabase.version(app.root.join("backup.sqlite3"))).to eq app.version
     end
   end
+end
+
+RSpec.describe "the installed gem", :package, lane: "default" do
+  before(:context) { @gems = GemInstallation.make }
+
+  include_examples "a gem that works"
+
+  it "brings the lock of its crates, and none of the crates" do
+    expect(gems.contents).to include("/Cargo.lock\n", "/ext/hotswap/src/lib.rs\n")
+    expect(gems.contents.scan(%r{/ext/([^/\n]+)/}).flatten.uniq).to match_array %w[hotswap hotswap-core]
+  end
+
+  include_examples "a bin/hotswap that works", "bundle binstubs hotswap", %w[bundle binstubs hotswap]
+  include_examples "a bin/hotswap that works", "bin/rails generate hotswap:install", %w[ruby bin/rails generate hotswap:install]
+end
+
+RSpec.describe "the precompiled gem", :package, lane: "default" do
+  before(:context) { @gems = GemInstallation.make_precompiled }
+
+  include_examples "a gem that works"
+
+  it "brings its library, and needs neither Rust nor rb_sys" do
+    expect(gems.contents).to include("/lib/hotswap/hotswap.so\n")
+    expect(gems.contents).not_to match(/\.rs$|Cargo|extconf/)
+    dependencies = gems.run("gem", "dependency", "--local", "^hotswap$", chdir: "/")
+    expect(dependencies).to include("sqlite3 (>= 1.7)")
+    expect(dependencies).not_to include("rb_sys")
+    expect { gems.run("cargo", "--version", chdir: "/") }.to raise_error(Errno::ENOENT)
+  end
+
+  include_examples "a bin/hotswap that works", "bin/rails generate hotswap:install", %w[ruby bin/rails generate hotswap:install]
 end
