@@ -5,6 +5,7 @@
 //! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
 
 mod caller;
+mod copying;
 mod fleet;
 mod gently;
 mod header;
@@ -27,6 +28,7 @@ mod strangers;
 mod swap;
 mod visit;
 mod watchdog;
+mod writeback;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

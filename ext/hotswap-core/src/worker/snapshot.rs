@@ -19,12 +19,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::copying::{copy_range, reflink};
 use super::leftovers;
-use super::staged::{copy_range, reflink};
+use super::writeback::{Writeback, STEP};
 use crate::error::{Context, Result};
 
-/// How much is copied between two looks at the client.
-const STEP: u64 = 8 * 1024 * 1024;
 /// How much of a stream is in memory.
 const CHUNK: usize = 1024 * 1024;
 
@@ -135,12 +134,14 @@ impl Snapshot {
                 .len()
                 .min(self.len());
             let mut done = 0;
+            let mut writeback = Writeback::default();
             while done < there {
                 match copy_range(&self.main, done, target, done, STEP.min(there - done)).context(writing())? {
                     // The rest of the main file was never written; its pages are in the log.
                     0 => break,
                     bytes => done += bytes,
                 }
+                writeback.follow(target, done).context(writing())?;
                 copied(done)?;
             }
         }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use super::staged::copy_range;
+use super::copying::copy_range;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, Sidecar};
 

@@ -4,27 +4,23 @@
 //! on it, which is how [`leftovers`](super::leftovers) tells it from one that a dead worker left behind.
 
 use std::fs::{File, Metadata};
-use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempPath;
 
+use super::copying::{copy_range, reflink};
 use super::leftovers;
+use super::writeback::{Writeback, STEP};
 use crate::error::{Context, Error, Result};
-
-/// How many bytes are written before they are made durable. One sync at the end would make the application's
-/// own commits wait for all of it: 358 ms instead of 20 ms for a gigabyte.
-const STEP: u64 = 8 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Staged {
     path: TempPath,
     file: Option<Flock<File>>,
-    unsynced: u64,
+    writeback: Writeback,
     length: u64,
 }
 
@@ -45,7 +41,7 @@ impl Staged {
         Ok(Self {
             path,
             file: Some(file),
-            unsynced: 0,
+            writeback: Writeback::default(),
             length: 0,
         })
     }
@@ -109,12 +105,10 @@ impl Staged {
 
     fn grown_by(&mut self, bytes: u64) -> Result<()> {
         self.length += bytes;
-        self.unsynced += bytes;
-        if self.unsynced >= STEP {
-            self.unsynced = 0;
-            self.file().sync_data().on_path("cannot sync", &self.path)?;
-        }
-        Ok(())
+        let file = self.file.as_ref().expect("what grows has not been promoted");
+        self.writeback
+            .follow(file, self.length)
+            .on_path("cannot write", &self.path)
     }
 
     /// Reads the first bytes; fewer where the file is shorter.
@@ -190,50 +184,6 @@ impl Drop for Staged {
         // Removed before the file itself, whose name is what marks them as ours.
         leftovers::sidecars(&self.path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     }
-}
-
-/// Lets both files share their blocks. False where the file system cannot.
-pub(super) fn reflink(source: &File, target: &File) -> bool {
-    const FICLONE: libc::c_ulong = 0x4004_9409;
-    // SAFETY: both descriptors are open for the length of the call, which takes no pointer.
-    unsafe { libc::ioctl(target.as_raw_fd(), FICLONE as _, source.as_raw_fd()) == 0 }
-}
-
-/// Copies at explicit offsets: the offset of a descriptor that somebody sent us is shared with the sender.
-pub(super) fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
-    let (mut from_offset, mut to_offset) = (from as libc::loff_t, to as libc::loff_t);
-    loop {
-        // SAFETY: both descriptors are open and both offsets outlive the call.
-        let copied = unsafe {
-            libc::copy_file_range(
-                source.as_raw_fd(),
-                &mut from_offset,
-                target.as_raw_fd(),
-                &mut to_offset,
-                length as usize,
-                0,
-            )
-        };
-        match nix::errno::Errno::result(copied) {
-            Ok(bytes) => return Ok(bytes as u64),
-            Err(nix::errno::Errno::EINTR) => {}
-            // Across file systems of different kinds, or from one that cannot: by hand.
-            Err(
-                nix::errno::Errno::EXDEV
-                | nix::errno::Errno::EINVAL
-                | nix::errno::Errno::ENOSYS
-                | nix::errno::Errno::EOPNOTSUPP,
-            ) => return copy_by_hand(source, from, target, to, length),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
-fn copy_by_hand(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
-    let mut buffer = vec![0; length.min(1024 * 1024) as usize];
-    let bytes = source.read_at(&mut buffer, from)?;
-    target.write_all_at(&buffer[..bytes], to)?;
-    Ok(bytes as u64)
 }
 
 #[cfg(test)]
