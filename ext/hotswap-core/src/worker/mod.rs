@@ -15,6 +15,7 @@ mod judge;
 mod lease;
 pub mod leftovers;
 mod live;
+mod mapping;
 mod preflight;
 mod pull;
 mod push;

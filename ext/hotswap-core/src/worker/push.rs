@@ -14,6 +14,7 @@ use super::job::{Database, Job};
 use super::judge;
 use super::leftovers;
 use super::live::{Live, Seized};
+use super::mapping::mapped;
 use super::preflight::refuse_what_cannot_be_renamed;
 use super::schema::Schema;
 use super::source::{changed, Source};
@@ -198,7 +199,9 @@ fn check(
     let judging = judge::open_for_judging(staged.path(), &database.extensions)?;
     if !request.skip_integrity_check {
         let main = caller.main.as_fd().as_raw_fd();
-        judge::check_integrity(&judging, move || !hung_up(main))?;
+        mapped(&judging, staged.len(), || {
+            judge::check_integrity(&judging, move || !hung_up(main))
+        })?;
     }
     let incoming = match Schema::read(&judging) {
         Ok(schema) => schema,
