@@ -58,6 +58,32 @@ RSpec.describe "consoles and scripts", :fleet do
     expect_all_on(app, generations.live, processes: 2)
   end
 
+  it "an open sandbox that has written refuses the swap by its pid, and keeps no reader waiting" do
+    sandbox = console("--sandbox")
+    sandbox.say("puts \"wrote: \#{Item.create!(name: 'sandbox', token: 'sandbox').token}\"")
+    sandbox.wait_for("wrote: sandbox")
+
+    refused = nil
+    # Only readers: whoever writes waits for the sandbox's write lock, with or without a swap.
+    verdict = visited(app, generations, posts: 0) { refused = generations.push(version: "never") }
+
+    expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.result.stderr).to match(/process #{sandbox.pid} .*connection to storage\/production.sqlite3 is in use/)
+    # The timeout, one attempt that is under way when it is over, and what a busy machine takes.
+    expect(refused.seconds).to be < 2 + 0.3 + 2
+    expect(refused).not_to be_moved
+    expect(verdict.broken).to eq []
+    expect(verdict.longest_wait).to be < 0.8
+
+    sandbox.say("exit")
+    sandbox.status
+    TestDatabase.read(app.database_path) do |db|
+      expect(db.get_first_value("SELECT count(*) FROM items WHERE token = 'sandbox'")).to eq 0
+    end
+    swap(generations, 1)
+    expect_all_on(app, generations.live, processes: 2)
+  end
+
   it "a script that runs longer than the swap may take refuses it by name, and lets it through when it ends" do
     script = AppProgram.runner(app, "puts Release.current; $stdout.flush; $stdin.read")
     script.wait_for("v1")

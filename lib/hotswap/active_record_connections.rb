@@ -1,0 +1,126 @@
+# frozen_string_literal: true
+
+require "monitor"
+
+module Hotswap
+  # Active Record's connections of this process to managed databases.
+  #
+  # A connection is closed only while no transaction is open on it: what closes it in the middle of one turns the
+  # rest of the transaction into writes of their own, into the new file.
+  module ActiveRecordConnections
+    class << self
+      # @return [Boolean] whether there is any: an application may have Active Record among its gems and not use it
+      def loaded?
+        defined?(ActiveRecord) && ActiveRecord.respond_to?(:autoload?) && !ActiveRecord.autoload?(:Base) && defined?(ActiveRecord::Base)
+      end
+
+      # Closes all that lead to the database. Called with the gate sealed: none can be opened meanwhile.
+      # @param timeout [Float] seconds, of which half are spent on connections that are in use
+      # @raise [DisconnectRefused] with what is in use still
+      def disconnect(database, timeout)
+        deadline = Gate.now + timeout / 2
+        pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
+      end
+
+      # Forgets what Active Record remembers of the database's schema.
+      def refresh(database)
+        pools = pools_of(database)
+        pools.each { |pool| pool.schema_reflection.clear! }
+        ActiveRecord::Base.descendants.each do |model|
+          next if model.abstract_class? || !pools.include?(pool_of(model))
+
+          model.reset_column_information
+        end
+        pools.each(&:release_connection)
+      end
+
+      private
+
+      def pools_of(database)
+        resolved = database.resolved_path
+        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
+          next unless pool.db_config.adapter == "sqlite3"
+
+          path = Database.absolute_path(pool.db_config.database)
+          path && Database.resolve(path) == resolved
+        end
+      end
+
+      def pool_of(model)
+        model.connection_pool
+      rescue ActiveRecord::ActiveRecordError
+        nil # A model without a database has nothing to forget.
+      end
+
+      def disconnect_pool(pool, database, deadline)
+        close_idle(pool, database)
+        while (busy = pool.connections.find { |connection| !close_resting(connection, database) })
+          refuse(database, "by #{busy.owner.inspect}") if Gate.now > deadline
+
+          sleep 0.001
+          close_idle(pool, database)
+        end
+      end
+
+      # Those that no thread has. One may have been given back with a transaction, as a console's sandbox does.
+      def close_idle(pool, database)
+        pool.synchronize do
+          idle = pool.connections.reject(&:in_use?)
+          refuse(database, "a transaction is open") if idle.any? { |connection| in_transaction?(connection) }
+
+          pool.flush!
+        end
+      end
+
+      # A thread that asked for a connection outside of any request, such as a server's main thread at boot or a
+      # console, keeps it for good. While it does nothing with it the connection can be closed all the same, and
+      # opens itself again; the thread keeps it, so that it is closed again next time.
+      # @return [Boolean] whether it is closed now
+      def close_resting(connection, database)
+        return true unless connection.active?
+
+        while_resting(connection) do
+          refuse(database, "a transaction is open in #{connection.owner.inspect}") if in_transaction?(connection)
+
+          connection.disconnect!
+          true
+        end
+      end
+
+      # Runs the block unless the connection's thread is doing something with it; it can begin nothing meanwhile.
+      def while_resting(connection)
+        # Active Record asks for this lock wherever it uses the connection, and has none outside of tests. Whoever
+        # did so before can be seen in its backtrace, whoever does so from here on waits.
+        before = connection.lock
+        lock = Monitor.new
+        connection.instance_variable_set(:@lock, lock)
+        return false if using?(connection.owner) || !lock.try_enter
+
+        begin
+          yield
+        ensure
+          lock.exit
+        end
+      ensure
+        connection.instance_variable_set(:@lock, before)
+      end
+
+      # In the middle of a statement, or of a block of Active Record's. True for nobody as well: the connection has
+      # just been given back.
+      def using?(owner)
+        return true unless owner&.alive?
+
+        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.match?(%r{/active_record/|/sqlite3[/-]}) }
+      end
+
+      # Also in one that was begun behind Active Record's back.
+      def in_transaction?(connection)
+        connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
+      end
+
+      def refuse(database, how)
+        raise DisconnectRefused, "a connection to #{database.label} is in use outside of any request or job: #{how}"
+      end
+    end
+  end
+end
