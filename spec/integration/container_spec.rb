@@ -1,0 +1,86 @@
+# frozen_string_literal: true
+
+# What a container is to hotswap: processes of their own numbers, a root that cannot be written, a user without
+# rights, the databases on a volume.
+RSpec.describe "an application in a container", :thorough, lane: "default" do
+  user = 65_534
+  namespaces = %w[unshare --mount --pid --fork --kill-child --mount-proc]
+
+  # Only storage and tmp can be written, and what a server has to have for its log.
+  read_only = <<~SH
+    for folder in storage tmp log; do mount --bind "$PWD/$folder" "$PWD/$folder"; done
+    mount --options remount,bind,ro "$(df --output=target "$PWD" | tail -n 1)" && exec "$@"
+  SH
+  as_user = ["setpriv", "--reuid=#{user}", "--regid=#{user}", "--clear-groups"]
+  inside = [*namespaces, "sh", "-euc", read_only, "sh", *as_user]
+
+  contained = Class.new(AppServer) do
+    define_method(:command) { [*inside, *super()] }
+    define_method(:prepare) do
+      super()
+      %w[storage tmp tmp/sockets log files].each { |folder| root.join(folder).mkpath }
+      FileUtils.chmod(0o755, root)
+      FileUtils.chown_R(user, user, root)
+    end
+    private :command, :prepare
+
+    # The application's own processes, seen from outside.
+    def puma_pid = process.members.find { |pid| ServerProcess.command_line(pid).start_with?("puma ") }
+  end
+
+  before do
+    skip "needs root and namespaces" unless Process.uid.zero? && system(*namespaces, "true", err: File::NULL)
+    @app = keep(contained.start(workers: 2, initializer: 'Rails.application.config.hotswap.socket_path = "tmp/run/app.sock"'))
+  end
+
+  attr_reader :app
+
+  def hotswap(prefix, *arguments, **options)
+    HotswapCommand.run(*arguments, chdir: app.root, program: [*prefix, *HotswapCommand::PROGRAM], env: {"HOTSWAP_SOCKET" => "tmp/run/app.sock"}, **options)
+  end
+
+  # docker exec, kamal app exec --reuse: in the namespaces of the one that runs.
+  let(:exec_in_it) { ["nsenter", "--target", app.puma_pid.to_s, "--mount", "--pid", "--wdns=#{app.root}", *as_user] }
+
+  # docker run, kamal app exec: another container on the same volume.
+  let(:another) { [*namespaces, *as_user] }
+
+  def release(version) = app.databases.release(version).tap { |file| FileUtils.chmod(0o644, file) }
+
+  it "is swapped and pulled from in it, from a container beside it, and by root of the machine" do
+    expect(app.version).to eq "v1"
+    expect(File.stat(app.root.join("tmp/run/app.sock"))).to have_attributes(uid: user, mode: 0o140600)
+
+    {"exec" => exec_in_it, "run" => another, "root" => []}.each do |version, prefix|
+      pushed = hotswap(prefix, "cp", release(version), "database")
+      expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n"), "#{version}: #{pushed.stderr}"
+      expect(Array.new(10) { app.version }.uniq).to eq [version]
+
+      backup = app.root.join("files/#{version}-backup.sqlite3")
+      pulled = hotswap(prefix, "cp", "database", "-")
+      expect(pulled).to have_attributes(exit_code: 0), "#{version}: #{pulled.stderr}"
+      backup.binwrite(pulled.stdout)
+      expect(TestDatabase.version(backup)).to eq version
+    end
+    expect(File.stat(app.database_path)).to have_attributes(uid: user, gid: user)
+  end
+
+  it "notices a stranger in another container that has the file open, and keeps its database" do
+    app.version
+    held = IO.popen([*namespaces, *as_user, "ruby", "-rsqlite3", "-e", <<~RUBY], "r+")
+      database = SQLite3::Database.new(#{app.database_path.dump})
+      database.execute("SELECT * FROM releases")
+      puts "open"
+      $stdout.flush
+      gets
+    RUBY
+    expect(held.gets).to eq "open\n"
+    pushed = hotswap(exec_in_it, "cp", release("refused"), "database")
+
+    expect(pushed).to have_attributes(exit_code: 4, stdout: "")
+    expect(pushed.stderr).to include("is open in a process that this user cannot see, or one in another container")
+    expect(app.version).to eq "v1"
+  ensure
+    held&.close
+  end
+end
