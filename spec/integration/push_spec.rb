@@ -117,8 +117,8 @@ RSpec.describe "a push" do
 
   # A file for one of the other databases, with a row that the live one does not have.
   def changed(database, insert)
-    copy = app.root.join("files/#{database}.sqlite3").to_s
-    app.hotswap("cp", database, copy)
+    copy = app.databases.folder.join("#{database}.sqlite3").to_s
+    expect(app.hotswap("cp", database, copy)).to have_attributes(exit_code: 0)
     SQLite3::Database.new(copy) { |db| db.execute(insert) }
     copy
   end
