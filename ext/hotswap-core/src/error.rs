@@ -41,6 +41,9 @@ pub enum Error {
         /// What SQLite answered.
         source: rusqlite::Error,
     },
+    /// Whoever read standard output does not any more. They know why, so nobody is told.
+    #[error("nobody reads standard output any more")]
+    NobodyReads,
     /// The other side of the connection did not keep to the protocol.
     #[error("{0}")]
     Broken(String),
@@ -57,7 +60,11 @@ impl Error {
             Error::Usage(_) => ExitCode::Usage,
             Error::Refused(_) => ExitCode::Refused,
             Error::Busy(_) => ExitCode::Busy,
-            Error::Io { .. } | Error::Sqlite { .. } | Error::Broken(_) | Error::Gone(_) => ExitCode::Failed,
+            Error::Io { .. }
+            | Error::Sqlite { .. }
+            | Error::NobodyReads
+            | Error::Broken(_)
+            | Error::Gone(_) => ExitCode::Failed,
         }
     }
 }

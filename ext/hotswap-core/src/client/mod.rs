@@ -7,6 +7,7 @@ mod source;
 mod stdio;
 mod target;
 
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -68,7 +69,11 @@ impl Copy {
             skip_schema_check: self.skip_schema_check,
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
-        let (mut main, mut listener, answer) = opening::open(&self.socket, &request, start)?;
+        let handed_over = self.hand_over(&streams);
+        let descriptors: Vec<_> = handed_over.iter().map(|file| file.as_fd()).collect();
+        let (mut main, mut listener, answer) = opening::open(&self.socket, &request, &descriptors, start)?;
+        drop(descriptors);
+        drop(handed_over);
         let done = match answer {
             Message::Plan(Plan::SendFile) => self.send_file(&mut main),
             Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
@@ -76,6 +81,7 @@ impl Copy {
             Message::Plan(Plan::ReceiveStream) => {
                 self.receive_stream(&mut main, &mut streams.stdout, &mut listener)
             }
+            Message::Plan(Plan::Wait) => self.wait(&mut main, &streams.stdout),
             Message::Done { code } => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
@@ -122,6 +128,23 @@ impl Copy {
                 .map(|metadata| Identity::of(&metadata)),
             absolute,
         }
+    }
+
+    /// What of the user's standard input or output the worker can read or write itself.
+    fn hand_over(&self, streams: &Streams) -> Option<File> {
+        match (&*self.src, &*self.dst) {
+            ("-", _) => streams.stdin.source_to_hand_over(),
+            (_, "-") => streams.stdout.target_to_hand_over(),
+            _ => None,
+        }
+    }
+
+    fn wait(&self, main: &mut Connection, stdout: &Stdio) -> Result<ExitCode> {
+        let code = finish(main)?;
+        if code != ExitCode::Done && self.dst == "-" && stdout.is_broken() {
+            return Err(self.stdout_failed(ErrorKind::BrokenPipe.into()));
+        }
+        Ok(code)
     }
 
     fn send_file(&self, main: &mut Connection) -> Result<ExitCode> {

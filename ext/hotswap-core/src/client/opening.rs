@@ -4,6 +4,7 @@
 //! the first answer nothing has been asked for that could have been done, so the next leader is asked instead.
 
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,16 +23,17 @@ const SUCCESSION: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks whoever leads at `socket` for `request`. Returns the main connection, the thread that `listen` starts on
+/// Asks whoever leads at `socket` for `request`, with the descriptors that belong to it. Returns the main connection, the thread that `listen` starts on
 /// the other one, and the answer.
 pub(super) fn open(
     socket: &Path,
     request: &Request,
+    descriptors: &[BorrowedFd<'_>],
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<(Connection, Listener, Message)> {
     let give_up = Instant::now() + SUCCESSION;
     loop {
-        match ask(socket, request, &listen) {
+        match ask(socket, request, descriptors, &listen) {
             Err(Error::Gone(_)) if Instant::now() < give_up => std::thread::sleep(PAUSE),
             Err(Error::Gone(why)) => return Err(no_greeting(socket, &why)),
             answered => return answered,
@@ -42,12 +44,13 @@ pub(super) fn open(
 fn ask(
     socket: &Path,
     request: &Request,
+    descriptors: &[BorrowedFd<'_>],
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<(Connection, Listener, Message)> {
     let (mut main, stderr) = greet(socket)?;
     let mut listener = listen(stderr)?;
     let mut asking = || {
-        main.send(&Message::Request(request.clone()))?;
+        main.send_with(&Message::Request(request.clone()), descriptors)?;
         main.receive()?.ok_or_else(ended)
     };
     match asking() {
@@ -207,7 +210,7 @@ mod tests {
             assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
             main.send(&Message::Plan(Plan::SendStream)).unwrap();
         });
-        let (_, _, answer) = open(&socket, &request(), listen).unwrap();
+        let (_, _, answer) = open(&socket, &request(), &[], listen).unwrap();
         assert!(matches!(answer, Message::Plan(Plan::SendStream)));
         leaders.join().unwrap();
     }

@@ -4,11 +4,14 @@
 //! somebody who wants it not to block (Ruby's do, and ssh sets its own so). It is waited for then, and not
 //! changed: the other end's owner would be surprised.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::unistd::Whence;
 
 /// See the module.
 #[derive(Debug)]
@@ -21,6 +24,44 @@ impl Stdio {
 
     pub(crate) fn is_terminal(&self) -> bool {
         self.0.is_terminal()
+    }
+
+    /// A descriptor to hand over for reading: of a file from its beginning on, or of a pipe.
+    pub(crate) fn source_to_hand_over(&self) -> Option<File> {
+        let at_its_beginning = || nix::unistd::lseek(&self.0, 0, Whence::SeekCur) == Ok(0);
+        let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL).ok()?);
+        if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
+            return None;
+        }
+        match self.0.metadata().ok()?.file_type() {
+            kind if kind.is_file() && at_its_beginning() => self.0.try_clone().ok(),
+            kind if kind.is_fifo() => self.reopen(OpenOptions::new().read(true)),
+            _ => None,
+        }
+    }
+
+    /// A descriptor to hand over for writing: of a pipe.
+    pub(crate) fn target_to_hand_over(&self) -> Option<File> {
+        let is_pipe = self.0.metadata().ok()?.file_type().is_fifo();
+        is_pipe.then(|| self.reopen(OpenOptions::new().write(true)))?
+    }
+
+    /// Opened anew, so that it does not block for whom it is handed to, and is what it was for everybody else.
+    /// Not possible where there is no /proc, or where a pipe belongs to another user.
+    fn reopen(&self, options: &mut OpenOptions) -> Option<File> {
+        options
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+            .ok()
+    }
+
+    /// Whether it is a pipe that nobody reads any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok()
+            && polled[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLERR))
     }
 
     fn retry<T>(
@@ -68,7 +109,6 @@ impl Write for Stdio {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::fcntl::{fcntl, FcntlArg, OFlag};
     use std::os::fd::OwnedFd;
     use std::time::Duration;
 

@@ -54,6 +54,11 @@ impl<'a> BodyWriter<'a> {
         self.connection.send_frame(Kind::Body, chunk)
     }
 
+    /// What it is sent on.
+    pub fn connection(&self) -> &Connection {
+        self.connection
+    }
+
     /// Says what was sent. Only now may the receiver believe it.
     pub fn finish(self) -> Result<End> {
         let end = End {
@@ -151,7 +156,8 @@ impl<'a> BodyReader<'a> {
     }
 }
 
-fn aborted() -> Error {
+/// What a sender that has gone before it said that this was all leads to.
+pub fn aborted() -> Error {
     Error::Gone("the sender went away before the end of the data".into())
 }
 

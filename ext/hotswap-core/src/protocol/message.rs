@@ -157,6 +157,8 @@ pub enum Plan {
     ReceiveFile,
     /// Pull: stream to standard output.
     ReceiveStream,
+    /// Either: wait. The worker reads or writes what came with the request.
+    Wait,
 }
 
 /// What a body must have been.

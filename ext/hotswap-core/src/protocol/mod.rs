@@ -16,6 +16,9 @@
 //!   pull, stream                               <- body, body, …, end {…}, done {exit code}
 //! ```
 //!
+//! A standard input or output that is a pipe, or an input that is a file, comes along with the request as a
+//! descriptor. The worker reads or writes that itself, and answers wait, then done {exit code}.
+//!
 //! Up to `join` the client speaks with the leader; everything after is read by the worker, to which the leader
 //! hands both connections.
 
@@ -24,7 +27,7 @@ mod connection;
 mod frame;
 mod message;
 
-pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
+pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_MESSAGE};
 pub use message::{End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar};

@@ -8,16 +8,60 @@ use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
 
 /// How long a client may be silent in the middle of a transfer.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The user, on the connection beside the main one.
+#[derive(Debug)]
+pub struct User {
+    stderr: Option<Connection>,
+    told_progress: Instant,
+}
+
+impl User {
+    /// How far it is, at most ten times a second.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        if self.told_progress.elapsed() >= Duration::from_millis(100) {
+            self.told_progress = Instant::now();
+            self.tell(&Message::Progress {
+                stage: stage.into(),
+                done,
+                total,
+            });
+        }
+    }
+
+    /// One that has gone is noticed where it matters, on the main connection.
+    fn tell(&mut self, message: &Message) {
+        if let Some(stderr) = &mut self.stderr {
+            let _ = stderr.send(message);
+        }
+    }
+}
+
+/// The application's log, which the leader writes.
+#[derive(Debug)]
+pub struct Log(Connection);
+
+impl Log {
+    /// Adds a line.
+    pub fn write(&mut self, level: &str, text: impl Display) {
+        // Without a leader there is nobody to write it; the swap goes on all the same.
+        let _ = self.0.send(&Message::Log(Narration {
+            level: level.into(),
+            text: text.to_string(),
+        }));
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Caller {
     /// The main connection: request, bodies, the end.
     pub main: Connection,
-    stderr: Option<Connection>,
-    leader: Connection,
-    told_progress: Instant,
+    /// Who reads what the command prints.
+    pub user: User,
+    /// The application's log.
+    pub log: Log,
 }
 
 impl Caller {
@@ -33,9 +77,11 @@ impl Caller {
         }
         Ok(Self {
             main,
-            stderr: Some(stderr),
-            leader,
-            told_progress: Instant::now(),
+            user: User {
+                stderr: Some(stderr),
+                told_progress: Instant::now(),
+            },
+            log: Log(leader),
         })
     }
 
@@ -52,35 +98,24 @@ impl Caller {
         self.main.send(&Message::Plan(plan))
     }
 
-    /// A line for the user. One that has gone is noticed where it matters, on the main connection.
+    /// A line for the user.
     pub fn status(&mut self, text: impl Display) {
-        self.tell(&Message::Status(text.to_string()));
+        self.user.tell(&Message::Status(text.to_string()));
     }
 
-    /// How far it is, at most ten times a second.
+    /// How far it is.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
-        if self.told_progress.elapsed() >= Duration::from_millis(100) {
-            self.told_progress = Instant::now();
-            self.tell(&Message::Progress {
-                stage: stage.into(),
-                done,
-                total,
-            });
-        }
+        self.user.progress(stage, done, total);
     }
 
     /// A line for the application's log.
     pub fn log(&mut self, level: &str, text: impl Display) {
-        // Without a leader there is nobody to write it; the swap goes on all the same.
-        let _ = self.leader.send(&Message::Log(Narration {
-            level: level.into(),
-            text: text.to_string(),
-        }));
+        self.log.write(level, text);
     }
 
     /// The usual level.
     pub fn info(&mut self, text: impl Display) {
-        self.log("info", text);
+        self.log.write("info", text);
     }
 
     /// Fails when the client has gone: there is nobody left to do this for.
@@ -95,22 +130,17 @@ impl Caller {
     pub fn finish(&mut self, outcome: &Result<()>) {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
+            Err(error @ Error::NobodyReads) => error.exit_code(),
             Err(error) => {
-                self.tell(&Message::Error(error.to_string()));
+                self.user.tell(&Message::Error(error.to_string()));
                 error.exit_code()
             }
         };
         // Its end tells the client that it has read all there is.
-        if let Some(stderr) = self.stderr.take() {
+        if let Some(stderr) = self.user.stderr.take() {
             stderr.close();
         }
         // Whoever has gone does not need the answer.
         let _ = self.main.send(&Message::Done { code: code as u8 });
-    }
-
-    fn tell(&mut self, message: &Message) {
-        if let Some(stderr) = &mut self.stderr {
-            let _ = stderr.send(message);
-        }
     }
 }

@@ -1,15 +1,18 @@
-//! A pull: one snapshot, into a file of the client's or down the connection.
+//! A pull: one snapshot, into a file of the client's or to its standard output.
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::caller::Caller;
 use super::job::{Database, Job};
+use super::outlet::Outlet;
+use super::rest::Rest;
 use super::snapshot::Snapshot;
 use super::space;
 use super::visit::Visit;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{BodyWriter, Message, Plan, Request};
+use crate::protocol::{Message, Plan, Request};
 
 /// Pulls a snapshot of `database` to where the client wants it.
 pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<()> {
@@ -19,19 +22,32 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     ));
     let path = database.resolved();
     let length = if request.dst.stdio {
-        caller.ask(Plan::ReceiveStream)?;
-        let _visit = Visit::begin(&path, job, caller)?;
-        let snapshot = Snapshot::take(&path)?;
-        stream(caller, &snapshot)?
+        let pinned = Pinned::take(&path, job, caller)?;
+        send(caller, pinned, &path)?
     } else {
         caller.ask(Plan::ReceiveFile)?;
         let target = target(caller)?;
-        let _visit = Visit::begin(&path, job, caller)?;
-        let snapshot = Snapshot::take(&path)?;
-        write(caller, &snapshot, &target)?
+        let pinned = Pinned::take(&path, job, caller)?;
+        write(caller, &pinned.snapshot, &target)?
     };
     caller.info(format_args!("pull complete: {} ({length} bytes)", database.label));
     Ok(())
+}
+
+/// A snapshot, during a visit of the fleet. Fields are dropped in order: the database is closed before the visit ends.
+struct Pinned {
+    snapshot: Snapshot,
+    _visit: Visit,
+}
+
+impl Pinned {
+    fn take(path: &Path, job: &Job, caller: &Caller) -> Result<Self> {
+        let visit = Visit::begin(path, job, caller)?;
+        Ok(Self {
+            snapshot: Snapshot::take(path)?,
+            _visit: visit,
+        })
+    }
 }
 
 fn target(caller: &mut Caller) -> Result<File> {
@@ -55,7 +71,7 @@ fn target(caller: &mut Caller) -> Result<File> {
 fn write(caller: &mut Caller, snapshot: &Snapshot, target: &File) -> Result<u64> {
     let length = snapshot.len();
     space::require(target.as_fd(), length, "the snapshot")?;
-    snapshot.write_to(target, |done| {
+    snapshot.copy_to(target, 0, |done| {
         caller.progress("copying", done, length);
         caller.check_presence()
     })?;
@@ -63,8 +79,40 @@ fn write(caller: &mut Caller, snapshot: &Snapshot, target: &File) -> Result<u64>
     Ok(length)
 }
 
-fn stream(caller: &mut Caller, snapshot: &Snapshot) -> Result<u64> {
-    let mut body = BodyWriter::new(&mut caller.main);
-    snapshot.stream(|chunk| body.send(chunk))?;
-    Ok(body.finish()?.length)
+/// Sends the snapshot itself to a reader that keeps up. One that does not gets a copy: while the snapshot is held
+/// the log grows, or writers wait, and no push gets at the database.
+fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
+    let Caller { main, user, log } = caller;
+    let length = pinned.snapshot.len();
+    let mut outlet = Outlet::open(main)?;
+    let mut send = |outlet: &mut Outlet, chunk: &[u8]| {
+        outlet.send(chunk)?;
+        user.progress("receiving", outlet.sent(), length);
+        Ok(())
+    };
+    let sent = pinned.snapshot.stream(0, |chunk| {
+        send(&mut outlet, chunk)?;
+        Ok(!outlet.is_slow())
+    })?;
+    if sent < length {
+        match Rest::copy(&pinned.snapshot, sent, database, outlet.client()) {
+            Ok(rest) => {
+                drop(pinned);
+                log.write(
+                    "info",
+                    "the reader is slow: it gets a copy, the database is let go",
+                );
+                rest.stream(|chunk| send(&mut outlet, chunk))?;
+            }
+            Err(error) => {
+                let held = format!("the reader is slow, and the database is held until it is done: {error}");
+                log.write("warn", held);
+                pinned
+                    .snapshot
+                    .stream(sent, |chunk| send(&mut outlet, chunk).map(|()| true))?;
+            }
+        }
+    }
+    outlet.finish()?;
+    Ok(length)
 }

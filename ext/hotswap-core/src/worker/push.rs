@@ -1,10 +1,7 @@
 //! A push: received, checked, swapped in.
 
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-
-use rusqlite::{Connection, OpenFlags};
 
 use super::caller::Caller;
 use super::fleet::Fleet;
@@ -16,13 +13,12 @@ use super::leftovers;
 use super::live::{Live, Seized};
 use super::mapping::mapped;
 use super::preflight::refuse_what_cannot_be_renamed;
+use super::receive::receive;
 use super::schema::Schema;
-use super::source::{changed, Source};
-use super::space;
 use super::staged::Staged;
 use super::swap::Swap;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{BodyReader, Message, Piece, Plan, Request};
+use crate::protocol::Request;
 use crate::signal::hung_up;
 
 /// What remains to be done after the user has been told that it is over.
@@ -91,89 +87,6 @@ fn sweep(path: &Path, caller: &mut Caller) {
             name.to_string_lossy()
         ));
     }
-}
-
-fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<Staged> {
-    let mut staged = Staged::create(path)?;
-    if request.src.stdio {
-        receive_stream(caller, &mut staged)?;
-    } else {
-        receive_file(caller, &mut staged, path)?;
-    }
-    Ok(staged)
-}
-
-fn receive_stream(caller: &mut Caller, staged: &mut Staged) -> Result<()> {
-    caller.ask(Plan::SendStream)?;
-    let mut received = 0;
-    let mut checked_for = 0;
-    let folder =
-        File::open(staged.path().parent().unwrap_or(Path::new("/"))).context("cannot open the folder")?;
-    let mut body = BodyReader::new(&mut caller.main);
-    loop {
-        let chunk = match body.receive()? {
-            Piece::Chunk(chunk) => chunk,
-            Piece::End => return Ok(()),
-            Piece::Instead(_) => return Err(Error::Broken("the client gave up".into())),
-        };
-        if received >= checked_for {
-            checked_for = received + 8 * 1024 * 1024;
-            space::require(&folder, 8 * 1024 * 1024, "receiving the database")?;
-        }
-        staged.append(chunk)?;
-        received += chunk.len() as u64;
-    }
-}
-
-fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result<()> {
-    caller.ask(Plan::SendFile)?;
-    let (announced, sidecars) = match caller.main.receive()? {
-        Some(Message::File { length, sidecars }) => (length, sidecars),
-        _ => {
-            return Err(Error::Broken(
-                "the client went away before it sent the file".into(),
-            ))
-        }
-    };
-    let source = Source::take(caller.main.take_descriptor(), live)?;
-    if source.length != announced {
-        return Err(changed());
-    }
-    let folder =
-        File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
-    space::require(&folder, announced, "copying the database")?;
-
-    staged.append_file(&source.file, announced, |done| {
-        caller.progress("copying", done, announced);
-        caller.check_presence()
-    })?;
-    let mut beside = Vec::new();
-    for sidecar in sidecars {
-        let file = Source::take(caller.main.take_descriptor(), live)?;
-        file.copy_beside(staged.path(), sidecar)?;
-        beside.push(file);
-    }
-    if staged.len() != announced || std::iter::once(&source).chain(&beside).any(Source::has_changed) {
-        return Err(changed());
-    }
-    if beside.is_empty() {
-        return Ok(());
-    }
-    caller.info("the source has a log of its own; its newest rows come along");
-    merge_sidecars(staged)
-}
-
-/// Has SQLite bring a log or a hot journal into the file itself.
-fn merge_sidecars(staged: &mut Staged) -> Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let merged = Connection::open_with_flags(staged.path(), flags).and_then(|connection| {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
-        connection.close().map_err(|(_, error)| error)
-    });
-    merged.map_err(|error| Error::Refused(format!("the source's log does not fit the source: {error}")))?;
-    leftovers::sidecars(staged.path()).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
-    staged.remeasure()
 }
 
 /// Makes the staged file what the live one is: journalled the same way, of the same owner and mode. The last

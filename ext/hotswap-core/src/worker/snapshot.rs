@@ -15,17 +15,18 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::copying::{copy_range, reflink};
 use super::leftovers;
+use super::log_index::LogIndex;
 use super::writeback::{Writeback, STEP};
 use crate::error::{Context, Result};
 
-/// How much of a stream is in memory.
-const CHUNK: usize = 1024 * 1024;
+/// How much of a stream is in memory: read and written again before it leaves the processor's cache.
+pub const CHUNK: usize = 256 * 1024;
 
 /// A pinned state of a database. Fields are dropped in order: SQLite first.
 #[derive(Debug)]
@@ -123,8 +124,9 @@ impl Snapshot {
         self.pages == 0
     }
 
-    /// Writes the snapshot into an empty file. `copied` is told how far it is, and may end it.
-    pub fn write_to(&self, target: &File, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
+    /// Writes the snapshot, or what of it begins at `from` (a multiple of [`CHUNK`]), to the same place in an empty
+    /// file. `copied` is told how far it is, and may end it.
+    pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let writing = || "cannot write the snapshot".to_string();
         if !reflink(&self.main, target) {
             let there = self
@@ -133,8 +135,8 @@ impl Snapshot {
                 .on_path("cannot stat", &self.path)?
                 .len()
                 .min(self.len());
-            let mut done = 0;
-            let mut writeback = Writeback::default();
+            let mut writeback = Writeback::from(from);
+            let mut done = from;
             while done < there {
                 match copy_range(&self.main, done, target, done, STEP.min(there - done)).context(writing())? {
                     // The rest of the main file was never written; its pages are in the log.
@@ -147,27 +149,35 @@ impl Snapshot {
         }
         target.set_len(self.len()).context(writing())?;
         let mut page = vec![0; self.page_size as usize];
-        for (number, offset) in self.log.iter().flat_map(|log| &log.newest) {
-            self.read_log(&mut page, *offset)?;
+        for (number, offset) in self.newest_from((from / self.page_size + 1) as u32) {
+            self.read_log(&mut page, offset)?;
             target
-                .write_all_at(&page, (u64::from(*number) - 1) * self.page_size)
+                .write_all_at(&page, (u64::from(number) - 1) * self.page_size)
                 .context(writing())?;
         }
         copied(self.len())
     }
 
-    /// Hands the snapshot to `sink` from its first byte to its last, in chunks.
-    pub fn stream(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn newest_from(&self, first: u32) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let newest = self.log.iter().flat_map(move |log| log.newest.range(first..));
+        newest.map(|(number, offset)| (*number, *offset))
+    }
+
+    /// Hands the snapshot to `sink` from the byte at `from` on, in chunks, for as long as it says to go on. Says how
+    /// far that was.
+    pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<bool>) -> Result<u64> {
         let mut chunk = vec![0; CHUNK];
-        let mut at = 0;
+        let mut at = from;
         while at < self.len() {
             let length = (CHUNK as u64).min(self.len() - at) as usize;
             self.read_main(&mut chunk[..length], at)?;
             self.overlay(&mut chunk[..length], at)?;
-            sink(&chunk[..length])?;
             at += length as u64;
+            if !sink(&chunk[..length])? {
+                break;
+            }
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Reads the main file; what lies past its end is zero here and in the log there.
@@ -215,78 +225,5 @@ impl Drop for Snapshot {
     fn drop(&mut self) {
         // A failed rollback of a read transaction loses nothing; closing ends it as well.
         let _ = self.connection.execute_batch("ROLLBACK");
-    }
-}
-
-/// The header of the shared index (`-shm`): how far the log is committed, and how far it is in the main file.
-/// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
-#[derive(Debug, PartialEq, Eq)]
-struct LogIndex {
-    frames: u32,
-    pages: u32,
-    backfilled: u32,
-    salt: [u8; 8],
-}
-
-const INDEX_HEADER: usize = 48;
-const LOG_HEADER: u64 = 32;
-const FRAME_HEADER: u64 = 24;
-
-impl LogIndex {
-    /// Reads the header as SQLite does: until both copies of it agree, and a second look as well.
-    fn read(index: &File) -> std::io::Result<Self> {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
-            let (mut first, mut second) = ([0; 136], [0; 136]);
-            index.read_exact_at(&mut first, 0)?;
-            index.read_exact_at(&mut second, 0)?;
-            let copies_agree = first[..INDEX_HEADER] == first[INDEX_HEADER..2 * INDEX_HEADER];
-            if copies_agree && first[..100] == second[..100] && first[12] == 1 {
-                return Ok(Self::parse(&first));
-            }
-            if Instant::now() > deadline {
-                return Err(std::io::Error::other(
-                    "the index of the log does not come to rest",
-                ));
-            }
-        }
-    }
-
-    fn parse(bytes: &[u8; 136]) -> Self {
-        let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        Self {
-            frames: word(16),
-            pages: word(20),
-            salt: bytes[32..40].try_into().expect("eight bytes"),
-            backfilled: word(96),
-        }
-    }
-
-    /// Where in the log the newest committed content of each page lies.
-    fn newest_frames(&self, log: &File, page_size: u64) -> std::io::Result<BTreeMap<u32, u64>> {
-        let frame = FRAME_HEADER + page_size;
-        let at_once = (CHUNK as u64 / frame).max(1);
-        let mut newest = BTreeMap::new();
-        let mut buffer = vec![0; (at_once * frame) as usize];
-        let mut number = 0;
-        while number < u64::from(self.frames) {
-            let count = at_once.min(u64::from(self.frames) - number);
-            let begin = LOG_HEADER + number * frame;
-            let bytes = &mut buffer[..(count * frame) as usize];
-            log.read_exact_at(bytes, begin)?;
-            for (nth, header) in bytes.chunks_exact(frame as usize).enumerate() {
-                if header[8..16] != self.salt {
-                    return Err(std::io::Error::other(
-                        "a frame belongs to another generation of the log",
-                    ));
-                }
-                let page = u32::from_be_bytes(header[..4].try_into().expect("four bytes"));
-                if page <= self.pages {
-                    newest.insert(page, begin + nth as u64 * frame + FRAME_HEADER);
-                }
-            }
-            number += count;
-        }
-        Ok(newest)
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 /// How many bytes are one step.
 pub const STEP: u64 = 8 * 1024 * 1024;
 
-/// How far a file has come that is written from its beginning to its end.
+/// How far a file has come that is written in one direction.
 ///
 /// It makes nothing durable: the metadata are not written, so a sync at the end says what is.
 #[derive(Debug, Default)]
@@ -21,6 +21,14 @@ pub struct Writeback {
 }
 
 impl Writeback {
+    /// For a file that is written from there on.
+    pub fn from(begin: u64) -> Self {
+        Self {
+            begun: begin,
+            written: begin,
+        }
+    }
+
     /// Begins to write back what makes whole steps of the first `length` bytes, and waits for all but the last of
     /// them. To be called while the file grows, at least once a step.
     pub fn follow(&mut self, file: &File, length: u64) -> io::Result<()> {

@@ -1,0 +1,85 @@
+//! Where a pull to standard output goes, and how fast that is read.
+
+use std::time::{Duration, Instant};
+
+use super::pipe::Pipe;
+use crate::error::Result;
+use crate::protocol::{BodyWriter, Connection, Message, Plan};
+
+/// For how long a reader may keep a snapshot waiting in any case, and how many bytes a second it has to take.
+const GRACE: Duration = Duration::from_secs(1);
+const SPEED: u64 = 256 * 1024 * 1024;
+
+/// See the module.
+pub struct Outlet<'a> {
+    way: Way<'a>,
+    sent: u64,
+    took: Duration,
+}
+
+enum Way<'a> {
+    /// The client's pipe itself.
+    Pipe(Pipe, &'a Connection),
+    /// Its connection, from which it copies to whatever its standard output is.
+    Wire(Box<BodyWriter<'a>>),
+}
+
+impl<'a> Outlet<'a> {
+    /// Takes the client's pipe if it sent one, and the connection if not.
+    pub fn open(client: &'a mut Connection) -> Result<Self> {
+        let way = match client.take_descriptor() {
+            Some(descriptor) => {
+                client.send(&Message::Plan(Plan::Wait))?;
+                Way::Pipe(Pipe::take(descriptor)?, client)
+            }
+            None => {
+                client.send(&Message::Plan(Plan::ReceiveStream))?;
+                Way::Wire(Box::new(BodyWriter::new(client)))
+            }
+        };
+        Ok(Self {
+            way,
+            sent: 0,
+            took: Duration::ZERO,
+        })
+    }
+
+    /// Sends the next bytes, at most [`CHUNK`](crate::protocol::CHUNK) of them.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let began = Instant::now();
+        match &mut self.way {
+            Way::Pipe(pipe, client) => pipe.write(bytes, client)?,
+            Way::Wire(body) => body.send(bytes)?,
+        }
+        self.took += began.elapsed();
+        self.sent += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// How many bytes were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whose standard output it is.
+    pub fn client(&self) -> &Connection {
+        match &self.way {
+            Way::Pipe(_, client) => client,
+            Way::Wire(body) => body.connection(),
+        }
+    }
+
+    /// Whether the reader has taken its time: a disk would have taken the bytes sooner.
+    pub fn is_slow(&self) -> bool {
+        self.took > GRACE + Duration::from_secs_f64(self.sent as f64 / SPEED as f64)
+    }
+
+    /// Says that this was all.
+    pub fn finish(self) -> Result<()> {
+        match self.way {
+            // Closing it is the end of it.
+            Way::Pipe(..) => Ok(()),
+            Way::Wire(body) => body.finish().map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The pipe that is the client's standard input or output, read or written by the worker itself: through the
+//! connection every byte would be copied twice more, and waited for by two processes.
+//!
+//! There is no wire, so there is nothing to check: a pipe does not lose bytes. What a lost sender was on the wire is
+//! a lost client here: whoever waits for the pipe watches the connection, too.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use super::caller::PATIENCE;
+use crate::error::{Context, Error, Result};
+use crate::protocol::{aborted, Connection};
+
+/// What fits into a pipe at most, unless the administrator says otherwise, in bytes.
+const LONGEST: i32 = 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pipe(File);
+
+impl Pipe {
+    /// Takes over a descriptor that does not block, so that nobody keeps us waiting for longer than we want.
+    pub fn take(descriptor: OwnedFd) -> Result<Self> {
+        let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
+        let flags = OFlag::from_bits_retain(flags);
+        if !flags.contains(OFlag::O_NONBLOCK) || flags.contains(OFlag::O_PATH) {
+            return Err(Error::Broken(
+                "the pipe was handed over without the right to use it".into(),
+            ));
+        }
+        // A longer pipe has both sides wait less often. Where that is not allowed it stays as it is.
+        let _ = fcntl(&descriptor, FcntlArg::F_SETPIPE_SZ(LONGEST));
+        Ok(Self(File::from(descriptor)))
+    }
+
+    /// Reads what is there, or waits until something is. Nothing means that nobody writes any more.
+    pub fn read(&mut self, buffer: &mut [u8], client: &Connection) -> Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wait_for(self.0.as_fd(), PollFlags::POLLIN, client, aborted)?;
+                }
+                Err(error) => return Err(error).context("cannot read from standard input"),
+            }
+        }
+    }
+
+    /// Writes all of it, as the reader takes it.
+    pub fn write(&mut self, mut bytes: &[u8], client: &Connection) -> Result<()> {
+        while !bytes.is_empty() {
+            match self.0.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    wait_for(self.0.as_fd(), PollFlags::POLLOUT, client, || {
+                        Error::Gone("the client went away".into())
+                    })?;
+                }
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(Error::NobodyReads),
+                Err(error) => return Err(error).context("cannot write to standard output"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wait_for(
+    pipe: BorrowedFd<'_>,
+    ready: PollFlags,
+    client: &Connection,
+    gone: impl Fn() -> Error,
+) -> Result<()> {
+    let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+    let mut polled = [
+        PollFd::new(pipe, ready),
+        PollFd::new(client.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP)),
+    ];
+    match nix::poll::poll(&mut polled, timeout) {
+        Ok(0) => Err(Error::Broken(
+            "the other side of the pipe has not moved for too long; giving up".into(),
+        )),
+        Ok(_) if client.peer_is_gone() => Err(gone()),
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno).context("cannot wait for the pipe"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    fn connection() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Connection::new(ours), theirs)
+    }
+
+    fn not_blocking(end: impl Into<OwnedFd>) -> OwnedFd {
+        let end = end.into();
+        fcntl(&end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        end
+    }
+
+    #[test]
+    fn all_of_it_arrives_and_then_the_end() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut ends = (
+            Pipe::take(not_blocking(reader)).unwrap(),
+            Pipe::take(not_blocking(writer)).unwrap(),
+        );
+        let (client, _there) = connection();
+        let sent: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut received = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ends.1.write(&sent, &client).unwrap();
+                drop(ends.1);
+            });
+            let mut buffer = vec![0; 70_000];
+            loop {
+                match ends.0.read(&mut buffer, &client).unwrap() {
+                    0 => break,
+                    bytes => received.extend_from_slice(&buffer[..bytes]),
+                }
+            }
+        });
+        assert!(received == sent);
+    }
+
+    #[test]
+    fn a_client_that_goes_is_noticed_while_the_pipe_stands_still() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut pipe = Pipe::take(not_blocking(reader)).unwrap();
+        let (client, there) = connection();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(5));
+                drop(there);
+            });
+            let error = pipe.read(&mut [0; 10], &client).unwrap_err();
+            assert!(error.to_string().contains("the sender went away"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_from_other_failures() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut pipe = Pipe::take(not_blocking(writer)).unwrap();
+        drop(reader);
+        let (client, _there) = connection();
+        assert!(matches!(pipe.write(b"x", &client), Err(Error::NobodyReads)));
+    }
+
+    #[test]
+    fn a_pipe_that_would_block_is_not_taken() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert!(matches!(Pipe::take(reader.into()), Err(Error::Broken(_))));
+    }
+}
