@@ -19,12 +19,15 @@ module Hotswap
     attr_reader :max_pause
     # @return [Float] seconds after which a swap that finds no quiet moment is given up
     attr_reader :timeout
+    # @return [Boolean] whether copying and checking give way to the application; false where haste matters more
+    attr_reader :low_priority
 
     def initialize
       @socket_path = SOCKET_PATH
       @root = Dir.pwd
       @max_pause = 0.5
       @timeout = 30.0
+      @low_priority = true
     end
 
     def max_pause=(seconds)
@@ -33,6 +36,12 @@ module Hotswap
 
     def timeout=(seconds)
       @timeout = seconds!(:timeout, seconds)
+    end
+
+    def low_priority=(choice)
+      return @low_priority = choice if [true, false].include?(choice)
+
+      raise ConfigurationError, "config.hotswap.low_priority is true or false, not #{choice.inspect}"
     end
 
     # @return [String] by default hotswap.stderr.sock for hotswap.sock

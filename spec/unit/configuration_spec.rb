@@ -9,7 +9,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0
+      max_pause: 0.5, timeout: 30.0, low_priority: true
     )
   end
 
@@ -69,5 +69,16 @@ RSpec.describe Hotswap::Configuration do
         expect(configuration.public_send(setting)).to eq before
       end
     end
+  end
+
+  it "copies and checks with haste where it is told to, and takes nothing but true and false for it" do
+    configuration.low_priority = false
+    expect(configuration.low_priority).to be false
+
+    [nil, "false", 0, :low].each do |nonsense|
+      expect { configuration.low_priority = nonsense }
+        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.low_priority .* not #{Regexp.escape(nonsense.inspect)}/)
+    end
+    expect(configuration.low_priority).to be false
   end
 end

@@ -4,14 +4,19 @@
 //! keeps every gate closed must never have one: on two busy cores that part took 15 ms at nice 0, and 1.1 s at
 //! nice 19. So what may wait runs in a thread of its own.
 
+use super::job::Job;
+
 /// Lower than the application's, and still more than nothing while that is busy.
 const NICE: libc::c_int = 10;
 
-/// Runs `work` in a thread of low priority and waits for it.
-pub fn gently<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// Runs `work` in a thread of low priority, unless haste is what the application wants, and waits for it.
+pub fn gently<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
+    let low = job.low_priority;
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            lower_this_thread();
+        let thread = scope.spawn(move || {
+            if low {
+                lower_this_thread();
+            }
             work()
         });
         // A panic in there is one here.
@@ -41,10 +46,22 @@ mod tests {
         unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
     }
 
+    fn job(low_priority: bool) -> Job {
+        Job {
+            low_priority,
+            ..Job::default()
+        }
+    }
+
     #[test]
     fn only_the_thread_that_may_wait_is_lowered() {
         let before = nice();
-        assert_eq!(gently(nice), NICE.max(before));
+        assert_eq!(gently(&job(true), nice), NICE.max(before));
         assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn none_is_lowered_where_haste_matters_more() {
+        assert_eq!(gently(&job(false), nice), nice());
     }
 }

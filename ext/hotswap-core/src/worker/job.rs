@@ -17,6 +17,8 @@ pub struct Job {
     pub max_pause_ms: u64,
     /// How long a swap may take from its first attempt on, in milliseconds.
     pub timeout_ms: u64,
+    /// Whether copying and checking give way to the application.
+    pub low_priority: bool,
 }
 
 /// A managed database.

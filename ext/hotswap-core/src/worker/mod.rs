@@ -95,7 +95,7 @@ fn command(caller: &mut Caller, job: &Job) -> Result<Aftermath> {
     match job.route(&request.src, &request.dst)? {
         Route::Push(database) => push::run(caller, job, database, &request),
         Route::Pull(database) => {
-            gently(|| pull::run(caller, job, database, &request)).map(|()| Aftermath::none())
+            gently(job, || pull::run(caller, job, database, &request)).map(|()| Aftermath::none())
         }
     }
 }

@@ -44,16 +44,32 @@ impl<'a> Outlet<'a> {
         })
     }
 
-    /// Sends the next bytes, at most [`CHUNK`](crate::protocol::CHUNK) of them.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Sends bytes, at most [`CHUNK`](crate::protocol::CHUNK) of them, to a reader that keeps up. Says how many: fewer
+    /// than all means that a disk would have taken them sooner.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<usize> {
+        let allowed = GRACE + Duration::from_secs_f64(self.sent as f64 / SPEED as f64);
+        let Some(left) = allowed.checked_sub(self.took) else {
+            return Ok(0);
+        };
         let began = Instant::now();
-        match &mut self.way {
-            Way::Pipe(pipe, client) => pipe.write(bytes, client)?,
-            Way::Wire(body) => body.send(bytes)?,
-        }
+        let sent = self.try_send(bytes, Some(began + left))?;
         self.took += began.elapsed();
-        self.sent += bytes.len() as u64;
-        Ok(())
+        Ok(sent)
+    }
+
+    /// Sends bytes to a reader that may take its time.
+    pub fn send_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.try_send(bytes, None).map(|_| ())
+    }
+
+    /// On a connection a chunk is sent whole: a reader that stands still is noticed when it moves again.
+    fn try_send(&mut self, bytes: &[u8], until: Option<Instant>) -> Result<usize> {
+        let sent = match &mut self.way {
+            Way::Pipe(pipe, client) => pipe.write(bytes, client, until)?,
+            Way::Wire(body) => body.send(bytes).map(|()| bytes.len())?,
+        };
+        self.sent += sent as u64;
+        Ok(sent)
     }
 
     /// How many bytes were sent.
@@ -67,11 +83,6 @@ impl<'a> Outlet<'a> {
             Way::Pipe(_, client) => client,
             Way::Wire(body) => body.connection(),
         }
-    }
-
-    /// Whether the reader has taken its time: a disk would have taken the bytes sooner.
-    pub fn is_slow(&self) -> bool {
-        self.took > GRACE + Duration::from_secs_f64(self.sent as f64 / SPEED as f64)
     }
 
     /// Says that this was all.

@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::caller::PATIENCE;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{aborted, Connection};
+use crate::protocol::Connection;
 
 /// What fits into a pipe at most, unless the administrator says otherwise, in bytes.
 const LONGEST: i32 = 1024 * 1024;
@@ -44,48 +45,55 @@ impl Pipe {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    wait_for(self.0.as_fd(), PollFlags::POLLIN, client, aborted)?;
+                    wait_for(self.0.as_fd(), PollFlags::POLLIN, client, None)?;
                 }
                 Err(error) => return Err(error).context("cannot read from standard input"),
             }
         }
     }
 
-    /// Writes all of it, as the reader takes it.
-    pub fn write(&mut self, mut bytes: &[u8], client: &Connection) -> Result<()> {
-        while !bytes.is_empty() {
-            match self.0.write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
+    /// Writes as the reader takes it: all of it, or what was taken until then.
+    pub fn write(&mut self, bytes: &[u8], client: &Connection, until: Option<Instant>) -> Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.0.write(&bytes[written..]) {
+                Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    wait_for(self.0.as_fd(), PollFlags::POLLOUT, client, || {
-                        Error::Gone("the client went away".into())
-                    })?;
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        break;
+                    }
+                    wait_for(self.0.as_fd(), PollFlags::POLLOUT, client, until)?;
                 }
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(Error::NobodyReads),
                 Err(error) => return Err(error).context("cannot write to standard output"),
             }
         }
-        Ok(())
+        Ok(written)
     }
 }
 
+/// Waits until the pipe is ready, or until then.
 fn wait_for(
     pipe: BorrowedFd<'_>,
     ready: PollFlags,
     client: &Connection,
-    gone: impl Fn() -> Error,
+    until: Option<Instant>,
 ) -> Result<()> {
-    let timeout = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
+    let wait = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+    let millis = i32::try_from(wait.as_millis() + 1).unwrap_or(i32::MAX);
     let mut polled = [
         PollFd::new(pipe, ready),
         PollFd::new(client.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP)),
     ];
-    match nix::poll::poll(&mut polled, timeout) {
-        Ok(0) => Err(Error::Broken(
+    match nix::poll::poll(
+        &mut polled,
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
+    ) {
+        Ok(0) if until.is_none() => Err(Error::Broken(
             "the other side of the pipe has not moved for too long; giving up".into(),
         )),
-        Ok(_) if client.peer_is_gone() => Err(gone()),
+        Ok(_) if client.peer_is_gone() => Err(Error::Gone("the client went away".into())),
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).context("cannot wait for the pipe"),
     }
@@ -120,7 +128,7 @@ mod tests {
         let mut received = Vec::new();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                ends.1.write(&sent, &client).unwrap();
+                assert_eq!(ends.1.write(&sent, &client, None).unwrap(), sent.len());
                 drop(ends.1);
             });
             let mut buffer = vec![0; 70_000];
@@ -145,7 +153,7 @@ mod tests {
                 drop(there);
             });
             let error = pipe.read(&mut [0; 10], &client).unwrap_err();
-            assert!(error.to_string().contains("the sender went away"), "{error}");
+            assert!(matches!(error, Error::Gone(_)), "{error}");
         });
     }
 
@@ -155,7 +163,18 @@ mod tests {
         let mut pipe = Pipe::take(not_blocking(writer)).unwrap();
         drop(reader);
         let (client, _there) = connection();
-        assert!(matches!(pipe.write(b"x", &client), Err(Error::NobodyReads)));
+        assert!(matches!(pipe.write(b"x", &client, None), Err(Error::NobodyReads)));
+    }
+
+    #[test]
+    fn a_reader_that_takes_its_time_is_left_when_the_time_is_over() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let mut pipe = Pipe::take(not_blocking(writer)).unwrap();
+        let (client, _there) = connection();
+        let until = Instant::now() + Duration::from_millis(5);
+        let written = pipe.write(&vec![0; 10_000_000], &client, Some(until)).unwrap();
+        assert!((1..10_000_000).contains(&written));
+        assert!(Instant::now() >= until);
     }
 
     #[test]

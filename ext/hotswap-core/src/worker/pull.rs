@@ -85,31 +85,33 @@ fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
     let Caller { main, user, log } = caller;
     let length = pinned.snapshot.len();
     let mut outlet = Outlet::open(main)?;
-    let mut send = |outlet: &mut Outlet, chunk: &[u8]| {
-        outlet.send(chunk)?;
-        user.progress("receiving", outlet.sent(), length);
-        Ok(())
-    };
+    let mut progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
     let sent = pinned.snapshot.stream(0, |chunk| {
-        send(&mut outlet, chunk)?;
-        Ok(!outlet.is_slow())
+        progress(&outlet);
+        outlet.send(chunk)
     })?;
     if sent < length {
-        match Rest::copy(&pinned.snapshot, sent, database, outlet.client()) {
+        let rest = Rest::copy(&pinned.snapshot, sent, database, outlet.client());
+        let mut send_all = |chunk: &[u8]| {
+            progress(&outlet);
+            outlet.send_all(chunk)
+        };
+        match rest {
             Ok(rest) => {
                 drop(pinned);
                 log.write(
                     "info",
                     "the reader is slow: it gets a copy, the database is let go",
                 );
-                rest.stream(|chunk| send(&mut outlet, chunk))?;
+                rest.stream(send_all)?;
             }
+            Err(error @ Error::Gone(_)) => return Err(error),
             Err(error) => {
                 let held = format!("the reader is slow, and the database is held until it is done: {error}");
                 log.write("warn", held);
                 pinned
                     .snapshot
-                    .stream(sent, |chunk| send(&mut outlet, chunk).map(|()| true))?;
+                    .stream(sent, |chunk| send_all(chunk).map(|()| chunk.len()))?;
             }
         }
     }

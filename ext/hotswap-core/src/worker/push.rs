@@ -48,7 +48,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     sweep(path, caller);
     refuse_what_cannot_be_renamed(path)?;
 
-    let mut staged = gently(|| receive(caller, request, path))?;
+    let mut staged = gently(job, || receive(caller, request, path))?;
     caller.info(format_args!(
         "received {} bytes, running integrity check",
         staged.len()
@@ -60,7 +60,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     let schema_changes = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
-        gently(move || {
+        gently(job, move || {
             adapt(staged, path, live.as_ref())?;
             check(caller, staged, live.as_ref(), database, request)
         })?

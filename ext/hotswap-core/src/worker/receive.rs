@@ -48,11 +48,12 @@ fn receive_pipe(caller: &mut Caller, staged: &mut Staged, mut pipe: Pipe) -> Res
     let mut room = Room::beside(staged)?;
     let mut buffer = vec![0; CHUNK];
     loop {
-        let bytes = pipe.read(&mut buffer, &caller.main)?;
-        if caller.main.peer_is_gone() {
-            // Whoever ended the client has ended the sender as well: this is no end of the data.
-            return Err(aborted());
-        }
+        // Whoever ended the client may have ended the sender as well: then this is no end of the data.
+        let bytes = match pipe.read(&mut buffer, &caller.main) {
+            Err(Error::Gone(_)) => return Err(aborted()),
+            Ok(_) if caller.main.peer_is_gone() => return Err(aborted()),
+            read => read?,
+        };
         if bytes == 0 {
             return Ok(());
         }

@@ -124,8 +124,7 @@ impl Snapshot {
         self.pages == 0
     }
 
-    /// Writes the snapshot, or what of it begins at `from` (a multiple of [`CHUNK`]), to the same place in an empty
-    /// file. `copied` is told how far it is, and may end it.
+    /// Writes the snapshot, or what of it begins at `from`, to the same place in an empty file. `copied` is told how far it is, and may end it.
     pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let writing = || "cannot write the snapshot".to_string();
         if !reflink(&self.main, target) {
@@ -163,21 +162,24 @@ impl Snapshot {
         newest.map(|(number, offset)| (*number, *offset))
     }
 
-    /// Hands the snapshot to `sink` from the byte at `from` on, in chunks, for as long as it says to go on. Says how
-    /// far that was.
-    pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<bool>) -> Result<u64> {
+    /// Hands the snapshot to `sink` from the byte at `from` on, in chunks, until one is not taken whole. Says how far
+    /// that was.
+    pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
         let mut chunk = vec![0; CHUNK];
-        let mut at = from;
+        let mut taken = (from % CHUNK as u64) as usize;
+        let mut at = from - taken as u64;
         while at < self.len() {
             let length = (CHUNK as u64).min(self.len() - at) as usize;
             self.read_main(&mut chunk[..length], at)?;
             self.overlay(&mut chunk[..length], at)?;
-            at += length as u64;
-            if !sink(&chunk[..length])? {
-                break;
+            taken += sink(&chunk[taken..length])?;
+            if taken < length {
+                return Ok(at + taken as u64);
             }
+            at += length as u64;
+            taken = 0;
         }
-        Ok(at)
+        Ok(self.len())
     }
 
     /// Reads the main file; what lies past its end is zero here and in the log there.

@@ -20,6 +20,10 @@ Rails.application.configure do
   # How long a push looks for a moment at which no request runs before it gives up, in seconds. Requests go on
   # meanwhile.
   # config.hotswap.timeout = 30
+
+  # Copying and checking give way to the application. Without that a push is over sooner where the machine is busy,
+  # and requests are slower meanwhile.
+  # config.hotswap.low_priority = true
 end
 
 # Where the life of a swap is told. Rails.logger unless it is set.
