@@ -5,6 +5,8 @@ module Hotswap
     # A response body whose unit leaves when the server closes it. Everything else is up to the body itself,
     # which may be an array, a file, or a stream that knows `call` and not `each`.
     class Body
+      def self.wrap(body, unit) = (body.respond_to?(:each) ? EnumerableBody : self).new(body, unit)
+
       def initialize(body, unit)
         @body = body
         @unit = unit
@@ -35,6 +37,11 @@ module Hotswap
         close if name == :to_ary && answer.is_a?(Array)
         answer
       end
+    end
+
+    # One that is enumerated, as nearly all are: `each` by way of method_missing would cost as much as the gate.
+    class EnumerableBody < Body
+      def each(&) = @body.each(&)
     end
   end
 end
