@@ -126,7 +126,7 @@ pub fn check_integrity(connection: &Connection, go_on: impl Fn() -> bool + Send 
     connection
         .progress_handler(200_000, Some(watch))
         .context("cannot watch the check")?;
-    let outcome = problems(connection);
+    let outcome = problems(connection).and_then(|found| modules_are_known(connection).map(|()| found));
     connection
         .progress_handler(0, None::<fn() -> bool>)
         .context("cannot watch the check")?;
@@ -149,6 +149,25 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(rows.into_iter().filter(|row| row != "ok").collect())
+}
+
+/// The integrity check passes over a virtual table whose module is not there, and the application would stumble.
+fn modules_are_known(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tables = connection.prepare(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'create virtual table%'",
+    )?;
+    let names: Vec<String> = tables
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in names {
+        let read = connection.prepare(&format!("SELECT 1 FROM \"{}\"", name.replace('"', "\"\"")));
+        if let Err(error) = read {
+            if error.to_string().contains("no such module") {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the check ran into: a damaged file, or one that needs what this server does not have.
