@@ -14,8 +14,15 @@ use rusqlite::ffi;
 ///
 /// `message` and `api` must be what SQLite passes to an extension's entry point.
 pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int {
-    // SAFETY: the caller passes SQLite's own table.
-    match unsafe { ffi::rusqlite_extension_init2(api.cast()) } {
+    // SAFETY: the caller passes SQLite's own table; the second one is a copy of it, read and not kept.
+    let adopted = unsafe {
+        let table = api.cast::<ffi::sqlite3_api_routines>();
+        ffi::rusqlite_extension_init2(table).and_then(|()| match vouch_for_threads(table) {
+            Some(mut vouched) => ffi::rusqlite_extension_init2(&mut vouched),
+            None => Ok(()),
+        })
+    };
+    match adopted {
         // The functions point into this library: it must stay for the life of the process.
         Ok(()) => ffi::SQLITE_OK_LOAD_PERMANENTLY,
         Err(error) => {
@@ -25,6 +32,39 @@ pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int
         }
     }
 }
+
+/// What rusqlite has to be told of a library without mutexes (SQLITE_THREADSAFE=0), which it would not open
+/// anything with. A worker uses SQLite in one thread at a time: while one works, the one that started it waits.
+///
+/// # Safety
+///
+/// `table` must be that of a library no older than the bindings, which the first `rusqlite_extension_init2` has found.
+unsafe fn vouch_for_threads(table: *mut ffi::sqlite3_api_routines) -> Option<ffi::sqlite3_api_routines> {
+    // SAFETY: as the caller says, everything that the bindings know is in the table.
+    let table = unsafe { &*table };
+    // SAFETY: takes nothing.
+    if unsafe { table.xthreadsafe?() } != 0 {
+        return None;
+    }
+    Some(ffi::sqlite3_api_routines {
+        xthreadsafe: Some(multi_thread),
+        mutex_alloc: Some(some_mutex),
+        mutex_free: Some(forget_mutex),
+        ..*table
+    })
+}
+
+unsafe extern "C" fn multi_thread() -> c_int {
+    2
+}
+
+/// Rusqlite makes one to look at its address, and never enters it.
+unsafe extern "C" fn some_mutex(_: c_int) -> *mut ffi::sqlite3_mutex {
+    static NO_MUTEX: u64 = 0;
+    std::ptr::from_ref(&NO_MUTEX).cast_mut().cast()
+}
+
+unsafe extern "C" fn forget_mutex(_: *mut ffi::sqlite3_mutex) {}
 
 unsafe fn explain(message: *mut *mut c_char, api: *mut c_void, text: &str) {
     // SAFETY: the table is SQLite's, and this entry has been in it since 3.0.
