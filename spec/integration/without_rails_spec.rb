@@ -109,6 +109,22 @@ RSpec.describe "an application without Rails" do
     expect(app.log).not_to include("managing")
   end
 
+  # As the sqlite3 gem is where its SQLite was built without them.
+  it "whose SQLite loads no extensions is told so at boot, and goes on without hotswap" do
+    boot(<<~RUBY, threads: 1)
+      require "hotswap"
+      SQLite3::Database.class_eval { %i[enable_load_extension load_extension].each { |method| undef_method method } }
+      Hotswap.register("db/app.sqlite3")
+      Hotswap.start
+      use Hotswap::Middleware
+      run ->(_) { [200, {"content-type" => "text/plain"}, [SQLite3::Database.new("db/app.sqlite3") { |it| break it.get_first_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1") }]] }
+    RUBY
+
+    expect(version).to eq "old"
+    expect(app.log).to include("hotswap is not available: this build of the sqlite3 gem cannot load extensions", "install the precompiled gem")
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 1)
+  end
+
   it "that has Sequel disconnects with it" do
     sequel = Sequels.folder or skip "the gem sequel is neither installed nor among the packages in ../shared/gems"
     boot(<<~RUBY)

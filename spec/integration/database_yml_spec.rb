@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+# What people write into database.yml.
+RSpec.describe "a database.yml", :slow, lane: "default" do
+  def boot(**options)
+    boot_app(**options) do |server|
+      yaml = server.root.join("config/database.yml")
+      yaml.write(yield(yaml.read, server))
+    end
+  end
+
+  def release_of(app, version) = app.databases.release(version)
+
+  it "with default_transaction_mode: immediate is swapped while transactions run" do
+    app = boot(workers: 0) { |yaml| yaml.sub("  timeout: 5000\n", "  timeout: 5000\n  default_transaction_mode: immediate\n") }
+    writers = Array.new(3) { |n| Thread.new { Array.new(15) { |m| app.post("/items", token: "#{n}-#{m}") } } }
+    pushed = Array.new(3) { |n| app.hotswap("cp", release_of(app, "r#{n}"), "database") }
+
+    expect(pushed.map(&:exit_code)).to eq [0, 0, 0]
+    expect(writers.flat_map(&:value).map(&:status).tally).to eq(201 => 45)
+    expect(app.version).to eq "r2"
+  end
+
+  it "with a database for each branch starts a branch from a copy of what runs" do
+    main = boot do |yaml, server|
+      FileUtils.mv(server.database_path, server.root.join("storage/main.sqlite3"))
+      yaml.gsub("storage/<%= environment %>.sqlite3", "storage/<%= ENV.fetch('BRANCH', 'main') %>.sqlite3")
+    end
+    expect(main.hotswap("cp", release_of(main, "of main"), "primary")).to have_attributes(exit_code: 0)
+    expect(main.hotswap("cp", "primary", "log/feature.sqlite3")).to have_attributes(exit_code: 0)
+
+    branch = boot_app(env: {BRANCH: "feature"}) do |server|
+      FileUtils.cp(main.root.join("config/database.yml"), server.root.join("config/database.yml"))
+      FileUtils.cp(main.root.join("log/feature.sqlite3"), server.root.join("storage/feature.sqlite3"))
+    end
+    expect(branch.version).to eq "of main"
+    expect(branch.hotswap("cp", release_of(branch, "of the branch"), "storage/feature.sqlite3")).to have_attributes(exit_code: 0)
+    expect([main.version, branch.version]).to eq ["of main", "of the branch"]
+  end
+end
