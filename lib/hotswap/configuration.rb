@@ -4,6 +4,7 @@ module Hotswap
   # The settings. In Rails they are `config.hotswap`, set in config/initializers/hotswap.rb.
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
+    IN_PLACE = %w[auto always never].freeze
 
     # @return [String, nil] the one managed database; in Rails all of database.yml are, unless this is set
     attr_accessor :database_path
@@ -21,6 +22,8 @@ module Hotswap
     attr_reader :timeout
     # @return [Boolean] whether copying and checking give way to the application; false where haste matters more
     attr_reader :low_priority
+    # @return [String] "auto", "always" or "never": whether a push may write into the live file instead of replacing it
+    attr_reader :in_place
 
     def initialize
       @socket_path = SOCKET_PATH
@@ -28,6 +31,7 @@ module Hotswap
       @max_pause = 0.5
       @timeout = 30.0
       @low_priority = true
+      @in_place = "auto"
     end
 
     def max_pause=(seconds)
@@ -42,6 +46,15 @@ module Hotswap
       return @low_priority = choice if [true, false].include?(choice)
 
       raise ConfigurationError, "config.hotswap.low_priority is true or false, not #{choice.inspect}"
+    end
+
+    # What `--in-place` is where a command does not say.
+    def in_place=(choice)
+      unless IN_PLACE.include?(choice.to_s)
+        raise ConfigurationError, "config.hotswap.in_place is one of #{IN_PLACE.join(", ")}, not #{choice.inspect}"
+      end
+
+      @in_place = choice.to_s
     end
 
     # @return [String] by default hotswap.stderr.sock for hotswap.sock

@@ -85,7 +85,8 @@ module Hotswap
           databases: Hotswap.databases.map(&:to_job),
           max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
           timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
-          low_priority: Hotswap.configuration.low_priority
+          low_priority: Hotswap.configuration.low_priority,
+          in_place: Hotswap.configuration.in_place
         }
       end
     end

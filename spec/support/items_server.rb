@@ -34,8 +34,16 @@ class ItemsServer < RackServer
     run ->(_) { [200, {"content-type" => "text/plain"}, [DATABASE.names]] }
   RUBY
 
-  def self.start(schema: SCHEMA, journal_mode: "wal", **options, &block)
-    super(config: APPLICATION, database: "storage/app.sqlite3", threads: 1, **options) do |server|
+  # by_way_of: a program that starts it, with other rights or in other namespaces.
+  def initialize(by_way_of: [], **options)
+    super(**options)
+    @by_way_of = by_way_of
+  end
+
+  # settings: lines about the `config` of Hotswap.configure.
+  def self.start(schema: SCHEMA, journal_mode: "wal", settings: "", **options, &block)
+    configured = %(require "hotswap"\nHotswap.configure { |config| #{settings} }\n#{APPLICATION})
+    super(config: configured, database: "storage/app.sqlite3", threads: 1, **options) do |server|
       server.file("storage/app.sqlite3", schema, %w[old], journal_mode: journal_mode)
       block&.call(server)
     end
@@ -48,11 +56,15 @@ class ItemsServer < RackServer
     SQLite3::Database.new(path) do |db|
       db.execute("PRAGMA journal_mode = #{journal_mode}")
       db.execute_batch(schema)
-      items.each { |item| db.execute("INSERT INTO items (name) VALUES (?)", [item]) }
+      db.transaction { items.each { |item| db.execute("INSERT INTO items (name) VALUES (?)", [item]) } }
     end
     path
   end
 
   # What it serves.
   def version = get("/").body
+
+  private
+
+  def command = [*@by_way_of, *super]
 end

@@ -9,7 +9,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0, low_priority: true
+      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto"
     )
   end
 
@@ -80,5 +80,21 @@ RSpec.describe Hotswap::Configuration do
         .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.low_priority .* not #{Regexp.escape(nonsense.inspect)}/)
     end
     expect(configuration.low_priority).to be false
+  end
+
+  [:auto, "always", :never].each do |choice|
+    it "takes #{choice.inspect} for in_place" do
+      configuration.in_place = choice
+
+      expect(configuration.in_place).to eq choice.to_s
+    end
+  end
+
+  [nil, true, "sometimes", ""].each do |nonsense|
+    it "does not take #{nonsense.inspect} for in_place, says so, and keeps what it had" do
+      expect { configuration.in_place = nonsense }
+        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.in_place is one of .* not #{Regexp.escape(nonsense.inspect)}/)
+      expect(configuration.in_place).to eq "auto"
+    end
   end
 end

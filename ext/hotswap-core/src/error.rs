@@ -25,6 +25,14 @@ pub enum Error {
     /// Somebody kept the database until the deadline; nothing changed.
     #[error("{0}")]
     Busy(String),
+    /// Somebody outside of the fleet has the live file open, or keeps it locked. Nothing changed.
+    #[error("{database} is open in {who}, which hotswap does not manage; close it there and copy again")]
+    Stranger {
+        /// The live path.
+        database: String,
+        /// Names, as far as they can be had.
+        who: String,
+    },
     /// A system call failed.
     #[error("{what}: {source}")]
     Io {
@@ -59,7 +67,7 @@ impl Error {
             Error::CannotConnect(_) => ExitCode::CannotConnect,
             Error::Usage(_) => ExitCode::Usage,
             Error::Refused(_) => ExitCode::Refused,
-            Error::Busy(_) => ExitCode::Busy,
+            Error::Busy(_) | Error::Stranger { .. } => ExitCode::Busy,
             Error::Io { .. }
             | Error::Sqlite { .. }
             | Error::NobodyReads

@@ -29,7 +29,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet do
 
   def expect_refused_because_of(process)
     refused = nil
-    verdict = visited(app, generations) { refused = generations.push(version: "never") }
+    verdict = visited(app, generations) { refused = generations.push("--in-place=never", version: "never") }
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
     expect(refused.result.stderr).to include("process #{process.pid} (", "ruby")

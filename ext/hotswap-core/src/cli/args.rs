@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::protocol::InPlace;
+
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]
 #[command(name = "hotswap", bin_name = "hotswap", version, disable_version_flag = false, after_help = AFTER_HELP)]
@@ -54,6 +56,9 @@ pub(super) struct Cp {
     /// Push even if the tables, indexes, views or triggers differ
     #[arg(long)]
     pub skip_schema_check: bool,
+    /// Whether to write into the live file, in one transaction, instead of replacing it [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub in_place: Option<InPlace>,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application]
     #[arg(long, env = "HOTSWAP_SOCKET", hide_env_values = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,

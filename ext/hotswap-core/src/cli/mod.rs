@@ -67,6 +67,7 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
         dst: cp.dst,
         skip_integrity_check: cp.skip_integrity_check,
         skip_schema_check: cp.skip_schema_check,
+        in_place: cp.in_place,
         quiet: cp.quiet,
         folder: surroundings.folder,
         socket,

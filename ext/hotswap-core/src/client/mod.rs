@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{
-    BodyReader, BodyWriter, Connection, Endpoint, Identity, Message, Piece, Plan, Request,
+    BodyReader, BodyWriter, Connection, Endpoint, Identity, InPlace, Message, Piece, Plan, Request,
 };
 use crate::worker::resolve;
 use listener::Listener;
@@ -45,6 +45,8 @@ pub struct Copy {
     pub skip_integrity_check: bool,
     /// `--skip-schema-check`.
     pub skip_schema_check: bool,
+    /// `--in-place`.
+    pub in_place: Option<InPlace>,
     /// `--quiet`.
     pub quiet: bool,
     /// The caller's folder.
@@ -67,6 +69,7 @@ impl Copy {
             dst: self.endpoint(&self.dst),
             skip_integrity_check: self.skip_integrity_check,
             skip_schema_check: self.skip_schema_check,
+            in_place: self.in_place,
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
         let handed_over = self.hand_over(&streams);

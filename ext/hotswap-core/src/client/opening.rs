@@ -172,6 +172,7 @@ mod tests {
             dst: endpoint("database"),
             skip_integrity_check: false,
             skip_schema_check: false,
+            in_place: None,
         }
     }
 

@@ -159,7 +159,7 @@ impl Watcher {
         let mut moved = false;
         if gone.is_ok() {
             self.wait_for_the_worker(one, board, deadline);
-            moved = self.take_back(one, board.max_pause);
+            moved = self.take_back(one);
         }
         self.member.gate.reopen();
         if moved {
@@ -196,16 +196,16 @@ impl Watcher {
 
     /// The only way back: the lock. A worker that holds it past all bounds is killed; what it leaves is whole.
     /// Says whether the generation is another one.
-    fn take_back(&self, one: &Membership, longest: Duration) -> bool {
+    fn take_back(&self, one: &Membership) -> bool {
         let mut nap = Duration::from_micros(20);
-        let mut patience = Patience::new(longest);
+        let mut patience = Patience::default();
         loop {
             // Before the try: whoever is in its way is of this attempt or of a later one.
-            let attempt = one.fence.board().attempt;
+            let board = one.fence.board();
             if one.fence.try_shared(Lock::Fence).got() {
                 break;
             }
-            if patience.ends(attempt, Instant::now()) {
+            if patience.ends(board.attempt, board.max_pause, Instant::now()) {
                 if let Some(pid) = one.fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
                     // ESRCH and EPERM leave us waiting, which is all that can be done then.
                     let _ = nix::sys::signal::kill(

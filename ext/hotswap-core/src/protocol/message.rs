@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::InPlace;
 use crate::worker::Job;
 
 /// One message on the main or the stderr socket.
@@ -88,6 +89,9 @@ pub struct Request {
     pub skip_integrity_check: bool,
     /// `--skip-schema-check`.
     pub skip_schema_check: bool,
+    /// `--in-place`; as the application is configured where it is not given.
+    #[serde(default)]
+    pub in_place: Option<InPlace>,
 }
 
 /// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.

@@ -25,11 +25,13 @@
 mod body;
 mod connection;
 mod frame;
+mod in_place;
 mod message;
 
 pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_MESSAGE};
+pub use in_place::InPlace;
 pub use message::{End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar};
 
 /// The number of this protocol. Both sides must speak the same; the greeting itself never changes.

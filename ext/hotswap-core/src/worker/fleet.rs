@@ -28,6 +28,7 @@ pub struct Fleet {
     fence: Fence,
     board: Board,
     reports: Collector,
+    max_pause: Duration,
     timeout: Duration,
 }
 
@@ -79,6 +80,7 @@ impl Fleet {
             fence,
             board,
             reports,
+            max_pause: job.max_pause(),
             timeout: job.timeout(),
         };
         // Whatever a dead worker asked for is not what this one wants.
@@ -92,6 +94,7 @@ impl Fleet {
     /// When this succeeds every member is closed, and stays so until [`Fleet::resume`].
     pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<()> {
         let deadline = Instant::now() + self.timeout;
+        self.board.max_pause = self.max_pause;
         loop {
             self.reports.forget();
             self.board.attempt += 1;
@@ -186,6 +189,12 @@ impl Fleet {
             self.board.schema_generation = self.board.generation;
         }
         self.ask(Phase::Moving)
+    }
+
+    /// Has the members, all of whom are closed, bear with this worker for so long.
+    pub fn ask_for(&mut self, time: Duration) -> Result<()> {
+        self.board.max_pause = time;
+        self.fence.post(&self.board)
     }
 
     /// Lets everybody in again.

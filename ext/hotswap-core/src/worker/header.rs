@@ -11,6 +11,8 @@ pub struct DatabaseHeader {
     pub pages: Option<u64>,
     /// Whether readers look for a -wal.
     pub wal: bool,
+    /// How text is stored: 1, 2 or 3 for UTF-8 and UTF-16, little and big endian; 0 before there is any.
+    pub encoding: u32,
 }
 
 /// Where the two bytes lie that say how the file is journalled.
@@ -67,6 +69,7 @@ impl DatabaseHeader {
             page_size,
             pages: valid.then(|| u64::from(word(28))),
             wal: head[18] == 2 || head[19] == 2,
+            encoding: word(56),
         }
     }
 }
@@ -98,7 +101,8 @@ mod tests {
             DatabaseHeader {
                 page_size: 4096,
                 pages: Some(3),
-                wal: true
+                wal: true,
+                encoding: 0
             }
         );
     }

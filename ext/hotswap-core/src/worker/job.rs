@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::protocol::{Endpoint, Identity};
+use crate::protocol::{Endpoint, Identity, InPlace};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub struct Job {
     pub timeout_ms: u64,
     /// Whether copying and checking give way to the application.
     pub low_priority: bool,
+    /// Whether a push may write into the live file, unless its user says otherwise.
+    pub in_place: InPlace,
 }
 
 /// A managed database.

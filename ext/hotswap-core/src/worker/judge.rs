@@ -29,7 +29,13 @@ pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags).on_sqlite("cannot open", path)?;
-    load_extensions(&connection, extensions)?;
+    confine(&connection, path, extensions)?;
+    Ok(connection)
+}
+
+/// Loads what the application loads, and lets nothing else in.
+pub fn confine(connection: &Connection, path: &Path, extensions: &[String]) -> Result<()> {
+    load_extensions(connection, extensions)?;
     for (config, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
@@ -40,8 +46,7 @@ pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection
     }
     connection
         .query_row(&format!("PRAGMA hard_heap_limit={HEAP_LIMIT}"), [], |_| Ok(()))
-        .on_sqlite("cannot limit the memory for", path)?;
-    Ok(connection)
+        .on_sqlite("cannot limit the memory for", path)
 }
 
 trait OnSqlite<T> {
@@ -63,7 +68,7 @@ fn escape(path: &Path) -> String {
 }
 
 /// Loads what the application's own connections load, so that its functions and modules are known.
-pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
+fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
     if extensions.is_empty() {
         return Ok(());
     }

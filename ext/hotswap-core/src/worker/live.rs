@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
@@ -56,6 +56,16 @@ impl Live {
         self.wal
     }
 
+    /// Where it lies, resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection itself.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Moves what it can from the log to the file, so that little is left to move while requests wait.
     pub fn checkpoint(&self) {
         // Best effort: somebody may be reading, and the next step does what is left.
@@ -85,6 +95,8 @@ pub struct Seized {
 
 impl Seized {
     fn take(path: PathBuf, patience: Duration) -> Result<Self> {
+        // For all steps together: what is left of the pause is for what comes after them.
+        let deadline = Instant::now() + patience;
         let connection = Connection::open_with_flags(&path, flags()).on_path("cannot open", &path)?;
         connection
             .busy_timeout(patience)
@@ -100,7 +112,8 @@ impl Seized {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {}
             Err(error) => return Err(busy_or(error, &path)),
         }
-        let (lease, unproven) = match Lease::wait(&path, patience)? {
+        let (lease, unproven) = match Lease::wait(&path, deadline.saturating_duration_since(Instant::now()))?
+        {
             Asked::Granted(lease) => (Some(lease), None),
             Asked::SomebodyElse => return Err(somebody_else(&path)),
             Asked::Unavailable(_) if !strangers::of(&path).is_empty() => return Err(somebody_else(&path)),
@@ -127,13 +140,7 @@ impl Seized {
     /// The last look before the commit point: the path still means the file that is locked, and nobody has
     /// come to open it.
     pub fn confirm(&self, expected: Identity) -> Result<()> {
-        let there = std::fs::metadata(&self.path).on_path("cannot stat", &self.path)?;
-        if Identity::of(&there) != expected {
-            return Err(Error::Busy(format!(
-                "{} was replaced by somebody else meanwhile; copy again",
-                self.path.display()
-            )));
-        }
+        require_same_file(&self.path, expected)?;
         if self.lease.as_ref().is_some_and(|lease| !lease.is_unbroken()) {
             return Err(somebody_else(&self.path));
         }
@@ -167,6 +174,18 @@ impl Seized {
         // Closing would have SQLite look at the path, which is the new database's.
         std::mem::forget(self.connection);
     }
+}
+
+/// Whether the path means still what it meant.
+pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
+    let there = std::fs::metadata(path).on_path("cannot stat", path)?;
+    if Identity::of(&there) == expected {
+        return Ok(());
+    }
+    Err(Error::Busy(format!(
+        "{} was replaced by somebody else meanwhile; copy again",
+        path.display()
+    )))
 }
 
 /// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
@@ -226,9 +245,8 @@ fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
 }
 
 fn somebody_else(path: &Path) -> Error {
-    Error::Busy(format!(
-        "{} is open in {}, which hotswap does not manage; close it there and copy again",
-        path.display(),
-        strangers::phrase(path)
-    ))
+    Error::Stranger {
+        database: path.display().to_string(),
+        who: strangers::phrase(strangers::of(path)),
+    }
 }

@@ -10,6 +10,7 @@ mod fleet;
 mod gently;
 mod header;
 mod host_sqlite;
+mod in_place;
 mod job;
 mod judge;
 mod lease;

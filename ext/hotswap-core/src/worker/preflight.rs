@@ -1,36 +1,91 @@
 //! What can be known before a byte is sent: whether the live path can be replaced at all.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};
 
-/// A rename that cannot work, or that would leave other names behind, is refused before anything is sent.
-pub fn refuse_what_cannot_be_renamed(path: &Path) -> Result<()> {
-    let Ok(live) = std::fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !live.is_file() {
-        return Err(Error::Refused(format!(
-            "{} is not a regular file",
+/// Why a file cannot be put in the place of the live one: a rename that cannot work, or that would leave other
+/// names behind. Its words are the end of "it ...".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// So many names, all of the one file.
+    HardLinks(u64),
+    /// EBUSY, in the middle of a swap.
+    SingleFileMount,
+    /// EPERM, likewise: only the owner of a file, or of a sticky folder, renames in it.
+    StickyFolder,
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Obstacle::HardLinks(names) => write!(
+                out,
+                "has {names} names (hard links); replacing one would leave the others on the old database"
+            ),
+            Obstacle::SingleFileMount => out.write_str("is mounted as a single file, which cannot be replaced"),
+            Obstacle::StickyFolder => out.write_str(
+                "belongs to another user, and lies in a folder with the sticky bit, where only its owner replaces it",
+            ),
+        }
+    }
+}
+
+impl Obstacle {
+    /// Looks for one. `None` too where there is no file yet.
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let Ok(live) = std::fs::symlink_metadata(path) else {
+            return Ok(None);
+        };
+        if !live.is_file() {
+            return Err(Error::Refused(format!(
+                "{} is not a regular file",
+                path.display()
+            )));
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        Ok(if mount_of(path)? != mount_of(folder)? {
+            Some(Obstacle::SingleFileMount)
+        } else if live.nlink() > 1 {
+            Some(Obstacle::HardLinks(live.nlink()))
+        } else if keeps_others_out(&std::fs::metadata(folder).on_path("cannot stat", folder)?, &live) {
+            Some(Obstacle::StickyFolder)
+        } else {
+            None
+        })
+    }
+
+    /// For who wants no other way.
+    pub fn refusal(self, path: &Path) -> Error {
+        let cure = match self {
+            Obstacle::HardLinks(_) => "Remove them first",
+            Obstacle::SingleFileMount => "Mount its folder instead",
+            Obstacle::StickyFolder => {
+                "Take the sticky bit from the folder, or run the application as the file's owner"
+            }
+        };
+        Error::Refused(format!(
+            "{} {self}. {cure}, or leave out --in-place=never",
             path.display()
-        )));
+        ))
     }
-    if live.nlink() > 1 {
-        return Err(Error::Refused(format!(
-            "{} has {} names (hard links); replacing one would leave the others on the old database. Remove them first",
-            path.display(),
-            live.nlink()
-        )));
-    }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    if mount_of(path)? != mount_of(folder)? {
-        return Err(Error::Refused(format!(
-            "{} is mounted as a single file, which cannot be replaced; mount its folder instead",
-            path.display()
-        )));
-    }
-    Ok(())
+}
+
+fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !may_act_as_owner()
+}
+
+/// CAP_FOWNER, which root in a container may lack.
+fn may_act_as_owner() -> bool {
+    const CAP_FOWNER: u64 = 1 << 3;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    effective.is_some_and(|capabilities| capabilities & CAP_FOWNER != 0)
 }
 
 fn mount_of(path: &Path) -> Result<u64> {

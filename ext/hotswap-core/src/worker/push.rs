@@ -7,18 +7,19 @@ use super::caller::Caller;
 use super::fleet::Fleet;
 use super::gently::gently;
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
+use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::judge;
 use super::leftovers;
 use super::live::{Live, Seized};
 use super::mapping::mapped;
-use super::preflight::refuse_what_cannot_be_renamed;
+use super::preflight::Obstacle;
 use super::receive::receive;
 use super::schema::Schema;
 use super::staged::Staged;
 use super::swap::Swap;
 use crate::error::{Context, Error, Result};
-use crate::protocol::Request;
+use crate::protocol::{InPlace, Request};
 use crate::signal::hung_up;
 
 /// What remains to be done after the user has been told that it is over.
@@ -46,7 +47,11 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         request.src.raw, database.label
     ));
     sweep(path, caller);
-    refuse_what_cannot_be_renamed(path)?;
+    let choice = request.in_place.unwrap_or(job.in_place);
+    let obstacle = Obstacle::of(path)?;
+    if let (InPlace::Never, Some(obstacle)) = (choice, obstacle) {
+        return Err(obstacle.refusal(path));
+    }
 
     let mut staged = gently(job, || receive(caller, request, path))?;
     caller.info(format_args!(
@@ -55,29 +60,86 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     ));
     DatabaseHeader::judge(&staged.head()?, staged.len())?;
 
-    let fleet = Fleet::command(path, job, caller)?;
+    let mut fleet = Fleet::command(path, job, caller)?;
     let mut live = Live::open(path)?;
     let schema_changes = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
-            adapt(staged, path, live.as_ref())?;
+            adapt(staged, path, live.as_ref(), obstacle)?;
             check(caller, staged, live.as_ref(), database, request)
         })?
     };
 
     caller.info("integrity check passed, acquiring swap lock");
     caller.status("Swapping database...");
-    let seized = Swap {
-        path,
-        fleet,
-        live,
+    let mut push = Push {
+        caller,
+        job,
+        database,
+        request,
         staged,
+        fleet: &mut fleet,
         schema_changes,
-    }
-    .run(job, caller)?;
+    };
+    let seized = match Why::foreseen(choice, obstacle, path) {
+        Some(why) if live.is_some() => push.overwrite(live, &why, choice)?,
+        _ => match push.replace(path, live) {
+            Err(Error::Stranger { who, .. }) if choice == InPlace::Auto => {
+                push.fleet.resume()?;
+                push.overwrite(Live::open(path)?, &Why::Strangers(who), choice)?
+            }
+            replaced => replaced?,
+        },
+    };
     caller.info(format_args!("push complete: {}", database.label));
     Ok(Aftermath(seized))
+}
+
+/// A push whose file is there and checked.
+struct Push<'a> {
+    caller: &'a mut Caller,
+    job: &'a Job,
+    database: &'a Database,
+    request: &'a Request,
+    staged: Staged,
+    fleet: &'a mut Fleet,
+    schema_changes: bool,
+}
+
+impl Push<'_> {
+    /// By a rename.
+    fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<Option<Seized>> {
+        let swap = Swap {
+            path,
+            fleet: self.fleet,
+            live,
+            staged: &mut self.staged,
+            schema_changes: self.schema_changes,
+        };
+        swap.run(self.job, self.caller)
+    }
+
+    /// In one transaction, into the file that is there.
+    fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<Option<Seized>> {
+        let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
+        let (staged, extensions) = (&mut self.staged, &self.database.extensions);
+        let (caller, database, request) = (&mut *self.caller, self.database, self.request);
+        let open = &mut live;
+        gently(self.job, move || match in_place::fit(staged, open, extensions)? {
+            true => check(caller, staged, Some(&*open), database, request).map(drop),
+            false => Ok(()),
+        })?;
+        let overwriting = Overwriting {
+            fleet: self.fleet,
+            live,
+            staged: &self.staged,
+            schema_changes: self.schema_changes,
+            why,
+        };
+        overwriting.run(choice, self.job, self.caller)?;
+        Ok(None)
+    }
 }
 
 fn sweep(path: &Path, caller: &mut Caller) {
@@ -89,15 +151,19 @@ fn sweep(path: &Path, caller: &mut Caller) {
     }
 }
 
-/// Makes the staged file what the live one is: journalled the same way, of the same owner and mode. The last
-/// writes to it, and durable when this returns.
-fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>) -> Result<()> {
+/// Makes the staged file what the live one is: journalled the same way, and of the same owner and mode where it
+/// is to take its place. Durable when this returns.
+fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>, obstacle: Option<Obstacle>) -> Result<()> {
     let Some(live) = live else {
         return staged.sync();
     };
     // Converting it later would be a race between the application's first connections.
     let version = if live.is_wal() { 2 } else { 1 };
     staged.patch(&[version, version], JOURNAL_BYTES)?;
+    if obstacle.is_some() {
+        // Where only the owner of a file removes it, one that was given away would stay.
+        return staged.sync();
+    }
     staged.dress_like(&std::fs::metadata(path).on_path("cannot stat", path)?)
 }
 

@@ -15,6 +15,9 @@ use super::leftovers;
 use super::writeback::{Writeback, STEP};
 use crate::error::{Context, Error, Result};
 
+/// Inode, length and time of the last change.
+pub type Stamp = (u64, u64, i64, i64);
+
 /// See the module.
 #[derive(Debug)]
 pub struct Staged {
@@ -157,7 +160,7 @@ impl Staged {
     }
 
     /// What it looks like from outside, to notice a second writer.
-    pub fn stamp(&self) -> Result<(u64, u64, i64, i64)> {
+    pub fn stamp(&self) -> Result<Stamp> {
         let metadata = std::fs::metadata(&self.path).on_path("cannot stat", &self.path)?;
         Ok((
             metadata.ino(),
@@ -167,11 +170,21 @@ impl Staged {
         ))
     }
 
+    /// Refuses where it looks otherwise than it did.
+    pub fn require_unchanged(&self, stamp: Stamp) -> Result<()> {
+        if self.stamp()? == stamp {
+            return Ok(());
+        }
+        Err(Error::Refused(
+            "the staged file was changed by somebody else after it was checked".into(),
+        ))
+    }
+
     /// Moves it to the live path: the commit point of a swap.
     ///
     /// Our descriptor of it goes at once: kept, it would refuse the next swap its lease on what is the live file
     /// now. No lock is lost with it, because SQLite has only the replaced file open in this process.
-    pub fn promote(mut self, live: &Path) -> Result<()> {
+    pub fn promote(&mut self, live: &Path) -> Result<()> {
         std::fs::rename(&self.path, live).on_path("cannot rename the staged file to", live)?;
         self.path.disable_cleanup(true);
         self.file = None;
@@ -222,6 +235,7 @@ mod tests {
         staged.append(b"w").unwrap();
         staged.dress_like(&std::fs::metadata(&live).unwrap()).unwrap();
         staged.promote(&live).unwrap();
+        drop(staged);
         assert_eq!(std::fs::read(&live).unwrap(), b"new");
         assert_eq!(std::fs::metadata(&live).unwrap().mode() & 0o777, 0o664);
         assert_eq!(names(folder.path()), ["live.sqlite3"]);

@@ -1,31 +1,47 @@
-//! Who has a file open: names for a refusal. Not a proof; that is the [lease](super::lease).
+//! Who has a file open: names for a message. Not a proof; that is the [lease](super::lease).
 
 use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::fence;
 use crate::protocol::Identity;
 
-/// "process 4711 (sqlite3 db/production.sqlite3)" for every other process that has `file` open, as far as this
-/// user may look.
+/// "process 4711 (sqlite3 db/production.sqlite3)" for every other process that has `file` open or mapped, as far
+/// as this user may look.
 pub fn of(file: &Path) -> Vec<String> {
-    let Ok(metadata) = std::fs::metadata(file) else {
-        return vec![];
-    };
-    let identity = Identity::of(&metadata);
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return vec![];
-    };
-    let pids = processes
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
-    pids.filter(|pid| *pid != std::process::id() && has_open(*pid, identity))
+    users(file).map(name).collect()
+}
+
+/// The same without the members of its fleet and their visitors, who have its fence open as well.
+pub fn outside_the_fleet(file: &Path) -> Vec<String> {
+    let fence = std::fs::metadata(fence::path_of(file)).map(|fence| Identity::of(&fence));
+    users(file)
+        .filter(|pid| !matches!(fence, Ok(fence) if has_open(*pid, fence)))
         .map(name)
         .collect()
 }
 
-/// The same as the end of a sentence.
-pub fn phrase(file: &Path) -> String {
-    match of(file) {
+fn users(file: &Path) -> impl Iterator<Item = u32> + '_ {
+    let metadata = std::fs::metadata(file).ok();
+    let processes = metadata.as_ref().and_then(|_| std::fs::read_dir("/proc").ok());
+    let pids = processes
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    pids.filter(move |pid| {
+        *pid != std::process::id()
+            && metadata.as_ref().is_some_and(|metadata| {
+                has_open(*pid, Identity::of(metadata)) || has_mapped(*pid, file, metadata)
+            })
+    })
+}
+
+/// Names as the end of a sentence.
+pub fn phrase(names: Vec<String>) -> String {
+    match names {
         names if names.is_empty() => {
             "a process that this user cannot see, or one in another container".into()
         }
@@ -75,6 +91,25 @@ fn is_only_a_path(pid: u32, descriptor: &OsStr) -> bool {
         .is_some_and(|flags| flags & libc::O_PATH != 0)
 }
 
+/// Whoever maps a file may have closed its descriptor.
+fn has_mapped(pid: u32, file: &Path, metadata: &Metadata) -> bool {
+    let Ok(maps) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else {
+        return false;
+    };
+    let device = format!(
+        "{:02x}:{:02x}",
+        libc::major(metadata.dev()),
+        libc::minor(metadata.dev())
+    );
+    maps.lines().any(|line| {
+        // Overlayfs shows another device here than to stat, and a container other paths.
+        let mut words = line.split_ascii_whitespace().skip(3);
+        let same_device = words.next() == Some(&device);
+        let same_inode = words.next().and_then(|inode| inode.parse().ok()) == Some(metadata.ino());
+        same_inode && (same_device || line.ends_with(&*file.to_string_lossy()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +149,24 @@ mod tests {
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         assert_eq!(named, [] as [String; 0]);
+    }
+
+    #[test]
+    fn who_has_the_fence_open_too_is_of_the_fleet() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        std::fs::write(&database, b"x").unwrap();
+        std::fs::write(fence::path_of(&database), b"x").unwrap();
+        let open = |path: &Path| Stdio::from(std::fs::File::open(path).unwrap());
+        let mut member = Command::new("sleep")
+            .arg("60")
+            .stdin(open(&database))
+            .stdout(open(&fence::path_of(&database)))
+            .spawn()
+            .unwrap();
+        let (all, outside) = (of(&database), outside_the_fleet(&database));
+        member.kill().unwrap();
+        member.wait().unwrap();
+        assert_eq!((all.len(), outside.len()), (1, 0));
     }
 }

@@ -19,11 +19,11 @@ pub struct Swap<'a> {
     pub path: &'a Path,
     /// Who uses it. Under our command since before the live database was looked at: what was compared is what
     /// is replaced, and no other worker has it open.
-    pub fleet: Fleet,
+    pub fleet: &'a mut Fleet,
     /// The live database, open like any other connection; `None` where there is none yet.
     pub live: Option<Live>,
     /// What takes its place: checked, dressed, durable.
-    pub staged: Staged,
+    pub staged: &'a mut Staged,
     /// Whether the members have to forget the schema.
     pub schema_changes: bool,
 }
@@ -36,7 +36,7 @@ impl Swap<'_> {
         let live_before = identity(self.path);
         let stamp = self.staged.stamp()?;
 
-        let mut fleet = self.fleet;
+        let fleet = self.fleet;
         fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
         let closed_at = Instant::now();
         let watchdog = Watchdog::arm(closed_at + job.max_pause(), self.staged.path().to_owned())?;
@@ -52,11 +52,7 @@ impl Swap<'_> {
         if let Some(seized) = &seized {
             seized.confirm(live_before.ok_or_else(|| vanished(self.path))?)?;
         }
-        if self.staged.stamp()? != stamp {
-            return Err(Error::Refused(
-                "the staged file was changed by somebody else after it was checked".into(),
-            ));
-        }
+        self.staged.require_unchanged(stamp)?;
         caller.check_presence()?;
         fleet.announce(self.schema_changes)?;
         let staged_path = self.staged.path().to_owned();

@@ -24,6 +24,10 @@ Rails.application.configure do
   # Copying and checking give way to the application. Without that a push is over sooner where the machine is busy,
   # and requests are slower meanwhile.
   # config.hotswap.low_priority = true
+  # A push replaces the file. Where that cannot be done, or another program has it open, such as Litestream, the new
+  # content is written into it if that takes no longer than max_pause (:auto); whatever it takes (:always); or it is
+  # refused (:never).
+  # config.hotswap.in_place = :auto
 end
 
 # Where the life of a swap is told. Rails.logger unless it is set.

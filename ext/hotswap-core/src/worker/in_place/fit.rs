@@ -1,0 +1,123 @@
+//! Has a staged file fit into the live one, which stays the file that it is.
+//!
+//! The size of its pages cannot change while there is a write-ahead log, its encoding not while somebody has it
+//! open, and tables that a replication tool keeps in it have to stay.
+
+use rusqlite::{params_from_iter, types::Value, Connection, OpenFlags};
+
+use super::super::header::{DatabaseHeader, JOURNAL_BYTES};
+use super::super::judge;
+use super::super::live::Live;
+use super::super::staged::Staged;
+use crate::error::{Context, Error, Result};
+
+/// Where Litestream has its sequence and its lock. Without them in the new content its replication ends.
+const KEPT: &str =
+    "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'";
+
+/// Rewrites `staged` as far as it has to be, and says whether that was at all. What is written has to be checked
+/// again.
+pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String]) -> Result<bool> {
+    let incoming = DatabaseHeader::read(&staged.head()?);
+    let wal = live.is_wal();
+    let path = live.path().to_owned();
+    let live = live.connection();
+    let page_size: u32 = live
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .on_path("cannot read", &path)?;
+    refuse_another_encoding(live, incoming.encoding)?;
+    let kept = kept(live).on_path("cannot read the schema of", &path)?;
+    let there = judge::open_for_judging(staged.path(), &[])?;
+    let missing: Vec<_> = {
+        let there = self::kept(&there).on_path("cannot read the schema of", staged.path())?;
+        kept.into_iter().filter(|table| !there.contains(table)).collect()
+    };
+    drop(there);
+    let repage = wal && incoming.page_size != u64::from(page_size);
+    if missing.is_empty() && !repage {
+        return Ok(false);
+    }
+
+    // A file with the header of a write-ahead log could only be written by way of one.
+    staged.patch(&[1, 1], JOURNAL_BYTES)?;
+    let changed = open_to_change(staged, extensions)?;
+    if repage {
+        changed
+            .execute_batch(&format!("PRAGMA page_size = {page_size}; VACUUM"))
+            .map_err(|error| {
+                Error::Refused(format!(
+                    "the file has pages of {} bytes and the live database of {page_size}, which cannot change in \
+                     place, and it cannot be rewritten: {error}",
+                    incoming.page_size
+                ))
+            })?;
+    }
+    for (name, sql) in &missing {
+        carry_over(live, &changed, name, sql).context(format!("cannot keep the table {name}"))?;
+    }
+    changed
+        .close()
+        .map_err(|(_, error)| error)
+        .on_path("cannot close", staged.path())?;
+    staged.remeasure()?;
+    let version = if wal { 2 } else { 1 };
+    staged.patch(&[version, version], JOURNAL_BYTES)?;
+    staged.sync()?;
+    Ok(true)
+}
+
+/// Every open connection would fail from then on, and say something of attached databases.
+fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
+    let pages: u32 = live
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .context("cannot read the live database")?;
+    let names = ["UTF-8", "UTF-16le", "UTF-16be"];
+    let current: String = live
+        .query_row("PRAGMA encoding", [], |row| row.get(0))
+        .context("cannot read the live database")?;
+    let incoming = names.get((incoming as usize).wrapping_sub(1)).copied();
+    if pages == 0 || incoming.is_none_or(|incoming| incoming == current) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "the file stores text as {}, the live database as {current}. In place that would break every connection \
+         that is open: close them, so that the file can be replaced, or push a file with {current}",
+        incoming.unwrap_or_default()
+    )))
+}
+
+fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut query = connection.prepare(KEPT)?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Without a journal: it is ours alone, and goes if we do.
+fn open_to_change(staged: &Staged, extensions: &[String]) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(staged.path(), flags).on_path("cannot open", staged.path())?;
+    judge::confine(&connection, staged.path(), extensions)?;
+    connection
+        .query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))
+        .and_then(|()| connection.execute_batch("PRAGMA synchronous = OFF"))
+        .on_path("cannot set up a connection to", staged.path())?;
+    Ok(connection)
+}
+
+fn carry_over(live: &Connection, staged: &Connection, name: &str, sql: &str) -> rusqlite::Result<()> {
+    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+    staged.execute_batch(&format!("DROP TABLE IF EXISTS {quoted}; {sql}"))?;
+    let mut rows = live.prepare(&format!("SELECT * FROM {quoted}"))?;
+    let columns = rows.column_count();
+    let places = vec!["?"; columns].join(", ");
+    let mut insert = staged.prepare(&format!("INSERT INTO {quoted} VALUES ({places})"))?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let values = (0..columns)
+            .map(|column| row.get(column))
+            .collect::<rusqlite::Result<Vec<Value>>>()?;
+        insert.execute(params_from_iter(values))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The other way of a push: the new content is written into the live database, in one transaction of SQLite.
+//!
+//! For a file that cannot be renamed over, or that somebody outside of the fleet has open: they see all of the old
+//! content, then all of the new one, and a failure at any point leaves the old one. The price is time. The lock is
+//! held, and the members wait, for as long as it takes to write; so that is estimated before anybody waits.
+
+mod fit;
+mod rehearsal;
+mod whole;
+mod why;
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+
+use super::caller::Caller;
+use super::fleet::Fleet;
+use super::gently::gently;
+use super::job::Job;
+use super::judge;
+use super::live::{require_same_file, Live};
+use super::space;
+use super::staged::Staged;
+use super::strangers;
+use super::watchdog::Watchdog;
+use crate::error::{Context, Error, Result};
+use crate::protocol::{Identity, InPlace};
+pub use fit::fit;
+use rehearsal::Estimate;
+use whole::Written;
+pub use why::Why;
+
+/// How often the members are asked to wait for a stranger's lock in vain.
+const ATTEMPTS: u32 = 3;
+
+/// What is written into what. The operation lock is ours since before the live database was looked at.
+pub struct Overwriting<'a> {
+    /// Who uses the live database.
+    pub fleet: &'a mut Fleet,
+    /// The live database, open like any other connection.
+    pub live: Live,
+    /// Its new content: checked, and [fitting](fit).
+    pub staged: &'a Staged,
+    /// Whether the members have to forget the schema.
+    pub schema_changes: bool,
+    /// Why there is no other way.
+    pub why: &'a Why,
+}
+
+impl Overwriting<'_> {
+    /// Does it, or changes nothing.
+    pub fn run(mut self, choice: InPlace, job: &Job, caller: &mut Caller) -> Result<()> {
+        let page_size = self.prepare()?;
+        let estimate = {
+            let (bytes, live, wal) = (self.staged.len(), self.live.path(), self.live.is_wal());
+            gently(job, move || Estimate::of(bytes, live, page_size, wal))?
+        };
+        if choice != InPlace::Always && estimate.time > job.max_pause() {
+            return Err(self.takes_too_long(&estimate, job));
+        }
+        caller.status(format_args!("In place, because the database {}.", self.why));
+        caller.info(format_args!(
+            "in place, because the database {}: {estimate}",
+            self.why
+        ));
+        let bound = match choice {
+            InPlace::Always => job.max_pause().max(estimate.time * 4),
+            _ => job.max_pause(),
+        };
+        let deadline = Instant::now() + job.timeout();
+        for _ in 0..ATTEMPTS {
+            self.wait_for_the_write_lock(deadline, caller)?;
+            self.fleet.gather(caller, || self.live.checkpoint())?;
+            let closed_at = Instant::now();
+            let outcome = self.attempt(closed_at, bound, page_size, job, caller);
+            // Before anything else: whether it worked or not, people wait.
+            self.fleet.resume()?;
+            if let Written::Pages(pages) = outcome? {
+                self.tell(pages, closed_at.elapsed(), job, caller);
+                return Ok(());
+            }
+            std::thread::sleep(job.max_pause() / 4);
+        }
+        Err(self.locked())
+    }
+
+    /// Sets the connection up, and says how large a page is. What SQLite cannot write into is refused here.
+    fn prepare(&mut self) -> Result<u32> {
+        let path = self.live.path().to_owned();
+        let connection = self.live.connection();
+        // Durable when it is told, and without a checkpoint while people wait.
+        let prepared = connection
+            .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")
+            .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
+            .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
+        let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Refused(format!(
+                "{} {}, and cannot be written into, for it is damaged: {error}. To have the file replaced, {}",
+                path.display(),
+                self.why,
+                self.why.cure()
+            )),
+            _ => Error::Sqlite {
+                what: format!("cannot read {}", path.display()),
+                source: error,
+            },
+        })?;
+        let folder = File::open(path.parent().unwrap_or(Path::new("/")))
+            .on_path("cannot open the folder of", &path)?;
+        let live = std::fs::metadata(&path).on_path("cannot stat", &path)?.len();
+        // A log takes the new pages, a journal the old ones; the file may have to grow as well.
+        space::require(
+            &folder,
+            self.staged.len().max(live) + self.staged.len().saturating_sub(live),
+            "writing into the database",
+        )?;
+        Ok(page_size)
+    }
+
+    /// Gates are open: nobody waits for somebody who has forgotten a transaction.
+    fn wait_for_the_write_lock(&mut self, deadline: Instant, caller: &Caller) -> Result<()> {
+        let path = self.live.path().to_owned();
+        loop {
+            let connection = self.live.connection();
+            connection
+                .busy_timeout(Duration::ZERO)
+                .on_path("cannot set up a connection to", &path)?;
+            match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+                Ok(()) => return Ok(()),
+                Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
+                    return Err(error).on_path("cannot lock", &path)
+                }
+                Err(_) if Instant::now() > deadline => return Err(self.locked()),
+                Err(_) => {}
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Every member is closed.
+    fn attempt(
+        &mut self,
+        closed_at: Instant,
+        bound: Duration,
+        page_size: u32,
+        job: &Job,
+        caller: &Caller,
+    ) -> Result<Written> {
+        let Self {
+            fleet,
+            live,
+            staged,
+            schema_changes,
+            why,
+        } = self;
+        fleet.ask_for(bound)?;
+        let watchdog = Watchdog::arm(closed_at + bound, staged.path().to_owned())?;
+        let path = live.path().to_owned();
+        let expected = Identity::of(&std::fs::metadata(&path).on_path("cannot stat", &path)?);
+        let stamp = staged.stamp()?;
+        let content = judge::open_for_judging(staged.path(), &[])?;
+        let connection = live.connection();
+        connection
+            .busy_timeout(job.max_pause() / 4)
+            .on_path("cannot set up a connection to", &path)?;
+        let go_on = |part: f64| {
+            caller.check_presence()?;
+            if closed_at.elapsed() < bound.mul_f64(0.9) {
+                return Ok(());
+            }
+            Err(Error::Busy(format!(
+                "{:.0} % of the new content were written when the {:.1} s were over for which requests may wait, \
+                 so it was taken back. Copy again when the machine is less busy, raise config.hotswap.max_pause, pass \
+                 --in-place=always, or {}",
+                part * 100.0,
+                bound.as_secs_f64(),
+                why.cure()
+            )))
+        };
+        let commit = || {
+            caller.check_presence()?;
+            require_same_file(&path, expected)?;
+            staged.require_unchanged(stamp)?;
+            fleet.announce(*schema_changes)?;
+            watchdog.commit();
+            Ok(())
+        };
+        whole::write(&content, connection, page_size, go_on, commit)
+    }
+
+    fn takes_too_long(&self, estimate: &Estimate, job: &Job) -> Error {
+        Error::Refused(format!(
+            "the database {}, so the new content would be written into it: {estimate}, for which nobody could write. \
+             That is more than the {} s of config.hotswap.max_pause. To have the file replaced, which takes no time, \
+             {}; or raise max_pause, or pass --in-place=always",
+            self.why,
+            job.max_pause().as_secs_f64(),
+            self.why.cure()
+        ))
+    }
+
+    fn locked(&self) -> Error {
+        let path = self.live.path();
+        Error::Busy(format!(
+            "{} is locked, and open in {}, which hotswap does not manage; end its transaction there and copy again",
+            path.display(),
+            strangers::phrase(strangers::outside_the_fleet(path))
+        ))
+    }
+
+    /// Told after the gates are open.
+    fn tell(&mut self, pages: u64, closed_for: Duration, job: &Job, caller: &mut Caller) {
+        caller.info("swap lock acquired, requests are queued");
+        caller.info("disconnected ActiveRecord");
+        caller.info(format_args!(
+            "wrote {pages} pages into {}",
+            self.live.path().display()
+        ));
+        caller.info("swap lock released, requests resuming");
+        caller.info("reconnected ActiveRecord");
+        caller.log(
+            "debug",
+            format_args!(
+                "the database was closed to everybody for {:.2} ms",
+                closed_for.as_secs_f64() * 1e3
+            ),
+        );
+        // Otherwise the next request that writes would do it.
+        let live = &mut self.live;
+        gently(job, move || live.checkpoint());
+    }
+}

@@ -1,0 +1,59 @@
+//! All pages, by SQLite's backup: it writes into any database with any content, and takes back what it does not
+//! finish.
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::Connection;
+
+use crate::error::{Context, Error, Result};
+
+/// How many bytes are written between two looks at the clock.
+const STEP: i32 = 4 * 1024 * 1024;
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// So many pages, committed.
+    Pages(u64),
+    /// Nothing: somebody else holds a lock on the database, and did so for as long as `to` is patient.
+    Locked,
+}
+
+/// Makes the content of `to` that of `from`, in one transaction. `go_on` is asked between steps, with the part
+/// that is done; `commit` right before the step that cannot be taken back.
+pub fn write(
+    from: &Connection,
+    to: &mut Connection,
+    page_size: u32,
+    mut go_on: impl FnMut(f64) -> Result<()>,
+    commit: impl FnOnce() -> Result<()>,
+) -> Result<Written> {
+    let backup = Backup::new(from, to).context("cannot write into the live database")?;
+    let step = |pages| match backup.step(pages) {
+        Ok(StepResult::Busy | StepResult::Locked) => Ok(None),
+        Ok(other) => Ok(Some(other)),
+        Err(error) => Err(error),
+    };
+    // Takes the lock and counts the pages.
+    if step(0).context("cannot lock the live database")?.is_none() {
+        return Ok(Written::Locked);
+    }
+    let at_once = STEP / page_size as i32;
+    let pages = backup.progress().pagecount;
+    while backup.progress().remaining > at_once {
+        go_on(1.0 - f64::from(backup.progress().remaining) / f64::from(pages))?;
+        if step(at_once)
+            .context("cannot write into the live database")?
+            .is_none()
+        {
+            return Ok(Written::Locked);
+        }
+    }
+    commit()?;
+    match step(-1).context("cannot write into the live database")? {
+        Some(StepResult::Done) => Ok(Written::Pages(pages as u64)),
+        Some(_) => Err(Error::Broken(
+            "the copy into the live database did not end".into(),
+        )),
+        None => Ok(Written::Locked),
+    }
+}

@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+# Litestream keeps the database open, always in a read transaction, and keeps two tables in it.
+RSpec.describe "a push into a database that Litestream replicates", :slow, lane: "default" do
+  before { skip "there is no Litestream 0.5" unless Litestream.program }
+  after { @litestream&.stop }
+
+  # Each writes more than makes Litestream checkpoint, which is when it needs its tables.
+  def write(path, name)
+    SQLite3::Database.new(path) do |db|
+      db.busy_timeout = 5_000
+      db.execute("INSERT INTO items (name) VALUES (?)", [name])
+      db.execute("CREATE TABLE IF NOT EXISTS filling (bytes)")
+      3.times { db.execute("INSERT INTO filling VALUES (randomblob(4000000))") }
+    end
+  end
+
+  def names(path) = TestDatabase.read(path) { |db| db.execute("SELECT name FROM items ORDER BY id").flatten }
+
+  # Fails without `fit::carry_over`: then the replica ends with the first checkpoint.
+  it "is replicated with every row that is written afterwards, and nothing of what was there before" do
+    app = keep(ItemsServer.start)
+    app.version
+    path = app.database_path
+    @litestream = Litestream.new(path, app.root.join("litestream"))
+    write(path, "before")
+    @litestream.sync
+    expect(names(@litestream.restore)).to eq %w[old before]
+
+    %w[first second].each do |content|
+      result = app.hotswap("cp", app.file("files/#{content}.sqlite3", ItemsServer::SCHEMA, [content]), "database", "--skip-schema-check")
+      expect(result).to have_attributes(exit_code: 0), result.stderr
+      expect(result.stderr).to include("is open in process #{@litestream.pid} (", "litestream")
+      write(path, "after #{content}")
+      @litestream.sync
+      write(path, "and after that")
+      @litestream.sync
+
+      restored = @litestream.restore
+      expect(names(restored)).to eq [content, "after #{content}", "and after that"]
+      expect(TestDatabase.integrity(restored)).to eq "ok"
+      expect(app.version).to eq [content, "after #{content}", "and after that"].join(" ")
+      expect(@litestream.log).not_to match(/no such table/)
+    end
+    expect(TestDatabase.integrity(path)).to eq "ok"
+  end
+end

@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+RSpec.describe "a push while somebody has the database open whom the application may not look at", lane: "default" do
+  include Privileges
+
+  # Fails without the second way of `push::run`: no look into /proc tells of it, and the lease does when the gates
+  # are closed already.
+  it "goes in place all the same" do
+    skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
+    skip "nobody else can be had here (that takes root)" unless Process.uid.zero?
+    app = keep(ItemsServer.start(by_way_of: unprivileged("-sys_ptrace"), settings: "config.max_pause = 0.4") do |server|
+      FileUtils.chmod(0o777, [server.root, server.root.join("storage")])
+      FileUtils.chmod(0o666, server.database_path)
+    end)
+    expect(app.version).to eq "old"
+    stranger = Stranger.shell(app.database_path, by_way_of: %w[setpriv --reuid 65534 --regid 65534 --clear-groups])
+    expect(stranger.ask("SELECT name FROM items")).to eq "old"
+    inode = File.stat(app.database_path).ino
+
+    result = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]), "database")
+
+    expect(result).to have_attributes(exit_code: 0, stdout: "OK\n"), result.stderr
+    expect(result.stderr).to include("In place, because the database is open in a process that this user cannot see")
+    expect(stranger.ask("SELECT name FROM items")).to eq "new"
+    expect(app.version).to eq "new"
+    expect(File.stat(app.database_path).ino).to eq inode
+    expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+  end
+end
