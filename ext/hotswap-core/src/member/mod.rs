@@ -10,12 +10,15 @@ mod patience;
 mod report;
 mod watcher;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use report::{Collector, Report};
+
+use patience::Patience;
 
 use crate::error::{Context, Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
@@ -39,6 +42,8 @@ pub struct Member {
     gate: Arc<Gate>,
     host: Arc<dyn Host>,
     memberships: Mutex<Vec<Arc<Membership>>>,
+    /// With the workers that keep this process out of a fleet that it wants to join.
+    patience: Mutex<HashMap<PathBuf, Patience>>,
     woken: Signal,
     stopping: AtomicBool,
 }
@@ -58,6 +63,7 @@ impl Member {
             gate,
             host,
             memberships: Mutex::new(Vec::new()),
+            patience: Mutex::default(),
             woken: Signal::new().context("cannot make an eventfd")?,
             stopping: AtomicBool::new(false),
         }))
@@ -77,9 +83,12 @@ impl Member {
         if memberships.iter().any(|one| one.fence.database() == database) {
             return Ok(true);
         }
-        let Some(membership) = Membership::take(database)? else {
+        let mut waiting = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = waiting.entry(database.to_owned()).or_default();
+        let Some(membership) = Membership::take(database, patience)? else {
             return Ok(false);
         };
+        waiting.remove(database);
         let first = memberships.is_empty();
         memberships.push(Arc::new(membership));
         drop(memberships);
@@ -105,15 +114,14 @@ impl Member {
     }
 
     fn memberships(&self) -> MutexGuard<'_, Vec<Arc<Membership>>> {
-        self.memberships
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.memberships.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Membership {
-    fn take(database: &Path) -> Result<Option<Self>> {
+    fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
         let fence = Fence::open(database)?;
+        let board = fence.board();
         let got = |lock| match fence.try_shared(lock) {
             Tried::Got => Ok(true),
             Tried::Held => Ok(false),
@@ -123,6 +131,8 @@ impl Membership {
             }),
         };
         if !got(Lock::Fence)? {
+            // No member may be left to do that.
+            patience.bear(&fence, &board);
             return Ok(None);
         }
         // A worker that is stopped while the gates are closed may keep this one for good. It decides nothing:
@@ -144,9 +154,11 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fence::Board;
     use nix::sys::signal::{kill, Signal};
     use nix::sys::wait::waitpid;
     use nix::unistd::{fork, pause, ForkResult, Pid};
+    use std::time::Instant;
 
     /// A worker that holds a lock exclusively and does nothing else, until it is dropped.
     struct StoppedWorker(Pid);
@@ -178,21 +190,47 @@ mod tests {
         }
     }
 
+    fn take(database: &Path) -> Option<Membership> {
+        Membership::take(database, &mut Patience::default()).unwrap()
+    }
+
     #[test]
     fn a_newcomer_waits_for_the_fence_and_for_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("live.sqlite3");
 
         let moving = StoppedWorker::with(Lock::Fence, &database);
-        assert!(Membership::take(&database).unwrap().is_none());
+        assert!(take(&database).is_none());
         drop(moving);
 
         let closing = StoppedWorker::with(Lock::Straggler, &database);
-        let newcomer = Membership::take(&database).unwrap().unwrap();
+        let newcomer = take(&database).unwrap();
         assert!(newcomer.owes_straggler_lock.load(Ordering::Relaxed));
         drop((newcomer, closing));
 
-        let newcomer = Membership::take(&database).unwrap().unwrap();
+        let newcomer = take(&database).unwrap();
         assert!(!newcomer.owes_straggler_lock.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_newcomer_ends_a_worker_that_keeps_it_out_for_longer_than_any_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        let fence = Fence::open(&database).unwrap();
+        let max_pause = Duration::from_millis(20);
+        fence
+            .post(&Board {
+                max_pause,
+                ..fence.board()
+            })
+            .unwrap();
+
+        let _stopped = StoppedWorker::with(Lock::Fence, &database);
+        let (mut patience, begun) = (Patience::default(), Instant::now());
+        while Membership::take(&database, &mut patience).unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(begun.elapsed() > max_pause);
     }
 }

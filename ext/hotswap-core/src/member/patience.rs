@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
+use crate::fence::{Board, Fence, Lock};
+
 /// The bound is that of one attempt, from where this process first finds the fence taken in it. A process that
 /// was stopped for longer would otherwise wake up and kill the worker of a later attempt, which is in time.
 #[derive(Debug, Default)]
@@ -10,8 +15,20 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    /// Kills the worker that was found in the way at the fence for longer than `board`, read before that, allows.
+    /// What it leaves is whole.
+    pub fn bear(&mut self, fence: &Fence, board: &Board) {
+        if !self.ends(board.attempt, board.max_pause, Instant::now()) {
+            return;
+        }
+        if let Some(pid) = fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
+            // ESRCH and EPERM leave us waiting, which is all that can be done then.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
     /// Whether the worker of `attempt`, which is found in the way at `now`, has been there for longer than it may.
-    pub fn ends(&mut self, attempt: u64, longest: Duration, now: Instant) -> bool {
+    fn ends(&mut self, attempt: u64, longest: Duration, now: Instant) -> bool {
         match self.waiting {
             Some((same, since)) if same == attempt => now > since + longest,
             _ => {

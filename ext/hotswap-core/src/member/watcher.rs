@@ -194,7 +194,7 @@ impl Watcher {
         }
     }
 
-    /// The only way back: the lock. A worker that holds it past all bounds is killed; what it leaves is whole.
+    /// The only way back: the lock. A worker that holds it past all bounds is killed.
     /// Says whether the generation is another one.
     fn take_back(&self, one: &Membership) -> bool {
         let mut nap = Duration::from_micros(20);
@@ -205,15 +205,7 @@ impl Watcher {
             if one.fence.try_shared(Lock::Fence).got() {
                 break;
             }
-            if patience.ends(board.attempt, board.max_pause, Instant::now()) {
-                if let Some(pid) = one.fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
-                    // ESRCH and EPERM leave us waiting, which is all that can be done then.
-                    let _ = nix::sys::signal::kill(
-                        nix::unistd::Pid::from_raw(pid),
-                        nix::sys::signal::Signal::SIGKILL,
-                    );
-                }
-            }
+            patience.bear(&one.fence, &board);
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(2));
         }
