@@ -18,7 +18,7 @@ module Hotswap
       # @param timeout [Float] seconds, of which half are spent on connections that are in use
       # @raise [DisconnectRefused] with what is in use still
       def disconnect(database, timeout)
-        deadline = Gate.now + timeout / 2
+        deadline = Gate.now + timeout / 2.0
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
       end
 

@@ -57,4 +57,47 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
     kept.wait_for("committed")
     swap(generations, 1)
   end
+
+  # A hundred times what a swap does to a process, with a thread that queries all the time and that gives way to
+  # other threads after each row.
+  it "is never closed in the middle of a query" do
+    said = RailsApp.in_a_folder do |folder|
+      folder.write("busy.rb", <<~'RUBY')
+        troubles = []
+        queries = closed = 0
+        connection = Item.respond_to?(:lease_connection) ? Item.lease_connection : Item.connection
+        connection.select_value("SELECT 1")
+        Thread.new do
+          own = Item.respond_to?(:lease_connection) ? Item.lease_connection : Item.connection
+          TracePoint.new(:c_return) { |call| sleep(rand * 0.0002) if call.method_id == :step }.enable(target_thread: Thread.current)
+          loop do
+            rows = own.select_rows("SELECT name FROM items ORDER BY id LIMIT 20")
+            troubles << "#{rows.size} rows" unless rows.size == 20
+            queries += 1
+            sleep rand * 0.005
+          rescue => error
+            troubles << error.message
+          end
+        end
+        sleep 0.01 until queries > 0
+        100.times do
+          sleep 0.001 until Hotswap::Native.close_gate
+          sleep 0.001 until Hotswap::Native.try_seal_gate
+          begin
+            Hotswap::Connections.disconnect(Hotswap.databases.first, 1)
+            closed += 1
+          rescue Hotswap::DisconnectRefused => error
+            troubles << error.message
+          ensure
+            Hotswap::Native.reopen_gate
+          end
+          sleep rand * 0.005
+        end
+        puts "closed #{closed}, queried #{queries}, troubles #{troubles.tally}"
+      RUBY
+      folder.rails("runner", "--skip-executor", "busy.rb")
+    end
+
+    expect(said).to match(/closed 100, queried [1-9]\d+, troubles \{\}/)
+  end
 end
