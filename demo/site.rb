@@ -35,7 +35,7 @@ class Site
   end
 
   def boot
-    @pid = Process.spawn(@settings, "bundle", "exec", "puma", "-C", "config/puma.rb", **where, pgroup: true)
+    @pid = start("bundle", "exec", "puma", "-C", "config/puma.rb")
     deadline = now + PATIENCE
     until serving?
       gone? and raise Failed, "Puma ended at boot\n#{last_words}"
@@ -43,6 +43,9 @@ class Site
       sleep 0.05
     end
   end
+
+  # Another program of the application. Answers its pid, which is that of its group as well.
+  def start(*command) = Process.spawn(@settings, *command, **where, pgroup: true)
 
   def get(path)
     Net::HTTP.get_response("127.0.0.1", path, port).tap do |answer|

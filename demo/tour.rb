@@ -5,11 +5,13 @@ require "tmpdir"
 require_relative "site"
 require_relative "visitors"
 require_relative "tour/database_file"
+require_relative "tour/jobs"
 require_relative "tour/terminal"
 require_relative "tour/promises"
 
-# bin/demo: a site under a steady load has its database pulled, replaced, attacked with a broken file and
-# replaced again, and what its visitors saw is held against what hotswap promises.
+# bin/demo: a site of three Puma workers and a job process, under a steady load, has its database pulled, replaced,
+# attacked with a broken file and replaced again, and what its visitors and jobs saw is held against what hotswap
+# promises.
 class Tour
   class Stopped < StandardError; end
 
@@ -53,28 +55,33 @@ class Tour
       yield folder
     ensure
       @visitors&.dismiss
+      @jobs&.stop
       @site&.stop
     end
   end
 
   def open_site(folder)
-    workers = Integer(ENV.fetch("WEB_CONCURRENCY", "3"))
+    workers = ENV.fetch("WEB_CONCURRENCY", "3")
     @terminal.title("A Rails application in production mode")
-    @site = Site.new(folder, "WEB_CONCURRENCY" => workers.to_s)
+    @site = Site.new(folder, "WEB_CONCURRENCY" => workers)
     @terminal.command("bin/rails db:prepare")
     @site.prepare
     @terminal.command("bundle exec puma -C config/puma.rb")
     @site.boot
     @site.get("/")
     @terminal.answer("Rails #{gem_version("rails")}, Puma #{gem_version("puma")} with " \
-      "#{workers.zero? ? "one process" : "#{workers} workers"}, sqlite3 #{gem_version("sqlite3")} " \
+      "#{(workers == "0") ? "one process" : "#{workers} workers"}, sqlite3 #{gem_version("sqlite3")} " \
       "on SQLite #{sqlite_version}; #{live.megabytes}")
     @terminal.answer("#{@site.url} serves #{@site.get("/version")}")
+    @terminal.command("bin/jobs")
+    @jobs = Jobs.new(@site)
+    @terminal.answer("jobs run in a process of their own, with #{Gem.loaded_specs["solid_queue"]&.full_name || "a queue of the demo's own"}")
   end
 
   def let_visitors_in
     @visitors = Visitors.spawn(port: @site.port, gets_per_second: 100, posts_per_second: 50)
-    @terminal.note("From now on 100 reads and 50 writes a second come in.")
+    @jobs.come_in
+    @terminal.note("From now on 100 reads, 50 writes and #{Jobs::PER_SECOND} jobs a second come in; each job writes as well.")
     interlude
   end
 
@@ -115,11 +122,13 @@ class Tour
 
   def send_visitors_home
     @report = @visitors.finish
+    @jobs.finish
   end
 
   def tell_what_they_saw
     @terminal.title("What the visitors saw in #{@report.seconds.round(1)} s")
     @terminal.fact("requests", "#{@report.count} (#{@report.count_of("get")} reads, #{@report.count_of("post")} writes)")
+    @terminal.fact("jobs", @jobs.report.count)
     @terminal.fact("errors", @report.failures.size)
     @terminal.fact("answer times", %w[50 99].map { |p| "p#{p} #{milliseconds(@report.latency(p.to_i))}" }.join(", ") +
       ", slowest #{milliseconds(@report.max_latency)}")
@@ -131,12 +140,13 @@ class Tour
 
   def tell_which_promises_held
     first, second = @pushes
-    promises = Promises.new(@report)
+    promises = Promises.new(@report, @jobs)
     promises.nobody_saw_an_error
     promises.nobody_waited
     promises.new_data_after(first, second.began)
     promises.new_data_after(second, nil)
     promises.refused(@refusal)
+    promises.each_job_ran_once
     promises.nothing_lost(..@snapshot_began, file("snapshot.sqlite3"), "writes before the snapshot are in it")
     promises.nothing_lost(first.ok..@backup_began, file("backup.sqlite3"),
       "writes after the first push are in the backup")

@@ -8,8 +8,10 @@ class Tour
 
     Push = Struct.new(:version, :began, :ok)
 
-    def initialize(report)
+    def initialize(report, jobs)
       @report = report
+      @jobs = jobs.report
+      @sent = jobs.sent
       @kept = []
     end
 
@@ -28,20 +30,28 @@ class Tour
         "#{(@report.longest_gap * 1000).round} ms, #{@report.unsent} visitors were never let in")
     end
 
+    # until_instant: when the next push began.
     def new_data_after(push, until_instant)
-      versions = @report.started_in(push.ok..until_instant).versions
-      old = versions.except(push.version).values.sum
-      keep(versions.key?(push.version) && old.zero?,
-        "after OK every answer came from #{push.version} (#{versions[push.version].to_i} answers)", "the answers: #{versions}")
+      answers = @report.started_in(push.ok..until_instant).versions
+      jobs = @jobs.started_in(push.ok..until_instant).versions
+      keep([answers, jobs].all? { |versions| versions.keys == [push.version] },
+        "after OK every answer and every job came from #{push.version} (#{answers[push.version].to_i} answers, #{jobs[push.version].to_i} jobs)",
+        "answers: #{answers}, jobs: #{jobs}")
+    end
+
+    def each_job_ran_once
+      runs = @jobs.tokens
+      keep(@sent.failures.empty? && runs.uniq.size == runs.size && runs.size == @sent.count,
+        "each of #{@sent.count} jobs ran, and ran once", "#{runs.size} runs of #{runs.uniq.size} jobs; #{@sent.failure_counts}")
     end
 
     def refused(status)
       keep(status == 3, "the broken file was refused, and the site stayed as it was", "exit status #{status}")
     end
 
-    # Of the writes answered in that time, all must be in that database.
+    # Of the writes answered in that time, to visitors and to jobs, all must be in that database.
     def nothing_lost(range, database, text)
-      expected = @report.answered_in(range).tokens
+      expected = [@report, @jobs].flat_map { |report| report.answered_in(range).tokens }
       missing = expected - database.tokens
       keep(expected.any? && missing.empty?, "#{text}: #{expected.size} acknowledged, #{missing.size} missing")
     rescue SQLite3::Exception => error

@@ -15,6 +15,15 @@ class Visitors
         started: data.fetch("started"), stopped: data.fetch("stopped"), unsent: data.fetch("unsent"))
     end
 
+    # Of the jobs that left notes in this file: each visited the database, and wrote into it.
+    def self.of_jobs(path)
+      notes = File.exist?(path) ? File.readlines(path).map { |line| JSON.parse(line) } : []
+      visits = notes.map do |note|
+        Visit.new(kind: "post", due: note["started"], status: 201, **note.slice("started", "ended", "version", "pid", "id", "token"))
+      end
+      new(visits, started: visits.map(&:started).min, stopped: visits.map(&:ended).max)
+    end
+
     def initialize(visits, started:, stopped:, unsent: 0)
       @visits = visits.sort_by(&:ended)
       @started = started

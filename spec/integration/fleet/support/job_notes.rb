@@ -17,13 +17,7 @@ class JobNotes
   def tokens = all.map { |note| note.fetch("token") }
 
   # The same promises hold for what jobs write and read as for what visitors do.
-  def verdict(generations)
-    runs = all.map do |note|
-      Visitors::Visit.new(kind: "post", due: note["started"], started: note["started"], ended: note["ended"], status: 201,
-        version: note["version"], pid: note["pid"], id: note["id"], token: note["token"])
-    end
-    generations.verdict(Visitors::Report.new(runs, started: nil, stopped: nil))
-  end
+  def verdict(generations) = generations.verdict(Visitors::Report.of_jobs(@file.to_s))
 
   # As Solid Queue has them registered.
   def processes

@@ -1,0 +1,34 @@
+# frozen_string_literal: true
+
+# The queue of an application without Solid Queue among its gems: its jobs lie in the same table, and bin/jobs does
+# them one after the other.
+class PlainQueue
+  PAUSE = 0.05
+
+  # Until the process is told to end.
+  def self.work
+    ending = false
+    %w[INT TERM].each { |signal| trap(signal) { ending = true } }
+    until ending
+      found = Rails.application.executor.wrap { perform_next }
+      sleep PAUSE unless found
+    end
+  end
+
+  def self.perform_next
+    job = QueuedJob.where(finished_at: nil).order(:id).first or return
+
+    ActiveJob::Base.execute(JSON.parse(job.arguments))
+    job.update_columns(finished_at: Time.current)
+  end
+  private_class_method :perform_next
+
+  # In one statement, as in Item.write!
+  def enqueue(job)
+    QueuedJob.insert!({queue_name: job.queue_name, class_name: job.class.name, active_job_id: job.job_id, arguments: job.serialize.to_json})
+  end
+
+  def enqueue_at(*) = raise(NotImplementedError, "jobs wait for nothing here")
+
+  def enqueue_after_transaction_commit? = false
+end
