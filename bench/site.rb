@@ -65,6 +65,11 @@ module Bench
     # The same with the file as standard input.
     def push_stream(file) = hotswap("cp", "-", DATABASE, input: file)
 
+    # The same through a pipe, which another program fills as fast as it empties.
+    def push_pipe(file)
+      Command.shell("cat \"$FILE\" | #{client.join(" ")} cp - #{DATABASE}", chdir: folder, env: @settings.merge("FILE" => file))
+    end
+
     # Pulls into a file.
     def pull(file) = hotswap("cp", DATABASE, file)
 

@@ -25,7 +25,7 @@ module Bench
     def transfers(site, folder)
       file = lab.data.path(plan.big, "v2")
       {
-        "push from a file" => -> { site.push(file) }, "push through stdin" => -> { site.push_stream(file) },
+        "push from a file" => -> { site.push(file) }, "push through a pipe" => -> { site.push_pipe(file) },
         "pull to a file" => -> { site.pull(File.join(folder, "copy.sqlite3")) }, "pull into a pipe" => -> { site.pull_stream }
       }
     end

@@ -4,8 +4,12 @@ module Bench
   # How long a push takes, durable, against what a user would type to have a checked copy: cp, a sync of the copy,
   # and the shell's integrity_check, one after the other.
   class Push < Measure
-    FILE = {ratio: ..0.8}.freeze
-    STREAM = {ratio: ..1.0}.freeze
+    # How it is called, what does it, and its target.
+    WAYS = {
+      file: ["from a file", :push, {ratio: ..0.8}],
+      stream: ["from a file as stdin", :push_stream, {ratio: ..1.0}],
+      pipe: ["through a pipe", :push_pipe, {ratio: ..1.0}]
+    }.freeze
     STAGES = {copy: "copy", check: "check", swap: "swap"}.freeze
 
     def rows
@@ -15,16 +19,14 @@ module Bench
     private
 
     def compare(size, site, folder)
-      lab.say "push of #{size}: from a file, through stdin, by hand, in turn"
+      lab.say "push of #{size}: #{WAYS.values.map(&:first).join(", ")}, by hand, in turn"
       file = lab.data.path(size, "v2")
-      stages = []
-      streamed = []
-      rounds = lab.rounds(plan.rounds_of(size),
-        file: -> { pushed(site) { staged(stages, site) { site.push(file) } } },
-        stream: -> { pushed(site) { staged(streamed, site) { site.push_stream(file) } } },
-        hand: -> { by_hand(file, folder) })
-      [row(size, "from a file", rounds, :file, FILE, stages), row(size, "through stdin", rounds, :stream, STREAM, streamed)] +
-        peers(size, file, rounds)
+      stages = Hash.new { |all, way| all[way] = [] }
+      pushes = WAYS.to_h do |way, (_, command, _)|
+        [way, -> { pushed(site) { staged(stages[way], site) { site.public_send(command, file) } } }]
+      end
+      rounds = lab.rounds(plan.rounds_of(size), **pushes, hand: -> { by_hand(file, folder) })
+      WAYS.map { |way, (how, _, target)| row(size, how, rounds, way, target, stages[way]) } + peers(size, file, rounds)
     end
 
     def pushed(site)
@@ -69,7 +71,7 @@ module Bench
 
       lab.site(size, bundle: :namesake) do |site|
         theirs = lab.rounds(plan.rounds_of(size), file: -> { site.push(file).tap { site.settle } }, stream: -> { site.push_stream(file).tap { site.settle } })
-        {file: "from a file", stream: "through stdin"}.map do |side, how|
+        {file: "from a file", stream: "from a file as stdin"}.map do |side, how|
           Row.new("push of #{size} #{how}: the namesake (not durable)", value: theirs[side].median, unit: "s",
             against: {"cp, sync, integrity_check" => rounds[:hand].median}, ratio: theirs[side].median / rounds[:hand].median, runs: theirs.size)
         end
