@@ -65,6 +65,34 @@ RSpec.describe "an application in a container", :thorough, lane: "default" do
     expect(File.stat(app.database_path)).to have_attributes(uid: user, gid: user)
   end
 
+  it "takes along a process in a container beside it, which keeps a connection open" do
+    program = <<~RUBY
+      require "hotswap"
+      Hotswap.logger = Logger.new(nil)
+      database = nil
+      Hotswap.register("storage/production.sqlite3")
+      Hotswap.on_disconnect { database = database&.close && nil }
+      $stdout.sync = true
+      while $stdin.gets
+        database ||= SQLite3::Database.new("storage/production.sqlite3")
+        puts database.get_first_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1")
+      end
+    RUBY
+    beside = IO.popen([*another, "ruby", "-I", Project::ROOT.join("lib").to_s, "-e", program, {chdir: app.root.to_s}], "r+")
+    version = lambda {
+      beside.puts
+      beside.gets&.chomp
+    }
+    expect([version.call, app.version]).to eq %w[v1 v1]
+
+    %w[first second].each do |name|
+      expect(hotswap(exec_in_it, "cp", release(name), "database")).to have_attributes(exit_code: 0)
+      expect([version.call, app.version]).to eq [name, name]
+    end
+  ensure
+    beside&.close
+  end
+
   it "notices a stranger in another container that has the file open, and keeps its database" do
     app.version
     held = IO.popen([*namespaces, *as_user, "ruby", "-rsqlite3", "-e", <<~RUBY], "r+")
