@@ -31,7 +31,11 @@ class ItemsServer < RackServer
     Hotswap.start
 
     use Hotswap::Middleware
-    run ->(_) { [200, {"content-type" => "text/plain"}, [DATABASE.names]] }
+    # Waits for the file "go-on" where it is asked to: a request that takes its time.
+    run lambda { |env|
+      sleep 0.01 until env["PATH_INFO"] != "/wait" || File.exist?("go-on")
+      [200, {"content-type" => "text/plain"}, [DATABASE.names]]
+    }
   RUBY
 
   # by_way_of: a program that starts it, with other rights or in other namespaces.

@@ -8,7 +8,7 @@ RSpec.describe "a fleet whose database is written into", :fleet, :slow, lane: "d
   # Without the gate their writers would run into SQLite's lock, and those of them that began by reading into a
   # database that is locked for good.
   it "answers every request, from the new rows and columns once the push is done, and keeps what it acknowledged since" do
-    app = boot_app(workers: 2)
+    app = boot_app(workers: 2, initializer: "Rails.application.config.hotswap.max_pause = 2")
     expect_all_on(app, app.version, processes: 2)
     stranger = Stranger.ruby(app.database_path)
     inode = File.stat(app.database_path).ino

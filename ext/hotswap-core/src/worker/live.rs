@@ -62,16 +62,19 @@ impl Live {
     }
 
     /// The connection itself.
-    pub fn connection(&mut self) -> &mut Connection {
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The same, for what nobody else may use it during.
+    pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
     /// Moves what it can from the log to the file, so that little is left to move while requests wait.
     pub fn checkpoint(&self) {
         // Best effort: somebody may be reading, and the next step does what is left.
-        let _ = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_PASSIVE);
     }
 
     /// Closes this connection and opens the only one, after every member has let go. Waits for `patience` at
@@ -211,19 +214,15 @@ fn has_wal_header(path: &Path) -> std::io::Result<bool> {
 }
 
 /// By the C interface: the PRAGMA reads the schema first, and a damaged database could not be replaced.
-fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
+fn checkpoint(connection: &Connection, mode: i32) -> i32 {
     let (every, none) = (std::ptr::null(), std::ptr::null_mut());
     // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
     // not filled in.
-    let code = unsafe {
-        ffi::sqlite3_wal_checkpoint_v2(
-            connection.handle(),
-            every,
-            ffi::SQLITE_CHECKPOINT_TRUNCATE,
-            none,
-            none,
-        )
-    };
+    unsafe { ffi::sqlite3_wal_checkpoint_v2(connection.handle(), every, mode, none, none) }
+}
+
+fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
+    let code = checkpoint(connection, ffi::SQLITE_CHECKPOINT_TRUNCATE);
     let log = leftovers::sidecars(path).next().expect("the log comes first");
     let left = std::fs::metadata(log).map(|metadata| metadata.len()).unwrap_or(0);
     match code {

@@ -54,13 +54,32 @@ impl LogIndex {
         }
     }
 
-    /// Where in the log the newest committed content of each page lies.
-    pub fn newest_frames(&self, log: &File, page_size: u64) -> std::io::Result<BTreeMap<u32, u64>> {
+    /// After how many frames the log holds what was committed since it was as in `before`, when a read transaction
+    /// began that has not ended yet. `None` where it does not say.
+    ///
+    /// That transaction keeps the log from being started over, unless there was nothing in it that was not in the
+    /// main file: then it may be, once, because nothing goes into the main file until the transaction ends.
+    pub fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
+        let started_over = |index: &Self| u32::from_be_bytes(index.salt[..4].try_into().expect("four bytes"));
+        if self.salt == before.salt {
+            return (self.frames >= before.frames).then_some(before.frames);
+        }
+        let once = started_over(self) == started_over(before).wrapping_add(1);
+        (once && before.backfilled >= before.frames).then_some(0)
+    }
+
+    /// Where in the log, after its first `skipped` frames, the newest committed content of each page lies.
+    pub fn newest_frames(
+        &self,
+        log: &File,
+        page_size: u64,
+        skipped: u32,
+    ) -> std::io::Result<BTreeMap<u32, u64>> {
         let frame = FRAME_HEADER + page_size;
         let at_once = (AT_ONCE / frame).max(1);
         let mut newest = BTreeMap::new();
         let mut buffer = vec![0; (at_once * frame) as usize];
-        let mut number = 0;
+        let mut number = u64::from(skipped);
         while number < u64::from(self.frames) {
             let count = at_once.min(u64::from(self.frames) - number);
             let begin = LOG_HEADER + number * frame;
@@ -80,5 +99,43 @@ impl LogIndex {
             number += count;
         }
         Ok(newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(frames: u32, backfilled: u32, started_over: u32, random: u8) -> LogIndex {
+        let mut salt = [random; 8];
+        salt[..4].copy_from_slice(&started_over.to_be_bytes());
+        LogIndex {
+            frames,
+            pages: 100,
+            backfilled,
+            salt,
+        }
+    }
+
+    #[test]
+    fn the_news_of_a_log_begin_where_it_ended() {
+        let before = index(10, 4, 7, 1);
+        assert_eq!(index(10, 10, 7, 1).frames_before_news_since(&before), Some(10));
+        assert_eq!(index(25, 10, 7, 1).frames_before_news_since(&before), Some(10));
+    }
+
+    #[test]
+    fn a_log_that_was_started_over_is_all_news_only_if_nothing_of_it_was_missing() {
+        assert_eq!(
+            index(3, 0, 8, 2).frames_before_news_since(&index(10, 10, 7, 1)),
+            Some(0)
+        );
+        for (later, before) in [
+            (index(3, 0, 8, 2), index(10, 4, 7, 1)),
+            (index(3, 0, 9, 2), index(10, 10, 7, 1)),
+            (index(9, 0, 7, 1), index(10, 4, 7, 1)),
+        ] {
+            assert_eq!(later.frames_before_news_since(&before), None);
+        }
     }
 }

@@ -107,7 +107,7 @@ impl Snapshot {
             BTreeMap::new()
         } else {
             state
-                .newest_frames(&file, self.page_size)
+                .newest_frames(&file, self.page_size, 0)
                 .on_path("cannot read", &log)?
         };
         self.log = Some(Log { file, newest });

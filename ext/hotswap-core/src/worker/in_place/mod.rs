@@ -4,6 +4,7 @@
 //! content, then all of the new one, and a failure at any point leaves the old one. The price is time. The lock is
 //! held, and the members wait, for as long as it takes to write; so that is estimated before anybody waits.
 
+mod difference;
 mod fit;
 mod rehearsal;
 mod whole;
@@ -27,6 +28,7 @@ use super::strangers;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, InPlace};
+use difference::Difference;
 pub use fit::fit;
 use rehearsal::Estimate;
 use whole::Written;
@@ -53,10 +55,11 @@ impl Overwriting<'_> {
     /// Does it, or changes nothing.
     pub fn run(mut self, choice: InPlace, job: &Job, caller: &mut Caller) -> Result<()> {
         let page_size = self.prepare()?;
-        let estimate = {
-            let (bytes, live, wal) = (self.staged.len(), self.live.path(), self.live.is_wal());
-            gently(job, move || Estimate::of(bytes, live, page_size, wal))?
-        };
+        let mut difference = self.difference(page_size, job)?;
+        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
+        self.require_space(bytes)?;
+        // At full priority, as it will be written: a machine that is busy would seem slower than it is.
+        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
         if choice != InPlace::Always && estimate.time > job.max_pause() {
             return Err(self.takes_too_long(&estimate, job));
         }
@@ -70,20 +73,37 @@ impl Overwriting<'_> {
             _ => job.max_pause(),
         };
         let deadline = Instant::now() + job.timeout();
+        let mut outdated = false;
         for _ in 0..ATTEMPTS {
             self.wait_for_the_write_lock(deadline, caller)?;
             self.fleet.gather(caller, || self.live.checkpoint())?;
             let closed_at = Instant::now();
-            let outcome = self.attempt(closed_at, bound, page_size, job, caller);
+            let outcome = self.attempt(closed_at, bound, page_size, difference.take(), job, caller);
             // Before anything else: whether it worked or not, people wait.
             self.fleet.resume()?;
-            if let Written::Pages(pages) = outcome? {
-                self.tell(pages, closed_at.elapsed(), job, caller);
-                return Ok(());
-            }
+            outdated = match outcome? {
+                Written::Pages(pages) => {
+                    self.tell(pages, closed_at.elapsed(), job, caller);
+                    return Ok(());
+                }
+                Written::Outdated => true,
+                Written::Locked => false,
+            };
             std::thread::sleep(job.max_pause() / 4);
+            if bytes < self.staged.len() {
+                difference = self.difference(page_size, job)?;
+                if difference.is_none() {
+                    break;
+                }
+            }
         }
-        Err(self.locked())
+        Err(if outdated { self.outdated() } else { self.locked() })
+    }
+
+    /// Only what differs, where that can be written.
+    fn difference(&mut self, page_size: u32, job: &Job) -> Result<Option<Difference>> {
+        let (live, staged) = (&mut self.live, self.staged);
+        gently(job, move || Difference::find(live, staged, page_size))
     }
 
     /// Sets the connection up, and says how large a page is. What SQLite cannot write into is refused here.
@@ -107,16 +127,18 @@ impl Overwriting<'_> {
                 source: error,
             },
         })?;
-        let folder = File::open(path.parent().unwrap_or(Path::new("/")))
-            .on_path("cannot open the folder of", &path)?;
-        let live = std::fs::metadata(&path).on_path("cannot stat", &path)?.len();
-        // A log takes the new pages, a journal the old ones; the file may have to grow as well.
-        space::require(
-            &folder,
-            self.staged.len().max(live) + self.staged.len().saturating_sub(live),
-            "writing into the database",
-        )?;
         Ok(page_size)
+    }
+
+    /// A log takes the new pages, a journal the old ones; the file may have to grow as well.
+    fn require_space(&self, bytes: u64) -> Result<()> {
+        let path = self.live.path();
+        let folder =
+            File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
+        let live = std::fs::metadata(path).on_path("cannot stat", path)?.len();
+        let kept = if self.live.is_wal() { bytes } else { live };
+        let growth = self.staged.len().saturating_sub(live);
+        space::require(&folder, kept + growth, "writing into the database")
     }
 
     /// Gates are open: nobody waits for somebody who has forgotten a transaction.
@@ -146,6 +168,7 @@ impl Overwriting<'_> {
         closed_at: Instant,
         bound: Duration,
         page_size: u32,
+        difference: Option<Difference>,
         job: &Job,
         caller: &Caller,
     ) -> Result<Written> {
@@ -161,9 +184,7 @@ impl Overwriting<'_> {
         let path = live.path().to_owned();
         let expected = Identity::of(&std::fs::metadata(&path).on_path("cannot stat", &path)?);
         let stamp = staged.stamp()?;
-        let content = judge::open_for_judging(staged.path(), &[])?;
-        let connection = live.connection();
-        connection
+        live.connection()
             .busy_timeout(job.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
         let go_on = |part: f64| {
@@ -188,7 +209,13 @@ impl Overwriting<'_> {
             watchdog.commit();
             Ok(())
         };
-        whole::write(&content, connection, page_size, go_on, commit)
+        match difference {
+            Some(difference) => difference.write(live, staged, go_on, commit),
+            None => {
+                let content = judge::open_for_judging(staged.path(), &[])?;
+                whole::write(&content, live.connection_mut(), page_size, go_on, commit)
+            }
+        }
     }
 
     fn takes_too_long(&self, estimate: &Estimate, job: &Job) -> Error {
@@ -199,6 +226,13 @@ impl Overwriting<'_> {
             self.why,
             job.max_pause().as_secs_f64(),
             self.why.cure()
+        ))
+    }
+
+    fn outdated(&self) -> Error {
+        Error::Busy(format!(
+            "{} was changed meanwhile in a way that leaves it open which pages differ from the new content; copy again",
+            self.live.path().display()
         ))
     }
 

@@ -14,6 +14,8 @@ const STEP: i32 = 4 * 1024 * 1024;
 pub enum Written {
     /// So many pages, committed.
     Pages(u64),
+    /// Nothing: it is not known any more what would have to be written.
+    Outdated,
     /// Nothing: somebody else holds a lock on the database, and did so for as long as `to` is patient.
     Locked,
 }

@@ -1,0 +1,278 @@
+//! Only the pages that differ, through SQLite's own table of pages (`sqlite_dbpage`).
+//!
+//! They are looked for while everybody works, in a read transaction that stays open until the write lock is ours. What
+//! was committed in between is in the log after the place where it ended then, and those pages are written as well.
+//! So it needs a write-ahead log; and not every SQLite has that table, or lets it change how many pages there are.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rusqlite::types::Null;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::super::leftovers;
+use super::super::live::Live;
+use super::super::log_index::LogIndex;
+use super::super::staged::Staged;
+use super::whole::Written;
+use crate::error::{Context, Result};
+
+/// SQLite locks bytes that begin here, and has nothing in the page that they are in.
+const LOCKED_BYTES: u64 = 0x4000_0000;
+/// How many pages are written between two looks at the clock.
+const STEP: usize = 1000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Difference {
+    /// Keeps the log from being started over.
+    reader: Connection,
+    index: ManuallyDrop<File>,
+    before: LogIndex,
+    pages: BTreeSet<u32>,
+    /// How many the staged file has.
+    count: u32,
+    page_size: u32,
+}
+
+impl Difference {
+    /// Looks for it. `None` where it cannot be written, or is not worth it.
+    pub fn find(live: &Live, staged: &Staged, page_size: u32) -> Result<Option<Self>> {
+        let path = live.path();
+        if !live.is_wal() {
+            return Ok(None);
+        }
+        let there = number(live.connection(), "PRAGMA page_count").on_path("cannot read", path)?;
+        let resizes = there != pages_of(staged, page_size);
+        if !is_possible(resizes, path)? {
+            return Ok(None);
+        }
+        let comparing = "cannot compare the staged file with the live database";
+        let index = leftovers::sidecars(path).nth(1).expect("the index comes second");
+        // Closing it would drop the locks of SQLite; it stays open to the end of the process.
+        let index = ManuallyDrop::new(File::open(&index).on_path("cannot open", &index)?);
+        // Before the transaction begins: what is committed until then would be written for nothing, and not be missed.
+        let before = LogIndex::read(&index).context(comparing)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        reader.execute_batch("BEGIN").context(comparing)?;
+        let count = pages_of(staged, page_size);
+        let pages = differing(&reader, staged, count, page_size)?;
+        let worth_it = pages.len() < count as usize / 2;
+        Ok(worth_it.then_some(Self {
+            reader,
+            index,
+            before,
+            pages,
+            count,
+            page_size,
+        }))
+    }
+
+    /// How many bytes will be written, unless there are more until then.
+    pub fn bytes(&self) -> u64 {
+        (self.pages.len() as u64 + 1) * u64::from(self.page_size)
+    }
+
+    /// Makes the content of the live database that of the staged file, as [`whole::write`](super::whole::write) does.
+    pub fn write(
+        self,
+        live: &Live,
+        staged: &Staged,
+        go_on: impl FnMut(f64) -> Result<()>,
+        commit: impl FnOnce() -> Result<()>,
+    ) -> Result<Written> {
+        let writing = "cannot write into the live database";
+        let connection = live.connection();
+        match connection.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                return Ok(Written::Locked)
+            }
+            Err(error) => return Err(error).context(writing),
+        }
+        let transaction = Transaction(connection);
+        let Some(pages) = self.pages_by_now(live)? else {
+            return Ok(Written::Outdated);
+        };
+        drop(self.reader);
+
+        let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
+        put_pages(connection, &content, &pages, self.count, self.page_size, go_on)?;
+        commit()?;
+        transaction.commit().context(writing)?;
+        Ok(Written::Pages(pages.len() as u64 + 1))
+    }
+
+    /// With those that were changed since. The write lock is ours.
+    fn pages_by_now(&self, live: &Live) -> Result<Option<BTreeSet<u32>>> {
+        let looking = "cannot read the log of the live database";
+        let now = LogIndex::read(&self.index).context(looking)?;
+        let Some(skipped) = now.frames_before_news_since(&self.before) else {
+            return Ok(None);
+        };
+        let log = leftovers::sidecars(live.path())
+            .next()
+            .expect("the log comes first");
+        let log = File::open(&log).on_path("cannot open", &log)?;
+        let changed = now
+            .newest_frames(&log, self.page_size.into(), skipped)
+            .context(looking)?;
+        let there = number(live.connection(), "PRAGMA page_count").context(looking)?;
+        let missing = there.saturating_add(1)..=self.count;
+        let mut pages = self.pages.clone();
+        pages.extend(changed.into_keys().chain(missing));
+        pages.retain(|page| (2..=self.count).contains(page) && *page != locked_page(self.page_size));
+        Ok(Some(pages))
+    }
+}
+
+/// Ends what is not committed.
+struct Transaction<'a>(&'a Connection);
+
+impl Transaction<'_> {
+    fn commit(&self) -> rusqlite::Result<()> {
+        self.0.execute_batch("COMMIT")
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // Closing the connection would do it as well.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+/// Within a transaction. Every statement needs the schema that was there when it began, but for the last one.
+fn put_pages(
+    connection: &Connection,
+    content: &File,
+    pages: &BTreeSet<u32>,
+    count: u32,
+    page_size: u32,
+    mut go_on: impl FnMut(f64) -> Result<()>,
+) -> Result<()> {
+    let writing = "cannot write pages into the live database";
+    let cookie = number(connection, "PRAGMA schema_version").context(writing)?;
+    let there = number(connection, "PRAGMA page_count").context(writing)?;
+    // The older ones take no insert, and have no page to update where there is none yet.
+    let mut change = connection
+        .prepare("UPDATE sqlite_dbpage SET data = ?2 WHERE pgno = ?1")
+        .context(writing)?;
+    let mut add = connection
+        .prepare("INSERT INTO sqlite_dbpage (pgno, data) VALUES (?1, ?2)")
+        .context(writing)?;
+    let mut buffer = vec![0; page_size as usize];
+    for (nth, page) in pages.iter().enumerate() {
+        if nth % STEP == 0 {
+            go_on(nth as f64 / pages.len() as f64)?;
+        }
+        read_page(content, *page, &mut buffer).context("cannot read the staged file")?;
+        let put = if *page <= there { &mut change } else { &mut add };
+        put.execute((page, &buffer)).context(writing)?;
+    }
+    if there > count {
+        add.execute((count + 1, Null)).context(writing)?;
+    }
+    read_page(content, 1, &mut buffer).context("cannot read the staged file")?;
+    adopt(&mut buffer, cookie, count);
+    change.execute((1, &buffer)).context(writing)?;
+    Ok(())
+}
+
+/// Whether this SQLite can do it, found out by doing it with two small files beside the live one. Before 3.47 it
+/// cannot have the number of pages change, and damages the file.
+fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
+    let trying = "cannot try how pages are written";
+    let (small, large) = (Staged::create(live)?, Staged::create(live)?);
+    for (file, rows) in [(&small, 1), (&large, 9)] {
+        let filled = Connection::open(file.path()).context(trying)?;
+        let fill = format!("PRAGMA page_size = 4096; CREATE TABLE trial (a); INSERT INTO trial VALUES (zeroblob({rows} * 4096))");
+        filled.execute_batch(&fill).context(trying)?;
+    }
+    let pairs: &[_] = if resizes {
+        &[(&large, &small), (&small, &large)]
+    } else {
+        &[(&small, &small)]
+    };
+    for (content, target) in pairs {
+        let count = std::fs::metadata(content.path()).context(trying)?.len() / 4096;
+        let connection = Connection::open(target.path()).context(trying)?;
+        connection.execute_batch("BEGIN").context(trying)?;
+        let read = File::open(content.path()).context(trying)?;
+        let pages = (2..=count as u32).collect();
+        if put_pages(&connection, &read, &pages, count as u32, 4096, |_| Ok(())).is_err()
+            || connection.execute_batch("COMMIT").is_err()
+        {
+            return Ok(false);
+        }
+        drop(connection);
+        let judge = Connection::open(target.path()).context(trying)?;
+        let verdict = judge.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+        if !verdict.is_ok_and(|verdict| verdict == "ok") {
+            return Ok(false);
+        }
+        if u64::from(number(&judge, "PRAGMA page_count").context(trying)?) != count {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u32) -> Result<BTreeSet<u32>> {
+    let comparing = "cannot compare the staged file with the live database";
+    let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
+    let mut query = reader
+        .prepare("SELECT pgno, data FROM sqlite_dbpage")
+        .context(comparing)?;
+    let mut rows = query.query([]).context(comparing)?;
+    let mut buffer = vec![0; page_size as usize];
+    let mut differing = BTreeSet::new();
+    let mut there = 0;
+    while let Some(row) = rows.next().context(comparing)? {
+        there = row.get(0).context(comparing)?;
+        if there > count {
+            break;
+        }
+        read_page(&content, there, &mut buffer).on_path("cannot read", staged.path())?;
+        let same = row
+            .get_ref(1)
+            .context(comparing)?
+            .as_blob()
+            .is_ok_and(|page| page == buffer);
+        if !same {
+            differing.insert(there);
+        }
+    }
+    differing.extend(there + 1..=count);
+    Ok(differing)
+}
+
+fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
+    file.read_exact_at(buffer, (u64::from(page) - 1) * buffer.len() as u64)
+}
+
+/// Has the first page tell the others to look at the schema anew: with the number that they know they would go on
+/// with the old one, and write into another table. It says how many pages there are as well, which old files do not.
+fn adopt(first_page: &mut [u8], cookie: u32, count: u32) {
+    let own = u32::from_be_bytes(first_page[40..44].try_into().expect("four bytes"));
+    first_page[40..44].copy_from_slice(&own.max(cookie).wrapping_add(1).to_be_bytes());
+    first_page[28..32].copy_from_slice(&count.to_be_bytes());
+}
+
+fn pages_of(staged: &Staged, page_size: u32) -> u32 {
+    (staged.len() / u64::from(page_size)) as u32
+}
+
+fn locked_page(page_size: u32) -> u32 {
+    (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u32> {
+    connection.query_row(pragma, [], |row| row.get(0))
+}
