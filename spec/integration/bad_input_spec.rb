@@ -25,7 +25,14 @@ RSpec.describe "a push of what is no good database" do
     from_stdin = untouched { app.hotswap("cp", "-", live, *flags, in: file) }
 
     expect(from_file).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: #{message}/)
-    expect(from_stdin).to have_attributes(exit_code: 3, stdout: "", stderr: from_file.stderr)
+    expect(from_stdin).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: #{message}/)
+    expect_to_be_helpful(from_file.stderr, file)
+    expect_to_be_helpful(from_stdin.stderr, "standard input")
+  end
+
+  # Which file it was, what became of the database, and what to do.
+  def expect_to_be_helpful(said, name)
+    expect(said).to include(name).and match(/The running database is untouched; (copy|make sure|repair)|could not use it/)
   end
 
   # None of these is a question of opinion: they are refused whatever is skipped.
@@ -35,7 +42,7 @@ RSpec.describe "a push of what is no good database" do
     "that is empty" => [-> { files.empty }, "the file is empty"],
     "that is shorter than a header" => [-> { written("99.sqlite3", File.binread(files.release("99"), 99)) }, "file is not a database"],
     "that is a header and nothing more" => [-> { written("100.sqlite3", File.binread(files.release("100"), 100)) }, "the file is truncated"],
-    "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database.*page size of 768"],
+    "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database.*page size of 768 in .* is impossible"],
     "that ends within a page" => [-> { files.cut_in_a_page }, "the file is truncated.*not a whole number of 4096-byte pages"],
     "that is longer than it says" => [-> { patched(File.size(files.release("patched")), "\0" * 4096) }, "the file is longer than it says"]
   }.each do |what, (file, message)|
@@ -50,7 +57,7 @@ RSpec.describe "a push of what is no good database" do
     last = page_count(files.release("whole")) - 1
 
     [1, 2, last / 3, last / 2, last].each do |pages|
-      expect_refused(files.truncated(pages: pages), "the file is truncated: its header announces #{(last + 1) * 4096} bytes, and it has #{pages * 4096}")
+      expect_refused(files.truncated(pages: pages), "the file is truncated: the header of .* announces #{(last + 1) * 4096} bytes, and it has #{pages * 4096}")
     end
   end
 
@@ -68,8 +75,22 @@ RSpec.describe "a push of what is no good database" do
     expect_refused(file, "integrity check failed:\n#{Regexp.escape(found.join("\n"))}")
   end
 
-  it "with a damaged schema is refused" do
-    expect_refused(patched(100, "\xff"), "integrity check failed: database disk image is malformed")
+  it "with a damaged schema is refused, whatever is skipped" do
+    file = patched(100, "\xff")
+    expect_refused(file, "integrity check failed: database disk image is malformed")
+    expect_refused(file, "the schema of .* cannot be read: database disk image is malformed", "--skip-integrity-check", "--skip-schema-check")
+  end
+
+  it "from stdin is refused with its first bytes, and no gigabyte is read before" do
+    {"\0" * 1_000_000 => "file is not a database", "#{File.binread(files.release("endless"))}#{"\0" * 1_000_000}" => "the file is longer than it says"}.each do |bytes, message|
+      refused = untouched(within: 5) do
+        push = FedCommand.start(app, "cp", "-", live)
+        eventually { !push.write(bytes) || !push.running? }
+        push.wait(10)
+      end
+
+      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: #{message}/)
+    end
   end
 
   it "with an index that does not fit its table is refused with what SQLite finds" do
@@ -83,7 +104,7 @@ RSpec.describe "a push of what is no good database" do
     end
 
     expect(TestDatabase.integrity(file)).to include("missing from index index_items_on_token")
-    expect_refused(file, "integrity check failed:\n#{Regexp.escape(TestDatabase.integrity(file))}\n\\z")
+    expect_refused(file, "integrity check failed:\n#{Regexp.escape(TestDatabase.integrity(file))}\n#{Regexp.union(file, "standard input")} is damaged")
   end
 
   it "with a row that breaks its table's rules is refused with what SQLite finds" do
@@ -116,6 +137,8 @@ RSpec.describe "a push of what is no good database" do
       expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*#{message}/)
       expect(refused.stderr).to include("files/bad")
       expect(refused.stderr.scan("ERROR").size).to eq 1
+      # The log says the client's own reason, and not only that it has gone.
+      eventually { expect(app.log).to match(/command failed: the client gave up: .*#{message}/) }
     ensure
       FileUtils.rm_rf(path)
     end

@@ -112,16 +112,19 @@ RSpec.describe "what the command prints, and where" do
         eventually { [shown, shown_quietly].all? { |text| text.include?("ERROR") } }
 
         expect(refused).to all(have_attributes(exit_code: 3, stdout: ""))
-        expect(shown).to match(/sending.*MiB/m).and match(/ERROR: [^\r\n]*not a database/)
-        expect(shown_quietly).to match(/\AERROR: [^\r\n]*not a database[^\r\n]*\r\n\z/)
-        expect(refused.first.stderr).to match(/\AERROR: [^\r\n]*not a database[^\r\n]*\n\z/)
+        expect(shown).to match(/sending.*MiB/m).and match(/ERROR: [^\r\n]*truncated/)
+        expect(shown_quietly).to match(/\AERROR: [^\r\n]*truncated[^\r\n]*\r\n\z/)
+        expect(refused.first.stderr).to match(/\AERROR: [^\r\n]*truncated[^\r\n]*\n\z/)
       end
     end
   end
 
-  # Several pushes of zeros side by side, kept going for as long as it takes.
+  # Several pushes of zeros side by side, kept going for as long as it takes. The header before them does not say
+  # how long the file is.
   def push_until(enough, *ways)
     pushes = ways.map { |flags, streams| FedCommand.start(app, "cp", "-", live, *flags, env: {"TERM" => "xterm"}, **streams) }
+    header = File.binread(app.databases.release("header"), 92) + "\0" * 8
+    pushes.each { |push| push.write(header) }
     eventually(20) do
       pushes.each { |push| push.write("\0" * 1_048_576) }
       enough.call

@@ -4,7 +4,7 @@ require "sqlite3"
 require_relative "rack_server"
 
 # A Rack application on the plain sqlite3 gem, for what Rails decides by itself: the schema and the journal mode
-# of its one database. Its only page shows the names of its items.
+# of its one database. Its only page shows the names of its items, and takes one more.
 #
 #   ItemsServer.start(journal_mode: "delete")
 class ItemsServer < RackServer
@@ -16,10 +16,13 @@ class ItemsServer < RackServer
     Hotswap.register("storage/app.sqlite3")
 
     DATABASE = Struct.new(:connection) do
-      def names
+      def database
         self.connection ||= SQLite3::Database.new("storage/app.sqlite3").tap { |opened| opened.busy_timeout = 5_000 }
-        connection.execute("SELECT name FROM items ORDER BY id").join(" ")
       end
+
+      def names = database.execute("SELECT name FROM items ORDER BY id").join(" ")
+
+      def add(name) = database.execute("INSERT INTO items (name) VALUES (?)", [name])
 
       def close
         connection&.close
@@ -34,6 +37,7 @@ class ItemsServer < RackServer
     # Waits for the file "go-on" where it is asked to: a request that takes its time.
     run lambda { |env|
       sleep 0.01 until env["PATH_INFO"] != "/wait" || File.exist?("go-on")
+      DATABASE.add(Rack::Request.new(env).POST.fetch("name")) if env["REQUEST_METHOD"] == "POST"
       [200, {"content-type" => "text/plain"}, [DATABASE.names]]
     }
   RUBY

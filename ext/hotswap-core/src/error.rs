@@ -77,6 +77,19 @@ impl Error {
     }
 }
 
+/// Whether SQLite failed for what the machine did, and so says nothing about the file.
+pub fn is_of_the_machine(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DiskFull
+        )
+    )
+}
+
 /// Says what was being done when a system call or SQLite failed.
 pub trait Context<T> {
     /// `what` reads as the beginning of "…: No such file or directory".

@@ -88,9 +88,14 @@ impl Copy {
             Message::Done { code } => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
-        if matches!(&done, Err(error) if !matches!(error, Error::Broken(_) | Error::Gone(_))) {
-            // The failure is ours; what the server makes of our leaving explains nothing.
-            listener.abandon();
+        match &done {
+            Ok(_) | Err(Error::Broken(_) | Error::Gone(_)) => {}
+            Err(error) => {
+                // The failure is ours: the application's log shall name it, and what the server makes of our
+                // leaving explains nothing here.
+                let _ = main.send(&Message::Error(error.to_string()));
+                listener.abandon();
+            }
         }
         // Waiting for its last words with this connection open, we would have it wait for us.
         drop(main);

@@ -23,7 +23,7 @@ pub(super) struct Target {
 impl Target {
     /// Prepares a file that can be put in place at `path` in one step.
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
-        let path = resolve(path);
+        let path = destination(path);
         let existing = std::fs::metadata(&path).ok();
         if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
             return Err(Error::Usage(format!(
@@ -36,11 +36,14 @@ impl Target {
             )));
         }
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        leftovers::sweep_drafts(&path);
         let (file, draft) = create_in(&folder)
             .map_err(|error| Error::Refused(format!("cannot write {raw}: {error} ({})", folder.display())))?;
         interrupt::set_draft(draft.clone());
         let mode = existing.map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
         let target = Self { file, path, draft };
+        // Before it has a name, where it can: then nobody takes it for one that was left behind.
+        leftovers::mark(&target.file).on_path("cannot lock a file in", &folder)?;
         target
             .file
             .set_permissions(std::fs::Permissions::from_mode(mode))
@@ -55,19 +58,30 @@ impl Target {
 
     /// Gives the complete file its name, durably.
     pub fn put_in_place(&mut self) -> Result<()> {
-        let draft = match self.draft.take() {
+        let draft = match self.draft.clone() {
             Some(draft) => draft,
             None => self.give_it_a_name()?,
         };
-        interrupt::set_draft(Some(draft.clone()));
+        // Until it is in place, it goes with us.
+        self.draft = Some(draft.clone());
+        interrupt::set_draft(self.draft.clone());
         // An old log beside the target would be taken for the new file's.
-        leftovers::sidecars(&self.path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+        for sidecar in leftovers::sidecars(&self.path) {
+            match std::fs::remove_file(&sidecar) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).on_path("cannot remove", &sidecar)
+                }
+                _ => {}
+            }
+        }
         std::fs::rename(&draft, &self.path).on_path("cannot put the snapshot in place at", &self.path)?;
+        self.draft = None;
         interrupt::set_draft(None);
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .on_path("cannot sync", folder)
+        File::open(folder).and_then(|folder| folder.sync_all()).on_path(
+            "the snapshot is in place, but may be gone after a power cut: cannot sync",
+            folder,
+        )
     }
 
     fn give_it_a_name(&self) -> Result<PathBuf> {
@@ -92,6 +106,19 @@ impl Drop for Target {
             interrupt::set_draft(None);
         }
     }
+}
+
+/// Where a file at `path` would be written to: also through a link to what is not there yet.
+fn destination(path: &Path) -> PathBuf {
+    let mut path = resolve(path);
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        match std::fs::read_link(&path) {
+            Ok(to) => path = resolve(&path.parent().unwrap_or(Path::new("/")).join(to)),
+            Err(_) => break,
+        }
+    }
+    path
 }
 
 fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
@@ -123,7 +150,7 @@ fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
 }
 
 fn draft_name(folder: &Path) -> Result<PathBuf> {
-    Ok(folder.join(format!(".hotswap-{:016x}.part", random::number()?)))
+    Ok(leftovers::draft(folder, random::number()?))
 }
 
 #[cfg(test)]
@@ -158,6 +185,23 @@ mod tests {
         drop(target);
         assert_eq!(std::fs::read(&path).unwrap(), b"yesterday's");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_yet_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("backups")).unwrap();
+        let (link, other) = (folder.path().join("latest"), folder.path().join("newest"));
+        std::os::unix::fs::symlink("backups/today.sqlite3", &link).unwrap();
+        std::os::unix::fs::symlink("latest", &other).unwrap();
+        let mut target = Target::create(&other, "newest").unwrap();
+        target.file.write_all(b"content").unwrap();
+        target.put_in_place().unwrap();
+        assert!(link.is_symlink() && other.is_symlink());
+        assert_eq!(
+            std::fs::read(folder.path().join("backups/today.sqlite3")).unwrap(),
+            b"content"
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Message {
     Target,
     /// Worker, stderr socket: a line for the user.
     Status(String),
-    /// Worker, stderr socket: the reason of a failure.
+    /// Worker, stderr socket: the reason of a failure. Client, main socket: why it gives up.
     Error(String),
     /// Worker, stderr socket: how far it is.
     Progress {
@@ -72,6 +72,8 @@ pub enum Message {
     },
     /// Leader to worker, with both connections as descriptors.
     Handover(Box<Handover>),
+    /// Leader to worker, instead: remove what dead workers left beside these databases.
+    Sweep(Box<Job>),
     /// Worker to leader: the connections are mine now.
     Taken,
     /// Worker to leader: a line for the application's log.
@@ -107,6 +109,17 @@ pub struct Endpoint {
     pub resolved: PathBuf,
     /// Of the file there, when there is one.
     pub identity: Option<Identity>,
+}
+
+impl Endpoint {
+    /// A source, as a message names it.
+    pub fn name(&self) -> &str {
+        if self.stdio {
+            "standard input"
+        } else {
+            &self.raw
+        }
+    }
 }
 
 /// What makes two names one file.

@@ -46,6 +46,7 @@ struct Lobby {
 /// Serves until it is dropped.
 pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
     let lobby = Rc::new(Lobby::default());
+    sweep_in_background(config.clone())?;
     loop {
         tokio::select! {
             main = doors.main.listener.accept() => match main {
@@ -58,6 +59,16 @@ pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
             },
         }
     }
+}
+
+fn sweep_in_background(config: Config) -> Result<()> {
+    let sweep = move || {
+        crate::signal::leave_signals_to_others();
+        session::sweep(&config);
+    };
+    let thread = std::thread::Builder::new().name("hotswap-sweep".into());
+    thread.spawn(sweep).context("cannot start a thread")?;
+    Ok(())
 }
 
 /// Out of descriptors, most likely: the listener stays readable, so a pause keeps us from spinning.

@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::private::Private;
 use crate::protocol::{Connection, Handover, Message, Narration};
+use crate::worker::{leftovers, Database};
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,14 +39,25 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
     }
 }
 
+/// Has a worker remove what dead ones left beside the databases, if there seems to be anything.
+pub(super) fn sweep(config: &Config) {
+    let suspected = |database: &Database| leftovers::suspected(&database.resolved());
+    if !config.job.databases.iter().any(suspected) {
+        return;
+    }
+    let swept = start(config).and_then(|mut worker| {
+        worker.send(&Message::Sweep(Box::new(config.job.clone())))?;
+        narrate(worker);
+        Ok(())
+    });
+    if let Err(error) = swept {
+        // The next push sweeps as well.
+        tracing::warn!(target: "hotswap", "what dead workers left beside the databases stays for now: {error}");
+    }
+}
+
 fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Connection> {
-    let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
-    let private = [Private::keep(&ours), Private::keep(&theirs)];
-    let spawned = spawn(&config.worker, theirs.as_fd());
-    drop(private);
-    drop(theirs);
-    spawned?;
-    let mut worker = Connection::new(ours);
+    let mut worker = start(config)?;
     worker
         .set_patience(Some(PATIENCE))
         .context("cannot set up a socket")?;
@@ -71,6 +83,16 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
     }
     worker.set_patience(None).context("cannot set up a socket")?;
     Ok(worker)
+}
+
+fn start(config: &Config) -> Result<Connection> {
+    let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
+    let private = [Private::keep(&ours), Private::keep(&theirs)];
+    let spawned = spawn(&config.worker, theirs.as_fd());
+    drop(private);
+    drop(theirs);
+    spawned?;
+    Ok(Connection::new(ours))
 }
 
 fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<()> {

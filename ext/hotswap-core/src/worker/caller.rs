@@ -64,6 +64,16 @@ pub struct Caller {
     pub log: Log,
 }
 
+/// What a command ends with whose client did something else than what was due: it had a reason of its own, and
+/// says it, or it has gone.
+pub fn gave_up(instead: Option<Message>) -> Error {
+    Error::Broken(match instead {
+        Some(Message::Error(why)) => format!("the client gave up: {why}"),
+        Some(_) => "the client said what was not its turn to say".into(),
+        None => "the client went away before it was its turn".into(),
+    })
+}
+
 impl Caller {
     /// Takes over a client from the leader.
     pub fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {

@@ -41,12 +41,7 @@ impl Fleet {
         loop {
             match fence.try_exclusive(Lock::Operation) {
                 Tried::Got => break,
-                Tried::Impossible(errno) => {
-                    return Err(Error::Io {
-                        what: format!("cannot lock the fence of {}", live.display()),
-                        source: errno.into(),
-                    })
-                }
+                Tried::Impossible(errno) => return Err(unlockable(live, errno)),
                 Tried::Held => {}
             }
             let other = fence
@@ -137,8 +132,10 @@ impl Fleet {
             Duration::from_millis(2)
         };
         loop {
-            if self.fence.try_exclusive(lock).got() {
-                return Ok(true);
+            match self.fence.try_exclusive(lock) {
+                Tried::Got => return Ok(true),
+                Tried::Impossible(errno) => return Err(unlockable(self.fence.database(), errno)),
+                Tried::Held => {}
             }
             // Who reports while all are closed cannot let go in this attempt; nobody need wait for its end.
             let hopeless = lock == Lock::Fence && !self.reports.reports().is_empty();
@@ -203,6 +200,13 @@ impl Fleet {
         self.fence.unlock(Lock::Straggler);
         self.fence.unlock(Lock::Fence);
         asked
+    }
+}
+
+fn unlockable(database: &Path, errno: nix::errno::Errno) -> Error {
+    Error::Io {
+        what: format!("cannot lock the fence of {}", database.display()),
+        source: errno.into(),
     }
 }
 

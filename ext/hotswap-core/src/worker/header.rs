@@ -19,41 +19,52 @@ pub struct DatabaseHeader {
 pub const JOURNAL_BYTES: u64 = 18;
 
 impl DatabaseHeader {
-    /// Reads a header, and refuses a file that cannot be a whole database: `length` is the file's.
-    pub fn judge(head: &[u8; 100], length: u64) -> Result<Self> {
+    /// Reads a header, and refuses a file that cannot be a whole database: `length` is the file's, in bytes,
+    /// `name` what its user calls it.
+    pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
         if length == 0 {
-            return Err(refused("the file is empty"));
+            return Err(refused(&format!("the file is empty: {name} has no byte"), WHOLE));
         }
-        if length < 100 || &head[..16] != b"SQLite format 3\0" {
-            return Err(refused(
-                "file is not a database: it does not begin with an SQLite header",
-            ));
+        if length < 100 {
+            return Err(no_header(name));
+        }
+        let header = Self::judge_head(head, name)?;
+        if length % header.page_size != 0 {
+            let what = format!(
+                "the file is truncated: the {length} bytes of {name} are not a whole number of {}-byte pages",
+                header.page_size
+            );
+            return Err(refused(&what, WHOLE));
+        }
+        match header.announced() {
+            Some(announced) if announced > length => Err(refused(
+                &format!("the file is truncated: the header of {name} announces {announced} bytes, and it has {length}"),
+                WHOLE,
+            )),
+            Some(announced) if announced < length => Err(too_long(name, announced)),
+            _ => Ok(header),
+        }
+    }
+
+    /// The same of what is known with the first hundred bytes.
+    pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
+        if &head[..16] != b"SQLite format 3\0" {
+            return Err(no_header(name));
         }
         let header = Self::read(head);
         if !(512..=65536).contains(&header.page_size) || !header.page_size.is_power_of_two() {
-            return Err(refused(&format!(
-                "file is not a database: its page size of {} is impossible",
+            let what = format!(
+                "file is not a database: the page size of {} in {name} is impossible",
                 header.page_size
-            )));
-        }
-        if length % header.page_size != 0 {
-            return Err(refused(&format!(
-                "the file is truncated: its {length} bytes are not a whole number of {}-byte pages",
-                header.page_size
-            )));
-        }
-        if let Some(pages) = header.pages.filter(|pages| pages * header.page_size != length) {
-            let kind = if pages * header.page_size > length {
-                "truncated"
-            } else {
-                "longer than it says"
-            };
-            return Err(refused(&format!(
-                "the file is {kind}: its header announces {} bytes, and it has {length}",
-                pages * header.page_size
-            )));
+            );
+            return Err(refused(&what, ANOTHER));
         }
         Ok(header)
+    }
+
+    /// How long the header says that the file is, in bytes, where it does.
+    pub fn announced(&self) -> Option<u64> {
+        self.pages.map(|pages| pages * self.page_size)
     }
 
     /// Reads a header that is known to be one.
@@ -74,8 +85,24 @@ impl DatabaseHeader {
     }
 }
 
-fn refused(why: &str) -> Error {
-    Error::Refused(format!("{why}; the running database is untouched"))
+/// What a file is refused with that goes on after its end.
+pub fn too_long(name: &str, announced: u64) -> Error {
+    let what = format!(
+        "the file is longer than it says: the header of {name} announces {announced} bytes, and more came"
+    );
+    refused(&what, WHOLE)
+}
+
+const WHOLE: &str = "make sure that it is complete, and copy again";
+const ANOTHER: &str = "copy an SQLite database";
+
+fn no_header(name: &str) -> Error {
+    let what = format!("file is not a database: {name} does not begin with an SQLite header");
+    refused(&what, ANOTHER)
+}
+
+fn refused(why: &str, next: &str) -> Error {
+    Error::Refused(format!("{why}. The running database is untouched; {next}"))
 }
 
 #[cfg(test)]
@@ -95,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_whole_file_passes() {
-        let header = DatabaseHeader::judge(&head(3), 3 * 4096).unwrap();
+        let header = DatabaseHeader::judge(&head(3), 3 * 4096, "new.sqlite3").unwrap();
         assert_eq!(
             header,
             DatabaseHeader {
@@ -116,8 +143,13 @@ mod tests {
             (head(3), 4 * 4096, "longer"),
             ([b'x'; 100], 4096, "not a database"),
         ] {
-            let refused = DatabaseHeader::judge(&head, length).unwrap_err().to_string();
-            assert!(refused.contains(why), "{refused}");
+            let refused = DatabaseHeader::judge(&head, length, "new.sqlite3")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refused.contains(why) && refused.contains("new.sqlite3"),
+                "{refused}"
+            );
         }
     }
 }

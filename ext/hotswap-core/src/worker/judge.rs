@@ -5,20 +5,15 @@
 
 use std::ffi::{CStr, CString};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{ffi, Connection, OpenFlags};
+use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
 use super::schema::Schema;
-use crate::error::{Context, Error, Result};
+use crate::error::{is_of_the_machine, Context, Error, Result};
 
 /// The most memory that checking may take, in bytes.
 const HEAP_LIMIT: i64 = 256 * 1024 * 1024;
-/// The longest a check may take. A gigabyte takes 3 s warm and 21 s from a cold disk.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// How many problems are named.
 const PROBLEMS: usize = 10;
 
@@ -118,34 +113,26 @@ fn allow_loading(connection: &Connection, allowed: bool) -> Result<()> {
     }
 }
 
-/// `PRAGMA integrity_check`, all of it. `go_on` is asked many times a second.
-pub fn check_integrity(connection: &Connection, go_on: impl Fn() -> bool + Send + 'static) -> Result<()> {
-    let started = Instant::now();
-    let given_up = Arc::new(AtomicBool::new(false));
-    let late = given_up.clone();
-    let watch = move || {
-        let stop = !go_on() || started.elapsed() > PATIENCE;
-        late.fetch_or(stop, Ordering::Relaxed);
-        stop
-    };
-    connection
-        .progress_handler(200_000, Some(watch))
-        .context("cannot watch the check")?;
-    let outcome = problems(connection).and_then(|found| modules_are_known(connection).map(|()| found));
-    connection
-        .progress_handler(0, None::<fn() -> bool>)
-        .context("cannot watch the check")?;
-    match outcome {
+/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`.
+pub fn check_integrity(connection: &Connection, name: &str) -> Result<()> {
+    match problems(connection).and_then(|found| modules_are_known(connection).map(|()| found)) {
         Ok(found) if found.is_empty() => Ok(()),
-        Ok(found) => Err(Error::Refused(format!(
-            "integrity check failed:\n{}",
-            found.join("\n")
-        ))),
-        Err(_) if given_up.load(Ordering::Relaxed) => {
-            Err(Error::Broken("the integrity check was given up".into()))
+        Ok(found) => Err(damaged(name, &format!("\n{}\n", found.join("\n")))),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            Err(Error::Broken(format!(
+                "the integrity check was given up: nobody waits for the answer about {name}, or it took too long"
+            )))
         }
-        Err(error) => Err(refusal(&error)),
+        Err(error) if is_of_the_machine(&error) => Err(error).context(format!("cannot check {name}")),
+        Err(error) => Err(refusal(&error, name)),
     }
+}
+
+fn damaged(name: &str, found: &str) -> Error {
+    Error::Refused(format!(
+        "integrity check failed:{found}{name} is damaged. The running database is untouched; repair the file \
+         (sqlite3 FILE .recover) or copy another one"
+    ))
 }
 
 fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
@@ -176,7 +163,7 @@ fn modules_are_known(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// What the check ran into: a damaged file, or one that needs what this server does not have.
-fn refusal(error: &rusqlite::Error) -> Error {
+fn refusal(error: &rusqlite::Error, name: &str) -> Error {
     let text = error.to_string();
     let missing = [
         "no such module",
@@ -186,11 +173,32 @@ fn refusal(error: &rusqlite::Error) -> Error {
     ];
     if missing.iter().any(|sign| text.contains(sign)) {
         return Error::Refused(format!(
-            "the file cannot be checked: {text}; name the extension under `extensions:` in database.yml, \
+            "{name} cannot be checked: {text}; name the extension under `extensions:` in database.yml, \
              or pass --skip-integrity-check"
         ));
     }
-    Error::Refused(format!("integrity check failed: {text}"))
+    if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
+        return Error::Refused(format!(
+            "integrity check failed: checking {name} takes more than {} MB of memory, or a value of it is too long. \
+             The running database is untouched; look for what is so big in its CHECK constraints and indexes",
+            HEAP_LIMIT / 1024 / 1024
+        ));
+    }
+    damaged(name, &format!(" {text}\n"))
+}
+
+/// What a file is refused with that no SQLite of this version can open, whatever the user skips.
+pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
+    if is_of_the_machine(&error) || error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+        return Error::Sqlite {
+            what: format!("cannot read the schema of {name}"),
+            source: error,
+        };
+    }
+    Error::Refused(format!(
+        "the schema of {name} cannot be read: {error}. The application could not use it either, and the running \
+         database is untouched; repair the file (sqlite3 FILE .recover) or copy another one"
+    ))
 }
 
 /// Refuses an incoming schema that differs from the live one, and shows both sides.

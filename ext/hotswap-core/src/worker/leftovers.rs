@@ -1,22 +1,33 @@
 //! The files that a worker keeps beside a database while it works, and how those of a dead one are told from
 //! those of a living one.
 //!
-//! Every name begins with `.<database>.hotswap-`. A staged file is locked (`flock`) by its worker for as long
-//! as that lives; a report socket answers for as long.
+//! Every name begins with `.<database>.hotswap-`. A staged file is marked with a lock (`flock`) by its worker for
+//! as long as that lives; a report socket answers for as long. So is the file that a pull is about to put in place,
+//! `.hotswap-<random>.part`, by the command.
 
-use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-
-use nix::fcntl::{Flock, FlockArg};
+use std::path::{Path, PathBuf};
 
 use crate::protocol::Sidecar;
 
 /// How the name of a staged file ends.
 pub const STAGED: &str = ".staged";
 const REPORT: &str = ".report";
+
+/// How the name of a file begins that a pull is about to put in place.
+const DRAFT_BEGINS: &str = ".hotswap-";
+/// And how it ends.
+const DRAFT_ENDS: &str = ".part";
+
+/// The name of a file in `folder` that a pull is about to put in place.
+pub fn draft(folder: &Path, id: u64) -> PathBuf {
+    folder.join(format!("{DRAFT_BEGINS}{id:016x}{DRAFT_ENDS}"))
+}
 
 /// How the names of all files of ours beside `database` begin.
 pub fn prefix(database: &Path) -> String {
@@ -42,36 +53,86 @@ pub fn sidecars(path: &Path) -> impl Iterator<Item = std::path::PathBuf> + '_ {
         })
 }
 
-/// Removes what dead workers left beside `database`. Returns the names.
-pub fn sweep(database: &Path) -> Vec<OsString> {
-    let Some(folder) = database.parent() else {
-        return vec![];
-    };
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return vec![];
-    };
-    let prefix = prefix(database);
-    let mut removed = vec![];
-    for name in entries.flatten().map(|entry| entry.file_name()) {
-        let text = name.to_string_lossy();
-        let path = folder.join(&name);
-        let ours = text.starts_with(&prefix);
-        let dead =
-            (text.ends_with(STAGED) && is_unlocked(&path)) || (text.ends_with(REPORT) && is_deaf(&path));
-        if ours && dead && std::fs::remove_file(&path).is_ok() {
-            sidecars(&path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
-            removed.push(name);
-        }
-    }
-    removed
+/// Removes a staged file with everything beside it, as far as it can.
+pub fn remove_staged(staged: &Path) {
+    sidecars(staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    drop(std::fs::remove_file(staged));
 }
 
-fn is_unlocked(path: &Path) -> bool {
+/// Marks a file as one whose maker lives, for as long as a descriptor of it is open. One that has been made a
+/// moment ago may be gone after this: a sweeper had looked at it before.
+pub fn mark(file: &File) -> io::Result<()> {
+    loop {
+        // A sweeper keeps the lock for as long as it takes to remove a file; nobody else asks for it.
+        // SAFETY: takes no pointer, and the descriptor is open.
+        let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+        match nix::errno::Errno::result(locked) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Whether there are files beside `database` that a dead worker may have left. Opens none of them.
+pub fn suspected(database: &Path) -> bool {
+    let prefix = prefix(database);
+    names_in(database).any(|name| name.to_string_lossy().starts_with(&prefix))
+}
+
+/// Removes what dead workers left beside `database`. Returns the names.
+pub fn sweep(database: &Path) -> Vec<OsString> {
+    let prefix = prefix(database);
+    names_in(database)
+        .filter(|name| {
+            let text = name.to_string_lossy();
+            let path = database.with_file_name(name);
+            text.starts_with(&prefix)
+                && ((text.ends_with(STAGED) && remove_unmarked(&path))
+                    || (text.ends_with(REPORT) && is_deaf(&path) && std::fs::remove_file(&path).is_ok()))
+        })
+        .collect()
+}
+
+/// A line for the log about one of them.
+pub fn removed(name: &OsStr) -> String {
+    format!("removed {}, left by a push that died", name.to_string_lossy())
+}
+
+/// Removes what commands that were killed left beside the `target` of a pull.
+pub fn sweep_drafts(target: &Path) {
+    names_in(target)
+        .filter(|name| {
+            let text = name.to_string_lossy();
+            text.starts_with(DRAFT_BEGINS) && text.ends_with(DRAFT_ENDS)
+        })
+        .for_each(|name| {
+            remove_unmarked(&target.with_file_name(name));
+        });
+}
+
+/// What lies in the folder of `path`; nothing where nobody may look.
+fn names_in(path: &Path) -> impl Iterator<Item = OsString> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
+}
+
+/// Removes a file whose maker is dead, under its mark: one that is being made stays, or its maker notices.
+fn remove_unmarked(path: &Path) -> bool {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
         return false;
     };
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
+    // SAFETY: takes no pointer, and the descriptor is open.
+    let marked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    if marked {
+        sidecars(path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    }
+    marked && std::fs::remove_file(path).is_ok()
 }
 
 fn is_deaf(path: &Path) -> bool {
@@ -96,11 +157,8 @@ mod tests {
         make(".live.sqlite3.hotswap-dead.staged-wal");
         drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-1.report")).unwrap());
         let living = make(".live.sqlite3.hotswap-living.staged");
-        let locked = Flock::lock(
-            std::fs::File::open(&living).unwrap(),
-            FlockArg::LockExclusiveNonblock,
-        )
-        .unwrap();
+        let marked = File::open(&living).unwrap();
+        mark(&marked).unwrap();
         let listening = UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-2.report")).unwrap();
         for kept in [
             "live.sqlite3",
@@ -111,7 +169,9 @@ mod tests {
             make(kept);
         }
 
+        assert!(suspected(&database));
         assert_eq!(sweep(&database).len(), 2);
+        assert!(!suspected(&folder.path().join("live")));
 
         let mut left: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
@@ -129,6 +189,21 @@ mod tests {
                 "live.sqlite3.hotswap"
             ]
         );
-        drop((locked, listening));
+        drop((marked, listening));
+    }
+
+    #[test]
+    fn a_draft_of_a_dead_command_goes_and_one_of_a_living_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("backup.sqlite3");
+        let (dead, living) = (draft(folder.path(), 1), draft(folder.path(), 2));
+        std::fs::write(&dead, b"half").unwrap();
+        let file = File::create(&living).unwrap();
+        mark(&file).unwrap();
+        sweep_drafts(&target);
+        assert!(!dead.exists() && living.exists());
+        drop(file);
+        sweep_drafts(&target);
+        assert!(!living.exists());
     }
 }

@@ -31,7 +31,7 @@ pub struct Live {
 impl Live {
     /// Opens the database at `path` (resolved). `None` where there is none yet.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        if !path.exists() {
+        if !path.try_exists().on_path("cannot stat", path)? {
             return Ok(None);
         }
         let wal = has_wal_header(path).on_path("cannot read", path)?;
@@ -209,8 +209,12 @@ pub fn remove_sidecars(path: &Path, folder: &File) -> Result<()> {
 /// SQLite opens the file: closing this descriptor later would drop its locks.
 fn has_wal_header(path: &Path) -> std::io::Result<bool> {
     let mut head = [0; 100];
-    // A file that is shorter is no database yet, and has no log.
-    Ok(File::open(path)?.read_at(&mut head, 0)? == head.len() && DatabaseHeader::read(&head).wal)
+    match File::open(path)?.read_exact_at(&mut head, 0) {
+        Ok(()) => Ok(DatabaseHeader::read(&head).wal),
+        // A file that is shorter is no database yet, and has no log.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// By the C interface: the PRAGMA reads the schema first, and a damaged database could not be replaced.

@@ -4,6 +4,7 @@
 //! the same process believes it holds. So no database is ever opened on our behalf where the application's own
 //! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
 
+mod attention;
 mod caller;
 mod copying;
 mod fleet;
@@ -46,7 +47,7 @@ pub use job::{resolve, Database, Job, Route};
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Result};
-use crate::protocol::{Connection, Handover, Message};
+use crate::protocol::{Connection, Message, Narration};
 use gently::gently;
 use push::Aftermath;
 
@@ -56,7 +57,12 @@ use push::Aftermath;
 /// locked until then.
 pub fn run(control: OwnedFd) -> Result<()> {
     let mut leader = Connection::new(UnixStream::from(control));
-    let (handover, main, stderr) = receive(&mut leader)?;
+    let handover = match leader.receive()? {
+        Some(Message::Handover(handover)) => handover,
+        Some(Message::Sweep(job)) => return sweep(&mut leader, &job),
+        _ => return Err(Error::Broken("the leader handed nothing over".into())),
+    };
+    let (main, stderr) = connections(&mut leader)?;
     // A leader that ends now has handed everything over; only its log misses what this worker tells.
     let _ = leader.send(&Message::Taken);
     let mut caller = Caller::new(main, stderr, leader)?;
@@ -73,18 +79,28 @@ pub fn run(control: OwnedFd) -> Result<()> {
     Ok(())
 }
 
-fn receive(leader: &mut Connection) -> Result<(Handover, Connection, Connection)> {
-    let Some(Message::Handover(handover)) = leader.receive()? else {
-        return Err(Error::Broken("the leader handed nothing over".into()));
-    };
+fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
     let mut next = || {
         let descriptor = leader.take_descriptor();
         descriptor
             .map(|fd| Connection::new(UnixStream::from(fd)))
             .ok_or_else(|| Error::Broken("a connection is missing".into()))
     };
-    let (main, stderr) = (next()?, next()?);
-    Ok((*handover, main, stderr))
+    Ok((next()?, next()?))
+}
+
+/// In a worker as well: a file that is staged now may be the live one a moment later, and closing it in the
+/// application's process would drop the application's locks.
+fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
+    for database in &job.databases {
+        for name in leftovers::sweep(&database.resolved()) {
+            leader.send(&Message::Log(Narration {
+                level: "info".into(),
+                text: leftovers::removed(&name),
+            }))?;
+        }
+    }
+    Ok(())
 }
 
 fn command(caller: &mut Caller, job: &Job) -> Result<Aftermath> {

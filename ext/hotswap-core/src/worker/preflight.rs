@@ -36,8 +36,10 @@ impl std::fmt::Display for Obstacle {
 impl Obstacle {
     /// Looks for one. `None` too where there is no file yet.
     pub fn of(path: &Path) -> Result<Option<Self>> {
-        let Ok(live) = std::fs::symlink_metadata(path) else {
-            return Ok(None);
+        let live = match std::fs::symlink_metadata(path) {
+            Ok(live) => live,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).on_path("cannot stat", path),
         };
         if !live.is_file() {
             return Err(Error::Refused(format!(

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::caller::Caller;
+use super::caller::{gave_up, Caller};
 use super::job::{Database, Job};
 use super::outlet::Outlet;
 use super::rest::Rest;
@@ -51,11 +51,10 @@ impl Pinned {
 }
 
 fn target(caller: &mut Caller) -> Result<File> {
-    let Some(Message::Target) = caller.main.receive()? else {
-        return Err(Error::Broken(
-            "the client went away before it named a target".into(),
-        ));
-    };
+    match caller.main.receive()? {
+        Some(Message::Target) => {}
+        other => return Err(gave_up(other)),
+    }
     let descriptor = caller
         .main
         .take_descriptor()

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
+use super::attention::Attention;
 use super::caller::Caller;
 use super::fleet::Fleet;
 use super::gently::gently;
@@ -18,7 +19,7 @@ use super::receive::receive;
 use super::schema::Schema;
 use super::staged::Staged;
 use super::swap::Swap;
-use crate::error::{Context, Error, Result};
+use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::{InPlace, Request};
 use crate::signal::hung_up;
 
@@ -58,7 +59,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         "received {} bytes, running integrity check",
         staged.len()
     ));
-    DatabaseHeader::judge(&staged.head()?, staged.len())?;
+    DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
 
     let mut fleet = Fleet::command(path, job, caller)?;
     let mut live = Live::open(path)?;
@@ -144,10 +145,7 @@ impl Push<'_> {
 
 fn sweep(path: &Path, caller: &mut Caller) {
     for name in leftovers::sweep(path) {
-        caller.info(format_args!(
-            "removed {}, left by a push that died",
-            name.to_string_lossy()
-        ));
+        caller.info(leftovers::removed(&name));
     }
 }
 
@@ -175,33 +173,24 @@ fn check(
     database: &Database,
     request: &Request,
 ) -> Result<bool> {
+    let name = request.src.name();
     let judging = judge::open_for_judging(staged.path(), &database.extensions)?;
+    let main = caller.main.as_fd().as_raw_fd();
+    let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(main))?;
     if !request.skip_integrity_check {
-        let main = caller.main.as_fd().as_raw_fd();
-        mapped(&judging, staged.len(), || {
-            judge::check_integrity(&judging, move || !hung_up(main))
-        })?;
+        mapped(&judging, staged.len(), || judge::check_integrity(&judging, name))?;
     }
-    let incoming = match Schema::read(&judging) {
-        Ok(schema) => schema,
-        Err(error) if request.skip_integrity_check && request.skip_schema_check => {
-            caller.log(
-                "warn",
-                format_args!("the schema of the incoming file cannot be read: {error}"),
-            );
-            return Ok(true);
-        }
-        Err(error) => {
-            return Err(Error::Refused(format!(
-                "the schema of the file cannot be read: {error}"
-            )))
-        }
-    };
+    // Whatever is skipped: the application could not open such a file either.
+    let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;
+    drop(attention);
     let Some(live) = live else {
         return Ok(true);
     };
     let current = match live.schema() {
         Ok(schema) => schema,
+        Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => {
+            return Err(Error::Sqlite { what, source })
+        }
         Err(error @ Error::Sqlite { .. }) if request.skip_schema_check => {
             caller.log("warn", format_args!("the live database is replaced unseen: {error}"));
             return Ok(true);

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::caller::Caller;
+use super::caller::{gave_up, Caller};
+use super::header::{too_long, DatabaseHeader};
 use super::leftovers;
 use super::pipe::Pipe;
 use super::source::{changed, Source};
@@ -17,6 +18,8 @@ use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK}
 
 /// How much is received between two looks at the disk and at the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
+/// How long the header of a database is, in bytes.
+const HEADER: u64 = 100;
 
 /// Receives what the client pushes into a staged file beside `path`, the live database.
 pub fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<Staged> {
@@ -25,16 +28,21 @@ pub fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<St
         receive_file(caller, &mut staged, path)?;
         return Ok(staged);
     }
+    let name = request.src.name();
     let Some(descriptor) = caller.main.take_descriptor() else {
-        receive_stream(caller, &mut staged)?;
+        receive_stream(caller, Arriving::into(&mut staged, name)?)?;
         return Ok(staged);
     };
     caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
         let source = Source::take(Some(descriptor), path)?;
-        copy_file(caller, &mut staged, path, &source)?;
+        copy_file(caller, &mut staged, path, &source, 0)?;
     } else {
-        receive_pipe(caller, &mut staged, Pipe::take(descriptor)?)?;
+        receive_pipe(
+            caller,
+            Arriving::into(&mut staged, name)?,
+            Pipe::take(descriptor)?,
+        )?;
     }
     Ok(staged)
 }
@@ -44,8 +52,7 @@ fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
-fn receive_pipe(caller: &mut Caller, staged: &mut Staged, mut pipe: Pipe) -> Result<()> {
-    let mut room = Room::beside(staged)?;
+fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         // Whoever ended the client may have ended the sender as well: then this is no end of the data.
@@ -57,49 +64,63 @@ fn receive_pipe(caller: &mut Caller, staged: &mut Staged, mut pipe: Pipe) -> Res
         if bytes == 0 {
             return Ok(());
         }
-        room.require(staged.len())?;
-        staged.append(&buffer[..bytes])?;
-        caller.progress("sending", staged.len(), 0);
+        arriving.take(&buffer[..bytes])?;
+        caller.progress("sending", arriving.staged.len(), 0);
     }
 }
 
-fn receive_stream(caller: &mut Caller, staged: &mut Staged) -> Result<()> {
+fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()> {
     caller.ask(Plan::SendStream)?;
-    let mut room = Room::beside(staged)?;
     let mut body = BodyReader::new(&mut caller.main);
     loop {
         let chunk = match body.receive()? {
             Piece::Chunk(chunk) => chunk,
             Piece::End => return Ok(()),
-            Piece::Instead(_) => return Err(Error::Broken("the client gave up".into())),
+            Piece::Instead(other) => return Err(gave_up(Some(other))),
         };
-        room.require(staged.len())?;
-        staged.append(chunk)?;
+        arriving.take(chunk)?;
     }
 }
 
-/// Room for a file of which nobody knows how long it will be.
-struct Room {
+/// A file of which nobody has said how long it will be. What cannot be a database, or has no room, is refused as soon
+/// as that can be seen: with the first bytes.
+struct Arriving<'a> {
+    staged: &'a mut Staged,
+    /// What its user calls it.
+    name: &'a str,
     folder: File,
     enough_for: u64,
+    header: Option<DatabaseHeader>,
 }
 
-impl Room {
-    fn beside(staged: &Staged) -> Result<Self> {
+impl<'a> Arriving<'a> {
+    fn into(staged: &'a mut Staged, name: &'a str) -> Result<Self> {
         let folder = staged.path().parent().unwrap_or(Path::new("/"));
         Ok(Self {
             folder: File::open(folder).on_path("cannot open", folder)?,
+            staged,
+            name,
             enough_for: 0,
+            header: None,
         })
     }
 
-    /// Refuses to go on from `length` where the disk has no room for another step.
-    fn require(&mut self, length: u64) -> Result<()> {
-        if length < self.enough_for {
-            return Ok(());
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.staged.len() >= self.enough_for {
+            self.enough_for = self.staged.len() + STEP;
+            space::require(&self.folder, STEP, "receiving the database")?;
         }
-        self.enough_for = length + STEP;
-        space::require(&self.folder, STEP, "receiving the database")
+        self.staged.append(bytes)?;
+        if self.header.is_none() && self.staged.len() >= HEADER {
+            let header = DatabaseHeader::judge_head(&self.staged.head()?, self.name)?;
+            let rest = header.announced().unwrap_or(0).saturating_sub(self.staged.len());
+            space::require(&self.folder, rest, "the rest of the database")?;
+            self.header = Some(header);
+        }
+        match self.header.and_then(|header| header.announced()) {
+            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -107,25 +128,25 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result
     caller.ask(Plan::SendFile)?;
     let (announced, sidecars) = match caller.main.receive()? {
         Some(Message::File { length, sidecars }) => (length, sidecars),
-        _ => {
-            return Err(Error::Broken(
-                "the client went away before it sent the file".into(),
-            ))
-        }
+        other => return Err(gave_up(other)),
     };
     let source = Source::take(caller.main.take_descriptor(), live)?;
     if source.length != announced {
         return Err(changed());
     }
-    copy_file(caller, staged, live, &source)?;
     let mut beside = Vec::new();
     for sidecar in sidecars {
-        let file = Source::take(caller.main.take_descriptor(), live)?;
-        file.copy_beside(staged.path(), sidecar)?;
-        beside.push(file);
+        beside.push((sidecar, Source::take(caller.main.take_descriptor(), live)?));
+    }
+    // A log is copied, and what is in it then goes into the file as well.
+    let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
+    copy_file(caller, staged, live, &source, 2 * logs)?;
+    for (sidecar, file) in &beside {
+        file.copy_beside(staged.path(), *sidecar)?;
     }
     // Again: what lies beside it may have been written into it meanwhile.
-    if std::iter::once(&source).chain(&beside).any(Source::has_changed) {
+    let mut sources = std::iter::once(&source).chain(beside.iter().map(|(_, file)| file));
+    if sources.any(Source::has_changed) {
         return Err(changed());
     }
     if beside.is_empty() {
@@ -135,10 +156,17 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result
     merge_sidecars(staged)
 }
 
-fn copy_file(caller: &mut Caller, staged: &mut Staged, live: &Path, source: &Source) -> Result<()> {
+/// Copies `source`, if there is room for it and for `more` bytes.
+fn copy_file(
+    caller: &mut Caller,
+    staged: &mut Staged,
+    live: &Path,
+    source: &Source,
+    more: u64,
+) -> Result<()> {
     let folder =
         File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
-    space::require(&folder, source.length, "copying the database")?;
+    space::require(&folder, source.length + more, "copying the database")?;
     staged.append_file(&source.file, source.length, |done| {
         caller.progress("copying", done, source.length);
         caller.check_presence()

@@ -16,13 +16,10 @@ pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
     if free >= needed + MARGIN {
         return Ok(());
     }
-    Err(Error::Io {
-        what: format!(
-            "{what} needs {} MB and leaves {} MB for others, but {} MB are free",
-            needed.div_ceil(1_000_000),
-            MARGIN / 1_000_000,
-            free / 1_000_000
-        ),
-        source: nix::errno::Errno::ENOSPC.into(),
-    })
+    Err(Error::Refused(format!(
+        "{what} needs {} MB and leaves {} MB for others, but {} MB are free; make room on that disk, and copy again",
+        needed.div_ceil(1_000_000),
+        MARGIN / 1_000_000,
+        free / 1_000_000
+    )))
 }

@@ -1,13 +1,12 @@
 //! The staged file: the incoming database, beside the live one, under a name of its own.
 //!
-//! It deletes itself, with everything SQLite put beside it, unless it was promoted. Its owner holds a `flock`
-//! on it, which is how [`leftovers`](super::leftovers) tells it from one that a dead worker left behind.
+//! It deletes itself, with everything SQLite put beside it, unless it was promoted. It carries the
+//! [mark](super::leftovers::mark) that tells it from one that a dead worker left behind.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempPath;
 
 use super::copying::{copy_range, reflink};
@@ -22,7 +21,7 @@ pub type Stamp = (u64, u64, i64, i64);
 #[derive(Debug)]
 pub struct Staged {
     path: TempPath,
-    file: Option<Flock<File>>,
+    file: Option<File>,
     writeback: Writeback,
     length: u64,
 }
@@ -31,16 +30,19 @@ impl Staged {
     /// Creates an empty one beside `live`, for its owner only.
     pub fn create(live: &Path) -> Result<Self> {
         let folder = live.parent().unwrap_or(Path::new("/"));
-        let named = tempfile::Builder::new()
-            .prefix(&leftovers::prefix(live))
-            .suffix(leftovers::STAGED)
-            .tempfile_in(folder)
-            .on_path("cannot create a file in", folder)?;
-        let (file, path) = named.into_parts();
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| Error::Io {
-            what: format!("cannot lock {}", path.display()),
-            source: errno.into(),
-        })?;
+        let (file, path) = loop {
+            let named = tempfile::Builder::new()
+                .prefix(&leftovers::prefix(live))
+                .suffix(leftovers::STAGED)
+                .tempfile_in(folder)
+                .on_path("cannot create a file in", folder)?;
+            let (file, path) = named.into_parts();
+            leftovers::mark(&file).on_path("cannot lock", &path)?;
+            // Removed before it was marked: another push has swept here in that very moment.
+            if file.metadata().on_path("cannot stat", &path)?.nlink() > 0 {
+                break (file, path);
+            }
+        };
         Ok(Self {
             path,
             file: Some(file),

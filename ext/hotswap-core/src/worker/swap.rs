@@ -33,7 +33,7 @@ impl Swap<'_> {
     pub fn run(self, job: &Job, caller: &mut Caller) -> Result<Option<Seized>> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
-        let live_before = identity(self.path);
+        let live_before = identity(self.path)?;
         let stamp = self.staged.stamp()?;
 
         let fleet = self.fleet;
@@ -45,7 +45,7 @@ impl Swap<'_> {
             .live
             .map(|live| live.seize(job.max_pause() / 4))
             .transpose()?;
-        if seized.is_none() && identity(self.path).is_some() {
+        if seized.is_none() && identity(self.path)?.is_some() {
             return Err(appeared(self.path));
         }
         remove_sidecars(self.path, &folder)?;
@@ -59,21 +59,42 @@ impl Swap<'_> {
         watchdog.commit();
         self.staged.promote(self.path)?;
         // Only now is it the new database even after a power cut.
-        let durable = folder
-            .sync_all()
-            .on_path("renamed, but cannot sync the folder of", self.path);
-        fleet.resume()?;
+        let durable = folder.sync_all().on_path(
+            "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",
+            self.path,
+        );
+        let resumed = fleet.resume();
         let closed_for = closed_at.elapsed();
 
         narrate(caller, &staged_path, self.path, closed_for, seized.as_ref());
-        durable.map(|()| seized)
+        match durable.and(resumed.map_err(in_place_all_the_same)) {
+            Ok(()) => Ok(seized),
+            Err(error) => {
+                // Dropped, it would have SQLite remove the log that the members have begun for the new database.
+                seized.into_iter().for_each(Seized::linger);
+                Err(error)
+            }
+        }
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
-    std::fs::metadata(path)
-        .ok()
-        .map(|metadata| Identity::of(&metadata))
+fn identity(path: &Path) -> Result<Option<Identity>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Identity::of(&metadata))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).on_path("cannot stat", path),
+    }
+}
+
+/// The fence is let go of by the locks alone; that nobody could write it says nothing about the database.
+fn in_place_all_the_same(error: Error) -> Error {
+    match error {
+        Error::Io { what, source } => Error::Io {
+            what: format!("the new database is in place and in use, but {what}"),
+            source,
+        },
+        other => other,
+    }
 }
 
 fn vanished(path: &Path) -> Error {

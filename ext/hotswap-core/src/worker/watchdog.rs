@@ -41,8 +41,7 @@ impl Watchdog {
                     .compare_exchange(ARMED, FIRED, Ordering::AcqRel, Ordering::Acquire)
                     .is_ok()
                 {
-                    leftovers::sidecars(&staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
-                    let _ = std::fs::remove_file(&staged);
+                    leftovers::remove_staged(&staged);
                     // SAFETY: ends the process at once, without exit handlers that would close SQLite's files.
                     unsafe { libc::_exit(1) }
                 }

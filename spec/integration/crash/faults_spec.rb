@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+require_relative "support/trouble"
+
+# The protected lines are those that make each row of the table what it is; what protects most of them is that a
+# staged file removes itself (staged.rs, Drop; target.rs, Drop), that nothing is done with the live database before
+# the exclusive fence (swap.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
+# replaced file (swap.rs, the last match).
+RSpec.describe "a command at whose system calls something goes wrong", :slow, lane: "default" do
+  before(:context) do
+    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
+    @app = WatchedServer.start
+  end
+
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  # The calls without which there is no push or pull, each of which has to fail well.
+  CORE = {
+    push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
+      "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
+      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
+    pull: ["create nameless", "copy_file_range nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
+  }.freeze
+
+  # How a process that is killed there has to be survived.
+  LAST_CALLS = {
+    push: ["fsync staged", "unlink app.sqlite3-wal", "rename staged", "fsync folder", "report client", "is_leased app.sqlite3"],
+    pull: ["write nameless", "link part", "rename part"]
+  }.freeze
+
+  %i[push pull].each do |command|
+    it "leaves old or new, with a reason and open gates, when any of the calls of a #{command} fails", timeout: 240 do
+      chance = Random.new(RSpec.configuration.seed)
+      expect_no_violation(command) do |trouble, steps|
+        core(steps, CORE.fetch(command)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
+      end
+    end
+
+    it "leaves old or new, and nothing after the next one, when it is killed in a #{command}", timeout: 240 do
+      chance = Random.new(RSpec.configuration.seed)
+      expect_no_violation(command) do |trouble, steps|
+        core(steps, LAST_CALLS.fetch(command)).each { |step| trouble.meet(step, %i[killed_before killed_after].sample(random: chance)) }
+      end
+    end
+
+    it "does so at each of its calls, with each error", :thorough, timeout: 900 do
+      expect_no_violation(command) do |trouble, steps|
+        steps.each { |step| Trouble::FAULTS.fetch(step.call).each { |error| trouble.meet(step, error) } }
+      end
+    end
+
+    it "does so when the error stays", :thorough, timeout: 900 do
+      expect_no_violation(command) do |trouble, steps|
+        steps.select { |step| step.nth == 1 }.each do |step|
+          (Trouble::FAULTS.fetch(step.call) & Trouble::LASTING).each { |error| trouble.meet(step, error, lasting: true) }
+        end
+      end
+    end
+
+    it "does so when it is killed before and after each of its calls", :thorough, timeout: 900 do
+      expect_no_violation(command) do |trouble, steps|
+        steps.product(%i[killed_before killed_after]).each { |step, how| trouble.meet(step, how) }
+      end
+    end
+  end
+
+  def expect_no_violation(command)
+    trouble = Trouble.new(app, command)
+    yield trouble, trouble.steps
+    RSpec.configuration.reporter.message(trouble.table.gsub(/^/, "    "))
+    expect(trouble.violations).to eq []
+  end
+
+  def core(steps, names) = steps.select { |step| names.include?("#{step.call} #{step.file}") }.group_by { |step| [step.call, step.file] }.flat_map { |_, same| [same.first, same.last].uniq }
+end

@@ -1,0 +1,157 @@
+# frozen_string_literal: true
+
+require_relative "watched_server"
+
+# One command after the other, each of which meets a fault at one of its system calls or dies there; what became
+# of each; and what must never become of one.
+class Trouble
+  include Eventually
+
+  # What a system answers to which call. A lock that somebody else has is EACCES or EAGAIN.
+  FILES = %i[EIO EACCES EROFS EMFILE EINTR].freeze
+  ROOM = %i[ENOSPC EDQUOT EIO EINTR].freeze
+  FAULTS = {
+    "open" => FILES, "create" => [*FILES, :ENOSPC, :EDQUOT], "opendir" => %i[EIO EACCES EMFILE], "read" => %i[EIO EINTR short],
+    "write" => [*ROOM, :EROFS, :short], "copy_file_range" => [*ROOM, :EXDEV, :short], "reflink" => [*ROOM, :EXDEV],
+    "fsync" => ROOM, "fdatasync" => ROOM, "truncate" => %i[EIO EINTR EROFS], "mmap" => %i[ENOMEM EACCES EMFILE],
+    "rename" => %i[EXDEV EBUSY EACCES EROFS EIO ENOSPC], "link" => %i[EXDEV EACCES EROFS EIO ENOSPC], "unlink" => %i[EBUSY EACCES EROFS EIO],
+    "stat" => %i[EIO EACCES], "fstat" => %i[EIO], "access" => %i[EIO EACCES], "statvfs" => %i[EIO EINTR], "fchmod" => %i[EIO EROFS EPERM],
+    "fchown" => %i[EIO EROFS EDQUOT EPERM], "lock" => %i[EACCES EAGAIN EINTR EIO ENOLCK], "who_locks" => %i[EIO EINTR ENOLCK],
+    "lease" => %i[EACCES EAGAIN EBUSY EINTR EIO EINVAL], "is_leased" => %i[EIO EINTR], "flock" => %i[EAGAIN EINTR EIO ENOLCK],
+    "report" => [], "bind" => %i[EACCES EROFS ENOSPC EMFILE], "flistxattr" => %i[EIO EACCES], "fsetxattr" => %i[ENOSPC EIO EACCES]
+  }.freeze
+
+  # What a disk can go on answering.
+  LASTING = %i[EIO EROFS ENOSPC EDQUOT].freeze
+
+  # Of what waits for somebody else nobody knows how often it is made.
+  POLLED = %w[lock who_locks is_leased read].freeze
+  POLLS = 6
+
+  Outcome = Struct.new(:step, :action, :state, :exit_code, :problems)
+
+  attr_reader :outcomes
+
+  # Numbers that no other one on the same server has used.
+  def self.begin = @begin = (@begin || 0) + 10_000
+
+  # command: :push or :pull.
+  def initialize(app, command)
+    @app = app
+    @command = command
+    @outcomes = []
+    @number = Trouble.begin
+    @folder = listing
+  end
+
+  # The steps of a command that meets no trouble, and is not the first one.
+  def steps
+    @app.public_send(@command)
+    number = next_one
+    calls = @app.calls.traced do
+      result = @app.public_send(@command)
+      raise "the #{@command} failed without any trouble: #{result.stderr}" unless result.success? && state(number, nil) == :new
+
+      eventually { worker_gone? }
+    end
+    SystemCalls.steps(calls).reject { |step| step.program == "member" || (POLLED.include?(step.call) && step.nth > POLLS) }
+  end
+
+  # Has one command meet it, and keeps the outcome.
+  def meet(step, action, lasting: false)
+    number = next_one
+    before = standing
+    result = @app.calls.with(step, action, lasting: lasting) { @app.public_send(@command, timeout: 60).tap { eventually(20) { worker_gone? } } }
+    dead = SystemCalls::ACTIONS.key?(action) && action != :short
+    # Who is dead, or may remove nothing, leaves something to the next one.
+    untidy = dead || lasting || step.call == "unlink"
+    state = state(number, before)
+    problems = [*lies(result, state, dead), *damage, *closed_gate, *(left_behind unless untidy)]
+    @outcomes << Outcome.new(step, lasting ? "#{action}…" : action, state, result.exit_code, problems.map { |what| "#{what} (#{result.stderr.strip})" })
+    @outcomes.last.problems.concat(aftermath) if untidy
+    @outcomes.last
+  rescue HotswapCommand::TookTooLong, TooLate => error
+    raise "#{step}, #{action}: #{error.message}\n#{@app.log_tail(10)}"
+  end
+
+  # One line for each call, with what became of the command at each fault.
+  def table
+    lines = outcomes.group_by { |outcome| outcome.step }.map do |step, met|
+      states = met.group_by { |outcome| [outcome.state, outcome.exit_code] }.map { |(state, code), same| "#{state} #{code || "-"}: #{same.map(&:action).join(" ")}" }
+      format("%-52s %s", step, states.join("   "))
+    end
+    [*lines, "#{outcomes.size} faults, #{violations.size} violations"].join("\n")
+  end
+
+  def violations
+    outcomes.reject { |outcome| outcome.problems.empty? }.map { |outcome| "#{outcome.step}, #{outcome.action}: #{outcome.problems.join("; ")}" }
+  end
+
+  private
+
+  def next_one
+    @number += 1
+    # A log with a row in it belongs to the old database.
+    @app.add("row-#{@number}") unless @app.names.include?("row-#{@number}")
+    @app.offer("new-#{@number}") if @command == :push
+    @number
+  end
+
+  # What a failure has to leave as it is.
+  def standing = (@command == :push) ? @app.names : rows(@app.root.join(WatchedServer::BACKUP))
+
+  def state(number, before)
+    found = standing
+    return :old if found == before
+    return :new if (@command == :push) ? found == ["new-#{number}"] : found == @app.names
+
+    "a mix: #{found.join(" ")}"
+  end
+
+  def lies(result, state, dead)
+    return ["it is #{state}"] unless %i[old new].include?(state)
+    # What happens to a command whose worker dies after it was told so is the worker's own business.
+    return [] if dead
+    return (state == :new) ? [] : ["said OK, and nothing came"] if result.exit_code == 0
+
+    wordless = "no reason is given" unless result.stderr.match?(/^ERROR: \S+/)
+    # The one failure that can come after the commit point has to say so.
+    hidden = "it is new, and not said to be" if state == :new && !result.stderr.match?(/is in place|either the old or the new/)
+    [wordless, hidden].compact
+  end
+
+  def damage
+    files = [@app.database_path, *(@app.root.join(WatchedServer::BACKUP).to_s if @command == :pull)]
+    files.filter_map do |file|
+      said = TestDatabase.integrity(file)
+      "#{File.basename(file)} is damaged: #{said}" unless said == "ok"
+    end.push(*("the journal mode changed" unless File.binread(@app.database_path, 2, 18) == "\x02\x02"))
+  end
+
+  def closed_gate
+    begun = Eventually.now
+    status = @app.add("row-#{@number}-after").status
+    return ["the application answers with #{status}"] unless status == 200
+
+    ["the application waited #{(Eventually.now - begun).round(1)} s"] if Eventually.now - begun > 5
+  end
+
+  def left_behind = (listing - @folder).map { |name| "left behind: #{name}" }
+
+  # What the dead left is gone after the next command, which works.
+  def aftermath
+    @number += 1
+    @app.offer("new-#{@number}") if @command == :push
+    result = @app.public_send(@command)
+    return ["the next #{@command} failed: #{result.stderr}"] unless result.success? && state(@number, nil) == :new
+
+    eventually(20) { worker_gone? }
+    left_behind
+  end
+
+  def listing = Untouched.listing(@app.root.join("storage"))
+
+  def rows(file) = TestDatabase.read(file) { |db| db.execute("SELECT name FROM items ORDER BY id").flatten }
+
+  def worker_gone? = @app.process.members == [@app.pid]
+end

@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+require_relative "system_calls"
+
+# An application, and commands, whose system calls for the folder of its database are watched.
+class WatchedServer < ItemsServer
+  LIVE = "storage/app.sqlite3"
+  NEW = "storage/new.sqlite3"
+  BACKUP = "storage/backup.sqlite3"
+
+  # Both files are there from the beginning, so that neither is taken for something left behind.
+  def self.start(...)
+    super do |server|
+      server.offer("none yet")
+      server.file(BACKUP, SCHEMA, %w[yesterday's])
+    end
+  end
+
+  def calls = @calls ||= SystemCalls.new(root.join("storage").to_s, root.to_s)
+
+  def start_hotswap(*arguments, **options) = super(*arguments, env: calls.environment, **options)
+
+  # What a push brings, by its only row.
+  def offer(name) = file(NEW, SCHEMA, [name])
+
+  def push(**options) = hotswap("cp", NEW, LIVE, **options)
+
+  def pull(**options) = hotswap("cp", LIVE, BACKUP, **options)
+
+  # Rows that are in the log only: there is no checkpoint before a thousand pages.
+  def add(name) = post("/", name: name, timeout: 10)
+
+  def names = version.split
+
+  private
+
+  def environment = super.merge(calls.environment)
+end
