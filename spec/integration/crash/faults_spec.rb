@@ -16,32 +16,18 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
 
   attr_reader :app
 
-  # The calls without which there is no push or pull, each of which has to fail well.
-  CORE = {
-    push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
-      "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
-      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
-    pull: ["create nameless", "copy_file_range nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
-  }.freeze
-
-  # How a process that is killed there has to be survived.
-  LAST_CALLS = {
-    push: ["fsync staged", "unlink app.sqlite3-wal", "rename staged", "fsync folder", "report client", "is_leased app.sqlite3"],
-    pull: ["write nameless", "link part", "rename part"]
-  }.freeze
-
   %i[push pull].each do |command|
     it "leaves old or new, with a reason and open gates, when any of the calls of a #{command} fails", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
-        core(steps, CORE.fetch(command)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
+        core(steps, Trouble::CORE.fetch(command)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
       end
     end
 
     it "leaves old or new, and nothing after the next one, when it is killed in a #{command}", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
-        core(steps, LAST_CALLS.fetch(command)).each { |step| trouble.meet(step, %i[killed_before killed_after].sample(random: chance)) }
+        core(steps, Trouble::LAST_CALLS.fetch(command)).each { |step| trouble.meet(step, %i[killed_before killed_after].sample(random: chance)) }
       end
     end
 
@@ -69,7 +55,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
   def expect_no_violation(command)
     trouble = Trouble.new(app, command)
     yield trouble, trouble.steps
-    RSpec.configuration.reporter.message(trouble.table.gsub(/^/, "    "))
+    RSpec.configuration.reporter.message("\n#{trouble.table}".gsub(/^/, "    "))
     expect(trouble.violations).to eq []
   end
 

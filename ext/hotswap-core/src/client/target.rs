@@ -66,19 +66,23 @@ impl Target {
         self.draft = Some(draft.clone());
         interrupt::set_draft(self.draft.clone());
         // An old log beside the target would be taken for the new file's.
+        let mut removed = false;
         for sidecar in leftovers::sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).on_path("cannot remove", &sidecar)
-                }
-                _ => {}
+                Ok(()) => removed = true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).on_path("cannot remove", &sidecar),
             }
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if removed {
+            // After a power cut it must not come back beside the new file either.
+            sync(folder).on_path("cannot sync", folder)?;
         }
         std::fs::rename(&draft, &self.path).on_path("cannot put the snapshot in place at", &self.path)?;
         self.draft = None;
         interrupt::set_draft(None);
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder).and_then(|folder| folder.sync_all()).on_path(
+        sync(folder).on_path(
             "the snapshot is in place, but may be gone after a power cut: cannot sync",
             folder,
         )
@@ -106,6 +110,10 @@ impl Drop for Target {
             interrupt::set_draft(None);
         }
     }
+}
+
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Where a file at `path` would be written to: also through a link to what is not there yet.

@@ -28,6 +28,20 @@ class Trouble
   POLLED = %w[lock who_locks is_leased read].freeze
   POLLS = 6
 
+  # The calls without which there is no push or pull, each of which has to fail well.
+  CORE = {
+    push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
+      "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
+      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
+    pull: ["create nameless", "copy_file_range nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
+  }.freeze
+
+  # How a process that is killed there has to be survived.
+  LAST_CALLS = {
+    push: ["fsync staged", "unlink app.sqlite3-wal", "rename staged", "fsync folder", "report client", "is_leased app.sqlite3"],
+    pull: ["write nameless", "link part", "rename part"]
+  }.freeze
+
   Outcome = Struct.new(:step, :action, :state, :exit_code, :problems)
 
   attr_reader :outcomes
@@ -103,7 +117,7 @@ class Trouble
   def state(number, before)
     found = standing
     return :old if found == before
-    return :new if (@command == :push) ? found == ["new-#{number}"] : found == @app.names
+    return :new if found == ((@command == :push) ? ["new-#{number}"] : @app.names)
 
     "a mix: #{found.join(" ")}"
   end

@@ -9,10 +9,11 @@ class WatchedServer < ItemsServer
   BACKUP = "storage/backup.sqlite3"
 
   # Both files are there from the beginning, so that neither is taken for something left behind.
-  def self.start(...)
+  def self.start(**options, &block)
     super do |server|
       server.offer("none yet")
       server.file(BACKUP, SCHEMA, %w[yesterday's])
+      block&.call(server)
     end
   end
 

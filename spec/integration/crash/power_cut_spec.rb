@@ -1,0 +1,101 @@
+# frozen_string_literal: true
+
+require_relative "support/power_cut"
+require_relative "support/watched_server"
+
+# Protected are the order of the syncs in swap.rs (`run`: the staged file's before the rename, the folder's between
+# the removal of the log and the rename, and before the report), in staged.rs (`dress_like`, `sync`), in live.rs
+# (`remove_sidecars`), and in target.rs (`put_in_place`).
+RSpec.describe "a power cut at any moment", lane: "default" do
+  before { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
+
+  attr_reader :app, :tried
+
+  %w[wal delete].each do |mode|
+    it "of a push leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
+      serve(journal_mode: mode)
+      app.offer("old")
+      app.push
+      app.add("written")
+      app.offer("new")
+      old = app.names
+
+      found = folders_during(:push) { |folder, past| [[past, *rows(folder, "app.sqlite3", mode)]] }
+
+      expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(old, %w[new])
+      expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [%w[new]]
+      expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to eq [old]
+      expect(found.last.first).to include("rename", "report")
+    end
+  end
+
+  it "of a pull leaves the whole backup of yesterday or the whole new one, the new one from its end on" do
+    today = many("today")
+    serve { |server| server.file(WatchedServer::LIVE, ItemsServer::SCHEMA, today, journal_mode: "wal") }
+    no_log, yesterday = lay_a_log_beside(app.root.join(WatchedServer::BACKUP))
+    app.add("and one more")
+    today += ["and one more"]
+
+    found = folders_during(:pull) { |folder, past| [[past, *rows(folder, "backup.sqlite3")]] }
+
+    # Its log goes first, because nothing of it may ever meet the new file.
+    expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log, today)
+    expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log)
+    expect(found.last.drop(1)).to eq today
+  end
+
+  private
+
+  def serve(**options, &block)
+    @app = WatchedServer.start(**options, &block)
+    (@servers_of_this_example ||= []) << app
+  end
+
+  # Everything that may be found while the command runs, or after it. The block gets a folder and the calls so far.
+  def folders_during(command)
+    cut = PowerCut.new(app.root.join("storage"), seed: RSpec.configuration.seed)
+    calls = app.calls.traced { expect(app.public_send(command)).to have_attributes(exit_code: 0) }
+    past = []
+    @tried = {}
+    found = [nil, *calls].flat_map do |call|
+      if call
+        cut.add(call)
+        past |= [call.call]
+      end
+      cut.folders.uniq.flat_map { |names| Dir.mktmpdir("cut") { |folder| yield(lay_out(names, folder), past) } }
+    end
+    RSpec.configuration.reporter.message("        #{calls.size} calls, #{found.size} power cuts")
+    found
+  end
+
+  # Without the index of a log, which SQLite makes anew.
+  def lay_out(names, folder)
+    names.each { |name, bytes| File.binwrite(File.join(folder, name), bytes) unless name.end_with?("-shm") }
+    folder
+  end
+
+  # By what SQLite makes of it when the machine has come up again.
+  def rows(folder, name, mode = nil)
+    file = File.join(folder, name)
+    key = [name, *["", "-wal", "-journal"].map { |suffix| File.exist?("#{file}#{suffix}") && Digest::SHA256.file("#{file}#{suffix}").hexdigest }]
+    @tried[key] ||= begin
+      expect(File.binread(file, 2, 18).bytes).to eq((mode == "wal") ? [2, 2] : [1, 1]) if mode
+      expect(TestDatabase.integrity(file)).to eq "ok"
+      TestDatabase.read(file) { |db| db.execute("SELECT name FROM items ORDER BY id").flatten }
+    end
+  end
+
+  def many(day) = Array.new(200) { |number| "#{number} of #{day}, #{"and so on " * 5}" }
+
+  # A row of yesterday that is changed in the log only. Answers the rows without and with it. There are enough of
+  # them that the log is about one page of many: over another file it would make a mix.
+  def lay_a_log_beside(file)
+    rows = many("yesterday")
+    other = app.file("other.sqlite3", ItemsServer::SCHEMA, rows, journal_mode: "wal")
+    SQLite3::Database.new(other) do |db|
+      db.execute("UPDATE items SET name = 'in the log' WHERE id = 1")
+      ["", "-wal"].each { |suffix| FileUtils.cp("#{other}#{suffix}", "#{file}#{suffix}") }
+    end
+    [rows, ["in the log", *rows.drop(1)]]
+  end
+end
