@@ -138,6 +138,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             dst: endpoint("storage/production.sqlite3"),
             skip_integrity_check: false,
             skip_schema_check: true,
+            in_place: None,
         }),
         Message::Plan(Plan::SendStream),
         Message::File {
