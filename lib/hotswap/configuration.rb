@@ -43,9 +43,9 @@ module Hotswap
     end
 
     def low_priority=(choice)
-      return @low_priority = choice if [true, false].include?(choice)
+      raise ConfigurationError, "config.hotswap.low_priority is true or false, not #{choice.inspect}" unless [true, false].include?(choice)
 
-      raise ConfigurationError, "config.hotswap.low_priority is true or false, not #{choice.inspect}"
+      @low_priority = choice
     end
 
     # What `--in-place` is where a command does not say.

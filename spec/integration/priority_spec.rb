@@ -10,7 +10,7 @@
 
     def nice(process) = Dir["/proc/#{process}/task/*/stat"].map { |file| File.read(file).rpartition(")").last.split[16].to_i }
 
-    it "#{(expected == [0]) ? "are all as urgent as the application's" : "give way to the application where they copy, and not where they swap"}" do
+    it((expected == [0]) ? "are all as urgent as the application's" : "give way to the application where they copy, and not where they swap") do
       push = FedCommand.start(app, "cp", "-", "database")
       push.write(File.binread(app.database_path, 4096))
       worker = eventually { (app.process.members - [app.pid]).first }
