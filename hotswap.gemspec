@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
 
   spec.files = Dir[
     "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "docs/*.md"
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs/*.{md,svg}"
   ].grep_v(%r{\Aext/.*/(tests|target)/})
   spec.bindir = "exe"
   spec.executables = ["hotswap"]

@@ -105,12 +105,12 @@ module Hotswap
         connection.instance_variable_set(:@lock, before)
       end
 
-      # In the middle of a statement, or of a block of Active Record's. True for nobody as well: the connection has
-      # just been given back.
+      # In the middle of a statement, or of a block of Active Record's; what of it measures requests is around all of
+      # them, and around what they fork. True for nobody as well: the connection has just been given back.
       def using?(owner)
         return true unless owner&.alive?
 
-        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.match?(%r{/active_record/|/sqlite3[/-]}) }
+        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
       end
 
       # Also in one that was begun behind Active Record's back.

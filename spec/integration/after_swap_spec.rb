@@ -4,8 +4,8 @@ require_relative "fleet/support/fleet"
 
 RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
   # The store of each process is its own, so that each has to be told.
-  def boot(after_swap)
-    boot_app(workers: 2) do |server|
+  def boot(after_swap, **env)
+    boot_app(workers: 2, env: env) do |server|
       settings = server.root.join("config/environments/production.rb")
       settings.write(settings.read.sub(/^end\s*\z/, "  config.cache_store = :memory_store\nend\n"))
       server.write("config/initializers/hotswap.rb", after_swap)
@@ -53,7 +53,7 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
   end
 
   it "can be prepared by blocks that query the new database; one that fails is logged and harms nothing" do
-    app = boot(<<~RUBY)
+    app = boot(<<~RUBY, RUBYOPT: "-w")
       Hotswap.after_swap { |database| raise "the cache is away" }
       Hotswap.after_swap { |database| Rails.logger.info("after \#{database.label}: \#{Release.current} in \#{Process.pid}") }
     RUBY
@@ -64,6 +64,7 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     eventually do
       workers.each { |pid| expect(app.log).to include("after storage/production.sqlite3: release-2 in #{pid}") }
     end
+    expect(app.log.lines.grep(%r{/hotswap.*: warning:})).to eq []
     expect(app.log).to include("after_swap of storage/production.sqlite3 failed: the cache is away (RuntimeError)")
     expect(app.get("/version").json.fetch("version")).to eq "release-2"
   end

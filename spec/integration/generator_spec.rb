@@ -41,6 +41,10 @@ RSpec.describe "bin/rails generate hotswap:install" do
       settings.each { |setting| expect(initializer.read).to match(/^  # config\.hotswap\.#{setting.to_s.delete_suffix("=")} = /) }
     end
 
+    it "tells of what can be hooked into" do
+      expect(initializer.read).to include("# Hotswap.after_swap {", "# Hotswap.on_disconnect {", "# Hotswap.logger = ")
+    end
+
     it "tells the defaults, and what works when it is uncommented" do
       before = initializer.read
       initializer.write(before.gsub(/^( *)# (?=config\.|Hotswap\.)/, '\1'))

@@ -41,13 +41,14 @@ RSpec.describe "an application without Rails" do
   def version = app.get("/").body
 
   it "pushes and pulls when it says how its connections are closed" do
-    boot(application('Hotswap.register("db/app.sqlite3")', closing: "Hotswap.on_disconnect { DATABASE.close }"), threads: 1)
+    boot(application('Hotswap.register("db/app.sqlite3")', closing: "Hotswap.on_disconnect { DATABASE.close }"), threads: 1, env: {RUBYOPT: "-w"})
 
     expect(version).to eq "old"
     expect(app.hotswap("cp", "db/app.sqlite3", "backup.sqlite3")).to have_attributes(exit_code: 0)
     expect(TestDatabase.content(app.root.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
     expect(app.hotswap("cp", databases.release("new"), "database")).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(version).to eq "new"
+    expect(app.log.lines.grep(/hotswap.*: warning:/)).to eq []
   end
 
   it "is told which connection is open still when it does not, and keeps its database" do

@@ -6,7 +6,7 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
   let(:app) { boot_app(initializer: "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3") }
   let(:generations) { Generations.new(app) }
 
-  # A script with a thread that does what it is told, on the connection that it has had from the beginning.
+  # A script (not of the runner, whose executor is a request of its own) with a thread that does what it is told, on the connection that it has had from the beginning.
   def keeper
     app.write("keeper.rb", <<~'RUBY')
       $stdout.sync = true
@@ -22,7 +22,7 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
         end
       end
     RUBY
-    AppProgram.new(app, "bundle", "exec", "ruby", "bin/rails", "runner", "--skip-executor", "keeper.rb")
+    AppProgram.new(app, "bundle", "exec", "ruby", "-r", "./config/environment", "keeper.rb")
       .tap { |program| program.wait_for("read v1.") }
   end
 

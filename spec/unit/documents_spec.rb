@@ -1,0 +1,46 @@
+# frozen_string_literal: true
+
+require "hotswap"
+require_relative "../support/hotswap_command"
+require_relative "../support/project"
+
+RSpec.describe "the documents", lane: "default" do
+  before(:context) { @known_options = HotswapCommand.run("help", "cp", chdir: Project::ROOT).stdout.scan(/--[a-z-]+/) }
+
+  pages = Project::ROOT.glob("{*,docs/*}.md")
+
+  pages.each do |page|
+    name = page.relative_path_from(Project::ROOT).to_s
+
+    it "#{name} links to what is there" do
+      links = page.read.scan(/\]\(([^)\s]+)\)/).flatten.grep_v(/\A(https?:|#)/)
+
+      expect(links.reject { |link| page.dirname.join(link.sub(/#.*/, "")).exist? }).to eq []
+    end
+
+    it "#{name} names settings that exist" do
+      settings = page.read.scan(/config\.hotswap\.(\w+)/).flatten.uniq
+
+      expect(settings.reject { |setting| Hotswap.configuration.respond_to?(setting) }).to eq []
+    end
+
+    it "#{name} names options that exist" do
+      options = page.read.lines.grep(/hotswap cp/).flat_map { |line| line[/hotswap cp.*?(?=[`|;]|$)/].to_s.scan(/ (--[a-z-]+)/) }.flatten.uniq
+
+      expect(options - @known_options).to eq []
+    end
+  end
+
+  Project::ROOT.glob("docs/*.md").reject { |page| %w[benchmarks.md protocol.md].include?(page.basename.to_s) }.each do |page|
+    it "#{page.basename} says which specs prove it, and the README leads to it" do
+      expect(page.read).to match(/^Specs?: \[/)
+      expect(Project::ROOT.join("README.md").read).to include("(docs/#{page.basename})")
+    end
+  end
+
+  it "tell of every exit status" do
+    page = Project::ROOT.join("docs/troubleshooting.md").read
+
+    expect(page.scan(/^## (\d): /).flatten).to eq %w[1 2 3 4 5]
+  end
+end
