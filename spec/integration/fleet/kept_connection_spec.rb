@@ -95,7 +95,7 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
         end
         puts "closed #{closed}, queried #{queries}, troubles #{troubles.tally}"
       RUBY
-      folder.rails("runner", "--skip-executor", "busy.rb")
+      folder.run("bundle", "exec", "ruby", "-r", "./config/environment", "busy.rb")
     end
 
     expect(said).to match(/closed 100, queried [1-9]\d+, troubles \{\}/)
