@@ -148,7 +148,8 @@ impl Drop for Transaction<'_> {
     }
 }
 
-/// Within a transaction. Every statement needs the schema that was there when it began, but for the last one.
+/// Within a transaction. Every statement needs the schema that was there when it began, and so its number; but others
+/// must not go on with the one that they know, or they would write into another table.
 fn put_pages(
     connection: &Connection,
     content: &File,
@@ -176,13 +177,19 @@ fn put_pages(
         let put = if *page <= there { &mut change } else { &mut add };
         put.execute((page, &buffer)).context(writing)?;
     }
+    read_page(content, 1, &mut buffer).context("cannot read the staged file")?;
+    let own = adopt(&mut buffer, cookie, count);
+    change.execute((1, &buffer)).context(writing)?;
     if there > count {
+        // After every other page: one that is written later takes it back.
         add.execute((count + 1, Null)).context(writing)?;
     }
-    read_page(content, 1, &mut buffer).context("cannot read the staged file")?;
-    adopt(&mut buffer, cookie, count);
-    change.execute((1, &buffer)).context(writing)?;
-    Ok(())
+    drop((change, add));
+    // SQLite takes it as a signed number.
+    let news = own.max(cookie).wrapping_add(1) as i32;
+    connection
+        .execute_batch(&format!("PRAGMA schema_version = {news}"))
+        .context(writing)
 }
 
 /// Whether this SQLite can do it, found out by doing it with two small files beside the live one. Before 3.47 it
@@ -217,7 +224,7 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
         if !verdict.is_ok_and(|verdict| verdict == "ok") {
             return Ok(false);
         }
-        if u64::from(number(&judge, "PRAGMA page_count").context(trying)?) != count {
+        if std::fs::metadata(target.path()).context(trying)?.len() != count * 4096 {
             return Ok(false);
         }
     }
@@ -257,12 +264,13 @@ fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
     file.read_exact_at(buffer, (u64::from(page) - 1) * buffer.len() as u64)
 }
 
-/// Has the first page tell the others to look at the schema anew: with the number that they know they would go on
-/// with the old one, and write into another table. It says how many pages there are as well, which old files do not.
-fn adopt(first_page: &mut [u8], cookie: u32, count: u32) {
+/// Has the first page say how many pages there are, which that of an old file does not, and keep the live schema's
+/// number, as long as statements that were made with that one have something to do. Returns its own.
+fn adopt(first_page: &mut [u8], cookie: u32, count: u32) -> u32 {
     let own = u32::from_be_bytes(first_page[40..44].try_into().expect("four bytes"));
-    first_page[40..44].copy_from_slice(&own.max(cookie).wrapping_add(1).to_be_bytes());
+    first_page[40..44].copy_from_slice(&cookie.to_be_bytes());
     first_page[28..32].copy_from_slice(&count.to_be_bytes());
+    own
 }
 
 fn pages_of(staged: &Staged, page_size: u32) -> u32 {
