@@ -69,11 +69,11 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     expect(app.get("/version").json.fetch("version")).to eq "release-2"
   end
 
-  it "are dropped before the first query, too" do
+  it "are dropped before the first query, and after a push in place, too" do
     app = boot_rack(<<~RUBY, threads: 1) { |server| TestDatabase.new(server.root).release("old", name: "app.sqlite3") }
       require "hotswap"
       Hotswap.register("app.sqlite3")
-      Hotswap.after_swap { |database| File.write("log/told", database.label) }
+      Hotswap.after_swap { |database| File.write("log/told", "told of \#{database.label}\n", mode: "a") }
       Hotswap.start
       use Hotswap::Middleware
       run ->(_) { [200, {}, ["hello"]] }
@@ -81,6 +81,9 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     file = TestDatabase.new(app.root.join("files").tap(&:mkpath)).release("new")
 
     expect(app.hotswap("cp", file, "database")).to have_attributes(exit_code: 0)
-    eventually { expect(app.root.join("log/told").then { |file| file.exist? && file.read }).to eq "app.sqlite3" }
+    told = app.root.join("log/told")
+    eventually { expect(told.exist? && told.read).to eq "told of app.sqlite3\n" }
+    expect(app.hotswap("cp", file, "database", "--in-place=always")).to have_attributes(exit_code: 0)
+    eventually { expect(told.read).to eq "told of app.sqlite3\n" * 2 }
   end
 end

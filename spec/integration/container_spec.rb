@@ -93,21 +93,24 @@ RSpec.describe "an application in a container", :thorough, lane: "default" do
     beside&.close
   end
 
-  it "notices a stranger in another container that has the file open, and keeps its database" do
+  it "notices a stranger in another container that has the file open, and writes into the file for its sake" do
     app.version
     held = IO.popen([*namespaces, *as_user, "ruby", "-rsqlite3", "-e", <<~RUBY], "r+")
       database = SQLite3::Database.new(#{app.database_path.dump})
-      database.execute("SELECT * FROM releases")
-      puts "open"
-      $stdout.flush
-      gets
+      $stdout.sync = true
+      begin puts database.get_first_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1") end while gets
     RUBY
-    expect(held.gets).to eq "open\n"
-    pushed = hotswap(exec_in_it, "cp", release("refused"), "database")
+    expect(held.gets).to eq "v1\n"
+    out_of_sight = "open in a process that this user cannot see, or one in another container"
 
-    expect(pushed).to have_attributes(exit_code: 4, stdout: "")
-    expect(pushed.stderr).to include("is open in a process that this user cannot see, or one in another container")
+    refused = hotswap(exec_in_it, "cp", release("refused"), "database", "--in-place=never")
+    expect(refused).to have_attributes(exit_code: 4, stdout: "", stderr: a_string_including(out_of_sight))
     expect(app.version).to eq "v1"
+
+    pushed = hotswap(exec_in_it, "cp", release("written"), "database")
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: a_string_including("In place, because the database is #{out_of_sight}"))
+    held.puts
+    expect([held.gets, app.version]).to eq ["written\n", "written"]
   ensure
     held&.close
   end

@@ -50,7 +50,7 @@ RSpec.describe "forks of the application's own", :fleet do
 
     it "in the middle of a transaction are named, where the child keeps the file open" do
       child = forked("transaction")
-      refused = generations.push(version: "never")
+      refused = generations.push("--in-place=never", version: "never")
       if refused.ok? # the sqlite3 gem has closed it in the child
         expect(SQLite3.const_defined?(:ForkSafety)).to be true
         next Process.kill(:KILL, child)
