@@ -15,7 +15,7 @@ module Bench
     def reads(site, folder)
       lab.say "pull of #{plan.big} under #{RATE} reads a second"
       load = pulls(site, folder, gets: RATE).first
-      [latency("p99 of requests during a pull of #{plan.big}", load, {ratio: ..1.5})]
+      [latency("p99 of requests during a pull of #{plan.big}", load, {ratio: ..1.2})]
     end
 
     def writes(site, folder)
