@@ -120,6 +120,19 @@ RSpec.describe "a push of what is no good database" do
     expect_refused(file, "integrity check failed:\nNULL value in items.name")
   end
 
+  # judge.rs, open_for_checking: to a connection that only reads, SQLite says nothing of these.
+  it "with a row that breaks a CHECK constraint is refused with what SQLite finds" do
+    file = files.changed("check.sqlite3") do |db|
+      table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")
+      db.execute("INSERT INTO items (name) VALUES ('forbidden')")
+      strict = table.sub('"name" varchar', %q("name" varchar CHECK (name <> ''forbidden'')))
+      db.execute_batch("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '#{strict}' WHERE name = 'items'")
+    end
+
+    expect(TestDatabase.integrity(file)).to eq "CHECK constraint failed in items"
+    expect_refused(file, "integrity check failed:\nCHECK constraint failed in items")
+  end
+
   {
     "a directory" => [->(path) { path.mkpath }, "is a directory"],
     "a FIFO" => [->(path) { File.mkfifo(path) }, "is a pipe; .*standard input"],

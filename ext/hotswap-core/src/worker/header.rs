@@ -59,6 +59,13 @@ impl DatabaseHeader {
             );
             return Err(refused(&what, ANOTHER));
         }
+        // SQLite looks at two bits of it only, and at all of them when it has written them anew.
+        let encoding = u32::from_be_bytes(head[56..60].try_into().expect("four bytes"));
+        if encoding > 3 {
+            let what =
+                format!("file is not a database: the text encoding of {encoding} in {name} is impossible");
+            return Err(refused(&what, ANOTHER));
+        }
         Ok(header)
     }
 

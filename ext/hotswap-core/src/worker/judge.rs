@@ -9,6 +9,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
+use super::accounts::without_views;
 use super::schema::Schema;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 
@@ -24,6 +25,15 @@ pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags).on_sqlite("cannot open", path)?;
+    confine(&connection, path, extensions)?;
+    Ok(connection)
+}
+
+/// Opens a file to check it as the application will use it. Only a connection that may write knows of CHECK
+/// constraints: to one that only reads, SQLite's check says nothing of the rows that break them.
+pub fn open_for_checking(path: &Path, extensions: &[String]) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).on_sqlite("cannot open", path)?;
     confine(&connection, path, extensions)?;
     Ok(connection)
 }
@@ -115,7 +125,8 @@ fn allow_loading(connection: &Connection, allowed: bool) -> Result<()> {
 
 /// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`.
 pub fn check_integrity(connection: &Connection, name: &str) -> Result<()> {
-    match problems(connection).and_then(|found| modules_are_known(connection).map(|()| found)) {
+    let found = without_views(connection, || problems(connection));
+    match found.and_then(|found| modules_are_known(connection).map(|()| found)) {
         Ok(found) if found.is_empty() => Ok(()),
         Ok(found) => Err(damaged(name, &format!("\n{}\n", found.join("\n")))),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {

@@ -4,6 +4,7 @@
 //! the same process believes it holds. So no database is ever opened on our behalf where the application's own
 //! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
 
+mod accounts;
 mod attention;
 mod caller;
 mod copying;
@@ -11,6 +12,8 @@ mod fleet;
 mod gently;
 mod header;
 mod host_sqlite;
+#[cfg(test)]
+mod hostile_files;
 mod in_place;
 mod job;
 mod judge;

@@ -174,8 +174,8 @@ fn check(
     request: &Request,
 ) -> Result<bool> {
     let name = request.src.name();
-    let judging = judge::open_for_judging(staged.path(), &database.extensions)?;
     let main = caller.main.as_fd().as_raw_fd();
+    let judging = judge::open_for_checking(staged.path(), &database.extensions)?;
     let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(main))?;
     if !request.skip_integrity_check {
         mapped(&judging, staged.len(), || judge::check_integrity(&judging, name))?;
