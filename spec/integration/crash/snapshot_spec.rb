@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+require_relative "support/bank"
+
+# Protected are, in snapshot.rs, the frames that are laid over the main file (`overlay`), and the look at the log's
+# index after the transaction has begun.
+RSpec.describe "a pull while somebody writes as fast as they can, and another makes checkpoints", lane: "default" do
+  it "is the whole database of one moment, thirty times", timeout: 240 do
+    app = ItemsServer.start(schema: Bank::SCHEMA)
+    (@servers_of_this_example ||= []) << app
+    copy = app.root.join("copy.sqlite3").to_s
+    bank = Bank.new(app.database_path)
+
+    seen = bank.open do
+      Array.new(30) do |number|
+        file, options = number.even? ? [copy, {}] : ["-", {out: [copy, "w"]}]
+        expect(app.hotswap("cp", "storage/app.sqlite3", file, **options)).to have_attributes(exit_code: 0)
+        expect(Bank.broken(copy)).to eq []
+        Bank.transfers(copy)
+      end
+    end
+
+    expect(seen).to eq seen.sort
+    expect(seen.uniq.size).to be > 15 # they did write
+  end
+end
