@@ -36,7 +36,7 @@ class RandomKills
   end
 
   def to_s
-    "#{(@workers.zero? ? "single" : "cluster of #{@workers}")}: #{@kills.values.sum} kills (#{@kills.map { |kind, times| "#{kind} #{times}" }.join(", ")}), " \
+    "#{@workers.zero? ? "single" : "cluster of #{@workers}"}: #{@kills.values.sum} kills (#{@kills.map { |kind, times| "#{kind} #{times}" }.join(", ")}), " \
       "commands ended with #{@ended.sort_by(&:to_s).map { |code, times| "#{code || "signal"}: #{times}" }.join(", ")}; #{broken.size} broken"
   end
 
