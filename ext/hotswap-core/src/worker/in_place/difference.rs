@@ -36,6 +36,8 @@ pub struct Difference {
     /// How many the staged file has.
     count: u32,
     page_size: u32,
+    /// Whether there may be more or fewer pages afterwards.
+    may_resize: bool,
 }
 
 impl Difference {
@@ -69,6 +71,7 @@ impl Difference {
             pages,
             count,
             page_size,
+            may_resize: resizes,
         }))
     }
 
@@ -122,6 +125,9 @@ impl Difference {
             .newest_frames(&log, self.page_size.into(), skipped)
             .context(looking)?;
         let there = number(live.connection(), "PRAGMA page_count").context(looking)?;
+        if there != self.count && !self.may_resize {
+            return Ok(None);
+        }
         let missing = there.saturating_add(1)..=self.count;
         let mut pages = self.pages.clone();
         pages.extend(changed.into_keys().chain(missing));

@@ -51,34 +51,32 @@ pub struct Overwriting<'a> {
     pub why: &'a Why,
 }
 
+/// One attempt.
+struct Plan {
+    /// All of it where there is none.
+    difference: Option<Difference>,
+    estimate: Estimate,
+    /// How long the members will be asked to wait.
+    bound: Duration,
+}
+
 impl Overwriting<'_> {
     /// Does it, or changes nothing.
     pub fn run(mut self, choice: InPlace, job: &Job, caller: &mut Caller) -> Result<()> {
         let page_size = self.prepare()?;
-        let mut difference = self.difference(page_size, job)?;
-        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
-        self.require_space(bytes)?;
-        // At full priority, as it will be written: a machine that is busy would seem slower than it is.
-        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
-        if choice != InPlace::Always && estimate.time > job.max_pause() {
-            return Err(self.takes_too_long(&estimate, job));
-        }
+        let mut plan = self.plan(page_size, choice, job)?;
         caller.status(format_args!("In place, because the database {}.", self.why));
-        caller.info(format_args!(
-            "in place, because the database {}: {estimate}",
-            self.why
-        ));
-        let bound = match choice {
-            InPlace::Always => job.max_pause().max(estimate.time * 4),
-            _ => job.max_pause(),
-        };
         let deadline = Instant::now() + job.timeout();
         let mut outdated = false;
         for _ in 0..ATTEMPTS {
+            caller.info(format_args!(
+                "in place, because the database {}: {}",
+                self.why, plan.estimate
+            ));
             self.wait_for_the_write_lock(deadline, caller)?;
             self.fleet.gather(caller, || self.live.checkpoint())?;
             let closed_at = Instant::now();
-            let outcome = self.attempt(closed_at, bound, page_size, difference.take(), job, caller);
+            let outcome = self.attempt(closed_at, plan, page_size, job, caller);
             // Before anything else: whether it worked or not, people wait.
             self.fleet.resume()?;
             outdated = match outcome? {
@@ -90,14 +88,31 @@ impl Overwriting<'_> {
                 Written::Locked => false,
             };
             std::thread::sleep(job.max_pause() / 4);
-            if bytes < self.staged.len() {
-                difference = self.difference(page_size, job)?;
-                if difference.is_none() {
-                    break;
-                }
-            }
+            // Anew: what was found to differ is of a state that has gone.
+            plan = self.plan(page_size, choice, job)?;
         }
         Err(if outdated { self.outdated() } else { self.locked() })
+    }
+
+    /// What will be written, unless it takes too long.
+    fn plan(&mut self, page_size: u32, choice: InPlace, job: &Job) -> Result<Plan> {
+        let difference = self.difference(page_size, job)?;
+        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
+        self.require_space(bytes)?;
+        // At full priority, as it will be written: a machine that is busy would seem slower than it is.
+        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
+        if choice != InPlace::Always && estimate.time > job.max_pause() {
+            return Err(self.takes_too_long(&estimate, job));
+        }
+        let bound = match choice {
+            InPlace::Always => job.max_pause().max(estimate.time * 4),
+            _ => job.max_pause(),
+        };
+        Ok(Plan {
+            difference,
+            estimate,
+            bound,
+        })
     }
 
     /// Only what differs, where that can be written.
@@ -166,9 +181,8 @@ impl Overwriting<'_> {
     fn attempt(
         &mut self,
         closed_at: Instant,
-        bound: Duration,
+        plan: Plan,
         page_size: u32,
-        difference: Option<Difference>,
         job: &Job,
         caller: &Caller,
     ) -> Result<Written> {
@@ -179,6 +193,9 @@ impl Overwriting<'_> {
             schema_changes,
             why,
         } = self;
+        let Plan {
+            difference, bound, ..
+        } = plan;
         fleet.ask_for(bound)?;
         let watchdog = Watchdog::arm(closed_at + bound, staged.path().to_owned())?;
         let path = live.path().to_owned();
