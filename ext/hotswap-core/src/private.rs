@@ -5,11 +5,53 @@
 //! handler that the system runs in a forked child closes what stands there.
 
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::time::Duration;
 
 const SLOTS: usize = 512;
 const EMPTY: RawFd = -1;
 static TABLE: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
+
+/// How many threads are between a descriptor and its place in the table.
+static MAKING: AtomicU32 = AtomicU32::new(0);
+static FORKING: AtomicBool = AtomicBool::new(false);
+
+/// Makes a descriptor and enters it, or gives both up, without a fork in between. `work` is to be short.
+pub fn making<T>(work: impl FnOnce() -> T) -> T {
+    struct Making;
+    impl Drop for Making {
+        fn drop(&mut self) {
+            MAKING.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    loop {
+        MAKING.fetch_add(1, Ordering::SeqCst);
+        let making = Making;
+        if !FORKING.load(Ordering::SeqCst) {
+            let made = work();
+            drop(making);
+            return made;
+        }
+        drop(making);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Before a fork, in the thread that forks: waits for what is being made, though not for ever.
+pub fn before_fork() {
+    FORKING.store(true, Ordering::SeqCst);
+    for _ in 0..1000 {
+        if MAKING.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// After it, in the parent.
+pub fn after_fork() {
+    FORKING.store(false, Ordering::SeqCst);
+}
 
 /// A descriptor's place in the table. Give it up before the descriptor is closed.
 #[derive(Debug)]
@@ -37,6 +79,8 @@ impl Drop for Private {
 
 /// Closes them all, in a forked child. Async-signal-safe.
 pub fn close_in_child() {
+    MAKING.store(0, Ordering::SeqCst);
+    FORKING.store(false, Ordering::SeqCst);
     for slot in &TABLE {
         let descriptor = slot.swap(EMPTY, Ordering::AcqRel);
         if descriptor != EMPTY {
@@ -51,6 +95,28 @@ mod tests {
     use super::*;
     use nix::sys::wait::{waitpid, WaitStatus};
     use nix::unistd::{fork, ForkResult};
+
+    #[test]
+    fn a_fork_waits_for_what_is_being_made() {
+        let (begun, made) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                making(|| {
+                    begun.store(true, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(5));
+                    made.store(true, Ordering::SeqCst);
+                })
+            });
+            while !begun.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            before_fork();
+            assert!(made.load(Ordering::SeqCst));
+            let late = scope.spawn(|| making(|| FORKING.load(Ordering::SeqCst)));
+            after_fork();
+            assert!(!late.join().unwrap());
+        });
+    }
 
     #[test]
     fn a_child_loses_what_its_parent_keeps() {

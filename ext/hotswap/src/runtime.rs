@@ -26,6 +26,14 @@ pub(crate) struct Runtime {
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
 
+extern "C" fn about_to_fork() {
+    hotswap_core::private::before_fork();
+}
+
+extern "C" fn has_forked() {
+    hotswap_core::private::after_fork();
+}
+
 extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     hotswap_core::private::close_in_child();
@@ -33,8 +41,9 @@ extern "C" fn forked() {
 
 /// Has the system tell forked children apart; also those of `Process.daemon`, which no Ruby hook sees.
 pub(crate) fn note_forks() {
-    // SAFETY: the handler changes atomics and closes descriptors, which is safe in a forked child. It is never unloaded.
-    unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    // SAFETY: the handlers change atomics, sleep and close descriptors, which is safe around a fork. They are never
+    // unloaded.
+    unsafe { libc::pthread_atfork(Some(about_to_fork), Some(has_forked), Some(forked)) };
 }
 
 /// Which process of a line of forks this is; changes in a child.

@@ -3,17 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::leadership::Doors;
 use super::{session, Config};
-use crate::error::{Context, Error, Result};
-use crate::private::Private;
+use crate::error::{Context as _, Error, Result};
+use crate::private::{self, Private};
 use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
 use crate::random;
 
@@ -49,12 +50,12 @@ pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
     sweep_in_background(config.clone())?;
     loop {
         tokio::select! {
-            main = doors.main.listener.accept() => match main {
-                Ok((stream, _)) => greet_in_background(Guest::new(stream), lobby.clone(), config.clone()),
+            main = next_guest(&doors.main.listener) => match main {
+                Ok(guest) => greet_in_background(guest, lobby.clone(), config.clone()),
                 Err(error) => rest_after(error).await,
             },
-            joining = doors.stderr.listener.accept() => match joining {
-                Ok((stream, _)) => join_in_background(Guest::new(stream), lobby.clone()),
+            joining = next_guest(&doors.stderr.listener) => match joining {
+                Ok(guest) => join_in_background(guest, lobby.clone()),
                 Err(error) => rest_after(error).await,
             },
         }
@@ -69,6 +70,16 @@ fn sweep_in_background(config: Config) -> Result<()> {
     let thread = std::thread::Builder::new().name("hotswap-sweep".into());
     thread.spawn(sweep).context("cannot start a thread")?;
     Ok(())
+}
+
+async fn next_guest(listener: &UnixListener) -> std::io::Result<Guest> {
+    let accept = |context: &mut Context<'_>| {
+        private::making(|| {
+            let accepted = listener.poll_accept(context);
+            accepted.map_ok(|(stream, _)| Guest::new(stream))
+        })
+    };
+    std::future::poll_fn(accept).await
 }
 
 /// Out of descriptors, most likely: the listener stays readable, so a pause keeps us from spinning.

@@ -16,7 +16,7 @@ use tokio::net::UnixListener;
 
 use super::cannot_serve;
 use crate::error::{Context, Result};
-use crate::private::Private;
+use crate::private::{self, Private};
 use crate::protocol::Identity;
 
 /// How long a leader that was killed may listen after it has lost its lock: the kernel closes its descriptors
@@ -126,8 +126,13 @@ impl Door {
         let draft = folder.join(&draft_name);
         // Left by an earlier process with our pid.
         let _ = std::fs::remove_file(&draft);
-        let listener = StdListener::bind(reachable(&folder_handle, &draft_name))
-            .on_path("cannot make the socket", path)?;
+        let (listener, private) = private::making(|| {
+            StdListener::bind(reachable(&folder_handle, &draft_name)).map(|listener| {
+                let private = Private::keep(&listener);
+                (listener, private)
+            })
+        })
+        .on_path("cannot make the socket", path)?;
         std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))
             .on_path("cannot set the mode of", path)?;
         let made = Identity::of(&std::fs::symlink_metadata(&draft).on_path("cannot stat", &draft)?);
@@ -135,7 +140,7 @@ impl Door {
         listener.set_nonblocking(true).on_path("cannot set up", path)?;
         let listener = UnixListener::from_std(listener).on_path("cannot listen on", path)?;
         Ok(Self {
-            _private: Private::keep(&listener),
+            _private: private,
             listener,
             path: path.to_owned(),
             made,
@@ -145,6 +150,9 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
+        // Whoever else has it open, such as a child that is forked just now, listens no longer either.
+        // SAFETY: the descriptor is open, and the call takes no pointer.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         if std::fs::symlink_metadata(&self.path).is_ok_and(|there| Identity::of(&there) == self.made) {
             // Who removed it meanwhile did what we wanted.
             let _ = std::fs::remove_file(&self.path);

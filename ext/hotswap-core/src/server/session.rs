@@ -10,7 +10,7 @@ use super::spawn::Detached;
 use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
-use crate::private::Private;
+use crate::private::{self, Private};
 use crate::protocol::{Connection, Handover, Message, Narration};
 use crate::worker::{leftovers, Database};
 
@@ -86,8 +86,13 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
 }
 
 fn start(config: &Config) -> Result<Connection> {
-    let (ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
-    let private = [Private::keep(&ours), Private::keep(&theirs)];
+    let (ours, theirs, private) = private::making(|| {
+        UnixStream::pair().map(|(ours, theirs)| {
+            let private = [Private::keep(&ours), Private::keep(&theirs)];
+            (ours, theirs, private)
+        })
+    })
+    .context("cannot make a socket pair")?;
     let spawned = spawn(&config.worker, theirs.as_fd());
     drop(private);
     drop(theirs);
