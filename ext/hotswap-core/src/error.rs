@@ -61,6 +61,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same of a failure that came too late to undo anything, and says so: whatever a member could not be told
+    /// by the board it learns from the locks.
+    pub fn past_the_commit(self) -> Self {
+        match self {
+            Error::Io { what, source } => Error::Io {
+                what: format!("the new database is in place and in use, but {what}"),
+                source,
+            },
+            other => other,
+        }
+    }
+
     /// The exit status that a command failing with this error ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {

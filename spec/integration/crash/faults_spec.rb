@@ -16,28 +16,28 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
 
   attr_reader :app
 
-  %i[push pull].each do |command|
-    it "leaves old or new, with a reason and open gates, when any of the calls of a #{command} fails", timeout: 240 do
+  {push: "a push", overwrite: "a push in place", pull: "a pull"}.each do |command, named|
+    it "leaves old or new, with a reason and open gates, when any of the calls of #{named} fails", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
         core(steps, Trouble::CORE.fetch(command)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
       end
     end
 
-    it "leaves old or new, and nothing after the next one, when it is killed in a #{command}", timeout: 240 do
+    it "leaves old or new, and nothing after the next one, when it is killed in #{named}", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
         core(steps, Trouble::LAST_CALLS.fetch(command)).each { |step| trouble.meet(step, %i[killed_before killed_after].sample(random: chance)) }
       end
     end
 
-    it "does so at each of its calls, with each error", :thorough, timeout: 900 do
+    it "does so at each call of #{named}, with each error", :thorough, timeout: 900 do
       expect_no_violation(command) do |trouble, steps|
         steps.each { |step| Trouble::FAULTS.fetch(step.call).each { |error| trouble.meet(step, error) } }
       end
     end
 
-    it "does so when the error stays", :thorough, timeout: 900 do
+    it "does so when the error stays, in #{named}", :thorough, timeout: 900 do
       expect_no_violation(command) do |trouble, steps|
         steps.select { |step| step.nth == 1 }.each do |step|
           (Trouble::FAULTS.fetch(step.call) & Trouble::LASTING).each { |error| trouble.meet(step, error, lasting: true) }
@@ -45,7 +45,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
       end
     end
 
-    it "does so when it is killed before and after each of its calls", :thorough, timeout: 900 do
+    it "does so when it is killed before and after each call of #{named}", :thorough, timeout: 900 do
       expect_no_violation(command) do |trouble, steps|
         steps.product(%i[killed_before killed_after]).each { |step, how| trouble.meet(step, how) }
       end

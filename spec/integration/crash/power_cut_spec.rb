@@ -29,6 +29,16 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     end
   end
 
+  it "of a push in place leaves the whole old or the whole new database, the new one from its report on" do
+    serve
+    app.offer("new")
+
+    found = folders_during(:overwrite) { |folder, past| [[past, *rows(folder, "app.sqlite3", "wal")]] }
+
+    expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(%w[old], %w[new])
+    expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [%w[new]]
+  end
+
   it "of a pull leaves the whole backup of yesterday or the whole new one, the new one from its end on" do
     today = many("today")
     serve { |server| server.file(WatchedServer::LIVE, ItemsServer::SCHEMA, today, journal_mode: "wal") }
@@ -58,10 +68,9 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     past = []
     @tried = {}
     found = [nil, *calls].flat_map do |call|
-      if call
-        cut.add(call)
-        past |= [call.call]
-      end
+      next [] if call && !cut.add(call)
+
+      past |= [call.call] if call
       cut.folders.uniq.flat_map { |names| Dir.mktmpdir("cut") { |folder| yield(lay_out(names, folder), past) } }
     end
     RSpec.configuration.reporter.message("        #{calls.size} calls, #{found.size} power cuts")

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod attention;
+mod attributes;
 mod caller;
 mod copying;
 mod fleet;

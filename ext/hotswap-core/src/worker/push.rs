@@ -19,7 +19,7 @@ use super::receive::receive;
 use super::schema::Schema;
 use super::staged::Staged;
 use super::swap::Swap;
-use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::error::{is_of_the_machine, Error, Result};
 use crate::protocol::{InPlace, Request};
 use crate::signal::hung_up;
 
@@ -162,7 +162,7 @@ fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>, obstacle: Option
         // Where only the owner of a file removes it, one that was given away would stay.
         return staged.sync();
     }
-    staged.dress_like(&std::fs::metadata(path).on_path("cannot stat", path)?)
+    staged.dress_like(path)
 }
 
 /// The checks, on the file as it will be renamed. Says whether the schema changes.

@@ -3,12 +3,13 @@
 //! It deletes itself, with everything SQLite put beside it, unless it was promoted. It carries the
 //! [mark](super::leftovers::mark) that tells it from one that a dead worker left behind.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::TempPath;
 
+use super::attributes;
 use super::copying::{copy_range, reflink};
 use super::leftovers;
 use super::writeback::{Writeback, STEP};
@@ -139,8 +140,9 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes over owner, group and mode of the live file, then makes everything durable.
-    pub fn dress_like(&mut self, live: &Metadata) -> Result<()> {
+    /// Takes over owner, group, mode and attributes of the live file, then makes everything durable.
+    pub fn dress_like(&mut self, path: &Path) -> Result<()> {
+        let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
         if (own.uid(), own.gid()) != (live.uid(), live.gid()) {
             // Without the right to give files away they stay ours, and keep being readable by whom the mode says.
@@ -153,6 +155,7 @@ impl Staged {
         self.file()
             .set_permissions(mode)
             .on_path("cannot set the mode of", &self.path)?;
+        attributes::keep(path, self.file());
         self.sync()
     }
 
@@ -235,7 +238,7 @@ mod tests {
         let mut staged = Staged::create(&live).unwrap();
         staged.append(b"ne").unwrap();
         staged.append(b"w").unwrap();
-        staged.dress_like(&std::fs::metadata(&live).unwrap()).unwrap();
+        staged.dress_like(&live).unwrap();
         staged.promote(&live).unwrap();
         drop(staged);
         assert_eq!(std::fs::read(&live).unwrap(), b"new");

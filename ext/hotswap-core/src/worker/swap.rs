@@ -67,7 +67,7 @@ impl Swap<'_> {
         let closed_for = closed_at.elapsed();
 
         narrate(caller, &staged_path, self.path, closed_for, seized.as_ref());
-        match durable.and(resumed.map_err(in_place_all_the_same)) {
+        match durable.and(resumed.map_err(Error::past_the_commit)) {
             Ok(()) => Ok(seized),
             Err(error) => {
                 // Dropped, it would have SQLite remove the log that the members have begun for the new database.
@@ -83,17 +83,6 @@ fn identity(path: &Path) -> Result<Option<Identity>> {
         Ok(metadata) => Ok(Some(Identity::of(&metadata))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).on_path("cannot stat", path),
-    }
-}
-
-/// The fence is let go of by the locks alone; that nobody could write it says nothing about the database.
-fn in_place_all_the_same(error: Error) -> Error {
-    match error {
-        Error::Io { what, source } => Error::Io {
-            what: format!("the new database is in place and in use, but {what}"),
-            source,
-        },
-        other => other,
     }
 }
 

@@ -5,6 +5,9 @@
 #
 # Content is durable when its file was synced, names when their folder was; a rename happens as a whole or not at all.
 class PowerCut
+  # What changes nothing is not worth a power cut of its own.
+  CHANGES = %w[create open write copy_file_range reflink truncate unlink link rename fsync fdatasync report].freeze
+
   # More names than this that wait for a sync are not tried in all combinations, but in so many at random.
   ALL = 6
   SOME = 48
@@ -22,13 +25,13 @@ class PowerCut
     @chance = Random.new(seed)
   end
 
-  # One more call was made.
+  # One more call was made. False where nothing can be found after it that could not be found before.
   def add(call)
-    return unless call.succeeded?
+    return false unless call.succeeded? && CHANGES.include?(call.call) && (call.call != "open" || call.at == 1)
 
     case call.call
     when "create" then begin_file(call)
-    when "open" then @written[call.inode] << [:cut, 0] if call.at == 1
+    when "open" then @written[call.inode] << [:cut, 0]
     when "write", "copy_file_range", "reflink" then @written[call.inode] << [:put, call.at, call.data]
     when "truncate" then @written[call.inode] << [:cut, call.at]
     when "unlink" then @renamed << ->(names) { names.delete(call.file) }
@@ -39,6 +42,7 @@ class PowerCut
     }
     when "fsync", "fdatasync" then (call.file == "folder") ? sync_names : sync_content(call.inode)
     end
+    true
   end
 
   # Every folder that may be found, as names and contents.

@@ -33,12 +33,14 @@ class Trouble
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
       "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
+    overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
     pull: ["create nameless", "copy_file_range nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
   }.freeze
 
   # How a process that is killed there has to be survived.
   LAST_CALLS = {
     push: ["fsync staged", "unlink app.sqlite3-wal", "rename staged", "fsync folder", "report client", "is_leased app.sqlite3"],
+    overwrite: ["write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "report client"],
     pull: ["write nameless", "link part", "rename part"]
   }.freeze
 
@@ -49,7 +51,7 @@ class Trouble
   # Numbers that no other one on the same server has used.
   def self.begin = @begin = (@begin || 0) + 10_000
 
-  # command: :push or :pull.
+  # command: :push, :overwrite or :pull.
   def initialize(app, command)
     @app = app
     @command = command
@@ -107,17 +109,19 @@ class Trouble
     @number += 1
     # A log with a row in it belongs to the old database.
     @app.add("row-#{@number}") unless @app.names.include?("row-#{@number}")
-    @app.offer("new-#{@number}") if @command == :push
+    @app.offer("new-#{@number}") if push?
     @number
   end
 
   # What a failure has to leave as it is.
-  def standing = (@command == :push) ? @app.names : rows(@app.root.join(WatchedServer::BACKUP))
+  def push? = @command != :pull
+
+  def standing = push? ? @app.names : rows(@app.root.join(WatchedServer::BACKUP))
 
   def state(number, before)
     found = standing
     return :old if found == before
-    return :new if found == ((@command == :push) ? ["new-#{number}"] : @app.names)
+    return :new if found == (push? ? ["new-#{number}"] : @app.names)
 
     "a mix: #{found.join(" ")}"
   end
@@ -135,7 +139,7 @@ class Trouble
   end
 
   def damage
-    files = [@app.database_path, *(@app.root.join(WatchedServer::BACKUP).to_s if @command == :pull)]
+    files = [@app.database_path, *(@app.root.join(WatchedServer::BACKUP).to_s unless push?)]
     files.filter_map do |file|
       said = TestDatabase.integrity(file)
       "#{File.basename(file)} is damaged: #{said}" unless said == "ok"
@@ -155,7 +159,7 @@ class Trouble
   # What the dead left is gone after the next command, which works.
   def aftermath
     @number += 1
-    @app.offer("new-#{@number}") if @command == :push
+    @app.offer("new-#{@number}") if push?
     result = @app.public_send(@command)
     return ["the next #{@command} failed: #{result.stderr}"] unless result.success? && state(@number, nil) == :new
 

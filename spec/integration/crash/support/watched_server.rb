@@ -26,6 +26,9 @@ class WatchedServer < ItemsServer
 
   def push(**options) = hotswap("cp", NEW, LIVE, **options)
 
+  # In one transaction, into the file that is there.
+  def overwrite(**options) = hotswap("cp", "--in-place=always", NEW, LIVE, **options)
+
   def pull(**options) = hotswap("cp", LIVE, BACKUP, **options)
 
   # Rows that are in the log only: there is no checkpoint before a thousand pages.

@@ -78,15 +78,16 @@ impl Overwriting<'_> {
             let closed_at = Instant::now();
             let outcome = self.attempt(closed_at, plan, page_size, job, caller);
             // Before anything else: whether it worked or not, people wait.
-            self.fleet.resume()?;
+            let resumed = self.fleet.resume();
             outdated = match outcome? {
                 Written::Pages(pages) => {
                     self.tell(pages, closed_at.elapsed(), job, caller);
-                    return Ok(());
+                    return resumed.map_err(Error::past_the_commit);
                 }
                 Written::Outdated => true,
                 Written::Locked => false,
             };
+            resumed?;
             std::thread::sleep(job.max_pause() / 4);
             // Anew: what was found to differ is of a state that has gone.
             plan = self.plan(page_size, choice, job)?;

@@ -1,0 +1,106 @@
+//! The extended attributes of a file, access control lists among them.
+//!
+//! Read by path: a second descriptor of the live file, closed, would drop SQLite's locks. Kept where possible: what
+//! the file system or our rights do not allow is left, as it is by `cp --preserve`.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Where the kernel keeps an access control list. The folder's default one is on every new file.
+const ACCESS: &CStr = c"system.posix_acl_access";
+
+/// Gives `file` the attributes of the one at `path`.
+pub fn keep(path: &Path, file: &File) {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return;
+    };
+    let names = filled(|buffer, room| {
+        // SAFETY: the path is a C string, and the buffer has that much room.
+        unsafe { libc::listxattr(path.as_ptr(), buffer.cast(), room) }
+    });
+    let names = names.unwrap_or_default();
+    let names: Vec<&CStr> = names
+        .split_inclusive(|byte| *byte == 0)
+        .filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+        .collect();
+    if !names.contains(&ACCESS) {
+        // SAFETY: the descriptor is open, and the name a C string.
+        unsafe { libc::fremovexattr(file.as_raw_fd(), ACCESS.as_ptr()) };
+    }
+    for name in names {
+        let value = filled(|buffer, room| {
+            // SAFETY: path and name are C strings, and the buffer has that much room.
+            unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), room) }
+        });
+        if let Some(value) = value {
+            // SAFETY: the descriptor is open, the name a C string, and the value as long as it says.
+            unsafe {
+                libc::fsetxattr(
+                    file.as_raw_fd(),
+                    name.as_ptr(),
+                    value.as_ptr().cast(),
+                    value.len(),
+                    0,
+                );
+            }
+        }
+    }
+}
+
+/// What a call answers that fills a buffer, and says how long it must be when it gets none.
+fn filled(call: impl Fn(*mut u8, usize) -> isize) -> Option<Vec<u8>> {
+    let mut value = vec![0; usize::try_from(call(std::ptr::null_mut(), 0)).ok()?];
+    // Longer by now than a moment ago: then it is left.
+    let length = usize::try_from(call(value.as_mut_ptr(), value.len())).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Read and write for the owner, read for user 1234 and for the group, nothing for others.
+    const LIST: &[u8] = &[
+        2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 210, 4, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+        16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+    ];
+
+    fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            libc::fsetxattr(
+                file.as_raw_fd(),
+                name.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+                0,
+            ) == 0
+        }
+    }
+
+    fn get(path: &Path, name: &CStr) -> Option<Vec<u8>> {
+        let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+        // SAFETY: as above.
+        filled(|buffer, room| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), room) })
+    }
+
+    #[test]
+    fn a_file_gets_what_another_one_has_and_loses_what_that_has_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, staged) = (folder.path().join("live"), folder.path().join("staged"));
+        let (there, here) = (File::create(&live).unwrap(), File::create(&staged).unwrap());
+        if !set(&there, c"user.label", b"kept") || !set(&there, ACCESS, LIST) {
+            return println!("left out: this file system keeps no attributes");
+        }
+        keep(&live, &here);
+        assert_eq!(get(&staged, c"user.label").unwrap(), b"kept");
+        assert_eq!(get(&staged, ACCESS).unwrap(), LIST);
+
+        keep(&folder.path().join("without"), &there);
+        assert_eq!(get(&live, ACCESS), None);
+    }
+}
