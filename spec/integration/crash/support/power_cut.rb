@@ -27,7 +27,8 @@ class PowerCut
 
   # One more call was made. False where nothing can be found after it that could not be found before.
   def add(call)
-    return false unless call.succeeded? && CHANGES.include?(call.call) && (call.call != "open" || call.at == 1)
+    return false unless call.succeeded? && CHANGES.include?(call.call)
+    return false if call.call == "open" && call.at.zero?
 
     case call.call
     when "create" then begin_file(call)
