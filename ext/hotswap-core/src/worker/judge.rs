@@ -184,7 +184,7 @@ fn refusal(error: &rusqlite::Error, name: &str) -> Error {
     ];
     if missing.iter().any(|sign| text.contains(sign)) {
         return Error::Refused(format!(
-            "the file cannot be checked: {text}, in {name}; name the extension under `extensions:` in database.yml, \
+            "{name} cannot be checked: {text}; name the extension under `extensions:` in database.yml, \
              or pass --skip-integrity-check"
         ));
     }
