@@ -13,17 +13,15 @@ RSpec.describe "a power cut at any moment", lane: "default" do
 
   %w[wal delete].each do |mode|
     it "of a push leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
-      serve(journal_mode: mode)
-      app.offer("old")
-      app.push
+      serve(journal_mode: mode) { |server| server.file(WatchedServer::LIVE, ItemsServer::SCHEMA, many("old"), journal_mode: mode) }
       app.add("written")
-      app.offer("new")
-      old = app.names
+      app.file(WatchedServer::NEW, ItemsServer::SCHEMA, many("new"))
+      old, new = [*many("old"), "written"], many("new")
 
       found = folders_during(:push) { |folder, past| [[past, *rows(folder, "app.sqlite3", mode)]] }
 
-      expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(old, %w[new])
-      expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [%w[new]]
+      expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(old, new)
+      expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [new]
       expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to eq [old]
       expect(found.last.first).to include("rename", "report")
     end
@@ -94,10 +92,10 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     end
   end
 
+  # Enough rows that a log is about one page of many: over another file it would make a mix.
   def many(day) = Array.new(200) { |number| "#{number} of #{day}, #{"and so on " * 5}" }
 
-  # A row of yesterday that is changed in the log only. Answers the rows without and with it. There are enough of
-  # them that the log is about one page of many: over another file it would make a mix.
+  # A row of yesterday that is changed in the log only. Answers the rows without and with it.
   def lay_a_log_beside(file)
     rows = many("yesterday")
     other = app.file("other.sqlite3", ItemsServer::SCHEMA, rows, journal_mode: "wal")
