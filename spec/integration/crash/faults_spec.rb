@@ -52,6 +52,19 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
     end
   end
 
+  # server/session.rs, sweep.
+  it "leaves nothing after a boot, without another push" do
+    before = Untouched.listing(app.root.join("storage"))
+    step = SystemCalls::Step.new("worker", "fsync", "staged", 1)
+    expect(app.calls.with(step, :killed_before) { app.push }).to have_attributes(exit_code: 5, stderr: /either the old or the new/)
+    expect((Untouched.listing(app.root.join("storage")) - before).size).to eq 2 # the staged file and the report socket
+
+    app.restart
+
+    eventually { expect(Untouched.listing(app.root.join("storage"))).to eq before }
+    eventually { expect(app.log.scan("left by a push that died").size).to be >= 2 }
+  end
+
   def expect_no_violation(command)
     trouble = Trouble.new(app, command)
     yield trouble, trouble.steps

@@ -27,6 +27,8 @@ class Trouble
   # Of what waits for somebody else nobody knows how often it is made.
   POLLED = %w[lock who_locks is_leased read].freeze
   POLLS = 6
+  # Page after page is written in the same way.
+  PAGES = 20
 
   # The calls without which there is no push or pull, each of which has to fail well.
   CORE = {
@@ -70,7 +72,7 @@ class Trouble
 
       eventually { worker_gone? }
     end
-    SystemCalls.steps(calls).reject { |step| step.program == "member" || (POLLED.include?(step.call) && step.nth > POLLS) }
+    SystemCalls.steps(calls).reject { |step| step.program == "member" || (POLLED.include?(step.call) && step.nth > POLLS) || step.nth > PAGES }
   end
 
   # Has one command meet it, and keeps the outcome.
