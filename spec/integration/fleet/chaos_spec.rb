@@ -3,9 +3,9 @@
 require_relative "support/chaos"
 
 RSpec.describe "a fleet whose processes die, freeze and restart at random", :fleet, :slow do
-  it "breaks no promise in half a minute of swaps", timeout: 240 do
+  it "breaks no promise in twenty seconds of swaps", timeout: 240 do
     app = boot_app(workers: Chaos::WORKERS, preload: false, initializer: Chaos::SETTINGS)
 
-    expect(Chaos.new(seed: RSpec.configuration.seed).run(app, seconds: 30)).to eq []
+    expect(Chaos.new(seed: RSpec.configuration.seed).run(app, seconds: 20)).to eq []
   end
 end
