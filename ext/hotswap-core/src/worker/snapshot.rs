@@ -14,15 +14,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::copying::{copy_range, reflink};
+use super::copying::reflink;
+use super::direct;
 use super::leftovers;
 use super::log_index::LogIndex;
-use super::writeback::{Writeback, STEP};
+use super::pages::{Log, Pages};
 use crate::error::{Context, Result};
 
 /// How much of a stream is in memory: read and written again before it leaves the processor's cache.
@@ -32,18 +33,7 @@ pub const CHUNK: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Snapshot {
     connection: Connection,
-    main: File,
-    log: Option<Log>,
-    page_size: u64,
-    pages: u64,
-    path: PathBuf,
-}
-
-#[derive(Debug)]
-struct Log {
-    file: File,
-    /// Page number to the offset of its newest committed content in the log.
-    newest: BTreeMap<u32, u64>,
+    pages: Pages,
 }
 
 impl Snapshot {
@@ -64,7 +54,7 @@ impl Snapshot {
                 .query_row(pragma, [], |row| row.get::<_, i64>(0))
                 .context(&reading)
         };
-        let (page_size, pages) = (
+        let (size, count) = (
             number("PRAGMA page_size")? as u64,
             number("PRAGMA page_count")? as u64,
         );
@@ -75,11 +65,13 @@ impl Snapshot {
         let main = File::open(path).on_path("cannot open", path)?;
         let mut snapshot = Self {
             connection,
-            main,
-            log: None,
-            page_size,
-            pages,
-            path: path.to_owned(),
+            pages: Pages {
+                main,
+                log: None,
+                size,
+                count,
+                path: path.to_owned(),
+            },
         };
         if mode == "wal" {
             snapshot.overlay_log()?;
@@ -88,7 +80,7 @@ impl Snapshot {
     }
 
     fn overlay_log(&mut self) -> Result<()> {
-        let mut sidecars = leftovers::sidecars(&self.path);
+        let mut sidecars = leftovers::sidecars(&self.pages.path);
         let (log, index) = (
             sidecars.next().expect("the log"),
             sidecars.next().expect("its index"),
@@ -101,65 +93,43 @@ impl Snapshot {
         let state = state?;
         // A log without a commit says nothing about the length, not even zero.
         if state.frames > 0 {
-            self.pages = u64::from(state.pages);
+            self.pages.count = u64::from(state.pages);
         }
         let newest = if state.backfilled >= state.frames {
             BTreeMap::new()
         } else {
             state
-                .newest_frames(&file, self.page_size, 0)
+                .newest_frames(&file, self.pages.size, 0)
                 .on_path("cannot read", &log)?
         };
-        self.log = Some(Log { file, newest });
+        self.pages.log = Some(Log { file, newest });
         Ok(())
     }
 
     /// How long the snapshot is, in bytes.
     pub fn len(&self) -> u64 {
-        self.pages * self.page_size
+        self.pages.len()
     }
 
     /// Whether the database has no page yet.
     pub fn is_empty(&self) -> bool {
-        self.pages == 0
+        self.pages.count == 0
     }
 
     /// Writes the snapshot, or what of it begins at `from`, to the same place in an empty file. `copied` is told how far it is, and may end it.
     pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
-        let writing = || "cannot write the snapshot".to_string();
-        if !reflink(&self.main, target) {
-            let there = self
-                .main
-                .metadata()
-                .on_path("cannot stat", &self.path)?
-                .len()
-                .min(self.len());
-            let mut writeback = Writeback::from(from);
-            let mut done = from;
-            while done < there {
-                match copy_range(&self.main, done, target, done, STEP.min(there - done)).context(writing())? {
-                    // The rest of the main file was never written; its pages are in the log.
-                    0 => break,
-                    bytes => done += bytes,
-                }
-                writeback.follow(target, done).context(writing())?;
-                copied(done)?;
-            }
+        if !reflink(&self.pages.main, target) {
+            return direct::copy(&self.pages, target, from, copied);
         }
+        let writing = || "cannot write the snapshot".to_string();
         target.set_len(self.len()).context(writing())?;
-        let mut page = vec![0; self.page_size as usize];
-        for (number, offset) in self.newest_from((from / self.page_size + 1) as u32) {
-            self.read_log(&mut page, offset)?;
+        for newer in self.pages.newer((from / self.pages.size + 1) as u32) {
+            let (number, page) = newer?;
             target
-                .write_all_at(&page, (u64::from(number) - 1) * self.page_size)
+                .write_all_at(&page, (u64::from(number) - 1) * self.pages.size)
                 .context(writing())?;
         }
         copied(self.len())
-    }
-
-    fn newest_from(&self, first: u32) -> impl Iterator<Item = (u32, u64)> + '_ {
-        let newest = self.log.iter().flat_map(move |log| log.newest.range(first..));
-        newest.map(|(number, offset)| (*number, *offset))
     }
 
     /// Hands the snapshot to `sink` from the byte at `from` on, in chunks, until one is not taken whole. Says how far
@@ -170,8 +140,7 @@ impl Snapshot {
         let mut at = from - taken as u64;
         while at < self.len() {
             let length = (CHUNK as u64).min(self.len() - at) as usize;
-            self.read_main(&mut chunk[..length], at)?;
-            self.overlay(&mut chunk[..length], at)?;
+            self.pages.read(&mut chunk[..length], at)?;
             taken += sink(&chunk[taken..length])?;
             if taken < length {
                 return Ok(at + taken as u64);
@@ -180,46 +149,6 @@ impl Snapshot {
             taken = 0;
         }
         Ok(self.len())
-    }
-
-    /// Reads the main file; what lies past its end is zero here and in the log there.
-    fn read_main(&self, buffer: &mut [u8], at: u64) -> Result<()> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self
-                .main
-                .read_at(&mut buffer[filled..], at + filled as u64)
-                .on_path("cannot read", &self.path)?
-            {
-                0 => break,
-                bytes => filled += bytes,
-            }
-        }
-        buffer[filled..].fill(0);
-        Ok(())
-    }
-
-    fn overlay(&self, chunk: &mut [u8], at: u64) -> Result<()> {
-        let Some(log) = &self.log else {
-            return Ok(());
-        };
-        let first = (at / self.page_size + 1) as u32;
-        let last = ((at + chunk.len() as u64).div_ceil(self.page_size)) as u32;
-        for (number, offset) in log.newest.range(first..=last) {
-            let begin = ((u64::from(*number) - 1) * self.page_size - at) as usize;
-            self.read_log(&mut chunk[begin..begin + self.page_size as usize], *offset)?;
-        }
-        Ok(())
-    }
-
-    fn read_log(&self, page: &mut [u8], offset: u64) -> Result<()> {
-        let log = self
-            .log
-            .as_ref()
-            .expect("an offset in the log comes from the log");
-        log.file
-            .read_exact_at(page, offset)
-            .on_path("cannot read the log of", &self.path)
     }
 }
 
