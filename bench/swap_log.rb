@@ -26,9 +26,12 @@ module Bench
     # Of the one push that was made: the stage and when it was, in the order in which they came.
     def stages
       marks = {copy: /\Apush started/, check: /running integrity check/, swap: /acquiring swap lock/, done: /\Apush complete/}
-      instants = marks.transform_values { |mark| lines.find { |line| line.text.match?(mark) }&.at }
+      instants = marks.transform_values { |mark| instant(mark) }
       instants.each_cons(2).filter_map { |(stage, began), (_, ended)| [stage, began..ended] if began && ended }.to_h
     end
+
+    # When the one pull was that was made.
+    def pull = instant(/\Apull started/)..instant(/\Apull complete/)
 
     # In milliseconds, one for each push: for how long nobody had the file.
     def closed = lines.filter_map { |line| line.text[/closed to everybody for ([\d.]+) ms/, 1]&.to_f }
@@ -37,6 +40,8 @@ module Bench
     def held_back = lines.group_by(&:pid).values.flat_map { |of_one| waits(of_one) }
 
     private
+
+    def instant(mark) = lines.find { |line| line.text.match?(mark) }&.at
 
     def waits(lines)
       waiting = 0
