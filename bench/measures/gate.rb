@@ -27,14 +27,13 @@ module Bench
       alone, member = [[], ["--member"]].map { |options| program(*bundled("ruby", "-I", File.join(ROOT, "lib"), PROGRAM, *options)) }
       [
         row("gate in and out, from Ruby", "gate", alone, {value: ..1000}),
-        row("gate, middleware and executor hook", "request", alone, {value: ..2000},
-          note: "a hook that does nothing costs #{alone.fetch("hook").round} ns in Rails' executor"),
+        row("gate, middleware and executor hook", "request", alone, {value: ..2000}),
         row("the same in a process that is a member of a fleet", "request", member, {value: ..2000})
       ]
     end
 
-    def row(name, key, figures, target, note: nil)
-      Row.new(name, value: figures.fetch(key), unit: "ns", target: target, runs: figures.fetch("runs"), note: note)
+    def row(name, key, figures, target)
+      Row.new(name, value: figures.fetch(key), unit: "ns", target: target, runs: figures.fetch("runs"))
     end
 
     def bundled(*command) = ["bundle", "exec", *command]

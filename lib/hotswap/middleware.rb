@@ -39,7 +39,7 @@ module Hotswap
       return response if callbacks
 
       status, headers, body = response
-      [status, headers, Body.wrap(body, unit)]
+      [status, headers, Body.new(body, unit)]
     end
   end
 end

@@ -43,7 +43,7 @@ module Hotswap
     config.after_initialize do |app|
       # Again, with what the application's initializers have set.
       RailsDatabases.register
-      app.executor.register_hook(ExecutorHook, outer: true)
+      app.executor.prepend(ExecutorHook)
       AfterSwap.surroundings = app.reloader
     end
 

@@ -9,7 +9,7 @@ RSpec.describe Hotswap::ExecutorHook do
   include_context "with hotswap in this process"
 
   # Rails' own, of which an application's is a subclass like this one.
-  let(:executor) { Class.new(ActiveSupport::Executor).tap { |executor| executor.register_hook(described_class, outer: true) } }
+  let(:executor) { Class.new(ActiveSupport::Executor).tap { |executor| executor.prepend(described_class) } }
 
   it "counts work as one unit, however deep it is wrapped" do
     executor.wrap { executor.wrap { expect(inside).to eq 1 } }

@@ -6,7 +6,7 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Middleware::Body do
   include_context "with hotswap in this process"
 
-  subject(:wrapped) { described_class.wrap(body, unit) }
+  subject(:wrapped) { described_class.new(body, unit) }
 
   let(:unit) { gate.enter("request") }
   let(:closed) { [] }

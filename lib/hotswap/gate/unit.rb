@@ -49,7 +49,7 @@ module Hotswap
       # @return [Boolean] whether the caller is a part of it
       def current?
         # The mark is copied into threads that Rails starts for a request; they are units of their own.
-        inside? && @fiber.equal?(Fiber.current)
+        !@pass.nil? && @fiber.equal?(Fiber.current) && @generation == Native.generation
       end
 
       # What the caller does from now on is no part of it any more, though it is inside until it is left.

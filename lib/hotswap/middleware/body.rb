@@ -5,8 +5,6 @@ module Hotswap
     # A response body whose unit leaves when the server closes it. Everything else is up to the body itself,
     # which may be an array, a file, or a stream that knows `call` and not `each`.
     class Body
-      def self.wrap(body, unit) = (body.respond_to?(:each) ? EnumerableBody : self).new(body, unit)
-
       def initialize(body, unit)
         @body = body
         @unit = unit
@@ -24,6 +22,14 @@ module Hotswap
         end
       end
 
+      # As nearly all are read: by way of method_missing it would cost as much as the gate.
+      def each(&) = @body.each(&)
+
+      # Not asked before a server wants to know: a body that wraps another one, as Rails' do, takes its time to answer.
+      def respond_to?(name, include_all = false)
+        (name == :each) ? @body.respond_to?(name, include_all) : super
+      end
+
       def respond_to_missing?(name, include_all = false)
         @body.respond_to?(name, include_all)
       end
@@ -37,11 +43,6 @@ module Hotswap
         close if name == :to_ary && answer.is_a?(Array)
         answer
       end
-    end
-
-    # One that is enumerated, as nearly all are: `each` by way of method_missing would cost as much as the gate.
-    class EnumerableBody < Body
-      def each(&) = @body.each(&)
     end
   end
 end

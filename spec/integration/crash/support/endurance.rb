@@ -84,7 +84,7 @@ class Endurance
   # The replaced database, while it can still be reached.
   def judge(before, generation)
     copy = @app.root.join("replaced.sqlite3").to_s
-    eventually(10) { File.open("/proc/self/fd/#{before.fileno}", "rb") { |old| IO.copy_stream(old, copy) } }
+    eventually(10) { reopened(before) { |old| IO.copy_stream(old, copy) } }
     said = TestDatabase.integrity(copy)
     @broken << "#{generation} was damaged when it was replaced: #{said}" unless said == "ok"
     rows = TestDatabase.read(copy) { |db| db.execute("SELECT name FROM items").flatten }
@@ -92,6 +92,13 @@ class Endurance
     lost = promised - rows
     @counted = @counted.to_i + promised.size
     @broken << "#{generation} lost #{lost.size} writes: #{lost.first(3).join(" ")}" unless lost.empty?
+  end
+
+  # False while the worker has its lease on the file, which an open waits for until a signal comes.
+  def reopened(file, &)
+    File.open("/proc/self/fd/#{file.fileno}", "rb", &)
+  rescue Errno::EINTR
+    false
   end
 
   def visited
