@@ -8,16 +8,15 @@
 //! is accepted and should not be, stays behind in `target/hostile-files`, from where it can be kept in
 //! `tests/hostile_files`: those come first.
 
-use std::ffi::{c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::{ffi, Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode};
 
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
-use super::host_sqlite::adopt_sqlite;
 use super::judge;
 use super::schema::Schema;
+use super::systems_sqlite::adopt_the_systems_sqlite;
 use crate::error::Result;
 
 /// Much more than checking such a small file takes.
@@ -254,35 +253,5 @@ impl Random {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
-
-/// Has the SQLite of this system hand over its functions, as that of the application does in a worker.
-fn adopt_the_systems_sqlite() -> bool {
-    unsafe extern "C" fn adopt(_: *mut ffi::sqlite3, message: *mut *mut c_char, api: *mut c_void) -> c_int {
-        // SAFETY: SQLite passes its own table.
-        match unsafe { adopt_sqlite(message, api) } {
-            ffi::SQLITE_OK_LOAD_PERMANENTLY => ffi::SQLITE_OK,
-            error => error,
-        }
-    }
-    type Adopt = unsafe extern "C" fn(*mut ffi::sqlite3, *mut *mut c_char, *mut c_void) -> c_int;
-    // SAFETY: the library is never unloaded, and these three functions have these types in every version of it.
-    unsafe {
-        let library = libc::dlopen(c"libsqlite3.so.0".as_ptr(), libc::RTLD_NOW);
-        if library.is_null() {
-            return false;
-        }
-        let find = |name: &std::ffi::CStr| libc::dlsym(library, name.as_ptr());
-        let on_opening: extern "C" fn(Option<Adopt>) -> c_int =
-            std::mem::transmute(find(c"sqlite3_auto_extension"));
-        let open: extern "C" fn(*const c_char, *mut *mut ffi::sqlite3) -> c_int =
-            std::mem::transmute(find(c"sqlite3_open"));
-        let forget: extern "C" fn() = std::mem::transmute(find(c"sqlite3_reset_auto_extension"));
-        let mut connection = std::ptr::null_mut();
-        on_opening(Some(adopt));
-        let opened = open(c":memory:".as_ptr(), &mut connection);
-        forget();
-        opened == ffi::SQLITE_OK
     }
 }

@@ -13,6 +13,8 @@ use std::ffi::{c_int, c_void};
 
 use rusqlite::{ffi, Connection};
 
+use super::file_methods::{main_file, FileMethods};
+
 /// What the kernel maps at a touch, in bytes: its neighbours come along.
 const BLOCK: u64 = 64 * 1024;
 /// How many blocks may be mapped: 16 MB.
@@ -26,8 +28,17 @@ thread_local! {
 /// Runs `work`, which reads the main database of `connection`, a file of `length` bytes that nobody changes, with
 /// the file mapped where SQLite can do that.
 pub fn mapped<T>(connection: &Connection, length: u64, work: impl FnOnce() -> T) -> T {
-    let _watched = map(connection, length).map(Watched::begin);
-    work()
+    let Some(mapping) = map(connection, length) else {
+        return work();
+    };
+    CURRENT.with(|current| current.replace(Some(mapping)));
+    let methods = FileMethods::of(connection, |ours| ours.xFetch = Some(fetch));
+    let done = work();
+    drop(methods);
+    if let Some(mut mapping) = CURRENT.take() {
+        mapping.let_go();
+    }
+    done
 }
 
 /// Has SQLite map as much of the file as its build allows, and says where.
@@ -36,7 +47,7 @@ fn map(connection: &Connection, length: u64) -> Option<Mapping> {
         .query_row(&format!("PRAGMA mmap_size={length}"), [], |row| row.get(0))
         .ok()?;
     let length = length.min(u64::try_from(allowed).ok()?);
-    let file = main_file(connection)?;
+    let file = main_file(connection);
     // SAFETY: the file is open for as long as the connection, and an open file has methods.
     let methods = unsafe { (*file).pMethods.as_ref()? };
     if methods.iVersion < 3 {
@@ -51,7 +62,6 @@ fn map(connection: &Connection, length: u64) -> Option<Mapping> {
         methods.xUnfetch?(file, 0, first_page);
     }
     Some(Mapping {
-        file,
         methods,
         address: first_page,
         length: usize::try_from(length).ok()?,
@@ -60,23 +70,8 @@ fn map(connection: &Connection, length: u64) -> Option<Mapping> {
     })
 }
 
-fn main_file(connection: &Connection) -> Option<*mut ffi::sqlite3_file> {
-    let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
-    // SAFETY: the handle lives as long as `connection`; this request fills in a pointer to a file.
-    let code = unsafe {
-        ffi::sqlite3_file_control(
-            connection.handle(),
-            c"main".as_ptr(),
-            ffi::SQLITE_FCNTL_FILE_POINTER,
-            std::ptr::from_mut(&mut file).cast(),
-        )
-    };
-    (code == ffi::SQLITE_OK && !file.is_null()).then_some(file)
-}
-
 /// Where SQLite has mapped a file, for as long as that is open and keeps its length.
 struct Mapping {
-    file: *mut ffi::sqlite3_file,
     methods: *const ffi::sqlite3_io_methods,
     address: *mut c_void,
     length: usize,
@@ -104,42 +99,6 @@ impl Mapping {
         // SAFETY: the region is a mapping of a file that SQLite made and keeps. Nobody writes to it, so its pages
         // read the same when they are touched again, also those that are in use.
         unsafe { libc::madvise(self.address, self.length, libc::MADV_DONTNEED) };
-    }
-}
-
-/// While it lives, SQLite asks for the pages of one file through [`fetch`].
-struct Watched {
-    file: *mut ffi::sqlite3_file,
-    theirs: *const ffi::sqlite3_io_methods,
-    _ours: Box<ffi::sqlite3_io_methods>,
-}
-
-impl Watched {
-    fn begin(mapping: Mapping) -> Self {
-        let (file, theirs) = (mapping.file, mapping.methods);
-        CURRENT.with(|current| current.borrow_mut().replace(mapping));
-        // SAFETY: the methods were read just now; they are a plain table of functions, shared by all files of their
-        // kind. Only this one file gets another, which differs in one function and lives as long as we do.
-        unsafe {
-            let mut ours = Box::new(*theirs);
-            ours.xFetch = Some(fetch);
-            (*file).pMethods = &*ours;
-            Self {
-                file,
-                theirs,
-                _ours: ours,
-            }
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // SAFETY: the connection outlives us, and with it the file.
-        unsafe { (*self.file).pMethods = self.theirs };
-        if let Some(mut mapping) = CURRENT.take() {
-            mapping.let_go();
-        }
     }
 }
 

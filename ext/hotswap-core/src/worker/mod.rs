@@ -5,11 +5,14 @@
 //! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
 
 mod accounts;
+mod arrival;
 mod attention;
 mod attributes;
 mod caller;
+mod check;
 mod copying;
 mod direct;
+mod file_methods;
 mod fleet;
 mod gently;
 mod header;
@@ -40,6 +43,8 @@ mod sql;
 mod staged;
 mod strangers;
 mod swap;
+#[cfg(test)]
+mod systems_sqlite;
 mod visit;
 mod watchdog;
 mod writeback;

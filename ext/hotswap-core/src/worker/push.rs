@@ -1,27 +1,22 @@
 //! A push: received, checked, swapped in.
 
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use super::attention::Attention;
 use super::caller::Caller;
+use super::check::Check;
 use super::fleet::Fleet;
 use super::gently::gently;
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
 use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
-use super::judge;
 use super::leftovers;
 use super::live::{Live, Seized};
-use super::mapping::mapped;
 use super::preflight::Obstacle;
-use super::receive::receive;
-use super::schema::Schema;
+use super::receive::{receive, Received};
 use super::staged::Staged;
 use super::swap::Swap;
-use crate::error::{is_of_the_machine, Error, Result};
+use crate::error::{Error, Result};
 use crate::protocol::{InPlace, Request};
-use crate::signal::hung_up;
 
 /// What remains to be done after the user has been told that it is over.
 pub struct Aftermath(Option<Seized>);
@@ -54,12 +49,9 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         return Err(obstacle.refusal(path));
     }
 
-    let mut staged = gently(job, || receive(caller, request, path))?;
-    caller.info(format_args!(
-        "received {} bytes, running integrity check",
-        staged.len()
-    ));
-    DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
+    let check = Check::of(database, request, caller);
+    let Received { mut staged, checked } = gently(job, || receive(caller, check, path))?;
+    DatabaseHeader::judge(&staged.head()?, staged.len(), check.name())?;
 
     let mut fleet = Fleet::command(path, job, caller)?;
     let mut live = Live::open(path)?;
@@ -68,7 +60,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
             adapt(staged, path, live.as_ref(), obstacle)?;
-            check(caller, staged, live.as_ref(), database, request)
+            check.run(staged, checked, live.as_ref(), caller)
         })?
     };
 
@@ -78,7 +70,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         caller,
         job,
         database,
-        request,
+        check,
         staged,
         fleet: &mut fleet,
         schema_changes,
@@ -102,7 +94,7 @@ struct Push<'a> {
     caller: &'a mut Caller,
     job: &'a Job,
     database: &'a Database,
-    request: &'a Request,
+    check: Check<'a>,
     staged: Staged,
     fleet: &'a mut Fleet,
     schema_changes: bool,
@@ -125,10 +117,10 @@ impl Push<'_> {
     fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<Option<Seized>> {
         let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
         let (staged, extensions) = (&mut self.staged, &self.database.extensions);
-        let (caller, database, request) = (&mut *self.caller, self.database, self.request);
+        let (caller, check) = (&mut *self.caller, self.check);
         let open = &mut live;
         gently(self.job, move || match in_place::fit(staged, open, extensions)? {
-            true => check(caller, staged, Some(&*open), database, request).map(drop),
+            true => check.run(staged, false, Some(&*open), caller).map(drop),
             false => Ok(()),
         })?;
         let overwriting = Overwriting {
@@ -163,49 +155,4 @@ fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>, obstacle: Option
         return staged.sync();
     }
     staged.dress_like(path)
-}
-
-/// The checks, on the file as it will be renamed. Says whether the schema changes.
-fn check(
-    caller: &mut Caller,
-    staged: &Staged,
-    live: Option<&Live>,
-    database: &Database,
-    request: &Request,
-) -> Result<bool> {
-    let name = request.src.name();
-    let main = caller.main.as_fd().as_raw_fd();
-    let judging = judge::open_for_checking(staged.path(), &database.extensions)?;
-    let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(main))?;
-    if !request.skip_integrity_check {
-        mapped(&judging, staged.len(), || judge::check_integrity(&judging, name))?;
-    }
-    // Whatever is skipped: the application could not open such a file either.
-    let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;
-    drop(attention);
-    let Some(live) = live else {
-        return Ok(true);
-    };
-    let current = match live.schema() {
-        Ok(schema) => schema,
-        Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => {
-            return Err(Error::Sqlite { what, source })
-        }
-        Err(error @ Error::Sqlite { .. }) if request.skip_schema_check => {
-            caller.log("warn", format_args!("the live database is replaced unseen: {error}"));
-            return Ok(true);
-        }
-        Err(error @ Error::Sqlite { .. }) => {
-            return Err(Error::Refused(format!(
-                "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
-                 damaged database all the same"
-            )))
-        }
-        Err(error) => return Err(error),
-    };
-    // An empty database is one that the application has not filled yet; there is nothing to keep.
-    if !request.skip_schema_check && current != Schema::default() {
-        judge::compare_schemas(&current, &incoming)?;
-    }
-    Ok(!current.means_the_same_as(&incoming))
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::arrival::Arrival;
 use super::caller::{gave_up, Caller};
+use super::check::Check;
 use super::header::{too_long, DatabaseHeader};
 use super::leftovers;
 use super::pipe::Pipe;
@@ -14,37 +16,52 @@ use super::source::{changed, Source};
 use super::space;
 use super::staged::Staged;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK};
+use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, CHUNK};
 
 /// How much is received between two looks at the disk and at the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
 /// How long the header of a database is, in bytes.
 const HEADER: u64 = 100;
 
+/// What has come.
+pub struct Received {
+    /// As it was sent.
+    pub staged: Staged,
+    /// Whether its integrity was checked on the way.
+    pub checked: bool,
+}
+
 /// Receives what the client pushes into a staged file beside `path`, the live database.
-pub fn receive(caller: &mut Caller, request: &Request, path: &Path) -> Result<Staged> {
+pub fn receive(caller: &mut Caller, check: Check<'_>, path: &Path) -> Result<Received> {
     let mut staged = Staged::create(path)?;
-    if !request.src.stdio {
-        receive_file(caller, &mut staged, path)?;
-        return Ok(staged);
+    let checked = receive_into(&mut staged, caller, check, path)?;
+    if !checked {
+        tell(caller, &staged);
     }
-    let name = request.src.name();
+    Ok(Received { staged, checked })
+}
+
+fn tell(caller: &mut Caller, staged: &Staged) {
+    caller.info(format_args!(
+        "received {} bytes, running integrity check",
+        staged.len()
+    ));
+}
+
+fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, path: &Path) -> Result<bool> {
+    if !check.is_of_stdin() {
+        return receive_file(caller, staged, path, check);
+    }
     let Some(descriptor) = caller.main.take_descriptor() else {
-        receive_stream(caller, Arriving::into(&mut staged, name)?)?;
-        return Ok(staged);
+        return receive_stream(caller, Arriving::into(staged, check.name())?).map(|()| false);
     };
     caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
         let source = Source::take(Some(descriptor), path)?;
-        copy_file(caller, &mut staged, path, &source, 0)?;
-    } else {
-        receive_pipe(
-            caller,
-            Arriving::into(&mut staged, name)?,
-            Pipe::take(descriptor)?,
-        )?;
+        return copy_and_check(caller, staged, path, &source, check);
     }
-    Ok(staged)
+    let arriving = Arriving::into(staged, check.name())?;
+    receive_pipe(caller, arriving, Pipe::take(descriptor)?).map(|()| false)
 }
 
 fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
@@ -124,7 +141,8 @@ impl<'a> Arriving<'a> {
     }
 }
 
-fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result<()> {
+/// Says whether it was checked on the way.
+fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Check<'_>) -> Result<bool> {
     caller.ask(Plan::SendFile)?;
     let (announced, sidecars) = match caller.main.receive()? {
         Some(Message::File { length, sidecars }) => (length, sidecars),
@@ -134,13 +152,17 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result
     if source.length != announced {
         return Err(changed());
     }
+    if sidecars.is_empty() {
+        return copy_and_check(caller, staged, live, &source, check);
+    }
     let mut beside = Vec::new();
     for sidecar in sidecars {
         beside.push((sidecar, Source::take(caller.main.take_descriptor(), live)?));
     }
     // A log is copied, and what is in it then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
-    copy_file(caller, staged, live, &source, 2 * logs)?;
+    require_room(live, source.length + 2 * logs)?;
+    copy(caller, staged, &source, |_| ())?;
     for (sidecar, file) in &beside {
         file.copy_beside(staged.path(), *sidecar)?;
     }
@@ -149,25 +171,61 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path) -> Result
     if sources.any(Source::has_changed) {
         return Err(changed());
     }
-    if beside.is_empty() {
-        return Ok(());
-    }
     caller.info("the source has a log of its own; its newest rows come along");
-    merge_sidecars(staged)
+    merge_sidecars(staged).map(|()| false)
 }
 
-/// Copies `source`, if there is room for it and for `more` bytes.
-fn copy_file(
+fn require_room(live: &Path, bytes: u64) -> Result<()> {
+    let folder =
+        File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
+    space::require(&folder, bytes, "copying the database")
+}
+
+/// Copies `source` and checks what has come of it meanwhile. Says whether it did: what comes in one step, or is not
+/// copied at all but shared, is checked afterwards.
+fn copy_and_check(
     caller: &mut Caller,
     staged: &mut Staged,
     live: &Path,
     source: &Source,
-    more: u64,
+    check: Check<'_>,
+) -> Result<bool> {
+    DatabaseHeader::judge(&source.head()?, source.length, check.name())?;
+    require_room(live, source.length)?;
+    let path = staged.path().to_owned();
+    let arrival = Arrival::of(source.length);
+    std::thread::scope(|scope| {
+        let ending = arrival.until_dropped();
+        let mut checking = None;
+        let copied = copy(caller, staged, source, |done| {
+            arrival.reached(done);
+            if checking.is_none() && check.wants_integrity() && done < source.length {
+                let check = || check.integrity_of_arriving(&path, source.length, &arrival);
+                checking = Some(scope.spawn(check));
+            }
+        });
+        drop(ending);
+        // Whatever was found in half a file, or in one that changed, says nothing about it.
+        copied?;
+        checking.map_or(Ok(false), |checking| {
+            tell(caller, staged);
+            let verdict = checking.join();
+            verdict
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                .map(|()| true)
+        })
+    })
+}
+
+/// Copies `source`. `copied` is told how far it is.
+fn copy(
+    caller: &mut Caller,
+    staged: &mut Staged,
+    source: &Source,
+    mut copied: impl FnMut(u64),
 ) -> Result<()> {
-    let folder =
-        File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
-    space::require(&folder, source.length + more, "copying the database")?;
     staged.append_file(&source.file, source.length, |done| {
+        copied(done);
         caller.progress("copying", done, source.length);
         caller.check_presence()
     })?;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::copying::copy_range;
@@ -62,6 +62,18 @@ impl Source {
             stamp: stamp(&metadata),
             file,
         })
+    }
+
+    /// Reads the first bytes; fewer where the file is shorter.
+    pub fn head(&self) -> Result<[u8; 100]> {
+        let mut head = [0; 100];
+        let length = head.len().min(self.length as usize);
+        match self.file.read_exact_at(&mut head[..length], 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(changed()),
+            read => read
+                .context("cannot read the file that was handed over")
+                .map(|()| head),
+        }
     }
 
     /// Whether somebody wrote to it since.

@@ -94,6 +94,10 @@ impl Staged {
             return copied(self.length);
         }
         let begin = self.length;
+        // Who reads it meanwhile sees it as long as it will be.
+        self.file()
+            .set_len(begin + length)
+            .on_path("cannot extend", &self.path)?;
         while self.length - begin < length {
             let step = STEP.min(length - (self.length - begin));
             let moved = copy_range(source, self.length - begin, self.file(), self.length, step)

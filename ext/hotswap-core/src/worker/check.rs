@@ -1,0 +1,118 @@
+//! The checks that a push has to pass.
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::arrival::{as_it_arrives, Arrival};
+use super::attention::Attention;
+use super::caller::Caller;
+use super::job::Database;
+use super::judge;
+use super::live::Live;
+use super::mapping::mapped;
+use super::schema::Schema;
+use super::staged::Staged;
+use crate::error::{is_of_the_machine, Error, Result};
+use crate::protocol::Request;
+use crate::signal::hung_up;
+
+/// What of them one push asks for, and who waits for it.
+#[derive(Clone, Copy)]
+pub struct Check<'a> {
+    database: &'a Database,
+    request: &'a Request,
+    client: RawFd,
+}
+
+impl<'a> Check<'a> {
+    /// For as long as `caller` has its connection.
+    pub fn of(database: &'a Database, request: &'a Request, caller: &Caller) -> Self {
+        Self {
+            database,
+            request,
+            client: caller.main.as_fd().as_raw_fd(),
+        }
+    }
+
+    /// What the user calls the file.
+    pub fn name(&self) -> &'a str {
+        self.request.src.name()
+    }
+
+    /// Whether the file comes through standard input.
+    pub fn is_of_stdin(&self) -> bool {
+        self.request.src.stdio
+    }
+
+    /// Whether the integrity of the file is to be checked.
+    pub fn wants_integrity(&self) -> bool {
+        !self.request.skip_integrity_check
+    }
+
+    /// The integrity of the file at `path` while that is being copied there: its bytes up to the first that has not
+    /// come are as they will be.
+    pub fn integrity_of_arriving(&self, path: &Path, length: u64, arrival: &Arc<Arrival>) -> Result<()> {
+        let judging = judge::open_writable(path)?;
+        as_it_arrives(&judging, arrival, || {
+            judge::confine(&judging, path, &self.database.extensions)?;
+            let _attention = self.attention(&judging, path)?;
+            mapped(&judging, length, || judge::check_integrity(&judging, self.name()))
+        })
+    }
+
+    /// All of them, on the file as it will be renamed; its integrity unless that is `known`. Says whether the schema
+    /// changes.
+    pub fn run(
+        &self,
+        staged: &Staged,
+        known: bool,
+        live: Option<&Live>,
+        caller: &mut Caller,
+    ) -> Result<bool> {
+        let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
+        let attention = self.attention(&judging, staged.path())?;
+        if self.wants_integrity() && !known {
+            mapped(&judging, staged.len(), || {
+                judge::check_integrity(&judging, self.name())
+            })?;
+        }
+        // Whatever is skipped: the application could not open such a file either.
+        let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, self.name()))?;
+        drop(attention);
+        match live {
+            Some(live) => self.compare(&incoming, live, caller),
+            None => Ok(true),
+        }
+    }
+
+    fn compare(&self, incoming: &Schema, live: &Live, caller: &mut Caller) -> Result<bool> {
+        let current = match live.schema() {
+            Ok(schema) => schema,
+            Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => {
+                return Err(Error::Sqlite { what, source })
+            }
+            Err(error @ Error::Sqlite { .. }) if self.request.skip_schema_check => {
+                caller.log("warn", format_args!("the live database is replaced unseen: {error}"));
+                return Ok(true);
+            }
+            Err(error @ Error::Sqlite { .. }) => {
+                return Err(Error::Refused(format!(
+                    "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
+                     damaged database all the same"
+                )))
+            }
+            Err(error) => return Err(error),
+        };
+        // An empty database is one that the application has not filled yet; there is nothing to keep.
+        if !self.request.skip_schema_check && current != Schema::default() {
+            judge::compare_schemas(&current, incoming)?;
+        }
+        Ok(!current.means_the_same_as(incoming))
+    }
+
+    fn attention(&self, judging: &rusqlite::Connection, path: &Path) -> Result<Attention> {
+        let client = self.client;
+        Attention::pay(judging, path.to_owned(), move || !hung_up(client))
+    }
+}
