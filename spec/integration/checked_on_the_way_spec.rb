@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+# worker/arrival.rs: a file of more than one step (8 MB) is checked while it is being copied.
+RSpec.describe "a push of a large file", lane: "default" do
+  running_app
+
+  let(:live) { "storage/production.sqlite3" }
+  let(:large) { app.databases.of_size(40, version: "large") }
+
+  def push(file, *flags) = app.hotswap("cp", file, live, *flags)
+
+  def push_as_stdin(file) = app.hotswap("cp", "-", live, in: file)
+
+  # The first leaf of a table from there on: damage of other pages may be no more than another value.
+  def leaf(file, from) = (from..).find { |page| File.binread(file, 1, page * 4096) == "\x0d" }
+
+  def damage(file, page) = File.open(file, "r+b") { |io| io.pwrite("\0" * 4096, page * 4096) }
+
+  it "is refused for a damaged page, wherever that is" do
+    damaged = "#{large}.damaged"
+    pages = [20, 5_000, 9_900].map { |from| leaf(large, from) }
+    pages.each do |page|
+      FileUtils.cp(large, damaged)
+      damage(damaged, page)
+
+      untouched do
+        expect(push(damaged)).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed.*#{damaged} is damaged/m)
+        expect(push_as_stdin(damaged)).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed.*standard input is damaged/m)
+      end
+    end
+    expect(push(damaged, "--skip-integrity-check")).to have_attributes(exit_code: 0)
+    expect(File.binread(app.database_path, 4096, pages.last * 4096)).to eq "\0" * 4096
+  ensure
+    push(large)
+  end
+
+  it "is refused as changed, and not as damaged, when somebody writes to it meanwhile" do
+    zeros = "\0" * 4096
+    content = File.binread(large, 4096, 4096 * 6_000)
+    writing = Thread.new { File.open(large, "r+b") { |io| loop { [zeros, content].each { |page| io.pwrite(page, 4096 * 6_000) } } } }
+
+    untouched { expect(push(large)).to have_attributes(exit_code: 3, stderr: /\AERROR: the source was changed while it was being copied/) }
+  ensure
+    writing.kill.join
+  end
+
+  it "is the database then, however it is journalled, with nothing beside it" do
+    before = Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]
+    %w[wal delete].each do |mode|
+      TestDatabase.read(large) { |db| db.execute("PRAGMA journal_mode = #{mode}") }
+      [method(:push), method(:push_as_stdin)].each { |way| expect(way.call(large)).to have_attributes(exit_code: 0, stderr: "Swapping database...\n") }
+
+      expect(app.version).to eq "large"
+      expect(Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]).to eq before
+    end
+  end
+end
