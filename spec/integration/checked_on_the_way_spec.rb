@@ -11,6 +11,8 @@ RSpec.describe "a push of a large file", lane: "default" do
 
   def push_as_stdin(file) = app.hotswap("cp", "-", live, in: file)
 
+  def push_through_pipe(file) = app.hotswap("cp", "-", live, program: ["sh", "-c", 'cat "$0" | "$@"', file, *HotswapCommand::PROGRAM])
+
   # The first leaf of a table from there on: damage of other pages may be no more than another value.
   def leaf(file, from) = (from..).find { |page| File.binread(file, 1, page * 4096) == "\x0d" }
 
@@ -25,7 +27,9 @@ RSpec.describe "a push of a large file", lane: "default" do
 
       untouched do
         expect(push(damaged)).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed.*#{damaged} is damaged/m)
-        expect(push_as_stdin(damaged)).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed.*standard input is damaged/m)
+        [push_as_stdin(damaged), push_through_pipe(damaged)].each do |refused|
+          expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed.*standard input is damaged/m)
+        end
       end
     end
     expect(push(damaged, "--skip-integrity-check")).to have_attributes(exit_code: 0)
@@ -44,11 +48,17 @@ RSpec.describe "a push of a large file", lane: "default" do
     writing.kill.join
   end
 
+  it "is refused as truncated, and not as damaged, when its end does not come" do
+    File.truncate(large, File.size(large) - 4096)
+
+    untouched { expect(push_through_pipe(large)).to have_attributes(exit_code: 3, stderr: /\AERROR: the file is truncated/) }
+  end
+
   it "is the database then, however it is journalled, with nothing beside it" do
     before = Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]
     %w[wal delete].each do |mode|
       TestDatabase.read(large) { |db| db.execute("PRAGMA journal_mode = #{mode}") }
-      [method(:push), method(:push_as_stdin)].each { |way| expect(way.call(large)).to have_attributes(exit_code: 0, stderr: "Swapping database...\n") }
+      %i[push push_as_stdin push_through_pipe].map { |name| method(name) }.each { |way| expect(way.call(large)).to have_attributes(exit_code: 0, stderr: "Swapping database...\n") }
 
       expect(app.version).to eq "large"
       expect(Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]).to eq before

@@ -40,9 +40,20 @@ impl Arrival {
         self.news.notify_all();
     }
 
-    /// Nothing more comes once the answer is dropped: who waits for more gets an error, which a check may take for damage.
-    pub fn until_dropped(&self) -> impl Drop + '_ {
-        Ending(self)
+    /// Nothing more comes: who waits for more gets an error, which a check may take for damage.
+    pub fn end(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.news.notify_all();
+    }
+
+    /// Whether all bytes have come.
+    pub fn is_complete(&self) -> bool {
+        self.come.load(Ordering::Acquire) >= self.length
+    }
+
+    /// Whether everything has come that ever will.
+    pub fn is_over(&self) -> bool {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the bytes before `end`. False where they do not come.
@@ -56,15 +67,6 @@ impl Arrival {
         let over = self.news.wait_while(over, |over| !*over && !there());
         drop(over);
         there()
-    }
-}
-
-struct Ending<'a>(&'a Arrival);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        *self.0.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.news.notify_all();
     }
 }
 
@@ -170,14 +172,13 @@ mod tests {
         arrival.reached(step as u64);
         std::thread::scope(|scope| {
             let checking = scope.spawn(|| check(&path, &arrival));
-            let ending = arrival.until_dropped();
             for at in (step..upto(whole.len())).step_by(step) {
                 std::thread::sleep(Duration::from_millis(2));
                 let end = (at + step).min(whole.len());
                 copy.write_all_at(&whole[at..end], at as u64).unwrap();
                 arrival.reached(end as u64);
             }
-            drop(ending);
+            arrival.end();
             checking.join().unwrap()
         })
     }

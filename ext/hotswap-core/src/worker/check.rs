@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::arrival::{as_it_arrives, Arrival};
 use super::attention::Attention;
 use super::caller::Caller;
@@ -56,7 +58,8 @@ impl<'a> Check<'a> {
         let judging = judge::open_writable(path)?;
         as_it_arrives(&judging, arrival, || {
             judge::confine(&judging, path, &self.database.extensions)?;
-            let _attention = self.attention(&judging, path)?;
+            let arriving = arrival.clone();
+            let _attention = self.attention(&judging, path, move || arriving.is_over())?;
             mapped(&judging, length, || judge::check_integrity(&judging, self.name()))
         })
     }
@@ -71,7 +74,7 @@ impl<'a> Check<'a> {
         caller: &mut Caller,
     ) -> Result<bool> {
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
-        let attention = self.attention(&judging, staged.path())?;
+        let attention = self.attention(&judging, staged.path(), || true)?;
         if self.wants_integrity() && !known {
             mapped(&judging, staged.len(), || {
                 judge::check_integrity(&judging, self.name())
@@ -111,8 +114,13 @@ impl<'a> Check<'a> {
         Ok(!current.means_the_same_as(incoming))
     }
 
-    fn attention(&self, judging: &rusqlite::Connection, path: &Path) -> Result<Attention> {
+    fn attention(
+        &self,
+        judging: &Connection,
+        path: &Path,
+        there: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Attention> {
         let client = self.client;
-        Attention::pay(judging, path.to_owned(), move || !hung_up(client))
+        Attention::pay(judging, path.to_owned(), move || !hung_up(client), there)
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::arrival::Arrival;
+use super::ahead::Ahead;
 use super::caller::{gave_up, Caller};
 use super::check::Check;
 use super::header::{too_long, DatabaseHeader};
@@ -48,20 +48,41 @@ fn tell(caller: &mut Caller, staged: &Staged) {
     ));
 }
 
-fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, path: &Path) -> Result<bool> {
+/// Says whether it was checked on the way.
+fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<bool> {
+    let path = staged.path().to_owned();
+    std::thread::scope(|scope| {
+        let mut ahead = Ahead::new(scope, check, &path);
+        receive_all(staged, caller, check, live, &mut ahead)?;
+        if !ahead.has_it_all() {
+            return Ok(false);
+        }
+        tell(caller, staged);
+        ahead.verdict().map(|()| true)
+    })
+}
+
+/// What comes is told to `ahead`, unless it is going to be changed.
+fn receive_all(
+    staged: &mut Staged,
+    caller: &mut Caller,
+    check: Check<'_>,
+    live: &Path,
+    ahead: &mut Ahead<'_, '_>,
+) -> Result<()> {
     if !check.is_of_stdin() {
-        return receive_file(caller, staged, path, check);
+        return receive_file(caller, staged, live, check, ahead);
     }
     let Some(descriptor) = caller.main.take_descriptor() else {
-        return receive_stream(caller, Arriving::into(staged, check.name())?).map(|()| false);
+        return receive_stream(caller, Arriving::into(staged, check.name(), ahead)?);
     };
     caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
-        let source = Source::take(Some(descriptor), path)?;
-        return copy_and_check(caller, staged, path, &source, check);
+        let source = Source::take(Some(descriptor), live)?;
+        return copy_alone(caller, staged, live, &source, check, ahead);
     }
-    let arriving = Arriving::into(staged, check.name())?;
-    receive_pipe(caller, arriving, Pipe::take(descriptor)?).map(|()| false)
+    let arriving = Arriving::into(staged, check.name(), ahead)?;
+    receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
 
 fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
@@ -69,7 +90,7 @@ fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
-fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
+fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>, mut pipe: Pipe) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         // Whoever ended the client may have ended the sender as well: then this is no end of the data.
@@ -86,7 +107,7 @@ fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe)
     }
 }
 
-fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()> {
+fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>) -> Result<()> {
     caller.ask(Plan::SendStream)?;
     let mut body = BodyReader::new(&mut caller.main);
     loop {
@@ -101,8 +122,9 @@ fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()>
 
 /// A file of which nobody has said how long it will be. What cannot be a database, or has no room, is refused as soon
 /// as that can be seen: with the first bytes.
-struct Arriving<'a> {
+struct Arriving<'a, 'scope, 'env> {
     staged: &'a mut Staged,
+    ahead: &'a mut Ahead<'scope, 'env>,
     /// What its user calls it.
     name: &'a str,
     folder: File,
@@ -110,12 +132,13 @@ struct Arriving<'a> {
     header: Option<DatabaseHeader>,
 }
 
-impl<'a> Arriving<'a> {
-    fn into(staged: &'a mut Staged, name: &'a str) -> Result<Self> {
+impl<'a, 'scope, 'env> Arriving<'a, 'scope, 'env> {
+    fn into(staged: &'a mut Staged, name: &'a str, ahead: &'a mut Ahead<'scope, 'env>) -> Result<Self> {
         let folder = staged.path().parent().unwrap_or(Path::new("/"));
         Ok(Self {
             folder: File::open(folder).on_path("cannot open", folder)?,
             staged,
+            ahead,
             name,
             enough_for: 0,
             header: None,
@@ -132,17 +155,28 @@ impl<'a> Arriving<'a> {
             let header = DatabaseHeader::judge_head(&self.staged.head()?, self.name)?;
             let rest = header.announced().unwrap_or(0).saturating_sub(self.staged.len());
             space::require(&self.folder, rest, "the rest of the database")?;
+            if rest > 0 {
+                self.staged.extend_by(rest)?;
+            }
             self.header = Some(header);
         }
-        match self.header.and_then(|header| header.announced()) {
-            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced)),
-            _ => Ok(()),
+        if let Some(announced) = self.header.and_then(|header| header.announced()) {
+            if self.staged.len() > announced {
+                return Err(too_long(self.name, announced));
+            }
+            self.ahead.reached(self.staged.len(), announced);
         }
+        Ok(())
     }
 }
 
-/// Says whether it was checked on the way.
-fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Check<'_>) -> Result<bool> {
+fn receive_file(
+    caller: &mut Caller,
+    staged: &mut Staged,
+    live: &Path,
+    check: Check<'_>,
+    ahead: &mut Ahead<'_, '_>,
+) -> Result<()> {
     caller.ask(Plan::SendFile)?;
     let (announced, sidecars) = match caller.main.receive()? {
         Some(Message::File { length, sidecars }) => (length, sidecars),
@@ -153,7 +187,7 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Ch
         return Err(changed());
     }
     if sidecars.is_empty() {
-        return copy_and_check(caller, staged, live, &source, check);
+        return copy_alone(caller, staged, live, &source, check, ahead);
     }
     let mut beside = Vec::new();
     for sidecar in sidecars {
@@ -172,49 +206,27 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Ch
         return Err(changed());
     }
     caller.info("the source has a log of its own; its newest rows come along");
-    merge_sidecars(staged).map(|()| false)
+    merge_sidecars(staged)
+}
+
+/// Copies a file that has nothing beside it.
+fn copy_alone(
+    caller: &mut Caller,
+    staged: &mut Staged,
+    live: &Path,
+    source: &Source,
+    check: Check<'_>,
+    ahead: &mut Ahead<'_, '_>,
+) -> Result<()> {
+    DatabaseHeader::judge(&source.head()?, source.length, check.name())?;
+    require_room(live, source.length)?;
+    copy(caller, staged, source, |done| ahead.reached(done, source.length))
 }
 
 fn require_room(live: &Path, bytes: u64) -> Result<()> {
     let folder =
         File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
     space::require(&folder, bytes, "copying the database")
-}
-
-/// Copies `source` and checks what has come of it meanwhile. Says whether it did: what comes in one step, or is not
-/// copied at all but shared, is checked afterwards.
-fn copy_and_check(
-    caller: &mut Caller,
-    staged: &mut Staged,
-    live: &Path,
-    source: &Source,
-    check: Check<'_>,
-) -> Result<bool> {
-    DatabaseHeader::judge(&source.head()?, source.length, check.name())?;
-    require_room(live, source.length)?;
-    let path = staged.path().to_owned();
-    let arrival = Arrival::of(source.length);
-    std::thread::scope(|scope| {
-        let ending = arrival.until_dropped();
-        let mut checking = None;
-        let copied = copy(caller, staged, source, |done| {
-            arrival.reached(done);
-            if checking.is_none() && check.wants_integrity() && done < source.length {
-                let check = || check.integrity_of_arriving(&path, source.length, &arrival);
-                checking = Some(scope.spawn(check));
-            }
-        });
-        drop(ending);
-        // Whatever was found in half a file, or in one that changed, says nothing about it.
-        copied?;
-        checking.map_or(Ok(false), |checking| {
-            tell(caller, staged);
-            let verdict = checking.join();
-            verdict
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                .map(|()| true)
-        })
-    })
 }
 
 /// Copies `source`. `copied` is told how far it is.

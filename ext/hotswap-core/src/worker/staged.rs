@@ -94,10 +94,7 @@ impl Staged {
             return copied(self.length);
         }
         let begin = self.length;
-        // Who reads it meanwhile sees it as long as it will be.
-        self.file()
-            .set_len(begin + length)
-            .on_path("cannot extend", &self.path)?;
+        self.extend_by(length)?;
         while self.length - begin < length {
             let step = STEP.min(length - (self.length - begin));
             let moved = copy_range(source, self.length - begin, self.file(), self.length, step)
@@ -111,6 +108,13 @@ impl Staged {
             copied(self.length)?;
         }
         Ok(())
+    }
+
+    /// Makes the file longer than what has come: who reads it meanwhile sees it as long as it will be.
+    pub fn extend_by(&self, bytes: u64) -> Result<()> {
+        self.file()
+            .set_len(self.length + bytes)
+            .on_path("cannot extend", &self.path)
     }
 
     fn grown_by(&mut self, bytes: u64) -> Result<()> {
