@@ -47,7 +47,7 @@ RSpec.describe Hotswap::Connections do
   {
     "a path" => ->(path) { SQLite3::Database.new(path) },
     "a Pathname" => ->(path) { SQLite3::Database.new(Pathname(path).to_s) },
-    "a URI" => ->(path) { SQLite3::Database.new("file:#{path}?mode=rw") },
+    "a URI" => ->(path) { SQLite3::Database.new("file:#{path}", flags: SQLite3::Constants::Open::READWRITE | SQLite3::Constants::Open::URI) },
     "a UTF-16 name" => ->(path) { SQLite3::Database.new(path.encode("UTF-16LE")) },
     "options" => ->(path) { SQLite3::Database.new(path, results_as_hash: true) },
     "a hash of options" => ->(path) { SQLite3::Database.new(path, {"results_as_hash" => true, :readonly => true}) },

@@ -38,7 +38,8 @@ RSpec.describe Hotswap::Database do
       end
     end
 
-    # SQLite is the judge of what it opens.
+    # SQLite is the judge of what it opens. Those that the sqlite3 gem brought before 2.2 want to be told of a URI.
+    flags = SQLite3::Constants::Open.then { |open| open::READWRITE | open::CREATE | open::URI }
     %w[
       app.sqlite3 ./app.sqlite3 sub/../app.sqlite3 file:app.sqlite3 file:sub/app.sqlite3?mode=rwc file:my%20app.sqlite3
       file:caf%C3%A9.sqlite3 file:app.sqlite3?cache=private#fragment file:%61pp.sqlite3
@@ -46,7 +47,7 @@ RSpec.describe Hotswap::Database do
       it "of #{name} is what SQLite opens" do
         folder.join("sub").mkpath
         opened = Dir.chdir(folder) do
-          database = SQLite3::Database.new(name)
+          database = SQLite3::Database.new(name, flags: flags)
           database.filename.tap { database.close }
         end
         expect(Dir.chdir(folder) { described_class.absolute_path(name, folder) }).to eq opened

@@ -86,7 +86,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet do
       end
     RUBY
     app.write("raw.rb", "class ApplicationRecord; end\n#{code}")
-    raw = AppProgram.new(app, "bundle", "exec", "ruby", "bin/rails", "runner", "--skip-executor", "raw.rb")
+    raw = AppProgram.new(app, "bundle", "exec", "ruby", "-r", "./config/environment", "raw.rb")
     raw.wait_for("open")
 
     refused = nil
