@@ -1,7 +1,7 @@
 //! The checks on a staged file, made by the very SQLite that will serve it.
 //!
 //! The connection that looks at a stranger's file loads what the application loads and nothing after that,
-//! trusts no schema, and works within limits of memory and time: a hostile file costs its own push.
+//! trusts no schema that does without what was loaded, and works within limits of memory and time: a hostile file costs its own push.
 
 use std::ffi::{CStr, CString};
 use std::path::Path;
@@ -56,7 +56,20 @@ pub fn confine(connection: &Connection, path: &Path, extensions: &[String]) -> R
     }
     connection
         .query_row(&format!("PRAGMA hard_heap_limit={HEAP_LIMIT}"), [], |_| Ok(()))
-        .on_sqlite("cannot limit the memory for", path)
+        .on_sqlite("cannot limit the memory for", path)?;
+    if !extensions.is_empty() && needs_trust(connection) {
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, true)
+            .on_sqlite("cannot set up a connection to", path)?;
+    }
+    Ok(())
+}
+
+/// Whether its schema cannot even be read without using a function of an extension that does not call itself
+/// innocuous, which few do: the application's connections trust schemas, unless it says otherwise.
+fn needs_trust(connection: &Connection) -> bool {
+    let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    read.is_err_and(|error| error.to_string().contains("unsafe use of "))
 }
 
 trait OnSqlite<T> {
