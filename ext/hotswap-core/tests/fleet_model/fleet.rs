@@ -14,6 +14,8 @@ pub struct Fleet {
     pub workers: usize,
     pub stranger: bool,
     pub leader: bool,
+    /// The live file cannot be replaced: two names, or a mount of its own.
+    pub obstacle: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,9 @@ pub enum Step {
     LeaderDies,
     AnotherLeads,
     StrangerOpens,
-    StrangerWorks,
+    StrangerReads,
+    StrangerBegins,
+    StrangerEnds,
     StrangerLeaves,
 }
 
@@ -37,6 +41,7 @@ impl Fleet {
             workers,
             stranger: false,
             leader: false,
+            obstacle: false,
         }
     }
 
@@ -47,16 +52,19 @@ impl Fleet {
 
     /// Whether the steps `mine` alone, everybody else being stopped, lead from `state` to where `home` says so.
     pub fn gets_home(&self, state: &State, mine: &[Step], home: impl Fn(&State) -> bool) -> bool {
-        let mut reached = vec![*state];
-        let mut next = 0;
-        while let Some(&state) = reached.get(next) {
-            next += 1;
+        let (mut reached, mut open) = (vec![*state], vec![*state]);
+        // The first of the steps first: it is most often the way.
+        while let Some(state) = open.pop() {
             if home(&state) {
                 return true;
             }
-            let after = mine.iter().filter_map(|step| self.next_state(&state, *step));
-            let new: Vec<_> = after.filter(|after| !reached.contains(after)).collect();
-            reached.extend(new);
+            for step in mine.iter().rev() {
+                let new = self
+                    .next_state(&state, *step)
+                    .filter(|after| !reached.contains(after));
+                reached.extend(new);
+                open.extend(new);
+            }
         }
         false
     }
@@ -65,7 +73,7 @@ impl Fleet {
     fn take(&self, state: &mut State, step: Step) -> bool {
         match step {
             Step::Member(which, act) => return member::act(state, self.rules, which, act),
-            Step::Worker(which, act) => return worker::act(state, self.rules, which, act),
+            Step::Worker(which, act) => return worker::act(state, self, which, act),
             Step::TimePasses => return self.pass_time(state),
             Step::LeaderDies if !state.leader_is_dead => state.leader_is_dead = true,
             Step::AnotherLeads if state.leader_is_dead => state.leader_is_dead = false,
@@ -76,7 +84,7 @@ impl Fleet {
                     false => Stranger::Idle(file),
                 };
             }
-            Step::StrangerWorks => {
+            Step::StrangerReads | Step::StrangerBegins => {
                 let Stranger::Idle(file) = state.stranger else {
                     return false;
                 };
@@ -84,10 +92,28 @@ impl Fleet {
                 if state.workers.iter().any(seized) {
                     return false;
                 }
-                state.stranger = Stranger::Busy(file);
+                if step == Step::StrangerReads {
+                    state.stranger = Stranger::Reading(file);
+                } else if file != state.folder.file || state.write_lock_is_free() {
+                    state.stranger = Stranger::Writing(file);
+                } else {
+                    return false;
+                }
+                if self.rules.has(Rule::NewSchemaNumber) || state.stranger_schema.is_none() {
+                    state.stranger_schema = Some(state.folder.content);
+                }
             }
+            Step::StrangerEnds => match state.stranger {
+                Stranger::Reading(file) => state.stranger = Stranger::Idle(file),
+                Stranger::Writing(file) => {
+                    state.stranger = Stranger::Idle(file);
+                    state.outdate_plans();
+                }
+                Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => return false,
+            },
             Step::StrangerLeaves if state.stranger != Stranger::Elsewhere => {
                 state.stranger = Stranger::Elsewhere;
+                state.stranger_schema = None;
             }
             _ => return false,
         }
@@ -151,7 +177,8 @@ impl Model for Fleet {
             steps.extend([Step::LeaderDies, Step::AnotherLeads]);
         }
         if self.stranger {
-            steps.extend([Step::StrangerOpens, Step::StrangerWorks, Step::StrangerLeaves]);
+            steps.extend([Step::StrangerOpens, Step::StrangerReads, Step::StrangerBegins]);
+            steps.extend([Step::StrangerEnds, Step::StrangerLeaves]);
         }
     }
 

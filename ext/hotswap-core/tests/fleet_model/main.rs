@@ -75,6 +75,18 @@ fn a_process_without_the_gem_keeps_no_promise_from_being_kept() {
 }
 
 #[test]
+fn a_swap_in_place_keeps_every_promise() {
+    holds_in_every_run(
+        "one member, two workers in place, a stranger",
+        Fleet {
+            stranger: true,
+            obstacle: true,
+            ..Fleet::with(1, 2)
+        },
+    );
+}
+
+#[test]
 fn the_death_of_the_leader_leads_nowhere_else() {
     let reached = |leader| {
         let (recorder, states) = StateRecorder::new_with_accessor();
@@ -146,4 +158,24 @@ fn every_rule_about_others_is_needed() {
     breaks(fleet, Rule::Lease, properties::GUARDED);
     breaks(fleet, Rule::Linger, properties::GUARDED);
     breaks(Fleet::with(1, 2), Rule::LookAsCommander, properties::FAIR);
+}
+
+#[test]
+fn every_rule_of_the_other_way_is_needed() {
+    let fleet = Fleet {
+        obstacle: true,
+        ..Fleet::with(1, 1)
+    };
+    breaks(fleet, Rule::MoveWithFence, properties::FRESH);
+    breaks(fleet, Rule::GenerationFirst, properties::FRESH);
+    breaks(fleet, Rule::OneTransaction, properties::ONE);
+    breaks(fleet, Rule::TakeInTheNews, properties::ONE);
+    breaks(fleet, Rule::SyncTheCommit, properties::TRUE);
+    breaks(fleet, Rule::CommitThenTell, properties::TRUE);
+    let fleet = Fleet {
+        stranger: true,
+        ..fleet
+    };
+    breaks(fleet, Rule::LockThenLook, properties::ONE);
+    breaks(fleet, Rule::NewSchemaNumber, properties::FRESH);
 }

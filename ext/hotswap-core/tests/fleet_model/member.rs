@@ -16,6 +16,7 @@ pub enum Act {
     KillsTheHolder,
     WorkEnters,
     WorkOpensDatabase,
+    WorkWrites,
     WorkEnds,
     /// SIGKILL, at any step. Another process may take its place at any time.
     Dies,
@@ -24,7 +25,7 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Act; 10] = [
+    pub const ALL: [Act; 11] = [
         Act::Proceeds,
         Act::GivesUp,
         Act::TakesStragglerLockBack,
@@ -32,6 +33,7 @@ impl Act {
         Act::KillsTheHolder,
         Act::WorkEnters,
         Act::WorkOpensDatabase,
+        Act::WorkWrites,
         Act::WorkEnds,
         Act::Dies,
         Act::ReopensWithoutLock,
@@ -51,9 +53,16 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
         Act::WorkOpensDatabase if member.unit && member.file.is_none() => {
             let file = state.folder.file;
             member.file = Some(file);
-            member.schema = member.schema.or(Some(file));
+            member.schema = member.schema.or(Some(state.folder.content));
             state.folder.log = Some(file);
             state.break_leases(file);
+        }
+        Act::WorkWrites if member.unit && member.file == Some(state.folder.file) => {
+            let may = state.write_lock_is_free();
+            if may {
+                state.outdate_plans();
+            }
+            return may;
         }
         Act::WorkEnds if member.unit => member.unit = false,
         Act::Dies if member.post != Post::Absent => *member = Member::default(),

@@ -9,6 +9,7 @@ use super::{member, worker};
 pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
 pub const TOGETHER: &str = "no member has another file open than the live one";
 pub const LASTS: &str = "what a member has open is still the live file after a power cut";
+pub const ONE: &str = "what is in the live file is of one content";
 pub const TRUE: &str = "success is told only of what no power cut can take back";
 pub const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
 pub const ALONE: &str = "a file moves under one worker, with nobody else inside the fence";
@@ -33,12 +34,13 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
         always(LASTS, |_, state| {
             each_file(state, |file| file <= state.folder.synced.0)
         }),
-        always(TRUE, |_, state| state.told <= state.folder.synced.0),
+        always(ONE, |_, state| !state.folder.mixed),
+        always(TRUE, |_, state| state.told <= state.folder.lasting),
         always(LOCKED, |_, state| state.members.iter().all(is_locked)),
         always(ALONE, |_, state| {
             state.workers.iter().all(|worker| moves_alone(state, worker))
         }),
-        always(FRESH, |_, state| state.members.iter().all(is_fresh)),
+        always(FRESH, is_fresh),
         always(FAIR, |_, state| !ended(state, End::RefusedForAnotherWorker)),
         always(PATIENT, |_, state| !ended(state, End::KilledTooEarly)),
         always(GUARDED, |_, state| is_guarded(state)),
@@ -61,9 +63,17 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
     if fleet.workers > 1 {
         all.push(sometimes("two swaps succeed", |_, state| state.told == 2));
     }
-    if fleet.stranger {
-        let late = |_: &Fleet, state: &State| state.told == 1 && state.stranger == Stranger::Idle(0);
+    if fleet.stranger && !fleet.obstacle {
+        let late = |_: &Fleet, state: &State| {
+            state.told == 1 && state.folder.file == 1 && state.stranger == Stranger::Idle(0)
+        };
         all.push(sometimes("a stranger that came too late is waited for", late));
+    }
+    if fleet.stranger {
+        let beside = |_: &Fleet, state: &State| {
+            state.told == 1 && state.folder.file == 0 && state.stranger == Stranger::Reading(0)
+        };
+        all.push(sometimes("a push goes in place, beside a stranger", beside));
     }
     all
 }
@@ -83,31 +93,41 @@ fn is_locked(member: &Member) -> bool {
 }
 
 fn moves_alone(state: &State, worker: &Worker) -> bool {
-    let moves = (Job::Seizing..=Job::SyncingRename).contains(&worker.job);
+    let moves = (Job::Locking..=Job::SyncingRename).contains(&worker.job);
     let inside = state.members.iter().filter(|member| member.fence).count()
         + state.workers.iter().filter(|worker| worker.fence).count();
     !moves || worker.operation && worker.fence && inside == 1
 }
 
-fn is_fresh(member: &Member) -> bool {
-    !member.unit || member.file.is_none() || member.schema == member.file
+fn is_fresh(_: &Fleet, state: &State) -> bool {
+    let content = Some(state.folder.content);
+    let mut members = state.members.iter();
+    let member = members.all(|member| !member.unit || member.file.is_none() || member.schema == content);
+    // One that reads has the content of when it began.
+    let writes = state.stranger == Stranger::Writing(state.folder.file);
+    member && (!writes || state.stranger_schema == content)
 }
 
 /// A worker that is killed after its rename cannot keep the replaced file from those who came just before it.
 fn is_guarded(state: &State) -> bool {
     match state.stranger {
-        Stranger::Busy(file) => file == state.folder.file || ended(state, End::Unguarded),
+        Stranger::Reading(file) | Stranger::Writing(file) => {
+            file == state.folder.file || ended(state, End::Unguarded)
+        }
         Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => true,
     }
 }
 
 fn all_on_new(fleet: &Fleet, state: &State) -> bool {
     let members = &state.members[..fleet.members];
-    state.told > 0 && members.iter().all(|member| member.unit && member.file == Some(1))
+    state.told > 0
+        && members
+            .iter()
+            .all(|member| member.unit && member.file.is_some() && member.schema == Some(1))
 }
 
 fn killed_untold(_: &Fleet, state: &State) -> bool {
-    ended(state, End::Killed) && state.folder.file == 1 && state.told == 0
+    ended(state, End::Killed) && state.folder.content == 1 && state.told == 0
 }
 
 fn ended(state: &State, end: End) -> bool {

@@ -27,6 +27,18 @@ pub enum Rule {
     Lease,
     /// The replaced file stays locked until nobody has it open.
     Linger,
+    /// In place: the new content is written in one transaction.
+    OneTransaction,
+    /// In place: what was committed since the plan was made is written over too, or the plan is made anew.
+    TakeInTheNews,
+    /// In place: that is looked for under the write lock.
+    LockThenLook,
+    /// In place: SQLite's number of the schema is one that nobody knows yet.
+    NewSchemaNumber,
+    /// In place: the commit is on the disk when it returns.
+    SyncTheCommit,
+    /// The user is told after the commit, in either way.
+    CommitThenTell,
     /// A worker that keeps the fence past all bounds is killed.
     KillTheOverdue,
     /// The bounds are those of one attempt: a member that slept through one begins to count anew.

@@ -29,11 +29,18 @@ pub struct Folder {
     pub log: Option<u8>,
     /// Both as they were at the last fsync.
     pub synced: (u8, Option<u8>),
+    /// What is in that file, numbered as it came: with the file, or in place.
+    pub content: u8,
+    /// The newest content that no power cut takes back.
+    pub lasting: u8,
+    /// A part of it is of another content.
+    pub mixed: bool,
 }
 
 impl Folder {
     pub fn sync(&mut self) {
         self.synced = (self.file, self.log);
+        self.lasting = self.content;
     }
 
     /// What a power cut may leave: of what was not synced any part, in any order.
@@ -77,7 +84,7 @@ pub struct Member {
     pub unit: bool,
     /// The file that its connections have open.
     pub file: Option<u8>,
-    /// The file whose schema it remembers.
+    /// The content whose schema it remembers.
     pub schema: Option<u8>,
     pub generation: u8,
     pub answered: u8,
@@ -104,17 +111,23 @@ pub enum Job {
     Queueing,
     Commanding,
     Looking,
+    Planning,
+    AwaitingWriteLock,
     AskingToSettle,
     Settling,
     AskingToClose,
     Closing,
     Reopening,
+    Locking,
+    TakingInNews,
+    Writing,
     Seizing,
     Leasing,
     Unlinking,
     SyncingUnlink,
     Confirming,
     Announcing,
+    Committing,
     Renaming,
     SyncingRename,
     Quieting,
@@ -151,6 +164,16 @@ pub enum Lease {
     Broken,
 }
 
+/// Which pages of the live file will be written.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plan {
+    #[default]
+    None,
+    Made,
+    /// Something was committed since.
+    Behind,
+}
+
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker {
     pub job: Job,
@@ -168,6 +191,15 @@ pub struct Worker {
     /// It has kept the fence for longer than it may.
     pub overdue: bool,
     pub refused_for_worker: bool,
+    /// It writes into the live file, and does not replace it.
+    pub in_place: bool,
+    pub plan: Plan,
+    /// The content that it has brought.
+    pub pushed: u8,
+    /// SQLite's, in a transaction.
+    pub write_lock: bool,
+    /// What it backs out of is to be tried once more, in place.
+    pub again: bool,
 }
 
 /// A process without the gem: a console of sqlite3, an application that is not a member.
@@ -179,14 +211,16 @@ pub enum Stranger {
     AtTheDoor(u8),
     /// It has the file open, and no lock on it.
     Idle(u8),
-    /// It reads or writes.
-    Busy(u8),
+    /// It reads.
+    Reading(u8),
+    /// It has SQLite's write lock.
+    Writing(u8),
 }
 
 impl Stranger {
     pub fn has_open(self) -> Option<u8> {
         match self {
-            Stranger::Idle(file) | Stranger::Busy(file) => Some(file),
+            Stranger::Idle(file) | Stranger::Reading(file) | Stranger::Writing(file) => Some(file),
             Stranger::Elsewhere | Stranger::AtTheDoor(_) => None,
         }
     }
@@ -199,8 +233,10 @@ pub struct State {
     pub members: [Member; 2],
     pub workers: [Worker; 2],
     pub stranger: Stranger,
+    /// The content whose schema the stranger remembers.
+    pub stranger_schema: Option<u8>,
     pub leader_is_dead: bool,
-    /// The newest file of which a user was told that it is live.
+    /// The newest content of which a user was told that it is live.
     pub told: u8,
 }
 
@@ -212,6 +248,25 @@ impl State {
 
     pub fn straggler_is_taken(&self) -> bool {
         self.workers.iter().any(|worker| worker.straggler)
+    }
+
+    /// Whether SQLite lets anybody write into the live file.
+    pub fn write_lock_is_free(&self) -> bool {
+        let live = self.folder.file;
+        let worker = self
+            .workers
+            .iter()
+            .any(|worker| worker.file == Some(live) && (worker.write_lock || worker.seized));
+        !worker && self.stranger != Stranger::Writing(live)
+    }
+
+    /// Somebody has committed to the live file: what a worker planned is of a state that has gone.
+    pub fn outdate_plans(&mut self) {
+        for worker in &mut self.workers {
+            if worker.plan == Plan::Made {
+                worker.plan = Plan::Behind;
+            }
+        }
     }
 
     /// What a member sees of a worker: that byte 1 is held.

@@ -1,13 +1,17 @@
-//! A worker: `src/worker/fleet.rs`, `swap.rs`, `live.rs` and `lease.rs`, one kernel call a step.
+//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs`, `lease.rs` and `in_place`, one kernel call a
+//! step, or one of SQLite where nobody could come in between.
 
+use super::fleet::Fleet;
 use super::rules::{Rule, Rules};
-use super::state::{End, Job, Lease, Phase, State, Stranger, Worker};
+use super::state::{End, Job, Lease, Phase, Plan, State, Stranger, Worker};
 
 /// What a worker may do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Whatever comes next in its order.
     Proceeds,
+    /// Sees that a stranger has the file open, or that it cannot be replaced, before it closes a gate.
+    GoesInPlace,
     /// Its clock, its client gone, an error: what it has begun is taken back.
     GivesUp,
     /// SIGKILL at any step, or its own watchdog between the fence lock and the rename.
@@ -15,16 +19,18 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Act; 3] = [Act::Proceeds, Act::GivesUp, Act::Dies];
+    pub const ALL: [Act; 4] = [Act::Proceeds, Act::GoesInPlace, Act::GivesUp, Act::Dies];
 }
 
 /// How many attempts there are in all. Each is like the one before; what can go wrong between two shows with two.
 const ATTEMPTS: u8 = 2;
 
 /// Does it, or says that it cannot be done now.
-pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
+pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
+    let rules = fleet.rules;
     match act {
-        Act::Proceeds => proceed(state, rules, which),
+        Act::Proceeds => proceed(state, fleet, which),
+        Act::GoesInPlace => go_in_place(state, which),
         Act::GivesUp => give_up(state, rules, which),
         Act::Dies => match state.workers[which].job {
             Job::NotStarted | Job::Ended(_) => false,
@@ -47,7 +53,8 @@ pub fn kill(state: &mut State, which: usize, by_member: bool) {
     state.end_worker(which, end);
 }
 
-fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
+fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
+    let rules = fleet.rules;
     let (live, other) = (state.folder.file, state.workers[1 - which]);
     let settled = state.members.iter().all(|member| !member.straggler);
     let closed = state.members.iter().all(|member| !member.fence);
@@ -77,12 +84,22 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
         Job::Looking => {
             worker.file = Some(live);
             state.break_leases(live);
-            if worker.operation {
-                Job::AskingToSettle
-            } else {
-                Job::Queueing
+            match worker.operation {
+                true if fleet.obstacle => Job::Planning,
+                true => Job::AskingToSettle,
+                false => Job::Queueing,
             }
         }
+        Job::Planning => {
+            worker.in_place = true;
+            worker.file = Some(live);
+            worker.plan = Plan::Made;
+            state.folder.log = Some(live);
+            Job::AwaitingWriteLock
+        }
+        // Gates are open: nobody is held up for a transaction that somebody forgot.
+        Job::AwaitingWriteLock if !state.write_lock_is_free() => return false,
+        Job::AwaitingWriteLock => Job::AskingToSettle,
         Job::AskingToSettle if state.board.attempt == ATTEMPTS => return false,
         Job::AskingToSettle => {
             state.board.attempt += 1;
@@ -99,7 +116,7 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
         }
         Job::Closing if closed && !other.fence => {
             worker.fence = true;
-            Job::Seizing
+            inside_the_fence(&worker, rules)
         }
         Job::Settling | Job::Closing => return false,
         Job::Reopening => {
@@ -107,12 +124,48 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             worker.straggler = false;
             Job::AskingToSettle
         }
+        // Somebody else writes: gates open again, and later once more.
+        Job::Locking if !state.write_lock_is_free() => {
+            worker.again = true;
+            Job::BackingOut
+        }
+        Job::Locking => {
+            worker.write_lock = true;
+            match rules.has(Rule::LockThenLook) {
+                true => Job::TakingInNews,
+                false => Job::Writing,
+            }
+        }
+        Job::TakingInNews => {
+            if rules.has(Rule::TakeInTheNews) {
+                worker.plan = Plan::Made;
+            }
+            match rules.has(Rule::LockThenLook) {
+                true => Job::Writing,
+                false => Job::Locking,
+            }
+        }
+        Job::Writing => {
+            state.folder.mixed |= !rules.has(Rule::OneTransaction);
+            Job::Announcing
+        }
+        Job::Committing => {
+            state.folder.content += 1;
+            state.folder.mixed = worker.plan == Plan::Behind;
+            if rules.has(Rule::SyncTheCommit) && state.folder.synced.0 == live {
+                state.folder.lasting = state.folder.content;
+            }
+            (worker.write_lock, worker.plan) = (false, Plan::None);
+            worker.pushed = state.folder.content;
+            Job::Quieting
+        }
         // Its ordinary connection closes, and it opens the only one.
         Job::Seizing => {
             worker.file = Some(live);
-            let in_use = state.stranger == Stranger::Busy(live);
+            let in_use =
+                matches!(state.stranger, Stranger::Reading(file) | Stranger::Writing(file) if file == live);
             worker.seized = !is_open_elsewhere(state, which, live, in_use, &mut worker);
-            next_or_back_out(worker.seized, Job::Leasing)
+            next_or_back_out(worker.seized, Job::Leasing, &mut worker)
         }
         Job::Leasing if !rules.has(Rule::Lease) => Job::Unlinking,
         Job::Leasing => {
@@ -121,7 +174,7 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             if alone {
                 worker.lease = Lease::Held;
             }
-            next_or_back_out(alone, Job::Unlinking)
+            next_or_back_out(alone, Job::Unlinking, &mut worker)
         }
         Job::Unlinking => {
             state.folder.log = None;
@@ -133,14 +186,22 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             }
             Job::Confirming
         }
-        Job::Confirming => next_or_back_out(worker.lease != Lease::Broken, Job::Announcing),
+        Job::Confirming => next_or_back_out(worker.lease != Lease::Broken, Job::Announcing, &mut worker),
         Job::Announcing => {
             state.board.generation += u8::from(rules.has(Rule::GenerationFirst));
             state.board.phase = Phase::Moving;
-            Job::Renaming
+            if !rules.has(Rule::CommitThenTell) {
+                state.told = state.folder.content + 1;
+            }
+            match worker.in_place {
+                true => Job::Committing,
+                false => Job::Renaming,
+            }
         }
         Job::Renaming => {
             state.folder.file += 1;
+            state.folder.content += 1;
+            worker.pushed = state.folder.content;
             Job::SyncingRename
         }
         Job::SyncingRename => {
@@ -165,13 +226,14 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             }
         }
         Job::Dismissing => {
+            if worker.in_place {
+                worker.file = None;
+            }
             worker.operation = false;
             Job::Reporting
         }
         Job::Reporting => {
-            state.told = worker
-                .file
-                .map_or(state.told, |replaced| state.told.max(replaced + 1));
+            state.told = state.told.max(worker.pushed);
             Job::Lingering
         }
         Job::Lingering => return linger(state, rules, which),
@@ -179,30 +241,56 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             // The database is closed before the fence is.
             state.release_lease(which);
             (worker.lease, worker.file, worker.seized) = (Lease::None, None, false);
+            (worker.write_lock, worker.plan) = (false, Plan::None);
             state.board.phase = Phase::Quiet;
             Job::LettingBackIn
         }
-        Job::GivingUp => {
-            let why = if worker.refused_for_worker {
-                End::RefusedForAnotherWorker
-            } else {
-                End::Refused
-            };
-            state.end_worker(which, why);
-            return true;
+        Job::GivingUp if worker.again => {
+            worker.again = false;
+            worker.refused_for_worker = false;
+            Job::Planning
         }
+        Job::GivingUp => return refuse(state, which),
         Job::Ended(_) => return false,
     };
     state.workers[which] = worker;
     true
 }
 
-fn next_or_back_out(good: bool, next: Job) -> Job {
-    if good {
-        next
-    } else {
-        Job::BackingOut
+/// Somebody has the file open: then it will be in place, unless that is not wanted.
+fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
+    if alone {
+        return next;
     }
+    worker.again = true;
+    Job::BackingOut
+}
+
+fn inside_the_fence(worker: &Worker, rules: Rules) -> Job {
+    match worker.in_place {
+        true if rules.has(Rule::LockThenLook) => Job::Locking,
+        true => Job::TakingInNews,
+        false => Job::Seizing,
+    }
+}
+
+fn go_in_place(state: &mut State, which: usize) -> bool {
+    let seen = state.stranger.has_open() == Some(state.folder.file);
+    let worker = &mut state.workers[which];
+    let may = seen && worker.job == Job::Looking && worker.operation;
+    if may {
+        worker.job = Job::Planning;
+    }
+    may
+}
+
+fn refuse(state: &mut State, which: usize) -> bool {
+    let why = match state.workers[which].refused_for_worker {
+        true => End::RefusedForAnotherWorker,
+        false => End::Refused,
+    };
+    state.end_worker(which, why);
+    true
 }
 
 /// Whether anybody but this worker has the file open; `stranger` says it of the stranger.
@@ -220,10 +308,21 @@ fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
             state.end_worker(which, End::Refused);
             return true;
         }
-        Job::Looking | Job::AskingToSettle | Job::Settling => Job::BackingOut,
+        Job::Looking | Job::Planning | Job::AwaitingWriteLock => Job::BackingOut,
+        Job::AskingToSettle | Job::Settling => Job::BackingOut,
         Job::Closing if rules.has(Rule::MoveWithFence) => Job::Reopening,
-        Job::Closing => Job::Seizing,
-        Job::Seizing
+        Job::Closing => inside_the_fence(worker, rules),
+        // What is in the log does not tell what has changed.
+        Job::TakingInNews if worker.plan == Plan::Behind => {
+            worker.again = true;
+            Job::BackingOut
+        }
+        Job::GivingUp if worker.again => return refuse(state, which),
+        Job::Locking
+        | Job::TakingInNews
+        | Job::Writing
+        | Job::Committing
+        | Job::Seizing
         | Job::Leasing
         | Job::Unlinking
         | Job::SyncingUnlink
@@ -261,9 +360,8 @@ fn how_it_lingered(state: &State, which: usize) -> End {
         .file
         .filter(|file| *file != state.folder.file);
     match state.stranger {
-        Stranger::AtTheDoor(file) | Stranger::Idle(file) | Stranger::Busy(file) if replaced == Some(file) => {
-            End::Unguarded
-        }
+        Stranger::AtTheDoor(file) if replaced == Some(file) => End::Unguarded,
+        there if replaced.is_some() && there.has_open() == replaced => End::Unguarded,
         _ => End::Done,
     }
 }
