@@ -233,4 +233,35 @@ mod tests {
         }
         assert!(begun.elapsed() > max_pause);
     }
+
+    #[test]
+    fn a_member_that_was_stopped_spares_the_worker_that_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        let fence = Fence::open(&database).unwrap();
+        let max_pause = Duration::from_millis(20);
+        let earlier = Board {
+            max_pause,
+            ..fence.board()
+        };
+        fence.post(&earlier).unwrap();
+
+        let worker = StoppedWorker::with(Lock::Fence, &database);
+        let mut patience = Patience::default();
+        patience.bear(&fence, &earlier);
+        std::thread::sleep(2 * max_pause);
+        let attempt = earlier.attempt + 1;
+        let asks_for_more = Board {
+            max_pause: 100 * max_pause,
+            ..earlier
+        };
+        for later in [Board { attempt, ..earlier }, asks_for_more] {
+            fence.post(&later).unwrap();
+            // As read before the stop.
+            patience.bear(&fence, &earlier);
+        }
+        // A signal takes a moment.
+        std::thread::sleep(max_pause);
+        assert_eq!(fence.exclusive_holder(Lock::Fence), Some(worker.0.as_raw()));
+    }
 }

@@ -21,7 +21,11 @@ impl Patience {
         if !self.ends(board.attempt, board.max_pause, Instant::now()) {
             return;
         }
-        if let Some(pid) = fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0) {
+        let holder = fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0);
+        // This process may have been stopped since `board` was read, and have found a worker that came later.
+        let now = fence.board();
+        let same = (now.attempt, now.max_pause) == (board.attempt, board.max_pause);
+        if let Some(pid) = holder.filter(|_| same) {
             // ESRCH and EPERM leave us waiting, which is all that can be done then.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
