@@ -103,14 +103,20 @@ impl Fleet {
                     state.stranger_schema = Some(state.folder.content);
                 }
             }
-            Step::StrangerEnds => match state.stranger {
-                Stranger::Reading(file) => state.stranger = Stranger::Idle(file),
-                Stranger::Writing(file) => {
-                    state.stranger = Stranger::Idle(file);
-                    state.outdate_plans();
+            Step::StrangerEnds => {
+                match state.stranger {
+                    Stranger::Reading(file) => state.stranger = Stranger::Idle(file),
+                    Stranger::Writing(file) => {
+                        state.stranger = Stranger::Idle(file);
+                        state.outdate_plans();
+                    }
+                    Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => return false,
                 }
-                Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => return false,
-            },
+                if self.rules.has(Rule::NewSchemaNumber) {
+                    // It will look at the number before its next statement.
+                    state.stranger_schema = None;
+                }
+            }
             Step::StrangerLeaves if state.stranger != Stranger::Elsewhere => {
                 state.stranger = Stranger::Elsewhere;
                 state.stranger_schema = None;
