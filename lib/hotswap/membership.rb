@@ -39,12 +39,12 @@ module Hotswap
         complain(database, error)
       end
 
-      # The application goes on without hotswap; a swap finds that this process has the file open, and refuses.
+      # The application goes on without hotswap; a push finds that this process has the file open, like any stranger.
       def complain(database, error)
         return if @complained[database]
 
         @complained[database] = true
-        Hotswap.logger.warn("#{database.label} cannot be swapped while this process has it open: #{error.message}")
+        Hotswap.logger.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
       end
     end
   end

@@ -33,9 +33,9 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Becomes the one worker that may ask something of the fleet of `live`. Waits for another one to finish.
-    pub fn command(live: &Path, job: &Job, caller: &mut Caller) -> Result<Self> {
-        let fence = Fence::open(live)?;
+    /// Becomes the one worker that may ask something of the fleet behind `fence`. Waits for another one to finish.
+    pub fn command(fence: Fence, job: &Job, caller: &mut Caller) -> Result<Self> {
+        let live = &*fence.database().to_owned();
         let deadline = Instant::now() + job.timeout();
         let mut told = false;
         loop {

@@ -1,10 +1,13 @@
-//! What can be known before a byte is sent: whether the live path can be replaced at all.
+//! What can be known before a byte is sent: whether there is a place beside the live path for what a push needs, and
+//! whether it can be replaced at all.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};
+use crate::fence::{self, Fence};
 
 /// Why a file cannot be put in the place of the live one: a rename that cannot work, or that would leave other
 /// names behind. Its words are the end of "it ...".
@@ -73,6 +76,37 @@ impl Obstacle {
             path.display()
         ))
     }
+}
+
+/// Opens the fence of `live`, or refuses.
+///
+/// Without it nobody can be asked to let go, and whoever cannot make it has no place for the new content either, nor
+/// SQLite for its journal: in place is no way out.
+pub fn open_fence(live: &Path) -> Result<Fence> {
+    Fence::open(live).map_err(|error| no_place_beside(live, error))
+}
+
+/// The refusal, where `error` says that this user may not make or write a file beside `live`.
+pub fn no_place_beside(live: &Path, error: Error) -> Error {
+    let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+    match &error {
+        Error::Io { source, .. } if forbidden.contains(&source.kind()) => {}
+        _ => return error,
+    }
+    let fence = fence::path_of(live);
+    let cure = if fence.exists() && nix::unistd::access(&fence, nix::unistd::AccessFlags::W_OK).is_err() {
+        format!("Give {} the owner and the mode of the database", fence.display())
+    } else {
+        let folder = live.parent().unwrap_or(Path::new("/"));
+        format!(
+            "Let the application write into {}, or mount it so",
+            folder.display()
+        )
+    };
+    Error::Refused(format!(
+        "{error}. A push needs files beside the database: the new content, and the fence, by which the application lets \
+         go of the old one. {cure}, and copy again. Copying out of the database works as it is"
+    ))
 }
 
 fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {

@@ -11,7 +11,7 @@ use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::leftovers;
 use super::live::{Live, Seized};
-use super::preflight::Obstacle;
+use super::preflight::{open_fence, Obstacle};
 use super::receive::{receive, Received};
 use super::staged::Staged;
 use super::swap::Swap;
@@ -49,11 +49,12 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         return Err(obstacle.refusal(path));
     }
 
+    let fence = open_fence(path)?;
     let check = Check::of(database, request, caller);
     let Received { mut staged, checked } = gently(job, || receive(caller, check, path))?;
     DatabaseHeader::judge(&staged.head()?, staged.len(), check.name())?;
 
-    let mut fleet = Fleet::command(path, job, caller)?;
+    let mut fleet = Fleet::command(fence, job, caller)?;
     let mut live = Live::open(path)?;
     let schema_changes = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.

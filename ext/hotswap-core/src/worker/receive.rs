@@ -12,6 +12,7 @@ use super::check::Check;
 use super::header::{too_long, DatabaseHeader};
 use super::leftovers;
 use super::pipe::Pipe;
+use super::preflight::no_place_beside;
 use super::source::{changed, Source};
 use super::space;
 use super::staged::Staged;
@@ -33,7 +34,7 @@ pub struct Received {
 
 /// Receives what the client pushes into a staged file beside `path`, the live database.
 pub fn receive(caller: &mut Caller, check: Check<'_>, path: &Path) -> Result<Received> {
-    let mut staged = Staged::create(path)?;
+    let mut staged = Staged::create(path).map_err(|error| no_place_beside(path, error))?;
     let checked = receive_into(&mut staged, caller, check, path)?;
     if !checked {
         tell(caller, &staged);

@@ -1,0 +1,82 @@
+# frozen_string_literal: true
+
+# The fence is how the processes of an application are asked to let go of a database. Where this user cannot make it,
+# nobody is a member: the application works as it would without hotswap, and a push is refused before a byte is sent.
+RSpec.describe "a database beside which the application may not write", lane: "default" do
+  include Privileges
+
+  def start(by_way_of: unprivileged, **options)
+    @app = keep(ItemsServer.start(by_way_of: by_way_of, **options) { |server| yield server.root.join("storage") })
+  end
+
+  attr_reader :app
+
+  def give_away(path, mode)
+    skip "files cannot be given away here (that takes root)" unless Process.uid.zero?
+    File.chown(65_534, 65_534, path)
+    File.chmod(mode, path)
+  end
+
+  def push(*options)
+    app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]), "database", *options)
+  end
+
+  # Each fails without `open_fence`, which is asked before anything is received.
+  def expect_served_and_refused(*words, options: ["--in-place=always"])
+    expect(app.version).to eq "old"
+    expect(app.log).to include("storage/app.sqlite3 cannot be replaced while this process has it open: cannot open the fence file")
+
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(TestDatabase.content(app.root.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
+
+    options.each do |option|
+      refused = untouched { push(option) }
+      expect(refused).to have_attributes(exit_code: 3, stdout: ""), refused.stderr
+      expect(refused.stderr).to include("cannot open the fence file #{app.database_path}.hotswap: ", *words)
+    end
+    expect(app.log).not_to include("received")
+  end
+
+  # SQLite writes there if its log is there already.
+  it "is served, written and pulled from; the push after the folder can be written again succeeds" do
+    start do |storage|
+      ["-wal", "-shm"].each { |suffix| storage.join("app.sqlite3#{suffix}").write("") }
+      give_away(storage, 0o555)
+    end
+    storage = app.root.join("storage").to_s
+
+    options = ["--in-place=auto", "--in-place=always", "--in-place=never"]
+    expect_served_and_refused("Permission denied", "Let the application write into #{storage}", options: options)
+    app.post("/", name: "more")
+    expect(app.version).to eq "old more"
+
+    File.chmod(0o777, storage)
+    # The process has it open from before, like a stranger, and becomes a member with its next connection.
+    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /^In place, because the database is open in process #{app.pid} /)
+    expect(app.version).to eq "new"
+    expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+    expect(app.stray_files).to eq []
+  end
+
+  it "is told apart from one whose fence is somebody else's" do
+    start { |storage| give_away(storage.join("app.sqlite3.hotswap").tap { |fence| fence.write("") }, 0o600) }
+
+    expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
+  end
+
+  it "may be mounted by itself into a folder that is read-only" do
+    private_mounts = %w[unshare --mount --propagation private]
+    skip "nothing can be mounted here (that takes root)" unless system(*private_mounts, "true", err: File::NULL)
+    start(journal_mode: "delete", by_way_of: [*private_mounts, "sh", "-euc", <<~SH, "sh"]) {}
+      mount --bind storage storage
+      mount --bind storage/app.sqlite3 storage/app.sqlite3
+      mount --options remount,bind,ro storage
+      exec "$@"
+    SH
+    expect(app.version).to eq "old"
+
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(untouched { push("--in-place=never") }).to have_attributes(exit_code: 3, stderr: /is mounted as a single file/)
+    expect(untouched { push }).to have_attributes(exit_code: 3, stderr: /Read-only file system.* or mount it so/)
+  end
+end
