@@ -25,6 +25,7 @@ fn flags() -> OpenFlags {
 pub struct Live {
     connection: Connection,
     path: PathBuf,
+    identity: Identity,
     wal: bool,
 }
 
@@ -34,6 +35,8 @@ impl Live {
         if !path.try_exists().on_path("cannot stat", path)? {
             return Ok(None);
         }
+        // Before it is opened: of a file that takes its place in between, this is not the identity.
+        let identity = Identity::of(&std::fs::metadata(path).on_path("cannot stat", path)?);
         let wal = has_wal_header(path).on_path("cannot read", path)?;
         let connection = Connection::open_with_flags(path, flags()).on_path("cannot open", path)?;
         connection
@@ -42,6 +45,7 @@ impl Live {
         Ok(Some(Self {
             connection,
             path: path.to_owned(),
+            identity,
             wal,
         }))
     }
@@ -59,6 +63,11 @@ impl Live {
     /// Where it lies, resolved.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file the path meant when it was opened.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The connection itself.

@@ -11,7 +11,6 @@ use super::live::{remove_sidecars, Live, Seized};
 use super::staged::Staged;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
-use crate::protocol::Identity;
 
 /// What is swapped for what.
 pub struct Swap<'a> {
@@ -33,7 +32,7 @@ impl Swap<'_> {
     pub fn run(self, job: &Job, caller: &mut Caller) -> Result<Option<Seized>> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
-        let live_before = identity(self.path)?;
+        let live_before = self.live.as_ref().map(Live::identity);
         let stamp = self.staged.stamp()?;
 
         let fleet = self.fleet;
@@ -45,12 +44,12 @@ impl Swap<'_> {
             .live
             .map(|live| live.seize(job.max_pause() / 4))
             .transpose()?;
-        if seized.is_none() && identity(self.path)?.is_some() {
+        if seized.is_none() && self.path.try_exists().on_path("cannot stat", self.path)? {
             return Err(appeared(self.path));
         }
         remove_sidecars(self.path, &folder)?;
-        if let Some(seized) = &seized {
-            seized.confirm(live_before.ok_or_else(|| vanished(self.path))?)?;
+        if let (Some(seized), Some(live_before)) = (&seized, live_before) {
+            seized.confirm(live_before)?;
         }
         self.staged.require_unchanged(stamp)?;
         caller.check_presence()?;
@@ -76,21 +75,6 @@ impl Swap<'_> {
             }
         }
     }
-}
-
-fn identity(path: &Path) -> Result<Option<Identity>> {
-    match std::fs::metadata(path) {
-        Ok(metadata) => Ok(Some(Identity::of(&metadata))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).on_path("cannot stat", path),
-    }
-}
-
-fn vanished(path: &Path) -> Error {
-    Error::Busy(format!(
-        "{} was removed by somebody else meanwhile",
-        path.display()
-    ))
 }
 
 fn appeared(path: &Path) -> Error {

@@ -27,7 +27,7 @@ use super::staged::Staged;
 use super::strangers;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{Identity, InPlace};
+use crate::protocol::InPlace;
 use difference::Difference;
 pub use fit::fit;
 use rehearsal::Estimate;
@@ -200,7 +200,7 @@ impl Overwriting<'_> {
         fleet.ask_for(bound)?;
         let watchdog = Watchdog::arm(closed_at + bound, staged.path().to_owned())?;
         let path = live.path().to_owned();
-        let expected = Identity::of(&std::fs::metadata(&path).on_path("cannot stat", &path)?);
+        let expected = live.identity();
         let stamp = staged.stamp()?;
         live.connection()
             .busy_timeout(job.max_pause() / 4)

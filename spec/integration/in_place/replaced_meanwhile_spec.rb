@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+RSpec.describe "a push in place while somebody else replaces the file", lane: "default" do
+  # Fails without the identity that `Live` has from when it was opened: the new content goes into a file that has no
+  # name any more, and is reported as done.
+  it "is refused, and the file that they brought is served" do
+    skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
+    app = keep(ItemsServer.start)
+    expect(app.version).to eq "old"
+    theirs = app.file("files/theirs.sqlite3", ItemsServer::SCHEMA, ["theirs"])
+    stranger = Stranger.shell(app.database_path)
+    expect(stranger.ask("BEGIN IMMEDIATE")).to eq ""
+
+    # In place it waits for the stranger's transaction, with the gates open.
+    push = app.start_hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]), "database")
+    eventually(20) { expect(push.stderr).to include("In place, because the database is open in process #{stranger.pid}") }
+    ["-shm", "-wal", ""].each { |suffix| File.rename(app.database_path + suffix, app.root.join("files/away#{suffix}").to_s) }
+    File.rename(theirs, app.database_path)
+    expect(stranger.ask("ROLLBACK")).to eq ""
+
+    expect(push.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /was replaced by somebody else meanwhile; copy again/)
+    expect(app.version).to eq "theirs"
+    expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+    expect(app.stray_files).to eq []
+  end
+end
