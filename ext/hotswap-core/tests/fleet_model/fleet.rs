@@ -2,8 +2,9 @@
 
 use stateright::{Model, Property, Representative};
 
+use super::folder::Folder;
 use super::rules::{Rule, Rules};
-use super::state::{End, Folder, Job, Member, Post, State, Stranger, Worker};
+use super::state::{End, Job, Member, Post, State, Stranger, Worker};
 use super::{member, properties, worker};
 
 /// A fleet to be looked at.

@@ -21,6 +21,9 @@
 //! `--in-place=always` (`patience.rs` has tests for that).
 
 mod fleet;
+mod folder;
+mod in_place;
+mod linger;
 mod member;
 mod properties;
 mod rules;

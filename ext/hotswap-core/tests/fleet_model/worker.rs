@@ -1,7 +1,8 @@
-//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs`, `lease.rs` and `in_place`, one kernel call a
-//! step, or one of SQLite where nobody could come in between.
+//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs` and `lease.rs`, one kernel call a step.
 
 use super::fleet::Fleet;
+use super::in_place;
+use super::linger;
 use super::rules::{Rule, Rules};
 use super::state::{End, Job, Lease, Phase, Plan, State, Stranger, Worker};
 
@@ -30,7 +31,7 @@ pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     let rules = fleet.rules;
     match act {
         Act::Proceeds => proceed(state, fleet, which),
-        Act::GoesInPlace => go_in_place(state, which),
+        Act::GoesInPlace => in_place::choose(state, which),
         Act::GivesUp => give_up(state, rules, which),
         Act::Dies => match state.workers[which].job {
             Job::NotStarted | Job::Ended(_) => false,
@@ -45,7 +46,7 @@ pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
 /// The kernel frees all it had.
 pub fn kill(state: &mut State, which: usize, by_member: bool) {
     let worker = &state.workers[which];
-    let end = match how_it_lingered(state, which) {
+    let end = match linger::end(state, which) {
         _ if by_member && !worker.overdue => End::KilledTooEarly,
         End::Done if worker.job != Job::Lingering => End::Killed,
         end => end,
@@ -90,16 +91,15 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
                 false => Job::Queueing,
             }
         }
-        Job::Planning => {
-            worker.in_place = true;
-            worker.file = Some(live);
-            worker.plan = Plan::Made;
-            state.folder.log = Some(live);
-            Job::AwaitingWriteLock
-        }
-        // Gates are open: nobody is held up for a transaction that somebody forgot.
-        Job::AwaitingWriteLock if !state.write_lock_is_free() => return false,
-        Job::AwaitingWriteLock => Job::AskingToSettle,
+        Job::Planning
+        | Job::AwaitingWriteLock
+        | Job::Locking
+        | Job::TakingInNews
+        | Job::Writing
+        | Job::Committing => match in_place::proceed(state, rules, &mut worker) {
+            Some(next) => next,
+            None => return false,
+        },
         Job::AskingToSettle if state.board.attempt == ATTEMPTS => return false,
         Job::AskingToSettle => {
             state.board.attempt += 1;
@@ -116,48 +116,13 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         }
         Job::Closing if closed && !other.fence => {
             worker.fence = true;
-            inside_the_fence(&worker, rules)
+            begin(&worker, rules)
         }
         Job::Settling | Job::Closing => return false,
         Job::Reopening => {
             state.board.phase = Phase::Quiet;
             worker.straggler = false;
             Job::AskingToSettle
-        }
-        // Somebody else writes: gates open again, and later once more.
-        Job::Locking if !state.write_lock_is_free() => {
-            worker.again = true;
-            Job::BackingOut
-        }
-        Job::Locking => {
-            worker.write_lock = true;
-            match rules.has(Rule::LockThenLook) {
-                true => Job::TakingInNews,
-                false => Job::Writing,
-            }
-        }
-        Job::TakingInNews => {
-            if rules.has(Rule::TakeInTheNews) {
-                worker.plan = Plan::Made;
-            }
-            match rules.has(Rule::LockThenLook) {
-                true => Job::Writing,
-                false => Job::Locking,
-            }
-        }
-        Job::Writing => {
-            state.folder.mixed |= !rules.has(Rule::OneTransaction);
-            Job::Announcing
-        }
-        Job::Committing => {
-            state.folder.content += 1;
-            state.folder.mixed = worker.plan == Plan::Behind;
-            if rules.has(Rule::SyncTheCommit) && state.folder.synced.0 == live {
-                state.folder.lasting = state.folder.content;
-            }
-            (worker.write_lock, worker.plan) = (false, Plan::None);
-            worker.pushed = state.folder.content;
-            Job::Quieting
         }
         // Its ordinary connection closes, and it opens the only one.
         Job::Seizing => {
@@ -236,7 +201,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             state.told = state.told.max(worker.pushed);
             Job::Lingering
         }
-        Job::Lingering => return linger(state, rules, which),
+        Job::Lingering => return linger::proceed(state, rules, which),
         Job::BackingOut => {
             // The database is closed before the fence is.
             state.release_lease(which);
@@ -266,22 +231,12 @@ fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
     Job::BackingOut
 }
 
-fn inside_the_fence(worker: &Worker, rules: Rules) -> Job {
+/// What comes first once nobody else is inside the fence.
+fn begin(worker: &Worker, rules: Rules) -> Job {
     match worker.in_place {
-        true if rules.has(Rule::LockThenLook) => Job::Locking,
-        true => Job::TakingInNews,
+        true => in_place::first(rules),
         false => Job::Seizing,
     }
-}
-
-fn go_in_place(state: &mut State, which: usize) -> bool {
-    let seen = state.stranger.has_open() == Some(state.folder.file);
-    let worker = &mut state.workers[which];
-    let may = seen && worker.job == Job::Looking && worker.operation;
-    if may {
-        worker.job = Job::Planning;
-    }
-    may
 }
 
 fn refuse(state: &mut State, which: usize) -> bool {
@@ -311,7 +266,7 @@ fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
         Job::Looking | Job::Planning | Job::AwaitingWriteLock => Job::BackingOut,
         Job::AskingToSettle | Job::Settling => Job::BackingOut,
         Job::Closing if rules.has(Rule::MoveWithFence) => Job::Reopening,
-        Job::Closing => inside_the_fence(worker, rules),
+        Job::Closing => begin(worker, rules),
         // What is in the log does not tell what has changed.
         Job::TakingInNews if worker.plan == Plan::Behind => {
             worker.again = true;
@@ -330,38 +285,11 @@ fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
         | Job::Announcing
         | Job::Renaming => Job::BackingOut,
         Job::Lingering => {
-            let end = how_it_lingered(state, which);
+            let end = linger::end(state, which);
             state.end_worker(which, end);
             return true;
         }
         _ => return false,
     };
     true
-}
-
-/// Waits until nobody has the replaced file open. It ends with it locked, which lets nobody read or write it.
-fn linger(state: &mut State, rules: Rules, which: usize) -> bool {
-    let worker = state.workers[which];
-    if rules.has(Rule::Linger) && worker.lease == Lease::Broken {
-        state.release_lease(which);
-        return true;
-    }
-    let watches = rules.has(Rule::Linger) && rules.has(Rule::Lease);
-    if watches && how_it_lingered(state, which) == End::Unguarded {
-        return false;
-    }
-    state.end_worker(which, End::Done);
-    true
-}
-
-/// Whether the file that it has replaced, if it has, is nobody's any more.
-fn how_it_lingered(state: &State, which: usize) -> End {
-    let replaced = state.workers[which]
-        .file
-        .filter(|file| *file != state.folder.file);
-    match state.stranger {
-        Stranger::AtTheDoor(file) if replaced == Some(file) => End::Unguarded,
-        there if replaced.is_some() && there.has_open() == replaced => End::Unguarded,
-        _ => End::Done,
-    }
 }

@@ -1,0 +1,32 @@
+//! The folder of the database, and what a power cut makes of it.
+
+/// The folder of the database, in memory and on the disk.
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
+pub struct Folder {
+    /// The file that the live path means.
+    pub file: u8,
+    /// The file whose log lies beside it.
+    pub log: Option<u8>,
+    /// Both as they were at the last fsync.
+    pub synced: (u8, Option<u8>),
+    /// What is in that file, numbered as it came: with the file, or in place.
+    pub content: u8,
+    /// The newest content that no power cut takes back.
+    pub lasting: u8,
+    /// A part of it is of another content.
+    pub mixed: bool,
+}
+
+impl Folder {
+    pub fn sync(&mut self) {
+        self.synced = (self.file, self.log);
+        self.lasting = self.content;
+    }
+
+    /// What a power cut may leave: of what was not synced any part, in any order.
+    pub fn after_power_cuts(&self) -> impl Iterator<Item = (u8, Option<u8>)> {
+        let (file, log) = (self.file, self.log);
+        let synced = self.synced;
+        [synced, (file, synced.1), (synced.0, log), (file, log)].into_iter()
+    }
+}
