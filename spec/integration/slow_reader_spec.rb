@@ -1,29 +1,42 @@
 # frozen_string_literal: true
 
+module SlowReader
+  # Longer than the pipe, and all that is read in advance.
+  def self.serve(journal_mode)
+    ItemsServer.start(journal_mode: journal_mode) do |server|
+      SQLite3::Database.new(server.database_path) { |db| db.execute("INSERT INTO items (name) VALUES (hex(randomblob(4000000)))") }
+      yield server if block_given?
+    end
+  end
+
+  def live(&) = SQLite3::Database.new(app.database_path, &)
+
+  # A pull that nobody reads before the block is done. Answers what it was.
+  def read_late
+    reader, writer = IO.pipe(binmode: true)
+    pull = app.start_hotswap("cp", "database", "-", out: writer)
+    writer.close
+    yield pull
+    reader.read.tap { expect(pull.wait).to have_attributes(exit_code: 0, stderr: "") }
+  ensure
+    reader&.close
+  end
+
+  def expect_copy(pulled, content)
+    copy = app.root.join("copy.sqlite3").tap { |file| file.binwrite(pulled) }
+    expect(TestDatabase.integrity(copy)).to eq "ok"
+    expect(TestDatabase.content(copy)).to eq content
+  end
+end
+
 %w[wal delete].each do |journal_mode|
   RSpec.describe "a pull that is read slowly, of a database with journal mode #{journal_mode}" do
-    before(:context) do
-      @app = ItemsServer.start(journal_mode: journal_mode) do |server|
-        # Longer than the pipe, and all that is read in advance.
-        SQLite3::Database.new(server.database_path) { |db| db.execute("INSERT INTO items (name) VALUES (hex(randomblob(4000000)))") }
-      end
-    end
+    include SlowReader
+
+    before(:context) { @app = SlowReader.serve(journal_mode) }
     after(:context) { @app&.tear_down }
 
     attr_reader :app
-
-    def live(&) = SQLite3::Database.new(app.database_path, &)
-
-    # A pull that nobody reads before the block is done. Answers what it was.
-    def read_late
-      reader, writer = IO.pipe(binmode: true)
-      pull = app.start_hotswap("cp", "database", "-", out: writer)
-      writer.close
-      yield pull
-      reader.read.tap { expect(pull.wait).to have_attributes(exit_code: 0, stderr: "") }
-    ensure
-      reader&.close
-    end
 
     it "lets the database go once there is a copy, which has no name, and is what the database was when it began" do
       before = TestDatabase.content(app.database_path)
@@ -40,10 +53,60 @@
         expect(pull).to be_running
       end
 
-      copy = app.root.join("files/copy.sqlite3").tap { |file| file.binwrite(pulled) }
-      expect(TestDatabase.integrity(copy)).to eq "ok"
-      expect(TestDatabase.content(copy)).to eq before
+      expect_copy(pulled, before)
       expect(app.log[log..]).to include("pull complete")
     end
+  end
+
+  # pull.rs, send: the last arm.
+  RSpec.describe "a pull that is read slowly, where there is no room for a copy, with journal mode #{journal_mode}", lane: "default" do
+    include SlowReader
+
+    before(:context) do
+      skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+      @app = SlowReader.serve(journal_mode) do |server|
+        @root = server.root
+        @disk = SmallDisk.new(server.root.join("storage"), 26).tap(&:mount) # of which a copy leaves 16 MB
+      end
+    end
+
+    after(:context) do
+      @app&.tear_down
+    ensure
+      @disk&.unmount
+      FileUtils.rm_rf(@root) if @root
+    end
+
+    attr_reader :app
+
+    it "holds the database until it has been read, says so, and takes none of the room" do
+      before = TestDatabase.content(app.database_path)
+      log = app.log.length
+      room = free
+
+      pulled = read_late do |pull|
+        eventually { app.log[log..].match?(/the reader is slow, and the database is held until it is done: a copy for a slow reader needs \d MB and leaves 16 MB for others, but \d+ MB are free/) }
+        expect(free).to be_within(1_000_000).of(room)
+        expect_held
+        expect(pull).to be_running
+      end
+
+      expect_copy(pulled, before)
+      expect(app.post("/", name: "afterwards").status).to eq 200
+      expect(app.log[log..]).to include("pull complete")
+      expect(app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database").exit_code).to eq 0
+      expect(app.version).to eq "new"
+    end
+
+    # With a log everybody goes on writing into that; without one they have to wait.
+    define_method(:expect_held) do
+      writing = -> { live { |db| db.execute("INSERT INTO items (name) VALUES ('meanwhile')") } }
+      next expect(&writing).to raise_error(SQLite3::BusyException) if journal_mode == "delete"
+
+      writing.call
+      live { |db| expect(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").flatten.first).to eq 1 }
+    end
+
+    def free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
   end
 end
