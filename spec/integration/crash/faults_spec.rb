@@ -52,6 +52,17 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
     end
   end
 
+  # direct.rs, Way.
+  it "pulls all the same where a disk refuses to be written past the page cache, or takes half of what it is given" do
+    expect_no_violation(:pull) do |trouble, steps|
+      refusing, writing = ["past_cache nameless", "write nameless"].map { |call| core(steps, [call]).first }
+      %i[EINVAL EPERM].each { |error| trouble.meet(refusing, error) }
+      %i[EINVAL short].each { |error| trouble.meet(writing, error) }
+      trouble.meet(writing, :short, lasting: true)
+      expect(trouble.outcomes.map { |outcome| [outcome.state, outcome.exit_code] }).to all eq [:new, 0]
+    end
+  end
+
   # server/session.rs, sweep.
   it "leaves nothing after a boot, without another push" do
     before = Untouched.listing(app.root.join("storage"))

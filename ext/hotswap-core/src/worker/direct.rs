@@ -142,3 +142,90 @@ fn pass_cache(file: &File, past: bool) -> io::Result<()> {
 fn pass_cache(_file: &File, _past: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pages::Log;
+    use super::*;
+
+    /// Pages of 512 bytes, two whole parts of them and an end that no disk takes past the cache. What one page in
+    /// the log says is newer.
+    fn pages() -> (Pages, Vec<u8>) {
+        let size = 512;
+        let length = 2 * PART + BLOCK + size;
+        let mut content: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
+        let main = tempfile::tempfile().unwrap();
+        main.write_all_at(&content, 0).unwrap();
+        let log = tempfile::tempfile().unwrap();
+        log.write_all_at(&[b'n'; 512], 56).unwrap();
+        let newer = PART + 3 * size;
+        content[newer..newer + size].fill(b'n');
+        let pages = Pages {
+            main,
+            log: Some(Log {
+                file: log,
+                newest: [((newer / size + 1) as u32, 56)].into(),
+            }),
+            size: size as u64,
+            count: (length / size) as u64,
+            path: "a database".into(),
+        };
+        (pages, content)
+    }
+
+    fn read(file: &File) -> Vec<u8> {
+        let mut content = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
+
+    #[test]
+    fn the_copy_is_what_the_pages_are_whatever_its_end() {
+        let (pages, content) = pages();
+        let target = tempfile::tempfile_in(".").unwrap();
+        let mut steps = vec![];
+        copy(&pages, &target, 0, |done| {
+            steps.push(done as usize);
+            Ok(())
+        })
+        .unwrap();
+        assert!(read(&target) == content);
+        assert_eq!(steps, [PART, 2 * PART, content.len()]);
+        // Its other owner writes to it as to any file.
+        target.write_all_at(b"x", 1).unwrap();
+    }
+
+    #[test]
+    fn the_rest_is_where_it_belongs() {
+        let (pages, content) = pages();
+        let target = tempfile::tempfile_in(".").unwrap();
+        let from = PART + 1000;
+        copy(&pages, &target, from as u64, |_| Ok(())).unwrap();
+        assert!(read(&target)[from..] == content[from..]);
+    }
+
+    #[test]
+    fn whoever_is_told_how_far_it_is_may_end_it() {
+        let (pages, _) = pages();
+        let target = tempfile::tempfile_in(".").unwrap();
+        let ended = copy(&pages, &target, 0, |_| {
+            Err(crate::error::Error::Busy("enough".into()))
+        });
+        assert_eq!(ended.unwrap_err().to_string(), "enough");
+        assert_eq!(target.metadata().unwrap().len(), PART as u64);
+    }
+
+    #[test]
+    fn a_file_that_takes_nothing_is_an_error() {
+        let (pages, _) = pages();
+        let folder = tempfile::tempdir_in(".").unwrap();
+        let path = folder.path().join("target");
+        std::fs::write(&path, b"").unwrap();
+        let target = File::open(path).unwrap();
+        let failed = copy(&pages, &target, 0, |_| Ok(())).unwrap_err().to_string();
+        assert!(
+            failed.starts_with("cannot write the snapshot: Bad file descriptor"),
+            "{failed}"
+        );
+    }
+}

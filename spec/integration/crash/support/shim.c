@@ -283,7 +283,8 @@ int linkat(int from_at, const char *from, int to_at, const char *to, int flags) 
 static int controlled(int fd, int command, void *argument) {
   char file[NAME];
   const char *as = command == F_SETLK || command == F_OFD_SETLK ? "lock" : command == F_GETLK ? "who_locks"
-    : command == F_SETLEASE ? "lease" : command == F_GETLEASE ? "is_leased" : NULL;
+    : command == F_SETLEASE ? "lease" : command == F_GETLEASE ? "is_leased"
+    : command == F_SETFL ? ((long)argument & O_DIRECT ? "past_cache" : "through_cache") : NULL;
   if (!as || !role_of(fd, file)) return syscall(SYS_fcntl, fd, command, argument);
   if (fails(as, file)) return -1;
   int result = syscall(SYS_fcntl, fd, command, argument);

@@ -18,6 +18,7 @@ class Trouble
     "stat" => %i[EIO EACCES], "fstat" => %i[EIO], "access" => %i[EIO EACCES], "statvfs" => %i[EIO EINTR], "fchmod" => %i[EIO EROFS EPERM],
     "fchown" => %i[EIO EROFS EDQUOT EPERM], "lock" => %i[EACCES EAGAIN EINTR EIO ENOLCK], "who_locks" => %i[EIO EINTR ENOLCK],
     "lease" => %i[EACCES EAGAIN EBUSY EINTR EIO EINVAL], "is_leased" => %i[EIO EINTR], "flock" => %i[EAGAIN EINTR EIO ENOLCK],
+    "past_cache" => %i[EINVAL EPERM], "through_cache" => %i[EINVAL],
     "report" => [], "bind" => %i[EACCES EROFS ENOSPC EMFILE], "flistxattr" => %i[EIO EACCES], "fsetxattr" => %i[ENOSPC EIO EACCES]
   }.freeze
 
@@ -36,7 +37,7 @@ class Trouble
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
       "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
-    pull: ["create nameless", "copy_file_range nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
+    pull: ["create nameless", "past_cache nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
   }.freeze
 
   # How a process that is killed there has to be survived.
