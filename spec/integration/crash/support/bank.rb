@@ -3,13 +3,16 @@
 # A database in which every transaction keeps a promise, written by one process as fast as it goes while another one
 # makes checkpoints of every kind. A copy that breaks the promise is none of any moment.
 class Bank
+  # The vault lies between accounts and transfers, so that a copy makes them in different parts.
   SCHEMA = <<~SQL
     CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
     CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, padding BLOB);
+    CREATE TABLE vault (content BLOB);
     CREATE TABLE transfers (id INTEGER PRIMARY KEY AUTOINCREMENT, giver INTEGER, taker INTEGER, amount INTEGER);
     CREATE TABLE totals (transfers INTEGER NOT NULL);
     INSERT INTO totals VALUES (0);
     WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) INSERT INTO accounts SELECT i, 0, zeroblob(700) FROM n;
+    INSERT INTO vault VALUES (zeroblob(5000000));
   SQL
 
   CHECKPOINTS = %w[PASSIVE FULL RESTART TRUNCATE].freeze
