@@ -154,7 +154,7 @@ pub enum Sidecar {
 
 impl Sidecar {
     /// What SQLite appends to the name of the database.
-    pub fn suffix(self) -> &'static str {
+    pub const fn suffix(self) -> &'static str {
         match self {
             Sidecar::Wal => "-wal",
             Sidecar::Journal => "-journal",

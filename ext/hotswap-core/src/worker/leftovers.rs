@@ -42,15 +42,16 @@ pub fn report_name(database: &Path, id: u64) -> OsString {
     format!("{}{id:016x}{REPORT}", prefix(database)).into()
 }
 
+/// How the names of all files end that SQLite may put beside a database.
+const SIDECARS: [&str; 3] = [Sidecar::Wal.suffix(), "-shm", Sidecar::Journal.suffix()];
+
 /// Everything that SQLite may put beside a database file.
-pub fn sidecars(path: &Path) -> impl Iterator<Item = std::path::PathBuf> + '_ {
-    [Sidecar::Wal.suffix(), "-shm", Sidecar::Journal.suffix()]
-        .into_iter()
-        .map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            name.into()
-        })
+pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    SIDECARS.into_iter().map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
 }
 
 /// Removes a staged file with everything beside it, as far as it can.
@@ -89,6 +90,7 @@ pub fn sweep(database: &Path) -> Vec<OsString> {
             let path = database.with_file_name(name);
             text.starts_with(&prefix)
                 && ((text.ends_with(STAGED) && remove_unmarked(&path))
+                    || (is_orphan(&path) && std::fs::remove_file(&path).is_ok())
                     || (text.ends_with(REPORT) && is_deaf(&path) && std::fs::remove_file(&path).is_ok()))
         })
         .collect()
@@ -135,6 +137,16 @@ fn remove_unmarked(path: &Path) -> bool {
     marked && std::fs::remove_file(path).is_ok()
 }
 
+/// Whether it lay beside a staged file that is gone: a disk that fails may let go of the one and not of the other.
+/// A living worker makes it after that file, and removes it before.
+fn is_orphan(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut staged = SIDECARS.iter().filter_map(|suffix| name.strip_suffix(suffix));
+    staged.any(|staged| {
+        staged.ends_with(STAGED) && matches!(path.with_file_name(staged).try_exists(), Ok(false))
+    })
+}
+
 fn is_deaf(path: &Path) -> bool {
     let asked = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
     matches!(asked, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
@@ -156,7 +168,11 @@ mod tests {
         make(".live.sqlite3.hotswap-dead.staged");
         make(".live.sqlite3.hotswap-dead.staged-wal");
         drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-1.report")).unwrap());
+        for suffix in SIDECARS {
+            make(&format!(".live.sqlite3.hotswap-orphan.staged{suffix}"));
+        }
         let living = make(".live.sqlite3.hotswap-living.staged");
+        make(".live.sqlite3.hotswap-living.staged-wal");
         let marked = File::open(&living).unwrap();
         mark(&marked).unwrap();
         let listening = UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-2.report")).unwrap();
@@ -170,7 +186,7 @@ mod tests {
         }
 
         assert!(suspected(&database));
-        assert_eq!(sweep(&database).len(), 2);
+        assert_eq!(sweep(&database).len(), 5);
         assert!(!suspected(&folder.path().join("live")));
 
         let mut left: Vec<_> = std::fs::read_dir(folder.path())
@@ -183,6 +199,7 @@ mod tests {
             [
                 ".live.sqlite3.hotswap-2.report",
                 ".live.sqlite3.hotswap-living.staged",
+                ".live.sqlite3.hotswap-living.staged-wal",
                 ".other.sqlite3.hotswap-dead.staged",
                 "live.sqlite3",
                 "live.sqlite3-wal",
