@@ -17,7 +17,7 @@ use super::super::leftovers;
 use super::super::live::Live;
 use super::super::log_index::LogIndex;
 use super::super::staged::Staged;
-use super::whole::Written;
+use super::whole::{not_committed, Written};
 use crate::error::{Context, Result};
 
 /// SQLite locks bytes that begin here, and has nothing in the page that they are in.
@@ -106,7 +106,7 @@ impl Difference {
         let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
         put_pages(connection, &content, &pages, self.count, self.page_size, go_on)?;
         commit()?;
-        transaction.commit().context(writing)?;
+        transaction.commit().map_err(not_committed)?;
         Ok(Written::Pages(pages.len() as u64 + 1))
     }
 

@@ -1,8 +1,9 @@
 //! The other way of a push: the new content is written into the live database, in one transaction of SQLite.
 //!
 //! For a file that cannot be renamed over, or that somebody outside of the fleet has open: they see all of the old
-//! content, then all of the new one, and a failure at any point leaves the old one. The price is time. The lock is
-//! held, and the members wait, for as long as it takes to write; so that is estimated before anybody waits.
+//! content, then all of the new one, and a failure leaves the old one; or, where the disk fails in the commit itself,
+//! either. The price is time. The lock is held, and the members wait, for as long as it takes to write; so that is
+//! estimated before anybody waits.
 
 mod difference;
 mod fit;

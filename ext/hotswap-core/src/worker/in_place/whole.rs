@@ -2,7 +2,7 @@
 //! finish.
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Context, Error, Result};
 
@@ -51,11 +51,27 @@ pub fn write(
         }
     }
     commit()?;
-    match step(-1).context("cannot write into the live database")? {
+    match step(-1).map_err(not_committed)? {
         Some(StepResult::Done) => Ok(Written::Pages(pages as u64)),
         Some(_) => Err(Error::Broken(
             "the copy into the live database did not end".into(),
         )),
         None => Ok(Written::Locked),
+    }
+}
+
+/// The error of a commit. What SQLite could not sync it takes back; but where it cannot sync that either, whoever opens
+/// the database next may find all of it in the log.
+pub fn not_committed(source: rusqlite::Error) -> Error {
+    let what = match source.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => {
+            "the disk failed at the end of writing into the live database, which is whole, and either the old or the \
+             new one; look which, and copy again"
+        }
+        _ => "cannot write into the live database",
+    };
+    Error::Sqlite {
+        what: what.into(),
+        source,
     }
 }
