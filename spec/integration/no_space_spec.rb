@@ -46,6 +46,17 @@ RSpec.describe "a disk that is nearly full" do
     expect(app.version).to eq "fits"
   end
 
+  it "refuses a push in place whose log would fill it, with the figures, before anybody waits", lane: "default" do
+    log = app.log.length
+    before = free
+    refused = untouched { app.hotswap("cp", "--in-place=always", app.databases.of_size(9), live) }
+
+    expect(refused).to have_attributes(exit_code: 3, stdout: "")
+    expect(refused.stderr).to match(/^ERROR: writing into the database needs \d+ MB and leaves 16 MB for others, but \d+ MB are free; make room/)
+    expect(app.log[log..]).not_to include("requests are queued")
+    expect(free).to be_within(1_000_000).of(before)
+  end
+
   it "refuses a pull that would fill it, and leaves yesterday's backup" do
     yesterday = app.root.join("storage/backup.sqlite3").tap { |file| file.write("yesterday's") }
     fill(leaving: 17_500_000)

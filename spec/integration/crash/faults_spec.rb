@@ -31,13 +31,13 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
       end
     end
 
-    it "does so at each call of #{named}, with each error", :thorough, timeout: 900 do
+    it "does so at each call of #{named}, with each error", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.each { |step| Trouble::FAULTS.fetch(step.call).each { |error| trouble.meet(step, error) } }
       end
     end
 
-    it "does so when the error stays, in #{named}", :thorough, timeout: 900 do
+    it "does so when the error stays, in #{named}", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.select { |step| step.nth == 1 }.each do |step|
           (Trouble::FAULTS.fetch(step.call) & Trouble::LASTING).each { |error| trouble.meet(step, error, lasting: true) }
@@ -45,7 +45,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
       end
     end
 
-    it "does so when it is killed before and after each call of #{named}", :thorough, timeout: 900 do
+    it "does so when it is killed before and after each call of #{named}", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.product(%i[killed_before killed_after]).each { |step, how| trouble.meet(step, how) }
       end
