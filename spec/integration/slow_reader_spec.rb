@@ -62,7 +62,7 @@ end
   RSpec.describe "a pull that is read slowly, where there is no room for a copy, with journal mode #{journal_mode}", lane: "default" do
     include SlowReader
 
-    before(:context) do
+    before do
       skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
       @app = SlowReader.serve(journal_mode) do |server|
         @root = server.root
@@ -70,7 +70,7 @@ end
       end
     end
 
-    after(:context) do
+    after do
       @app&.tear_down
     ensure
       @disk&.unmount
@@ -96,6 +96,27 @@ end
       expect(app.log[log..]).to include("pull complete")
       expect(app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database").exit_code).to eq 0
       expect(app.version).to eq "new"
+    end
+
+    # space.rs, Growth.
+    it "lets it go before the log has filled the disk" do
+      next if journal_mode == "delete"
+
+      reader, writer = IO.pipe(binmode: true)
+      pull = app.start_hotswap("cp", "database", "-", out: writer)
+      writer.close
+      log = app.log.length
+      eventually { app.log[log..].include?("the reader is slow, and the database is held") }
+      live do |db|
+        db.busy_timeout = 5_000
+        eventually { db.execute("INSERT INTO items (name) VALUES (hex(randomblob(200000)))") && !pull.running? }
+        expect(db.execute("PRAGMA wal_checkpoint(TRUNCATE)")).to eq [[0, 0, 0]]
+      end
+
+      expect(pull.wait).to have_attributes(exit_code: 3, stderr: /the pull was given up: its reader is slow, the application's log grows .* and \d+ MB are free/)
+      expect(app.post("/", name: "afterwards").status).to eq 200
+    ensure
+      reader&.close
     end
 
     # With a log everybody goes on writing into that; without one they have to wait.

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::pipe::Pipe;
+use super::caller::PATIENCE;
+use super::pipe::{stands_still, Pipe};
 use crate::error::Result;
 use crate::protocol::{BodyWriter, Connection, Message, Plan};
 
 /// For how long a reader may keep a snapshot waiting in any case, and how many bytes a second it has to take.
 const GRACE: Duration = Duration::from_secs(1);
 const SPEED: u64 = 256 * 1024 * 1024;
+
+/// How often a slow reader is asked whether it can still be borne.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct Outlet<'a> {
@@ -60,6 +64,22 @@ impl<'a> Outlet<'a> {
     /// Sends bytes to a reader that may take its time.
     pub fn send_all(&mut self, bytes: &[u8]) -> Result<()> {
         self.try_send(bytes, None).map(|_| ())
+    }
+
+    /// The same as long as `bearable` says that it is.
+    pub fn send_while(&mut self, mut bytes: &[u8], bearable: impl Fn() -> Result<()>) -> Result<()> {
+        let mut moved = Instant::now();
+        while !bytes.is_empty() {
+            bearable()?;
+            let sent = self.try_send(bytes, Some(Instant::now() + GLANCE))?;
+            if sent > 0 {
+                moved = Instant::now();
+            } else if moved.elapsed() > PATIENCE {
+                return Err(stands_still());
+            }
+            bytes = &bytes[sent..];
+        }
+        Ok(())
     }
 
     /// On a connection a chunk is sent whole: a reader that stands still is noticed when it moves again.

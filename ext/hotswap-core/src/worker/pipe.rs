@@ -73,6 +73,11 @@ impl Pipe {
     }
 }
 
+/// What a command ends with whose pipe is neither read nor written any more.
+pub fn stands_still() -> Error {
+    Error::Broken("the other side of the pipe has not moved for too long; giving up".into())
+}
+
 /// Waits until the pipe is ready, or until then.
 fn wait_for(
     pipe: BorrowedFd<'_>,
@@ -90,9 +95,7 @@ fn wait_for(
         &mut polled,
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
     ) {
-        Ok(0) if until.is_none() => Err(Error::Broken(
-            "the other side of the pipe has not moved for too long; giving up".into(),
-        )),
+        Ok(0) if until.is_none() => Err(stands_still()),
         Ok(_) if client.peer_is_gone() => Err(Error::Gone("the client went away".into())),
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).context("cannot wait for the pipe"),

@@ -9,7 +9,7 @@ use super::job::{Database, Job};
 use super::outlet::Outlet;
 use super::rest::Rest;
 use super::snapshot::Snapshot;
-use super::space;
+use super::space::{self, Growth};
 use super::visit::Visit;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Message, Plan, Request};
@@ -91,10 +91,6 @@ fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
     })?;
     if sent < length {
         let rest = Rest::copy(&pinned.snapshot, sent, database, outlet.client());
-        let mut send_all = |chunk: &[u8]| {
-            progress(&outlet);
-            outlet.send_all(chunk)
-        };
         match rest {
             Ok(rest) => {
                 drop(pinned);
@@ -102,15 +98,20 @@ fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
                     "info",
                     "the reader is slow: it gets a copy, the database is let go",
                 );
-                rest.stream(send_all)?;
+                rest.stream(|chunk| {
+                    progress(&outlet);
+                    outlet.send_all(chunk)
+                })?;
             }
             Err(error @ Error::Gone(_)) => return Err(error),
             Err(error) => {
                 let held = format!("the reader is slow, and the database is held until it is done: {error}");
                 log.write("warn", held);
-                pinned
-                    .snapshot
-                    .stream(sent, |chunk| send_all(chunk).map(|()| chunk.len()))?;
+                let growth = Growth::of_log(database)?;
+                pinned.snapshot.stream(sent, |chunk| {
+                    progress(&outlet);
+                    outlet.send_while(chunk, || growth.bear()).map(|()| chunk.len())
+                })?;
             }
         }
     }

@@ -1,9 +1,12 @@
 //! Room on a disk that the application shares.
 
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::fstatvfs;
 
+use super::leftovers;
 use crate::error::{Context, Error, Result};
 
 /// What must stay free for the application to go on writing, in bytes.
@@ -11,8 +14,7 @@ const MARGIN: u64 = 16 * 1024 * 1024;
 
 /// Refuses unless `needed` bytes fit on the file system of `file` and leave the application room to write.
 pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
-    let disk = fstatvfs(file).context("cannot ask for the free space")?;
-    let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+    let free = free(file)?;
     if free >= needed + MARGIN {
         return Ok(());
     }
@@ -22,4 +24,52 @@ pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
         MARGIN / 1_000_000,
         free / 1_000_000
     )))
+}
+
+fn free(file: impl AsFd) -> Result<u64> {
+    let disk = fstatvfs(file).context("cannot ask for the free space")?;
+    Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+}
+
+/// How far a log may grow because somebody reads a snapshot slowly: its pages go into the database one day, and that
+/// may take as much room again.
+pub struct Growth {
+    folder: File,
+    log: PathBuf,
+    at_first: u64,
+    margin: u64,
+}
+
+impl Growth {
+    /// Of the log of `database`, on a disk that may be full already.
+    pub fn of_log(database: &Path) -> Result<Self> {
+        let folder = database.parent().unwrap_or(Path::new("/"));
+        let folder = File::open(folder).on_path("cannot open", folder)?;
+        let log = leftovers::sidecars(database).next().expect("the log");
+        Ok(Self {
+            at_first: length(&log),
+            margin: MARGIN.min(free(&folder)? / 2),
+            folder,
+            log,
+        })
+    }
+
+    /// Refuses to go on where it has grown too far.
+    pub fn bear(&self) -> Result<()> {
+        let (free, log) = (free(&self.folder)?, length(&self.log));
+        if free >= self.margin + log.saturating_sub(self.at_first) {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "the pull was given up: its reader is slow, the application's log grows as long as that lasts and has {} MB, and \
+             {} MB are free; make room on the database's disk for a copy of it, or pull to a file on another one",
+            log / 1_000_000,
+            free / 1_000_000
+        )))
+    }
+}
+
+/// 0 where there is no such file.
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
