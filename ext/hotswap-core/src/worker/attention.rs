@@ -26,23 +26,19 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Pays it to what `connection` does, as long as `wanted` says so. The time that it may take begins when the file is
-    /// `there`. `staged` goes with the process, if that has to end.
+    /// Pays it to what `connection` does, as long as `wanted` says so. `staged` goes with the process, if that has
+    /// to end.
     pub fn pay(
         connection: &Connection,
         staged: PathBuf,
         wanted: impl Fn() -> bool + Send + 'static,
-        there: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self> {
         let (alive, dropped) = channel::<()>();
         let interrupt = connection.get_interrupt_handle();
+        let late = Instant::now() + PATIENCE;
         let look = move || {
-            let mut late = Instant::now() + PATIENCE;
             let mut interrupted: Option<Instant> = None;
             while dropped.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
-                if !there() {
-                    late = Instant::now() + PATIENCE;
-                }
                 if wanted() && Instant::now() < late {
                     continue;
                 }

@@ -2,11 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::arrival::{as_it_arrives, Arrival};
 use super::attention::Attention;
 use super::caller::Caller;
 use super::job::Database;
@@ -47,35 +45,11 @@ impl<'a> Check<'a> {
         self.request.src.stdio
     }
 
-    /// Whether the integrity of the file is to be checked.
-    pub fn wants_integrity(&self) -> bool {
-        !self.request.skip_integrity_check
-    }
-
-    /// The integrity of the file at `path` while that is being copied there: its bytes up to the first that has not
-    /// come are as they will be.
-    pub fn integrity_of_arriving(&self, path: &Path, length: u64, arrival: &Arc<Arrival>) -> Result<()> {
-        let judging = judge::open_writable(path)?;
-        as_it_arrives(&judging, arrival, || {
-            judge::confine(&judging, path, &self.database.extensions)?;
-            let arriving = arrival.clone();
-            let _attention = self.attention(&judging, path, move || arriving.is_over())?;
-            mapped(&judging, length, || judge::check_integrity(&judging, self.name()))
-        })
-    }
-
-    /// All of them, on the file as it will be renamed; its integrity unless that is `known`. Says whether the schema
-    /// changes.
-    pub fn run(
-        &self,
-        staged: &Staged,
-        known: bool,
-        live: Option<&Live>,
-        caller: &mut Caller,
-    ) -> Result<bool> {
+    /// All of them, on the file as it will be renamed. Says whether the schema changes.
+    pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<bool> {
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
-        let attention = self.attention(&judging, staged.path(), || true)?;
-        if self.wants_integrity() && !known {
+        let attention = self.attention(&judging, staged.path())?;
+        if !self.request.skip_integrity_check {
             mapped(&judging, staged.len(), || {
                 judge::check_integrity(&judging, self.name())
             })?;
@@ -114,13 +88,8 @@ impl<'a> Check<'a> {
         Ok(!current.means_the_same_as(incoming))
     }
 
-    fn attention(
-        &self,
-        judging: &Connection,
-        path: &Path,
-        there: impl Fn() -> bool + Send + 'static,
-    ) -> Result<Attention> {
+    fn attention(&self, judging: &Connection, path: &Path) -> Result<Attention> {
         let client = self.client;
-        Attention::pay(judging, path.to_owned(), move || !hung_up(client), there)
+        Attention::pay(judging, path.to_owned(), move || !hung_up(client))
     }
 }

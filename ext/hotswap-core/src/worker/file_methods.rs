@@ -31,11 +31,6 @@ impl<'a> FileMethods<'a> {
             }
         }
     }
-
-    /// Those that are replaced.
-    pub fn theirs(&self) -> *const ffi::sqlite3_io_methods {
-        self.theirs
-    }
 }
 
 impl Drop for FileMethods<'_> {

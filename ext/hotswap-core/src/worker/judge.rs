@@ -32,15 +32,10 @@ pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection
 /// Opens a file to check it as the application will use it. Only a connection that may write knows of CHECK
 /// constraints: to one that only reads, SQLite's check says nothing of the rows that break them.
 pub fn open_for_checking(path: &Path, extensions: &[String]) -> Result<Connection> {
-    let connection = open_writable(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).on_sqlite("cannot open", path)?;
     confine(&connection, path, extensions)?;
     Ok(connection)
-}
-
-/// The same before it is confined. Reads the header only.
-pub fn open_writable(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags).on_sqlite("cannot open", path)
 }
 
 /// Loads what the application loads, and lets nothing else in.

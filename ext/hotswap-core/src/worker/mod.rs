@@ -5,8 +5,6 @@
 //! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
 
 mod accounts;
-mod ahead;
-mod arrival;
 mod attention;
 mod attributes;
 mod caller;

@@ -12,7 +12,7 @@ use super::job::{Database, Job};
 use super::leftovers;
 use super::live::{Live, Seized};
 use super::preflight::{open_fence, Obstacle};
-use super::receive::{receive, Received};
+use super::receive::receive;
 use super::staged::Staged;
 use super::swap::Swap;
 use crate::error::{Error, Result};
@@ -51,7 +51,11 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
 
     let fence = open_fence(path)?;
     let check = Check::of(database, request, caller);
-    let Received { mut staged, checked } = gently(job, || receive(caller, check, path))?;
+    let mut staged = gently(job, || receive(caller, check, path))?;
+    caller.info(format_args!(
+        "received {} bytes, running integrity check",
+        staged.len()
+    ));
     DatabaseHeader::judge(&staged.head()?, staged.len(), check.name())?;
 
     let mut fleet = Fleet::command(fence, job, caller)?;
@@ -61,7 +65,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
             adapt(staged, path, live.as_ref(), obstacle)?;
-            check.run(staged, checked, live.as_ref(), caller)
+            check.run(staged, live.as_ref(), caller)
         })?
     };
 
@@ -121,7 +125,7 @@ impl Push<'_> {
         let (caller, check) = (&mut *self.caller, self.check);
         let open = &mut live;
         gently(self.job, move || match in_place::fit(staged, open, extensions)? {
-            true => check.run(staged, false, Some(&*open), caller).map(drop),
+            true => check.run(staged, Some(&*open), caller).map(drop),
             false => Ok(()),
         })?;
         let overwriting = Overwriting {

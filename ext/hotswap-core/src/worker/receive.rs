@@ -6,7 +6,6 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::ahead::Ahead;
 use super::caller::{gave_up, Caller};
 use super::check::Check;
 use super::header::{too_long, DatabaseHeader};
@@ -24,65 +23,26 @@ const STEP: u64 = 8 * 1024 * 1024;
 /// How long the header of a database is, in bytes.
 const HEADER: u64 = 100;
 
-/// What has come.
-pub struct Received {
-    /// As it was sent.
-    pub staged: Staged,
-    /// Whether its integrity was checked on the way.
-    pub checked: bool,
+/// Receives what the client pushes into a staged file beside `live`, the database.
+pub fn receive(caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<Staged> {
+    let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
+    receive_into(&mut staged, caller, check, live)?;
+    Ok(staged)
 }
 
-/// Receives what the client pushes into a staged file beside `path`, the live database.
-pub fn receive(caller: &mut Caller, check: Check<'_>, path: &Path) -> Result<Received> {
-    let mut staged = Staged::create(path).map_err(|error| no_place_beside(path, error))?;
-    let checked = receive_into(&mut staged, caller, check, path)?;
-    if !checked {
-        tell(caller, &staged);
-    }
-    Ok(Received { staged, checked })
-}
-
-fn tell(caller: &mut Caller, staged: &Staged) {
-    caller.info(format_args!(
-        "received {} bytes, running integrity check",
-        staged.len()
-    ));
-}
-
-/// Says whether it was checked on the way.
-fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<bool> {
-    let path = staged.path().to_owned();
-    std::thread::scope(|scope| {
-        let mut ahead = Ahead::new(scope, check, &path);
-        receive_all(staged, caller, check, live, &mut ahead)?;
-        if !ahead.has_it_all() {
-            return Ok(false);
-        }
-        tell(caller, staged);
-        ahead.verdict().map(|()| true)
-    })
-}
-
-/// What comes is told to `ahead`, unless it is going to be changed.
-fn receive_all(
-    staged: &mut Staged,
-    caller: &mut Caller,
-    check: Check<'_>,
-    live: &Path,
-    ahead: &mut Ahead<'_, '_>,
-) -> Result<()> {
+fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<()> {
     if !check.is_of_stdin() {
-        return receive_file(caller, staged, live, check, ahead);
+        return receive_file(caller, staged, live, check);
     }
     let Some(descriptor) = caller.main.take_descriptor() else {
-        return receive_stream(caller, Arriving::into(staged, check.name(), ahead)?);
+        return receive_stream(caller, Arriving::into(staged, check.name())?);
     };
     caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
         let source = Source::take(Some(descriptor), live)?;
-        return copy_alone(caller, staged, live, &source, check, ahead);
+        return copy_alone(caller, staged, live, &source, check);
     }
-    let arriving = Arriving::into(staged, check.name(), ahead)?;
+    let arriving = Arriving::into(staged, check.name())?;
     receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
 
@@ -91,7 +51,7 @@ fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
-fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>, mut pipe: Pipe) -> Result<()> {
+fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         // Whoever ended the client may have ended the sender as well: then this is no end of the data.
@@ -108,7 +68,7 @@ fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>, mut pip
     }
 }
 
-fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>) -> Result<()> {
+fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()> {
     caller.ask(Plan::SendStream)?;
     let mut body = BodyReader::new(&mut caller.main);
     loop {
@@ -123,9 +83,8 @@ fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_, '_, '_>) -> Re
 
 /// A file of which nobody has said how long it will be. What cannot be a database, or has no room, is refused as soon
 /// as that can be seen: with the first bytes.
-struct Arriving<'a, 'scope, 'env> {
+struct Arriving<'a> {
     staged: &'a mut Staged,
-    ahead: &'a mut Ahead<'scope, 'env>,
     /// What its user calls it.
     name: &'a str,
     folder: File,
@@ -133,13 +92,12 @@ struct Arriving<'a, 'scope, 'env> {
     header: Option<DatabaseHeader>,
 }
 
-impl<'a, 'scope, 'env> Arriving<'a, 'scope, 'env> {
-    fn into(staged: &'a mut Staged, name: &'a str, ahead: &'a mut Ahead<'scope, 'env>) -> Result<Self> {
+impl<'a> Arriving<'a> {
+    fn into(staged: &'a mut Staged, name: &'a str) -> Result<Self> {
         let folder = staged.path().parent().unwrap_or(Path::new("/"));
         Ok(Self {
             folder: File::open(folder).on_path("cannot open", folder)?,
             staged,
-            ahead,
             name,
             enough_for: 0,
             header: None,
@@ -156,28 +114,16 @@ impl<'a, 'scope, 'env> Arriving<'a, 'scope, 'env> {
             let header = DatabaseHeader::judge_head(&self.staged.head()?, self.name)?;
             let rest = header.announced().unwrap_or(0).saturating_sub(self.staged.len());
             space::require(&self.folder, rest, "the rest of the database")?;
-            if rest > 0 {
-                self.staged.extend_by(rest)?;
-            }
             self.header = Some(header);
         }
-        if let Some(announced) = self.header.and_then(|header| header.announced()) {
-            if self.staged.len() > announced {
-                return Err(too_long(self.name, announced));
-            }
-            self.ahead.reached(self.staged.len(), announced);
+        match self.header.and_then(|header| header.announced()) {
+            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn receive_file(
-    caller: &mut Caller,
-    staged: &mut Staged,
-    live: &Path,
-    check: Check<'_>,
-    ahead: &mut Ahead<'_, '_>,
-) -> Result<()> {
+fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Check<'_>) -> Result<()> {
     caller.ask(Plan::SendFile)?;
     let (announced, sidecars) = match caller.main.receive()? {
         Some(Message::File { length, sidecars }) => (length, sidecars),
@@ -188,7 +134,7 @@ fn receive_file(
         return Err(changed());
     }
     if sidecars.is_empty() {
-        return copy_alone(caller, staged, live, &source, check, ahead);
+        return copy_alone(caller, staged, live, &source, check);
     }
     let mut beside = Vec::new();
     for sidecar in sidecars {
@@ -197,7 +143,7 @@ fn receive_file(
     // A log is copied, and what is in it then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
     require_room(live, source.length + 2 * logs)?;
-    copy(caller, staged, &source, |_| ())?;
+    copy(caller, staged, &source)?;
     for (sidecar, file) in &beside {
         file.copy_beside(staged.path(), *sidecar)?;
     }
@@ -217,11 +163,10 @@ fn copy_alone(
     live: &Path,
     source: &Source,
     check: Check<'_>,
-    ahead: &mut Ahead<'_, '_>,
 ) -> Result<()> {
     DatabaseHeader::judge(&source.head()?, source.length, check.name())?;
     require_room(live, source.length)?;
-    copy(caller, staged, source, |done| ahead.reached(done, source.length))
+    copy(caller, staged, source)
 }
 
 fn require_room(live: &Path, bytes: u64) -> Result<()> {
@@ -230,15 +175,8 @@ fn require_room(live: &Path, bytes: u64) -> Result<()> {
     space::require(&folder, bytes, "copying the database")
 }
 
-/// Copies `source`. `copied` is told how far it is.
-fn copy(
-    caller: &mut Caller,
-    staged: &mut Staged,
-    source: &Source,
-    mut copied: impl FnMut(u64),
-) -> Result<()> {
+fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source) -> Result<()> {
     staged.append_file(&source.file, source.length, |done| {
-        copied(done);
         caller.progress("copying", done, source.length);
         caller.check_presence()
     })?;

@@ -94,7 +94,6 @@ impl Staged {
             return copied(self.length);
         }
         let begin = self.length;
-        self.extend_by(length)?;
         while self.length - begin < length {
             let step = STEP.min(length - (self.length - begin));
             let moved = copy_range(source, self.length - begin, self.file(), self.length, step)
@@ -108,13 +107,6 @@ impl Staged {
             copied(self.length)?;
         }
         Ok(())
-    }
-
-    /// Makes the file longer than what has come: who reads it meanwhile sees it as long as it will be.
-    pub fn extend_by(&self, bytes: u64) -> Result<()> {
-        self.file()
-            .set_len(self.length + bytes)
-            .on_path("cannot extend", &self.path)
     }
 
     fn grown_by(&mut self, bytes: u64) -> Result<()> {

@@ -35,7 +35,7 @@ class Endurance
     visited do
       1.upto(swaps) do |number|
         swap(number)
-        warm ||= usage if number >= [swaps / 10, 20].min
+        warm ||= usage if number >= [swaps / 10, 1_000].min
         report(number, swaps) if (number % [swaps / 10, 1].max).zero?
       end
     end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# worker/arrival.rs: a file of more than one step (8 MB) is checked while it is being copied.
+# More than one step of 8 MB, in which a file is copied and written back.
 RSpec.describe "a push of a large file", lane: "default" do
   running_app
 
