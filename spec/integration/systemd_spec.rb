@@ -78,7 +78,7 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     expect(setting.call("KillMode")).to eq "mixed"
     app.stop
     expect(push.wait).to have_attributes(exit_code: 5, stderr: /\AERROR: /)
-    expect(app.stray_files).to eq []
+    eventually { expect(app.stray_files).to eq [] }
     expect(TestDatabase.version(app.database_path)).to eq "second"
   end
 end
