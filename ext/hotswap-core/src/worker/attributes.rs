@@ -36,17 +36,22 @@ pub fn keep(path: &Path, file: &File) {
             unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.cast(), room) }
         });
         if let Some(value) = value {
-            // SAFETY: the descriptor is open, the name a C string, and the value as long as it says.
-            unsafe {
-                libc::fsetxattr(
-                    file.as_raw_fd(),
-                    name.as_ptr(),
-                    value.as_ptr().cast(),
-                    value.len(),
-                    0,
-                );
-            }
+            set(file, name, &value);
         }
+    }
+}
+
+/// Whether the file system and our rights allow it.
+fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
+    // SAFETY: the descriptor is open, the name a C string, and the value as long as it says.
+    unsafe {
+        libc::fsetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        ) == 0
     }
 }
 
@@ -68,19 +73,6 @@ mod tests {
         2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 210, 4, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
         16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
     ];
-
-    fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
-        // SAFETY: as above.
-        unsafe {
-            libc::fsetxattr(
-                file.as_raw_fd(),
-                name.as_ptr(),
-                value.as_ptr().cast(),
-                value.len(),
-                0,
-            ) == 0
-        }
-    }
 
     fn get(path: &Path, name: &CStr) -> Option<Vec<u8>> {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();

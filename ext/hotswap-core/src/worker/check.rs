@@ -1,9 +1,6 @@
 //! The checks that a push has to pass.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::path::Path;
-
-use rusqlite::Connection;
 
 use super::attention::Attention;
 use super::caller::Caller;
@@ -35,27 +32,16 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What the user calls the file.
-    pub fn name(&self) -> &'a str {
-        self.request.src.name()
-    }
-
-    /// Whether the file comes through standard input.
-    pub fn is_of_stdin(&self) -> bool {
-        self.request.src.stdio
-    }
-
     /// All of them, on the file as it will be renamed. Says whether the schema changes.
     pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<bool> {
+        let (name, client) = (self.request.src.name(), self.client);
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
-        let attention = self.attention(&judging, staged.path())?;
+        let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(client))?;
         if !self.request.skip_integrity_check {
-            mapped(&judging, staged.len(), || {
-                judge::check_integrity(&judging, self.name())
-            })?;
+            mapped(&judging, staged.len(), || judge::check_integrity(&judging, name))?;
         }
         // Whatever is skipped: the application could not open such a file either.
-        let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, self.name()))?;
+        let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;
         drop(attention);
         match live {
             Some(live) => self.compare(&incoming, live, caller),
@@ -86,10 +72,5 @@ impl<'a> Check<'a> {
             judge::compare_schemas(&current, incoming)?;
         }
         Ok(!current.means_the_same_as(incoming))
-    }
-
-    fn attention(&self, judging: &Connection, path: &Path) -> Result<Attention> {
-        let client = self.client;
-        Attention::pay(judging, path.to_owned(), move || !hung_up(client))
     }
 }

@@ -1,4 +1,4 @@
-//! A large file that nobody is about to read, written past the page cache.
+//! A large file that the application does not read, written past the page cache.
 //!
 //! It costs half the processor time of a copy by way of the cache, takes no longer, and leaves the cache to the
 //! application, whose pages a gigabyte would push out. While the disk takes one part the next one is read.

@@ -50,14 +50,14 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     }
 
     let fence = open_fence(path)?;
-    let check = Check::of(database, request, caller);
-    let mut staged = gently(job, || receive(caller, check, path))?;
+    let mut staged = gently(job, || receive(caller, request, path))?;
     caller.info(format_args!(
         "received {} bytes, running integrity check",
         staged.len()
     ));
-    DatabaseHeader::judge(&staged.head()?, staged.len(), check.name())?;
+    DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
 
+    let check = Check::of(database, request, caller);
     let mut fleet = Fleet::command(fence, job, caller)?;
     let mut live = Live::open(path)?;
     let schema_changes = {

@@ -7,7 +7,6 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::caller::{gave_up, Caller};
-use super::check::Check;
 use super::header::{too_long, DatabaseHeader};
 use super::leftovers;
 use super::pipe::Pipe;
@@ -16,7 +15,7 @@ use super::source::{changed, Source};
 use super::space;
 use super::staged::Staged;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, CHUNK};
+use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK};
 
 /// How much is received between two looks at the disk and at the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
@@ -24,25 +23,25 @@ const STEP: u64 = 8 * 1024 * 1024;
 const HEADER: u64 = 100;
 
 /// Receives what the client pushes into a staged file beside `live`, the database.
-pub fn receive(caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<Staged> {
+pub fn receive(caller: &mut Caller, request: &Request, live: &Path) -> Result<Staged> {
     let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
-    receive_into(&mut staged, caller, check, live)?;
+    receive_into(&mut staged, caller, request, live)?;
     Ok(staged)
 }
 
-fn receive_into(staged: &mut Staged, caller: &mut Caller, check: Check<'_>, live: &Path) -> Result<()> {
-    if !check.is_of_stdin() {
-        return receive_file(caller, staged, live, check);
+fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, live: &Path) -> Result<()> {
+    if !request.src.stdio {
+        return receive_file(caller, staged, live, request);
     }
     let Some(descriptor) = caller.main.take_descriptor() else {
-        return receive_stream(caller, Arriving::into(staged, check.name())?);
+        return receive_stream(caller, Arriving::into(staged, request.src.name())?);
     };
     caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
         let source = Source::take(Some(descriptor), live)?;
-        return copy_alone(caller, staged, live, &source, check);
+        return copy_alone(caller, staged, live, &source, request);
     }
-    let arriving = Arriving::into(staged, check.name())?;
+    let arriving = Arriving::into(staged, request.src.name())?;
     receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
 
@@ -123,7 +122,7 @@ impl<'a> Arriving<'a> {
     }
 }
 
-fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Check<'_>) -> Result<()> {
+fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: &Request) -> Result<()> {
     caller.ask(Plan::SendFile)?;
     let (announced, sidecars) = match caller.main.receive()? {
         Some(Message::File { length, sidecars }) => (length, sidecars),
@@ -134,7 +133,7 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, check: Ch
         return Err(changed());
     }
     if sidecars.is_empty() {
-        return copy_alone(caller, staged, live, &source, check);
+        return copy_alone(caller, staged, live, &source, request);
     }
     let mut beside = Vec::new();
     for sidecar in sidecars {
@@ -162,9 +161,9 @@ fn copy_alone(
     staged: &mut Staged,
     live: &Path,
     source: &Source,
-    check: Check<'_>,
+    request: &Request,
 ) -> Result<()> {
-    DatabaseHeader::judge(&source.head()?, source.length, check.name())?;
+    DatabaseHeader::judge(&source.head()?, source.length, request.src.name())?;
     require_room(live, source.length)?;
     copy(caller, staged, source)
 }

@@ -1,7 +1,6 @@
 //! The SQLite of the system, for the tests of what is done with a database.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::sync::OnceLock;
 
 use rusqlite::ffi;
 
@@ -9,11 +8,6 @@ use super::host_sqlite::adopt_sqlite;
 
 /// Has it hand over its functions, as that of the application does in a worker. False where there is none.
 pub fn adopt_the_systems_sqlite() -> bool {
-    static ADOPTED: OnceLock<bool> = OnceLock::new();
-    *ADOPTED.get_or_init(adopt_it)
-}
-
-fn adopt_it() -> bool {
     unsafe extern "C" fn adopt(_: *mut ffi::sqlite3, message: *mut *mut c_char, api: *mut c_void) -> c_int {
         // SAFETY: SQLite passes its own table.
         match unsafe { adopt_sqlite(message, api) } {
