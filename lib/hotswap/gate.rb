@@ -6,7 +6,8 @@ module Hotswap
   # The gate of this process, as Ruby sees it: every unit of work passes it, a swap closes it.
   #
   # A unit inside another one (the executor inside the middleware, a rack application inside a rack
-  # application) passes for free: the outer one could not end otherwise.
+  # application) passes for free: the outer one could not end otherwise. Whether the caller is part of one says
+  # `inside?`, from ext/hotswap/src/unit.rs.
   module Gate
     class << self
       # Enters, and waits while the gate is closed.
@@ -62,16 +63,10 @@ module Hotswap
         unit.named(name, &block)
       end
 
-      # @return [Boolean] whether the caller is part of a unit that is inside
-      def inside?
-        unit = Thread.current[:hotswap_unit]
-        !unit.nil? && unit.current?
-      end
-
       # @return [Array<String>] what is inside, the oldest first: "GET /reports for 4.2 s"
       def running
         # Looked for in the heap: this is asked when a swap is late, and a list would be paid for by every request.
-        ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:since).map(&:to_s)
+        ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:age).reverse.map(&:to_s)
       end
 
       # @return [String]

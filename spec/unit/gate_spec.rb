@@ -118,6 +118,21 @@ RSpec.describe Hotswap::Gate do
     expect(gate.running).to be_empty
   end
 
+  it "tells of the same whatever is collected or moved in memory meanwhile" do
+    told = Array.new(5) do |number|
+      unit = Hotswap::Gate::Unit.new({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/reports/#{number}"})
+      GC.stress = true
+      unit.enter
+      GC.compact if GC.respond_to?(:compact)
+      [unit.source["PATH_INFO"], gate.inside?, Fiber.new { gate.inside? }.resume]
+    ensure
+      GC.stress = false
+      unit.leave
+    end
+
+    expect(told).to eq Array.new(5) { |number| ["/reports/#{number}", true, false] }
+  end
+
   describe "a unit that is lost" do
     it "counts as left once it is collected" do
       # In threads of their own, so that nothing on our stack refers to them.

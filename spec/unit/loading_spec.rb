@@ -31,7 +31,7 @@ RSpec.describe "loading" do
   end
 
   it "the command loads neither SQLite nor the rest of the gem" do
-    stdout, = ruby("-e", 'require "hotswap/native"; puts defined?(SQLite3).inspect, defined?(Hotswap::Gate).inspect, Hotswap::Native.library')
+    stdout, = ruby("-e", 'require "hotswap/native"; puts defined?(SQLite3).inspect, defined?(Hotswap::Middleware).inspect, Hotswap::Native.library')
 
     expect(stdout.lines.map(&:chomp)).to match ["nil", "nil", a_string_ending_with("/hotswap.so").or(a_string_ending_with(".bundle"))]
   end

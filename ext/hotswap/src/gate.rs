@@ -1,80 +1,44 @@
-//! `Hotswap::Native::Pass` and the functions around the gate and the memberships.
+//! The functions around the gate and the memberships.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hotswap_core::gate::{Gate, Pass};
-use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby};
+use hotswap_core::gate::Gate;
+use magnus::{function, Error, Object, RModule, Ruby};
 
 use crate::{raise, runtime};
 
-/// One unit of work inside the gate. Collected by the garbage collector it counts as left, so that a thread
-/// killed between two instructions cannot keep the gate from closing for ever.
-#[magnus::wrap(class = "Hotswap::Native::Pass", free_immediately, size)]
-struct NativePass {
-    gate: Arc<Gate>,
-    pass: Pass,
-}
-
-impl NativePass {
-    fn leave(&self) -> bool {
-        self.gate.leave(&self.pass)
-    }
-}
-
-impl Drop for NativePass {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-fn gate(ruby: &Ruby) -> Result<&'static Arc<Gate>, Error> {
+/// The gate of this process.
+pub(crate) fn of_this_process(ruby: &Ruby) -> Result<&'static Arc<Gate>, Error> {
     runtime::current()
         .map(|runtime| &runtime.gate)
         .map_err(|error| raise(ruby, &error))
 }
 
-fn wrap(gate: &Arc<Gate>, pass: Option<Pass>) -> Option<NativePass> {
-    pass.map(|pass| NativePass {
-        gate: gate.clone(),
-        pass,
-    })
-}
-
-fn enter(ruby: &Ruby) -> Result<Option<NativePass>, Error> {
-    let gate = gate(ruby)?;
-    Ok(wrap(gate, gate.enter()))
-}
-
-fn enter_while_closing(ruby: &Ruby) -> Result<Option<NativePass>, Error> {
-    let gate = gate(ruby)?;
-    Ok(wrap(gate, gate.enter_while_closing()))
-}
-
 fn closed(ruby: &Ruby) -> Result<bool, Error> {
-    Ok(gate(ruby)?.is_closed())
+    Ok(of_this_process(ruby)?.is_closed())
 }
 
 fn inside(ruby: &Ruby) -> Result<u64, Error> {
-    Ok(gate(ruby)?.inside())
+    Ok(of_this_process(ruby)?.inside())
 }
 
 fn close(ruby: &Ruby) -> Result<bool, Error> {
-    Ok(gate(ruby)?.close())
+    Ok(of_this_process(ruby)?.close())
 }
 
 fn try_seal(ruby: &Ruby) -> Result<bool, Error> {
-    Ok(gate(ruby)?.seal(Instant::now()))
+    Ok(of_this_process(ruby)?.seal(Instant::now()))
 }
 
 fn reopen(ruby: &Ruby) -> Result<(), Error> {
-    gate(ruby)?.reopen();
+    of_this_process(ruby)?.reopen();
     Ok(())
 }
 
 fn open_descriptor(ruby: &Ruby) -> Result<i32, Error> {
-    Ok(gate(ruby)?.open_signal().raw())
+    Ok(of_this_process(ruby)?.open_signal().raw())
 }
 
 fn join(ruby: &Ruby, database: String) -> Result<bool, Error> {
@@ -95,12 +59,7 @@ fn memberships() -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    let pass = native.define_class("Pass", ruby.class_object())?;
-    pass.undef_default_alloc_func();
-    pass.define_method("leave", method!(NativePass::leave, 0))?;
-    native.define_singleton_method("enter", function!(enter, 0))?;
-    native.define_singleton_method("enter_while_closing", function!(enter_while_closing, 0))?;
+pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("gate_closed?", function!(closed, 0))?;
     native.define_singleton_method("inside", function!(inside, 0))?;
     native.define_singleton_method("close_gate", function!(close, 0))?;

@@ -17,6 +17,7 @@ mod mailbox;
 mod runtime;
 mod server;
 mod sqlite;
+mod unit;
 
 use magnus::{Error, Module, RModule, Ruby};
 
@@ -26,7 +27,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     runtime::note_forks();
     let hotswap: RModule = ruby.define_module("Hotswap")?;
     let native = hotswap.define_module("Native")?;
-    gate::define(ruby, native)?;
+    gate::define(native)?;
+    unit::define(ruby, hotswap)?;
     mailbox::define(native)?;
     server::define(native)?;
     command::define(native)?;

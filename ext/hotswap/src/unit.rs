@@ -1,0 +1,151 @@
+//! `Hotswap::Gate::Unit`: one unit of work at the gate, as far as every request pays for it. How it waits is Ruby's.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hotswap_core::gate::{Gate, Pass};
+use magnus::gc::Marker;
+use magnus::typed_data::Obj;
+use magnus::value::{LazyId, Opaque, ReprValue};
+use magnus::{
+    function, method, Class, DataTypeFunctions, Error, Fiber, Module, Object, RModule, Ruby, TypedData, Value,
+};
+
+use crate::{gate, runtime};
+
+/// Where a fiber finds the unit that it is a part of.
+static MARK: LazyId = LazyId::new("hotswap_unit");
+
+/// Made before it enters, and the keeper of its own pass: whoever says `ensure unit.leave` gives the pass back
+/// wherever a `Thread#kill`, a `Timeout` or a throw hits. One that nobody refers to any more, because a server
+/// never closed its response, leaves when it is collected.
+#[derive(TypedData)]
+#[magnus(class = "Hotswap::Gate::Unit", free_immediately, mark, size)]
+struct Unit {
+    source: Cell<Opaque<Value>>,
+    since: Cell<Option<Instant>>,
+    // Nothing of Ruby is called while this is borrowed: a collection may look at it.
+    stay: RefCell<Option<Stay>>,
+}
+
+/// What a unit has while it is inside.
+struct Stay {
+    gate: Arc<Gate>,
+    pass: Pass,
+    generation: u64,
+    fiber: Opaque<Fiber>,
+}
+
+impl Unit {
+    fn new(source: Value) -> Self {
+        Self {
+            source: Cell::new(source.into()),
+            since: Cell::new(None),
+            stay: RefCell::new(None),
+        }
+    }
+
+    fn try_enter(ruby: &Ruby, unit: Obj<Self>) -> Result<bool, Error> {
+        Self::admit(ruby, unit, Gate::enter)
+    }
+
+    fn try_enter_while_closing(ruby: &Ruby, unit: Obj<Self>) -> Result<bool, Error> {
+        Self::admit(ruby, unit, Gate::enter_while_closing)
+    }
+
+    fn admit(ruby: &Ruby, unit: Obj<Self>, enter: fn(&Gate) -> Option<Pass>) -> Result<bool, Error> {
+        let gate = gate::of_this_process(ruby)?;
+        let fiber = ruby.fiber_current().into();
+        let Some(pass) = enter(gate) else {
+            return Ok(false);
+        };
+        unit.stay.replace(Some(Stay {
+            gate: gate.clone(),
+            pass,
+            generation: runtime::generation(),
+            fiber,
+        }));
+        unit.since.set(Some(Instant::now()));
+        ruby.thread_current().local_aset(*MARK, unit)?;
+        Ok(true)
+    }
+
+    fn leave(&self) {
+        if let Some(stay) = self.stay.take() {
+            stay.gate.leave(&stay.pass);
+        }
+    }
+
+    fn is_inside(&self) -> bool {
+        let stay = self.stay.borrow();
+        stay.as_ref()
+            .is_some_and(|stay| stay.generation == runtime::generation())
+    }
+
+    /// The mark is copied into threads that Rails starts for a request; they are units of their own.
+    fn is_current(ruby: &Ruby, unit: &Self) -> Result<bool, Error> {
+        let fiber = unit.stay.borrow().as_ref().map(|stay| stay.fiber);
+        match fiber {
+            Some(fiber) if unit.is_inside() => ruby.get_inner(fiber).equal(ruby.fiber_current()),
+            _ => Ok(false),
+        }
+    }
+
+    fn source(ruby: &Ruby, unit: &Self) -> Value {
+        ruby.get_inner(unit.source.get())
+    }
+
+    fn set_source(&self, source: Value) {
+        self.source.set(source.into());
+    }
+
+    fn age(&self) -> f64 {
+        self.since
+            .get()
+            .map_or(0.0, |since| since.elapsed().as_secs_f64())
+    }
+}
+
+impl DataTypeFunctions for Unit {
+    fn mark(&self, marker: &Marker) {
+        marker.mark(self.source.get());
+        if let Some(stay) = self.stay.borrow().as_ref() {
+            marker.mark(stay.fiber);
+        }
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Whether the caller is part of a unit that is inside.
+fn inside(ruby: &Ruby) -> Result<bool, Error> {
+    match ruby.thread_current().local_aref::<_, Option<Obj<Unit>>>(*MARK)? {
+        Some(unit) => Unit::is_current(ruby, &unit),
+        None => Ok(false),
+    }
+}
+
+pub(crate) fn define(ruby: &Ruby, hotswap: RModule) -> Result<(), Error> {
+    let gate = hotswap.define_module("Gate")?;
+    gate.define_singleton_method("inside?", function!(inside, 0))?;
+    let unit = gate.define_class("Unit", ruby.class_object())?;
+    unit.undef_default_alloc_func();
+    unit.define_singleton_method("new", function!(Unit::new, 1))?;
+    unit.define_method("leave", method!(Unit::leave, 0))?;
+    unit.define_method("inside?", method!(Unit::is_inside, 0))?;
+    unit.define_method("current?", method!(Unit::is_current, 0))?;
+    unit.define_method("source", method!(Unit::source, 0))?;
+    unit.define_method("age", method!(Unit::age, 0))?;
+    unit.define_private_method("source=", method!(Unit::set_source, 1))?;
+    unit.define_private_method("try_enter", method!(Unit::try_enter, 0))?;
+    unit.define_private_method(
+        "try_enter_while_closing",
+        method!(Unit::try_enter_while_closing, 0),
+    )?;
+    Ok(())
+}
