@@ -22,12 +22,20 @@ module Hotswap
         end
       end
 
-      # As nearly all are read: by way of method_missing it would cost as much as the gate.
+      # As nearly all are read: by way of method_missing this and {to_ary} would cost as much as the gate.
       def each(&) = @body.each(&)
+
+      # A body that gives its array away is read, and need not be closed. Rails answers an Enumerator for a stream,
+      # which is yet to be read.
+      def to_ary
+        answer = @body.to_ary
+        close if answer.is_a?(Array)
+        answer
+      end
 
       # Not asked before a server wants to know: a body that wraps another one, as Rails' do, takes its time to answer.
       def respond_to?(name, include_all = false)
-        (name == :each) ? @body.respond_to?(name, include_all) : super
+        (name == :each || name == :to_ary) ? @body.respond_to?(name, include_all) : super
       end
 
       def respond_to_missing?(name, include_all = false)
@@ -37,11 +45,7 @@ module Hotswap
       def method_missing(name, ...)
         return super unless @body.respond_to?(name)
 
-        answer = @body.public_send(name, ...)
-        # A body that gave its array away is read, and need not be closed. Rails answers an Enumerator for a stream,
-        # which is yet to be read.
-        close if name == :to_ary && answer.is_a?(Array)
-        answer
+        @body.public_send(name, ...)
       end
     end
   end
