@@ -99,7 +99,7 @@ module Hotswap
 
     # Has the block called, in every process that has had the database open, when it has been replaced: to drop
     # what the process remembers of the old one. Called in a thread of its own, with requests going on. What it
-    # raises is logged. Called once too often where a swap died in its last step, and never too seldom.
+    # raises is logged. Called once too often where a swap died, or the disk failed, in its last step, and never too seldom.
     # @yieldparam database [Database] which one
     def after_swap(&block)
       AfterSwap.register(block)

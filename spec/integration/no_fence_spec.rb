@@ -64,6 +64,19 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
   end
 
+  # Fails where the fence is opened with O_CREAT though it is there (fence/file.rs).
+  it "does not keep a fence of somebody else's from being used, where the system protects files in sticky folders" do
+    setting = "/proc/sys/fs/protected_regular"
+    skip "fs.protected_regular is off" unless File.exist?(setting) && File.read(setting).to_i.positive?
+    start(by_way_of: []) do |storage|
+      File.chmod(0o1777, storage)
+      give_away(storage.join("app.sqlite3.hotswap").tap { |fence| fence.write("") }, 0o666)
+    end
+
+    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\ASwapping/)
+    expect(app.version).to eq "new"
+  end
+
   it "may be mounted by itself into a folder that is read-only" do
     private_mounts = %w[unshare --mount --propagation private]
     skip "nothing can be mounted here (that takes root)" unless system(*private_mounts, "true", err: File::NULL)

@@ -61,6 +61,14 @@ RSpec.describe "a pull to a place where no file can be made" do
     end
   end
 
+  # Fails where whatever cannot be looked at (target.rs, create) is taken for a place where nothing is.
+  it "follows no link in a circle, and leaves it" do
+    File.symlink("circle", folder.join("circle"))
+
+    expect_nothing_made(3, "Too many levels of symbolic links.*#{folder}/circle", to: "backups/circle")
+    expect(folder.join("circle")).to be_symlink
+  end
+
   it "leaves yesterday's backup when the new one cannot be made" do
     yesterday = folder.join("backup.sqlite3").tap { |file| file.write("yesterday's") }
     folder.chmod(0o555)

@@ -63,6 +63,15 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
     end
   end
 
+  # target.rs, create: what lies there might be no file, and its mode would be lost.
+  it "pulls to no place that it cannot look at" do
+    expect_no_violation(:pull) do |trouble, steps|
+      looking = steps.select { |step| step.to_s.start_with?("client: stat backup.sqlite3") }.last
+      %i[EIO EACCES].each { |error| trouble.meet(looking, error) }
+      expect(trouble.outcomes.map { |outcome| [outcome.state, outcome.exit_code] }).to all eq [:old, 3]
+    end
+  end
+
   # server/session.rs, sweep.
   it "leaves nothing after a boot, without another push" do
     before = Untouched.listing(app.root.join("storage"))

@@ -2,6 +2,7 @@
 //! file system cannot do that, another one that is removed with the command.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,15 @@ impl Target {
     /// Prepares a file that can be put in place at `path` in one step.
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
         let path = destination(path);
-        let existing = std::fs::metadata(&path).ok();
+        let cannot_write = |error: std::io::Error, at: &Path| {
+            Error::Refused(format!("cannot write {raw}: {error} ({})", at.display()))
+        };
+        let existing = match std::fs::metadata(&path) {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            // What is there could be a folder or a device, and its mode, which the new file is to have, is not known.
+            Err(error) => return Err(cannot_write(error, &path)),
+        };
         if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
             return Err(Error::Usage(format!(
                 "{raw} is a directory; name the file to write in it"
@@ -37,8 +46,7 @@ impl Target {
         }
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         leftovers::sweep_drafts(&path);
-        let (file, draft) = create_in(&folder)
-            .map_err(|error| Error::Refused(format!("cannot write {raw}: {error} ({})", folder.display())))?;
+        let (file, draft) = create_in(&folder).map_err(|error| cannot_write(error, &folder))?;
         interrupt::set_draft(draft.clone());
         let mode = existing.map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
         let target = Self { file, path, draft };
@@ -70,7 +78,7 @@ impl Target {
         for sidecar in leftovers::sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
                 Ok(()) => removed = true,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error).on_path("cannot remove", &sidecar),
             }
         }

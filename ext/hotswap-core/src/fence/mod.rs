@@ -16,13 +16,15 @@
 //! process opens its fence once and keeps it. A forked child owns none of its parent's locks.
 
 mod board;
+mod file;
 mod lock;
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use board::{Board, Phase};
+pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
 
 use crate::error::{Context, Result};
@@ -42,15 +44,7 @@ impl Fence {
     /// and the owner of the database.
     pub fn open(database: &Path) -> Result<Self> {
         let path = path_of(database);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            .open(&path)
-            .on_path("cannot open the fence file", &path)?;
+        let file = open_or_make(&path).on_path("cannot open the fence file", &path)?;
         let fence = Self {
             file,
             database: database.to_owned(),

@@ -4,10 +4,10 @@
 //! there by then. So: only the holder of the lock makes or removes sockets; it puts a new one in place with a
 //! rename, so that there is never none; and it removes only the very inode that it made.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tokio::net::UnixListener;
 
 use super::cannot_serve;
 use crate::error::{Context, Result};
+use crate::fence::open_or_make;
 use crate::private::{self, Private};
 use crate::protocol::Identity;
 
@@ -49,14 +50,7 @@ impl Leadership {
     pub fn wait(socket: &Path) -> Result<Self> {
         make_folder_of(socket)?;
         let path = lock_of(socket);
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            .open(&path)
-            .on_path("cannot open", &path)?;
+        let lock = open_or_make(&path).on_path("cannot open", &path)?;
         wait_for_lock(&lock).on_path("cannot lock", &path)?;
         Ok(Self {
             socket: socket.to_owned(),

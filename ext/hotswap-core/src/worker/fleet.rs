@@ -27,6 +27,8 @@ const TELLING: Duration = Duration::from_millis(600);
 pub struct Fleet {
     fence: Fence,
     board: Board,
+    /// The generation, and that of the schema, as they were before what was announced and is not over.
+    before: Option<(u64, u64)>,
     reports: Collector,
     max_pause: Duration,
     timeout: Duration,
@@ -74,6 +76,7 @@ impl Fleet {
         let mut fleet = Self {
             fence,
             board,
+            before: None,
             reports,
             max_pause: job.max_pause(),
             timeout: job.timeout(),
@@ -181,11 +184,24 @@ impl Fleet {
     /// Announces that the file is about to move. Before the rename: a member that looks for a change in vain
     /// is harmless, one that misses it is not.
     pub fn announce(&mut self, schema_changes: bool) -> Result<()> {
+        self.before = Some((self.board.generation, self.board.schema_generation));
         self.board.generation += 1;
         if schema_changes {
             self.board.schema_generation = self.board.generation;
         }
-        self.ask(Phase::Moving)
+        let asked = self.ask(Phase::Moving);
+        if asked.is_err() {
+            self.retract();
+        }
+        asked
+    }
+
+    /// Nothing has moved after all. Nobody has seen what was announced: every member is closed, and looks when it is
+    /// let in again.
+    pub fn retract(&mut self) {
+        if let Some(before) = self.before.take() {
+            (self.board.generation, self.board.schema_generation) = before;
+        }
     }
 
     /// Has the members, all of whom are closed, bear with this worker for so long.
@@ -196,6 +212,7 @@ impl Fleet {
 
     /// Lets everybody in again.
     pub fn resume(&mut self) -> Result<()> {
+        self.before = None;
         let asked = self.ask(Phase::Quiet);
         self.fence.unlock(Lock::Straggler);
         self.fence.unlock(Lock::Fence);

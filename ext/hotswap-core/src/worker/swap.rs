@@ -56,7 +56,7 @@ impl Swap<'_> {
         fleet.announce(self.schema_changes)?;
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
-        self.staged.promote(self.path)?;
+        self.staged.promote(self.path).inspect_err(|_| fleet.retract())?;
         // Only now is it the new database even after a power cut.
         let durable = folder.sync_all().on_path(
             "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",

@@ -78,6 +78,9 @@ impl Overwriting<'_> {
             self.fleet.gather(caller, || self.live.checkpoint())?;
             let closed_at = Instant::now();
             let outcome = self.attempt(closed_at, plan, page_size, job, caller);
+            if whole::nothing_came_of(&outcome) {
+                self.fleet.retract();
+            }
             // Before anything else: whether it worked or not, people wait.
             let resumed = self.fleet.resume();
             outdated = match outcome? {

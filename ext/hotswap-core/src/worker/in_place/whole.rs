@@ -60,6 +60,15 @@ pub fn write(
     }
 }
 
+/// Whether the live database is sure to be what it was. Where the disk fails, that is not said; see [`not_committed`].
+pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
+    match outcome {
+        Ok(Written::Pages(_)) => false,
+        Err(Error::Sqlite { source, .. }) => source.sqlite_error_code() != Some(ErrorCode::SystemIoFailure),
+        Ok(Written::Outdated | Written::Locked) | Err(_) => true,
+    }
+}
+
 /// The error of a commit. What SQLite could not sync it takes back; but where it cannot sync that either, whoever opens
 /// the database next may find all of it in the log.
 pub fn not_committed(source: rusqlite::Error) -> Error {

@@ -1,0 +1,54 @@
+# frozen_string_literal: true
+
+require_relative "support/watched_server"
+
+# Protected is that what was announced is taken back (fleet.rs, `retract`), which is asked for where the board cannot be
+# written (fleet.rs, `announce`), where the rename fails (swap.rs, at `promote`), and where the transaction is rolled
+# back (in_place/mod.rs, at `nothing_came_of`).
+RSpec.describe "after_swap, where a push fails after it was announced", lane: "default" do
+  before(:context) do
+    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
+    @app = WatchedServer.start(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
+  end
+
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  # The last such call of the worker, in a push that succeeds.
+  def step_of(command, named)
+    calls = told_of_one_more { app.calls.traced { expect(app.public_send(command)).to have_attributes(exit_code: 0) } }
+    steps = calls.zip(SystemCalls.steps(calls)).select { |call, step| step.program == "worker" && "#{step.call} #{step.file}" == named }
+    steps.select { |call, _| !block_given? || yield(call) }.last.last
+  end
+
+  def told = app.root.join("told").then { |file| file.exist? ? file.size : 0 }
+
+  def told_of_one_more
+    before = told
+    yield.tap { eventually { expect(told).to eq before + 1 } }
+  end
+
+  # The next one waits for the blocks that its predecessor has set off.
+  def expect_nobody_told(command, step, error)
+    told_of_one_more do
+      refused = untouched { app.calls.with(step, error) { app.public_send(command) } }
+      expect(refused).to have_attributes(exit_code: 5, stderr: /^ERROR: /)
+      expect(app.public_send(command)).to have_attributes(exit_code: 0)
+    end
+  end
+
+  it "is not called when the rename fails, and is with the next push" do
+    expect_nobody_told(:push, step_of(:push, "rename staged"), :EIO)
+  end
+
+  it "is not called when the announcement itself cannot be written" do
+    moving = step_of(:push, "write app.sqlite3.hotswap") { |call| call.data.getbyte(36) == 3 }
+
+    expect_nobody_told(:push, moving, :ENOSPC)
+  end
+
+  it "is not called when there is no room for the transaction, in place" do
+    expect_nobody_told(:overwrite, step_of(:overwrite, "write app.sqlite3-wal"), :ENOSPC)
+  end
+end
