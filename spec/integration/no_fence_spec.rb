@@ -64,10 +64,41 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
   end
 
-  # Fails where the fence is opened with O_CREAT though it is there (fence/file.rs).
-  it "does not keep a fence of somebody else's from being used, where the system protects files in sticky folders" do
+  # Fails without the look at what SQLite has opened (live.rs, `open`): then everybody waits for a lock that cannot be had.
+  it "is refused while gates are open where the database itself can be opened for reading only" do
+    start(journal_mode: "delete") { |storage| storage.join("app.sqlite3").chmod(0o444) }
+
+    expect_refused_as_read_only("Let the application write into it")
+    expect(app.log).not_to include("acquiring swap lock")
+  end
+
+  # SQLite opens its log with O_CREAT, and reads where it may not (live.rs, `unlockable`).
+  it "is refused where it is somebody else's and the system protects files in sticky folders" do
+    require_protection
+    start(by_way_of: []) do |storage|
+      File.chmod(0o1777, storage)
+      give_away(storage.join("app.sqlite3"), 0o666)
+    end
+
+    expect_refused_as_read_only("fs.protected_regular")
+  end
+
+  def expect_refused_as_read_only(words)
+    ["--in-place=auto", "--in-place=always"].each do |option|
+      refused = untouched { push(option) }
+      expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: #{app.database_path} can be opened for reading only.*#{words}/)
+    end
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
+  end
+
+  def require_protection
     setting = "/proc/sys/fs/protected_regular"
     skip "fs.protected_regular is off" unless File.exist?(setting) && File.read(setting).to_i.positive?
+  end
+
+  # Fails where the fence is opened with O_CREAT though it is there (fence/file.rs).
+  it "does not keep a fence of somebody else's from being used, where the system protects files in sticky folders" do
+    require_protection
     start(by_way_of: []) do |storage|
       File.chmod(0o1777, storage)
       give_away(storage.join("app.sqlite3.hotswap").tap { |fence| fence.write("") }, 0o666)

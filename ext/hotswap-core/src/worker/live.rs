@@ -10,6 +10,7 @@ use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 use super::header::DatabaseHeader;
 use super::lease::{Asked, Lease};
 use super::leftovers;
+use super::preflight::not_writable;
 use super::schema::Schema;
 use super::strangers;
 use crate::error::{Context, Error, Result};
@@ -42,6 +43,13 @@ impl Live {
         connection
             .busy_timeout(Duration::from_secs(5))
             .on_path("cannot set up a connection to", path)?;
+        // SQLite makes do with that, and says so when it is asked for a lock: too late, everybody waits by then.
+        if connection
+            .is_readonly("main")
+            .on_path("cannot set up a connection to", path)?
+        {
+            return Err(not_writable(path));
+        }
         Ok(Some(Self {
             connection,
             path: path.to_owned(),
@@ -249,6 +257,15 @@ fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
 fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => somebody_else(path),
+        _ => unlockable(error, path),
+    }
+}
+
+/// What SQLite says to somebody who wants a lock, and whom no other one keeps from it.
+pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        // The file may be written, but not its log.
+        Some(ErrorCode::ReadOnly) => not_writable(path),
         _ => Error::Sqlite {
             what: format!("cannot lock {}", path.display()),
             source: error,

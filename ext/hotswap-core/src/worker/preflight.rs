@@ -109,6 +109,22 @@ pub fn no_place_beside(live: &Path, error: Error) -> Error {
     ))
 }
 
+/// The refusal of a live file that can be opened for reading only.
+pub fn not_writable(live: &Path) -> Error {
+    let allowed = nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok();
+    let cure = if allowed {
+        "Its mode allows that, but its folder has the sticky bit, and the system protects what is somebody else's there \
+         (fs.protected_regular). Take the bit from the folder, or run the application as the file's owner"
+    } else {
+        "Let the application write into it, or run the application as its owner"
+    };
+    Error::Refused(format!(
+        "{} can be opened for reading only, so nobody can be kept out while it is replaced. {cure}, and copy again. \
+         Copying out of the database works as it is",
+        live.display()
+    ))
+}
+
 fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
     let own = nix::unistd::geteuid().as_raw();
     folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !may_act_as_owner()

@@ -22,7 +22,7 @@ use super::fleet::Fleet;
 use super::gently::gently;
 use super::job::Job;
 use super::judge;
-use super::live::{require_same_file, Live};
+use super::live::{require_same_file, unlockable, Live};
 use super::space;
 use super::staged::Staged;
 use super::strangers;
@@ -172,7 +172,7 @@ impl Overwriting<'_> {
             match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
                 Ok(()) => return Ok(()),
                 Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
-                    return Err(error).on_path("cannot lock", &path)
+                    return Err(unlockable(error, &path))
                 }
                 Err(_) if Instant::now() > deadline => return Err(self.locked()),
                 Err(_) => {}
