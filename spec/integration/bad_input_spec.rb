@@ -163,6 +163,21 @@ RSpec.describe "a push of what is no good database" do
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: %r{\AERROR: /dev/zero is not a regular file})
   end
 
+  # receive.rs: `require_room`, and for stdin as well before anything is copied.
+  it "that is 8 TB of nothing is refused with its header, and takes neither time nor room" do
+    sparse = patched(28, [2**43 / 4096].pack("N"))
+    File.truncate(sparse, 2**43)
+    [[sparse, {}], ["-", {in: sparse}]].each do |source, options|
+      refused = untouched { app.hotswap("cp", source, live, "--skip-integrity-check", timeout: 10, **options) }
+
+      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*needs 8796094 MB and leaves 16 MB for others, but \d+ MB are free/)
+    end
+  rescue Errno::EFBIG
+    skip "no file can be that long here"
+  ensure
+    FileUtils.rm_f(sparse)
+  end
+
   it "that the caller may not read is refused" do
     file = files.release("secret").tap { |path| File.chmod(0o000, path) }
 

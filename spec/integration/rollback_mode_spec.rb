@@ -47,6 +47,27 @@ RSpec.describe "a database with a rollback journal" do
     expect(Dir.glob("#{app.database_path}-*")).to eq []
   end
 
+  # live.rs, `remove_sidecars`. One that is hot SQLite takes back before that, when the worker reads the old database.
+  it "takes no journal along that a process has left: kept for its next transaction, or in the middle of one" do
+    fill = "INSERT INTO items (name) SELECT hex(zeroblob(1000)) || a.value FROM json_each('[#{(1..9).to_a.join(",")}]') a, json_each('[1,2,3,4,5,6,7,8,9]') b"
+    {
+      "PERSIST" => ["PRAGMA journal_mode = PERSIST", "INSERT INTO items (name) VALUES ('there before')"],
+      "exclusive" => ["PRAGMA journal_mode = TRUNCATE", "PRAGMA locking_mode = EXCLUSIVE", "INSERT INTO items (name) VALUES ('there before')"],
+      "hot" => ["PRAGMA cache_size = 1", fill, "BEGIN", "UPDATE items SET name = 'half done'"]
+    }.each do |what, statements|
+      stranger = Stranger.ruby(app.database_path)
+      statements.each { |statement| expect(stranger.ask(statement)).not_to start_with("Error") }
+      stranger.stop
+      expect(File.exist?("#{app.database_path}-journal")).to be true
+
+      pushed = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, [what]), "database", "--skip-schema-check")
+      expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+      expect(Dir.glob("#{app.database_path}-*")).to eq []
+      expect(app.version).to eq what
+      expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+    end
+  end
+
   it "is pulled byte for byte" do
     expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(backup.binread == File.binread(app.database_path)).to be true
