@@ -35,7 +35,7 @@ RSpec.describe "a push of what is no good database" do
     expect(said).to include(name).and match(/The running database is untouched; (copy|make sure|repair)|could not use it/)
   end
 
-  # None of these is a question of opinion: they are refused whatever is skipped.
+  # header.rs, `judge`. None of these is a question of opinion: they are refused whatever is skipped.
   {
     "that is garbage" => [-> { files.garbage }, "file is not a database"],
     "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database"],
@@ -163,7 +163,7 @@ RSpec.describe "a push of what is no good database" do
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: %r{\AERROR: /dev/zero is not a regular file})
   end
 
-  # receive.rs: `require_room`, and for stdin as well before anything is copied.
+  # receive.rs, `require_room`.
   it "that is 8 TB of nothing is refused with its header, and takes neither time nor room" do
     sparse = patched(28, [2**43 / 4096].pack("N"))
     File.truncate(sparse, 2**43)

@@ -38,6 +38,7 @@ RSpec.describe "a push of a large file", lane: "default" do
     push(large)
   end
 
+  # source.rs, `has_changed`.
   it "is refused as changed when somebody writes to it meanwhile" do
     zeros = "\0" * 4096
     content = File.binread(large, 4096, 4096 * 6_000)

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+# space.rs, `require`.
 RSpec.describe "a disk that is nearly full" do
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?

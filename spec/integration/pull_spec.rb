@@ -133,6 +133,7 @@ RSpec.describe "a pull" do
     expect(states).to eq states.sort.uniq
   end
 
+  # target.rs, `create`: the mode.
   it "makes a fresh file that its owner only may read, and leaves the mode of an existing one" do
     pull
     expect(backup.stat.mode & 0o777).to eq 0o600
@@ -153,6 +154,7 @@ RSpec.describe "a pull" do
     expect(TestDatabase.content(folder.join("monday.sqlite3"))).to eq TestDatabase.content(app.database_path)
   end
 
+  # target.rs, `put_in_place`: the sidecars.
   it "does not mix with what an earlier database left beside the target" do
     stale = app.databases.with_wal_beside("stale")
     FileUtils.cp(stale, backup)

@@ -58,6 +58,7 @@ RSpec.describe "a push" do
     expect(app.version).to eq "sent"
   end
 
+  # receive.rs, `merge_sidecars`.
   it "brings the rows along that are only in a -wal beside the file" do
     file = app.databases.with_wal_beside("in-the-wal")
     before = digests(app.databases.folder)
@@ -91,6 +92,7 @@ RSpec.describe "a push" do
     crashed
   end
 
+  # push.rs, `adapt`: the bytes of the journal.
   {"a rollback journal" => :rollback_journal, "a write-ahead log" => :wal_mode}.each do |what, maker|
     it "of a file that was kept with #{what} leaves the live one with its write-ahead log" do
       file = app.databases.public_send(maker, "with #{what}")
@@ -101,6 +103,7 @@ RSpec.describe "a push" do
     end
   end
 
+  # staged.rs, `dress_like`.
   it "takes over neither the mode nor the owner of the file: those of the live one stay" do
     owner = Process.uid.zero? ? 65_534 : Process.uid
     File.chmod(0o640, app.database_path)

@@ -70,16 +70,31 @@ RSpec.describe "the way to the socket" do
     end
   end
 
-  it "is closed to other users, who are told whose it is" do
+  def pull_as_somebody_else
     skip "needs root, to become somebody else" unless Process.uid.zero?
     File.chmod(0o755, app.root)
     visible = [Project::ROOT, app.root].all? { |folder| system("setpriv", "--reuid", "65534", "--clear-groups", "test", "-x", folder.to_s) }
     skip "another user cannot look into this folder" unless visible
 
-    stranger = app.hotswap("cp", "primary", "-", program: %w[setpriv --reuid 65534 --regid 65534 --clear-groups] + HotswapCommand::PROGRAM)
+    app.hotswap("cp", "primary", "-", program: %w[setpriv --reuid 65534 --regid 65534 --clear-groups] + HotswapCommand::PROGRAM)
+  end
+
+  # leadership.rs, `Door::open`: the mode of the socket.
+  it "is closed to other users, who are told whose it is" do
+    stranger = pull_as_somebody_else
 
     expect(stranger).to have_attributes(exit_code: 1, stdout: "")
     expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}").and include("run the command as the user")
+  end
+
+  # accept.rs, `admit`.
+  it "is closed to other users whatever mode somebody has given the socket" do
+    sockets = [app.socket_path, app.stderr_socket_path]
+    File.chmod(0o666, *sockets)
+
+    expect(pull_as_somebody_else).to have_attributes(exit_code: 1, stdout: "", stderr: /serves that user and root only, not uid 65534/)
+  ensure
+    File.chmod(0o600, *sockets)
   end
 end
 

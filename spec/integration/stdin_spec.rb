@@ -43,6 +43,7 @@ RSpec.describe "a push of standard input" do
     end
   end
 
+  # source.rs, `Source::take`.
   it "that is the live database itself is refused" do
     untouched { expect(push(app.database_path)).to have_attributes(exit_code: 2, stderr: /\AERROR: source and destination are the same file/) }
   end

@@ -36,6 +36,7 @@ RSpec.describe "a session on the wire" do
     expect(app.version).to eq "incoming"
   end
 
+  # body.rs, `BodyReader::end`. One bit that flips in there is refused in the test beside it.
   it "refuses data that is not what was sent, with both lengths and checksums" do
     status, why = pushed_stream do |main|
       main.frame(RawClient::BODY, data)
@@ -99,6 +100,7 @@ RSpec.describe "a session on the wire" do
     expect(pushed_file(data.bytesize, File.open(app.root))).to match [3, /not a regular file/]
   end
 
+  # source.rs, `Source::take`.
   it "refuses the live database itself, by whatever descriptor it comes" do
     expect(pushed_file(File.size(app.database_path), File.open(app.database_path))).to match [2, /are the same file/]
   end

@@ -132,6 +132,7 @@ RSpec.describe "a peer that does not keep to the protocol" do
     [*drips, *clients.each_value].each(&:close)
   end
 
+  # accept.rs, `admit`.
   it "is one of so many at the most, and the next is told to come again" do
     crowd = Array.new(64) { RawClient.open(app.socket_path) }
     eventually { descriptors_of_the_server > 64 }
