@@ -27,14 +27,17 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     end
   end
 
-  it "of a push in place leaves the whole old or the whole new database, the new one from its report on" do
-    serve
-    app.offer("new")
+  # Last, in in_place/mod.rs (`prepare`), that SQLite syncs the folder too from which it has removed its journal.
+  %w[wal delete].each do |mode|
+    it "of a push in place leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
+      serve(journal_mode: mode)
+      app.offer("new")
 
-    found = folders_during(:overwrite) { |folder, past| [[past, *rows(folder, "app.sqlite3", "wal")]] }
+      found = folders_during(:overwrite) { |folder, past| [[past, *rows(folder, "app.sqlite3", mode)]] }
 
-    expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(%w[old], %w[new])
-    expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [%w[new]]
+      expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(%w[old], %w[new])
+      expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [%w[new]]
+    end
   end
 
   it "of a pull leaves the whole backup of yesterday or the whole new one, the new one from its end on" do

@@ -69,7 +69,7 @@ fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duratio
             "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
         ))
         .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
-        .and_then(|()| target.execute_batch("PRAGMA synchronous = FULL"))
+        .and_then(|()| target.execute_batch("PRAGMA synchronous = EXTRA"))
         .context(rehearsing)?;
     let mut took = Duration::ZERO;
     // The first time there is nothing to be replaced.
