@@ -17,6 +17,8 @@ pub struct Fleet {
     pub leader: bool,
     /// The live file cannot be replaced: two names, or a mount of its own.
     pub obstacle: bool,
+    /// The database is kept with a rollback journal.
+    pub rollback: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl Fleet {
             stranger: false,
             leader: false,
             obstacle: false,
+            rollback: false,
         }
     }
 
@@ -90,8 +93,12 @@ impl Fleet {
                     return false;
                 };
                 let seized = |worker: &Worker| worker.seized && worker.file == Some(file);
-                if state.workers.iter().any(seized) {
+                let live = file == state.folder.file;
+                if state.workers.iter().any(seized) || live && state.is_locked_for_readers() {
                     return false;
+                }
+                if live {
+                    state.folder.take_back();
                 }
                 if step == Step::StrangerReads {
                     state.stranger = Stranger::Reading(file);
@@ -119,6 +126,10 @@ impl Fleet {
                 }
             }
             Step::StrangerLeaves if state.stranger != Stranger::Elsewhere => {
+                // Killed in the middle of a transaction.
+                if state.stranger == Stranger::Writing(state.folder.file) {
+                    state.folder.hot = state.folder.rollback;
+                }
                 state.stranger = Stranger::Elsewhere;
                 state.stranger_schema = None;
             }
@@ -160,9 +171,10 @@ impl Model for Fleet {
             .iter_mut()
             .for_each(|worker| worker.job = nobody);
         let mut folder = Folder {
-            log: Some(0),
+            rollback: self.rollback,
             ..Folder::default()
         };
+        folder.open();
         folder.sync();
         vec![State {
             members,

@@ -15,9 +15,32 @@ pub struct Folder {
     pub lasting: u8,
     /// A part of it is of another content.
     pub mixed: bool,
+    /// It is kept with a rollback journal, and not with a log.
+    pub rollback: bool,
+    /// A part of it is of another content, and the journal beside it takes that back.
+    pub hot: bool,
 }
 
 impl Folder {
+    /// SQLite opens the file. A journal has no name as long as nobody writes.
+    pub fn open(&mut self) {
+        if !self.rollback {
+            self.log = Some(self.file);
+        }
+    }
+
+    /// Whoever is the first to read after somebody died in a transaction.
+    pub fn take_back(&mut self) {
+        self.hot = false;
+    }
+
+    /// The log, the index and the journal of the old file, before the new one comes.
+    pub fn remove_sidecars(&mut self) {
+        self.log = None;
+        self.mixed |= self.hot;
+        self.hot = false;
+    }
+
     pub fn sync(&mut self) {
         self.synced = (self.file, self.log);
         self.lasting = self.content;

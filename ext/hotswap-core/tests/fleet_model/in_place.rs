@@ -31,14 +31,14 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
             worker.in_place = true;
             worker.file = live;
             worker.plan = Plan::Made;
-            state.folder.log = live;
+            state.folder.open();
             Job::AwaitingWriteLock
         }
         // Gates are open: nobody is held up for a transaction that somebody forgot.
         Job::AwaitingWriteLock if !state.write_lock_is_free() => return None,
         Job::AwaitingWriteLock => Job::AskingToSettle,
         // Somebody else writes: gates open again, and later once more.
-        Job::Locking if !state.write_lock_is_free() => {
+        Job::Locking if !state.write_lock_is_free() || state.is_read_and_keeps_writers_out() => {
             worker.again = true;
             Job::BackingOut
         }
@@ -60,10 +60,13 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
         }
         Job::Writing => {
             state.folder.mixed |= !rules.has(Rule::OneTransaction);
+            state.folder.hot = state.folder.rollback;
             Job::Announcing
         }
         Job::Committing => {
             state.folder.content += 1;
+            worker.announced = false;
+            state.folder.hot = false;
             state.folder.mixed = worker.plan == Plan::Behind;
             if rules.has(Rule::SyncTheCommit) && state.folder.synced.0 == state.folder.file {
                 state.folder.lasting = state.folder.content;

@@ -12,7 +12,8 @@
 //! - A pull is a member that never answers.
 //! - A folder loses in a power cut any part of what was not synced, in any order.
 //! - SQLite is believed what it promises: a transaction is committed as a whole or not at all, whoever reads goes on
-//!   with what was there when it began, and one process at a time writes. The log is that of a database in WAL mode.
+//!   with what was there when it began, and one process at a time writes. With a rollback journal whoever writes keeps
+//!   readers out, and the next one to read takes back what somebody leaves who dies in the middle.
 //! - Whether a push goes in place is left open wherever the file is open elsewhere or cannot be replaced: what is
 //!   seen in `/proc` and what the user asked for are among the runs.
 //!
@@ -102,6 +103,26 @@ fn a_swap_in_place_keeps_every_promise() {
 }
 
 #[test]
+fn a_rollback_journal_keeps_no_promise_from_being_kept() {
+    holds_in_every_run(
+        "one member, two workers in place, a rollback journal",
+        Fleet {
+            rollback: true,
+            obstacle: true,
+            ..Fleet::with(1, 2)
+        },
+    );
+    holds_in_every_run(
+        "one member, two workers in either way, a rollback journal, a stranger",
+        Fleet {
+            rollback: true,
+            stranger: true,
+            ..Fleet::with(1, 2)
+        },
+    );
+}
+
+#[test]
 fn the_death_of_the_leader_leads_nowhere_else() {
     let reached = |leader| {
         let (recorder, states) = StateRecorder::new_with_accessor();
@@ -150,6 +171,7 @@ fn every_rule_of_the_fence_is_needed() {
     );
     breaks(fleet, Rule::MoveWithFence, properties::TOGETHER);
     breaks(fleet, Rule::GenerationFirst, properties::FRESH);
+    breaks(fleet, Rule::TakeBackTheNews, properties::NEWS);
     breaks(fleet, Rule::KillTheOverdue, properties::RETURN);
     breaks(fleet, Rule::PatienceBeginsAnew, properties::PATIENT);
     breaks(fleet, Rule::JoinInDebt, properties::ENTER);
@@ -162,6 +184,12 @@ fn every_rule_of_durability_is_needed() {
     breaks(fleet, Rule::SyncTheRename, properties::TRUE);
     breaks(fleet, Rule::WhoFindsMovingSyncs, properties::LASTS);
     breaks(Fleet::with(1, 2), Rule::CommanderSyncs, properties::LASTS);
+    let fleet = Fleet {
+        rollback: true,
+        stranger: true,
+        ..fleet
+    };
+    breaks(fleet, Rule::ReadBeforeUnlink, properties::ONE);
 }
 
 #[test]
@@ -187,6 +215,12 @@ fn every_rule_of_the_other_way_is_needed() {
     breaks(fleet, Rule::TakeInTheNews, properties::ONE);
     breaks(fleet, Rule::SyncTheCommit, properties::TRUE);
     breaks(fleet, Rule::CommitThenTell, properties::TRUE);
+    let journaled = Fleet {
+        rollback: true,
+        ..fleet
+    };
+    breaks(journaled, Rule::OneTransaction, properties::ONE);
+    breaks(journaled, Rule::SyncTheCommit, properties::TRUE);
     let fleet = Fleet {
         stranger: true,
         ..fleet

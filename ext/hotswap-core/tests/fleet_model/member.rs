@@ -54,12 +54,14 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
             let file = state.folder.file;
             member.file = Some(file);
             member.schema = member.schema.or(Some(state.folder.content));
-            state.folder.log = Some(file);
+            state.folder.open();
+            state.folder.take_back();
             state.break_leases(file);
         }
         Act::WorkWrites if member.unit && member.file == Some(state.folder.file) => {
             let may = state.write_lock_is_free();
             if may {
+                state.folder.take_back();
                 state.outdate_plans();
             }
             return may;

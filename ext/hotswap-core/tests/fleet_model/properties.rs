@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use super::fleet::{Fleet, Step};
-use super::state::{End, Job, Member, State, Stranger, Worker};
+use super::state::{End, Job, Member, Phase, State, Stranger, Worker};
 use super::{member, worker};
 
 pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
@@ -14,6 +14,7 @@ pub const TRUE: &str = "success is told only of what no power cut can take back"
 pub const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
 pub const ALONE: &str = "a file moves under one worker, with nobody else inside the fence";
 pub const FRESH: &str = "no work runs on the schema of another file";
+pub const NEWS: &str = "a database is announced that did not come only where a worker died";
 pub const FAIR: &str = "no worker is refused because of another";
 pub const PATIENT: &str = "no worker is killed within its bounds";
 pub const GUARDED: &str = "no stranger reads or writes a replaced file";
@@ -41,6 +42,7 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
             state.workers.iter().all(|worker| moves_alone(state, worker))
         }),
         always(FRESH, is_fresh),
+        always(NEWS, |_, state| news_are_true(state)),
         always(FAIR, |_, state| !ended(state, End::RefusedForAnotherWorker)),
         always(PATIENT, |_, state| !ended(state, End::KilledTooEarly)),
         always(GUARDED, |_, state| is_guarded(state)),
@@ -106,6 +108,11 @@ fn is_fresh(_: &Fleet, state: &State) -> bool {
     // One that reads has the content of when it began.
     let writes = state.stranger == Stranger::Writing(state.folder.file);
     member && (!writes || state.stranger_schema == content)
+}
+
+fn news_are_true(state: &State) -> bool {
+    let died = ended(state, End::Killed) || ended(state, End::KilledTooEarly);
+    state.board.phase != Phase::Quiet || state.board.generation == state.folder.content || died
 }
 
 /// A worker that is killed after its rename cannot keep the replaced file from those who came just before it.

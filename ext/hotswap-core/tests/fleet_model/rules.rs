@@ -15,6 +15,10 @@ pub enum Rule {
     LookAsCommander,
     /// The board's generation changes before the file does.
     GenerationFirst,
+    /// What was announced, and did not come, is taken off the board.
+    TakeBackTheNews,
+    /// A journal is removed only when SQLite has read the old file: then there is nothing left for it to take back.
+    ReadBeforeUnlink,
     /// The log's removal is on the disk before the rename.
     SyncTheUnlink,
     /// The rename is on the disk before the user is told.

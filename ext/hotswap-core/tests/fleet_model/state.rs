@@ -171,6 +171,8 @@ pub struct Worker {
     pub write_lock: bool,
     /// What it backs out of is to be tried once more, in place.
     pub again: bool,
+    /// A generation stands on the board that has not come yet.
+    pub announced: bool,
 }
 
 /// A process without the gem: a console of sqlite3, an application that is not a member.
@@ -229,6 +231,16 @@ impl State {
             .iter()
             .any(|worker| worker.file == Some(live) && (worker.write_lock || worker.seized));
         !worker && self.stranger != Stranger::Writing(live)
+    }
+
+    /// Whether SQLite lets nobody write into the live file until its readers are done.
+    pub fn is_read_and_keeps_writers_out(&self) -> bool {
+        self.folder.rollback && self.stranger == Stranger::Reading(self.folder.file)
+    }
+
+    /// Whether SQLite lets nobody even read the live file.
+    pub fn is_locked_for_readers(&self) -> bool {
+        self.folder.rollback && self.workers.iter().any(|worker| worker.write_lock)
     }
 
     /// Somebody has committed to the live file: what a worker planned is of a state that has gone.

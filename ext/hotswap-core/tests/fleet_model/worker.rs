@@ -85,6 +85,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         Job::Looking => {
             worker.file = Some(live);
             state.break_leases(live);
+            state.folder.take_back();
             match worker.operation {
                 true if fleet.obstacle => Job::Planning,
                 true => Job::AskingToSettle,
@@ -130,6 +131,9 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             let in_use =
                 matches!(state.stranger, Stranger::Reading(file) | Stranger::Writing(file) if file == live);
             worker.seized = !is_open_elsewhere(state, which, live, in_use, &mut worker);
+            if worker.seized && rules.has(Rule::ReadBeforeUnlink) {
+                state.folder.take_back();
+            }
             next_or_back_out(worker.seized, Job::Leasing, &mut worker)
         }
         Job::Leasing if !rules.has(Rule::Lease) => Job::Unlinking,
@@ -142,7 +146,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             next_or_back_out(alone, Job::Unlinking, &mut worker)
         }
         Job::Unlinking => {
-            state.folder.log = None;
+            state.folder.remove_sidecars();
             Job::SyncingUnlink
         }
         Job::SyncingUnlink => {
@@ -153,7 +157,8 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         }
         Job::Confirming => next_or_back_out(worker.lease != Lease::Broken, Job::Announcing, &mut worker),
         Job::Announcing => {
-            state.board.generation += u8::from(rules.has(Rule::GenerationFirst));
+            worker.announced = rules.has(Rule::GenerationFirst);
+            state.board.generation += u8::from(worker.announced);
             state.board.phase = Phase::Moving;
             if !rules.has(Rule::CommitThenTell) {
                 state.told = state.folder.content + 1;
@@ -166,6 +171,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         Job::Renaming => {
             state.folder.file += 1;
             state.folder.content += 1;
+            worker.announced = false;
             worker.pushed = state.folder.content;
             Job::SyncingRename
         }
@@ -205,6 +211,13 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         Job::BackingOut => {
             // The database is closed before the fence is.
             state.release_lease(which);
+            if worker.write_lock {
+                state.folder.take_back();
+            }
+            if worker.announced && rules.has(Rule::TakeBackTheNews) {
+                state.board.generation -= 1;
+            }
+            worker.announced = false;
             (worker.lease, worker.file, worker.seized) = (Lease::None, None, false);
             (worker.write_lock, worker.plan) = (false, Plan::None);
             state.board.phase = Phase::Quiet;
