@@ -19,7 +19,7 @@ RSpec.describe "after_swap, where a push fails after it was announced", lane: "d
   def step_of(command, named)
     calls = told_of_one_more { app.calls.traced { expect(app.public_send(command)).to have_attributes(exit_code: 0) } }
     steps = calls.zip(SystemCalls.steps(calls)).select { |call, step| step.program == "worker" && "#{step.call} #{step.file}" == named }
-    steps.select { |call, _| !block_given? || yield(call) }.last.last
+    steps.reverse.find { |call, _| !block_given? || yield(call) }.last
   end
 
   def told = app.root.join("told").then { |file| file.exist? ? file.size : 0 }
