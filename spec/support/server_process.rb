@@ -39,12 +39,13 @@ class ServerProcess
     :killed
   end
 
-  # Every process of the group that still runs, the server itself included.
-  def members
+  # Every process of the group that still runs, the server itself included. Zombies have ended, and nobody has asked
+  # how.
+  def members(zombies: false)
     Dir.glob("/proc/[0-9]*/stat").filter_map do |file|
       # The name in parentheses may hold spaces and parentheses; state, parent and group come after the last one.
       state, _parent, group = File.read(file).rpartition(")").last.split.first(3)
-      file[/\d+/].to_i if group.to_i == pid && state != "Z"
+      file[/\d+/].to_i if group.to_i == pid && (zombies || state != "Z")
     rescue Errno::ENOENT, Errno::ESRCH
       nil # it ended while we looked
     end

@@ -6,6 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
 use super::spawn::Detached;
 use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
@@ -24,7 +27,7 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
         Ok(worker) => {
             drop(privates);
             drop((main, stderr));
-            narrate(worker);
+            worker.narrate();
         }
         Err(error) => {
             let text = format!("no worker process could be started on the server: {error}");
@@ -46,8 +49,9 @@ pub(super) fn sweep(config: &Config) {
         return;
     }
     let swept = start(config).and_then(|mut worker| {
-        worker.send(&Message::Sweep(Box::new(config.job.clone())))?;
-        narrate(worker);
+        let sweep = Message::Sweep(Box::new(config.job.clone()));
+        worker.connection.send(&sweep)?;
+        worker.narrate();
         Ok(())
     });
     if let Err(error) = swept {
@@ -56,21 +60,22 @@ pub(super) fn sweep(config: &Config) {
     }
 }
 
-fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Connection> {
+fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Worker> {
     let mut worker = start(config)?;
-    worker
+    let connection = &mut worker.connection;
+    connection
         .set_patience(Some(PATIENCE))
         .context("cannot set up a socket")?;
     let handover = Handover {
         job: config.job.clone(),
         leader: std::process::id(),
     };
-    worker.send_with(
+    connection.send_with(
         &Message::Handover(Box::new(handover)),
         &[main.as_fd(), stderr.as_fd()],
     )?;
     loop {
-        match worker.receive()? {
+        match connection.receive()? {
             Some(Message::Taken) => break,
             Some(Message::Log(line)) => log(&line),
             Some(_) | None => {
@@ -81,11 +86,11 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
             }
         }
     }
-    worker.set_patience(None).context("cannot set up a socket")?;
+    connection.set_patience(None).context("cannot set up a socket")?;
     Ok(worker)
 }
 
-fn start(config: &Config) -> Result<Connection> {
+fn start(config: &Config) -> Result<Worker> {
     let (ours, theirs, private) = private::making(|| {
         UnixStream::pair().map(|(ours, theirs)| {
             let private = [Private::keep(&ours), Private::keep(&theirs)];
@@ -96,11 +101,13 @@ fn start(config: &Config) -> Result<Connection> {
     let spawned = spawn(&config.worker, theirs.as_fd());
     drop(private);
     drop(theirs);
-    spawned?;
-    Ok(Connection::new(ours))
+    Ok(Worker {
+        process: spawned?,
+        connection: Connection::new(ours),
+    })
 }
 
-fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<()> {
+fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<Pid> {
     let visible = std::env::vars_os().filter(|(name, _)| !is_hidden(&name.to_string_lossy(), &worker.hidden));
     let environment = visible.filter_map(|(name, value)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok() // Neither can contain a zero.
@@ -121,12 +128,28 @@ fn is_hidden(name: &str, patterns: &[String]) -> bool {
     })
 }
 
-/// Passes the worker's lines on to the application's log until it ends.
-fn narrate(mut worker: Connection) {
-    while let Ok(Some(message)) = worker.receive() {
-        if let Message::Log(line) = message {
-            log(&line);
+/// A worker, as the process sees it that started it.
+struct Worker {
+    connection: Connection,
+    process: Pid,
+}
+
+impl Worker {
+    /// Passes its lines on to the application's log until it ends.
+    fn narrate(mut self) {
+        while let Ok(Some(message)) = self.connection.receive() {
+            if let Message::Log(line) = message {
+                log(&line);
+            }
         }
+        self.bury();
+    }
+
+    /// The first process of a container inherits every orphan there, workers too, and a web server in that place
+    /// leaves it a zombie or complains of a stranger. Anywhere else the worker is not ours to wait for, and the
+    /// kernel says so at once.
+    fn bury(&self) {
+        let _ = waitpid(self.process, None);
     }
 }
 

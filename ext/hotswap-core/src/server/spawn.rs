@@ -16,6 +16,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::unistd::Pid;
 
 /// A program with everything that it gets.
 pub(super) struct Detached<'a> {
@@ -37,12 +38,13 @@ struct Plan {
     stdin: RawFd,
     stdout: RawFd,
     stack: *mut c_void,
+    worker: AtomicI32,
     failed: AtomicI32,
 }
 
 impl Detached<'_> {
-    /// Starts it. Returns when it runs, or with what kept it from running.
-    pub fn spawn(self) -> io::Result<()> {
+    /// Starts it. Returns its number when it runs, or what kept it from running.
+    pub fn spawn(self) -> io::Result<Pid> {
         let program = CString::new(self.program.as_bytes())?;
         let arguments: Vec<CString> = self
             .arguments
@@ -68,6 +70,7 @@ impl Detached<'_> {
             stdin: self.stdin.as_raw_fd(),
             stdout: nowhere.as_raw_fd(),
             stack: top(&mut inner),
+            worker: AtomicI32::new(0),
             failed: AtomicI32::new(0),
         };
         // A handler that ran in a child would run in our memory.
@@ -95,7 +98,7 @@ impl Detached<'_> {
         ours.thread_set_mask()?;
         cloned?;
         match plan.failed.load(Ordering::Acquire) {
-            0 => Ok(()),
+            0 => Ok(Pid::from_raw(plan.worker.load(Ordering::Acquire))),
             errno => Err(io::Error::from_raw_os_error(errno)),
         }
     }
@@ -112,11 +115,13 @@ extern "C" fn between(plan: *mut c_void) -> c_int {
     let shared = unsafe { &*plan.cast::<Plan>() };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: as in `spawn`: this stands still until the worker has its own memory.
-    if unsafe { libc::clone(worker, shared.stack, flags, plan) } < 0 {
+    let worker = unsafe { libc::clone(worker, shared.stack, flags, plan) };
+    if worker < 0 {
         shared
             .failed
             .store(nix::errno::Errno::last_raw(), Ordering::Release);
     }
+    shared.worker.store(worker, Ordering::Release);
     0
 }
 
@@ -161,8 +166,8 @@ mod tests {
     #[test]
     fn it_gets_its_arguments_environment_and_input_and_is_nobodys_child() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let script = "read line; echo \"$GREETING $1 $line $PPID\" >&0";
-        detached("/bin/sh", &["-c", script, "sh", "dear"], &theirs)
+        let script = "read line; echo \"$GREETING $1 $line $$ $PPID\" >&0";
+        let number = detached("/bin/sh", &["-c", script, "sh", "dear"], &theirs)
             .spawn()
             .unwrap();
         drop(theirs);
@@ -170,7 +175,7 @@ mod tests {
         let mut answer = String::new();
         ours.read_to_string(&mut answer).unwrap();
         let (words, parent) = answer.trim().rsplit_once(' ').unwrap();
-        assert_eq!(words, "hello dear world");
+        assert_eq!(words, format!("hello dear world {number}"));
         assert_ne!(parent.parse::<u32>().unwrap(), std::process::id());
     }
 
