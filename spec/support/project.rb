@@ -13,6 +13,12 @@ module Project
   # The set of gems that this run uses (bin/lane).
   def lane = ENV.fetch("HOTSWAP_LANE", "default")
 
+  # Where a program of the system is, the administrator's ones included.
+  def program(name)
+    folders = [*ENV.fetch("PATH").split(":"), "/usr/local/sbin", "/usr/sbin"]
+    folders.map { |folder| File.join(folder, name) }.find { |file| File.executable?(file) }
+  end
+
   # As a shell would have it, with the lane's gems for whoever asks Bundler.
   def bundled_environment(extra = {})
     Bundler.original_env.except("HOTSWAP_SOCKET", "PORT")
