@@ -21,8 +21,10 @@ module Hotswap
       end
 
       def found
-        return {} unless defined?(ActiveRecord::DatabaseConfigurations)
+        return {} unless defined?(ActiveRecord::VERSION)
 
+        # Comes with ActiveRecord::Base, which nobody has asked for yet where code is loaded on demand.
+        require "active_record/database_configurations"
         # Read anew: asking ActiveRecord::Base would load it before the application has configured it.
         configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
         # Hidden ones are those without tasks, which are ours as well, and replicas: those follow another database.

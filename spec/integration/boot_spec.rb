@@ -38,6 +38,16 @@ RSpec.describe "an application that boots" do
     expect(TestDatabase.integrity(app.root.join("backup.sqlite3"))).to eq "ok"
   end
 
+  it "serves hotswap in development, where code is loaded when somebody asks for it" do
+    boot(env: {RAILS_ENV: "development", RACK_ENV: "development"}) do |server|
+      server.root.glob("storage/production*").each { |file| file.rename(file.sub("production", "development")) }
+    end
+    pushed = app.hotswap("cp", app.databases.release("new"), "storage/development.sqlite3")
+
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "new"
+  end
+
   it "serves hotswap at the sockets that are configured" do
     boot(initializer: <<~RUBY)
       Rails.application.config.hotswap.socket_path = "tmp/pids/my.sock"
