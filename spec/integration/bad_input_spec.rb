@@ -160,7 +160,7 @@ RSpec.describe "a push of what is no good database" do
   it "that is a device is refused" do
     refused = untouched { app.hotswap("cp", "/dev/zero", live) }
 
-    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: %r{\AERROR: /dev/zero is not a regular file})
+    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: %r{\AERROR: /dev/zero is not a regular file.*\n\z})
   end
 
   # receive.rs, `require_room`.

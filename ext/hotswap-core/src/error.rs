@@ -34,7 +34,7 @@ pub enum Error {
         who: String,
     },
     /// A system call failed.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", in_words(source))]
     Io {
         /// What was being done, with the path.
         what: String,
@@ -86,6 +86,15 @@ impl Error {
             | Error::Broken(_)
             | Error::Gone(_) => ExitCode::Failed,
         }
+    }
+}
+
+/// What the system answered, without the number that Rust puts behind it.
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

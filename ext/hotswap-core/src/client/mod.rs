@@ -93,8 +93,8 @@ impl Copy {
             Err(error) => {
                 // The failure is ours: the application's log shall name it, and what the server makes of our
                 // leaving explains nothing here.
-                let _ = main.send(&Message::Error(error.to_string()));
                 listener.abandon();
+                let _ = main.send(&Message::Error(error.to_string()));
             }
         }
         // Waiting for its last words with this connection open, we would have it wait for us.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{in_words, Error, Result};
 use crate::protocol::Sidecar;
 
 /// See the module.
@@ -24,7 +24,9 @@ impl Source {
         let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
         let kind = metadata.file_type();
         if kind.is_dir() {
-            return Err(Error::Refused(format!("{raw} is a directory, not a database")));
+            return Err(Error::Refused(format!(
+                "{raw} is a directory, not a database; name the file in it"
+            )));
         }
         if kind.is_fifo() || kind.is_socket() {
             return Err(Error::Refused(format!(
@@ -32,7 +34,9 @@ impl Source {
             )));
         }
         if !kind.is_file() {
-            return Err(Error::Refused(format!("{raw} is not a regular file")));
+            return Err(Error::Refused(format!(
+                "{raw} is not a regular file; name an SQLite database"
+            )));
         }
         let mut beside = Vec::new();
         for sidecar in [Sidecar::Wal, Sidecar::Journal] {
@@ -80,5 +84,5 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 fn refused(raw: &str, error: &std::io::Error) -> Error {
-    Error::Refused(format!("cannot read {raw}: {error}"))
+    Error::Refused(format!("cannot read {raw}: {}", in_words(error)))
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::AtFlags;
 
 use super::interrupt;
-use crate::error::{Context, Error, Result};
+use crate::error::{in_words, Context, Error, Result};
 use crate::random;
 use crate::worker::{leftovers, resolve};
 
@@ -26,7 +26,11 @@ impl Target {
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
         let path = destination(path);
         let cannot_write = |error: std::io::Error, at: &Path| {
-            Error::Refused(format!("cannot write {raw}: {error} ({})", at.display()))
+            Error::Refused(format!(
+                "cannot write {raw}: {} ({})",
+                in_words(&error),
+                at.display()
+            ))
         };
         let existing = match std::fs::metadata(&path) {
             Ok(metadata) => Some(metadata),

@@ -89,7 +89,8 @@ impl Job {
             (Some(database), None) => Ok(Route::Pull(database)),
             (None, Some(database)) => Ok(Route::Push(database)),
             (None, None) => Err(Error::Usage(format!(
-                "neither path matches a managed database ({})",
+                "neither path matches a managed database ({})\nOne side has to be one of these, by any path that leads \
+                 to it; the first one is also called database",
                 self.labels()
             ))),
         }
@@ -231,8 +232,8 @@ mod tests {
         assert_eq!(both, "source and destination can't both be managed databases");
         let neither = job.route(&side("a"), &side("b")).unwrap_err().to_string();
         assert_eq!(
-            neither,
-            "neither path matches a managed database (live.sqlite3, queue.sqlite3)"
+            neither.lines().next(),
+            Some("neither path matches a managed database (live.sqlite3, queue.sqlite3)")
         );
     }
 }
