@@ -9,11 +9,12 @@ module Hotswap
     # What of the application's environment a worker must not see: it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
+    NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
 
     class << self
       # See {Hotswap.start}. Harmless when it is called again, and in a forked child.
       def start
-        return complain("no database to manage was found") if Hotswap.databases.empty?
+        return complain(NO_DATABASE) if Hotswap.databases.empty?
         why_not = why_sqlite_does_not_do
         return complain(why_not) if why_not
 
