@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use super::attention::Attention;
 use super::caller::Caller;
 use super::job::Database;
+use super::jobs;
 use super::judge;
 use super::live::Live;
 use super::mapping::mapped;
@@ -22,6 +23,14 @@ pub struct Check<'a> {
     client: RawFd,
 }
 
+/// What is known of a file that has passed.
+pub struct Passed {
+    /// Whether it changes the schema.
+    pub schema_changes: bool,
+    /// What its user should hear of.
+    pub warning: Option<String>,
+}
+
 impl<'a> Check<'a> {
     /// For as long as `caller` has its connection.
     pub fn of(database: &'a Database, request: &'a Request, caller: &Caller) -> Self {
@@ -32,8 +41,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// All of them, on the file as it will be renamed. Says whether the schema changes.
-    pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<bool> {
+    /// All of them, on the file as it will be renamed.
+    pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
         let (name, client) = (self.request.src.name(), self.client);
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
         let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(client))?;
@@ -42,13 +51,19 @@ impl<'a> Check<'a> {
         }
         // Whatever is skipped: the application could not open such a file either.
         let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;
+        let warning = live.and_then(|live| jobs::lost(live.connection(), &judging));
         drop(attention);
-        match live {
-            Some(live) => self.compare(&incoming, live, caller),
-            None => Ok(true),
-        }
+        let schema_changes = match live {
+            Some(live) => self.compare(&incoming, live, caller)?,
+            None => true,
+        };
+        Ok(Passed {
+            schema_changes,
+            warning,
+        })
     }
 
+    /// Whether the schema changes.
     fn compare(&self, incoming: &Schema, live: &Live, caller: &mut Caller) -> Result<bool> {
         let current = match live.schema() {
             Ok(schema) => schema,

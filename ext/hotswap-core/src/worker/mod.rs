@@ -20,6 +20,7 @@ mod host_sqlite;
 mod hostile_files;
 mod in_place;
 mod job;
+mod jobs;
 mod judge;
 mod lease;
 pub mod leftovers;

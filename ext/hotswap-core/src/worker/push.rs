@@ -60,7 +60,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     let check = Check::of(database, request, caller);
     let mut fleet = Fleet::command(fence, job, caller)?;
     let mut live = Live::open(path)?;
-    let schema_changes = {
+    let passed = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
@@ -69,6 +69,10 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         })?
     };
 
+    if let Some(warning) = &passed.warning {
+        caller.log("warn", warning);
+        caller.status(warning);
+    }
     caller.info("integrity check passed, acquiring swap lock");
     caller.status("Swapping database...");
     let mut push = Push {
@@ -78,7 +82,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         check,
         staged,
         fleet: &mut fleet,
-        schema_changes,
+        schema_changes: passed.schema_changes,
     };
     let seized = match Why::foreseen(choice, obstacle, path) {
         Some(why) if live.is_some() => push.overwrite(live, &why, choice)?,

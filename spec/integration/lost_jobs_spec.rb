@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+RSpec.describe "a push into Solid Queue's database", lane: "default" do
+  running_app
+
+  let(:live) { app.database_path("queue") }
+
+  def insert(file, *jobs, finished: nil)
+    database = SQLite3::Database.new(file.to_s)
+    jobs.each do |job|
+      database.execute("INSERT INTO solid_queue_jobs (queue_name, class_name, active_job_id, finished_at, created_at, updated_at) " \
+        "VALUES ('default', 'ItemJob', ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)", [job, finished])
+    end
+  ensure
+    database&.close
+  end
+
+  def copy = app.root.join("files/queue.sqlite3").tap { |file| expect(app.hotswap("cp", "queue", file, "--quiet")).to be_success }
+
+  before { app.root.join("files").mkpath }
+
+  it "says how many jobs wait that the new one does not have, and goes on" do
+    before = copy
+    insert(live, "waits", "waits too")
+    insert(live, "is done", finished: "2026-01-01")
+    said = "2 jobs that wait in the live queue are not in the new database, and will not be run"
+    pushed = app.hotswap("cp", before, "queue")
+
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "#{said}\nSwapping database...\n")
+    expect(app.log).to include(said)
+  end
+
+  it "has nothing to say of jobs that were copied along" do
+    insert(live, "waits")
+
+    expect(app.hotswap("cp", copy, "queue")).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+  end
+end
