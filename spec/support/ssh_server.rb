@@ -60,7 +60,7 @@ class SshServer
       StrictModes no
       PermitRootLogin yes
       PidFile none
-      ForceCommand cd #{home} && PATH=#{File.dirname(RbConfig.ruby)}:$PATH exec sh -c "$SSH_ORIGINAL_COMMAND"
+      ForceCommand cd #{home} && PATH=#{File.dirname(RbConfig.ruby)}:$PATH exec "$SHELL" -c "$SSH_ORIGINAL_COMMAND"
     TEXT
     @folder.join("ssh_config").write(<<~TEXT)
       Host *
