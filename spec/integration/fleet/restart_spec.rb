@@ -15,6 +15,10 @@ RSpec.describe "restarts around swaps", :fleet do
   # takes a mutex, which no trap handler may. What that worker had accepted is lost.
   def hung(app) = app.log.scan(/Stopping (\d+) for phased upgrade/).tally.count { |_, times| times > 1 }
 
+  # Those whose connection a worker had taken, and not read yet, when it was to end: Puma closes it, with or without
+  # this gem, and a visitor on a busy machine may well be slow between the two.
+  def unread(verdict, app) = verdict.visits.size - app.log.scan(%r{Started (?:GET "/items/1"|POST "/items") }).size
+
   def end_what_hangs(pids)
     eventually(10) { (worker_pids(app) & pids).empty? }
   rescue Eventually::TooLate
@@ -37,7 +41,7 @@ RSpec.describe "restarts around swaps", :fleet do
       end
 
       expect(broken(verdict)).to eq []
-      expect(verdict.failed.size).to be <= hung(app)
+      expect(verdict.failed.size - unread(verdict, app)).to be <= hung(app)
       expect(worker_pids(app) & old).to eq []
       expect_all_on(app, generations.live, processes: 2)
       expect(app.pids).to include(leader_pid(app))
@@ -107,7 +111,8 @@ RSpec.describe "restarts around swaps", :fleet do
         end
 
         expect(broken(verdict)).to eq []
-        expect(verdict.failed.size).to be < 15
+        # What the two of them were about, in five threads each.
+        expect(verdict.failed.size - unread(verdict, app)).to be <= 10
         expect_all_on(app, generations.live, processes: 2)
         expect_nothing_left(app)
       end
