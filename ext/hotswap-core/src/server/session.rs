@@ -146,10 +146,12 @@ impl Worker {
     }
 
     /// The first process of a container inherits every orphan there, workers too, and a web server in that place
-    /// leaves it a zombie or complains of a stranger. Anywhere else the worker is not ours to wait for, and the
-    /// kernel says so at once.
+    /// leaves it a zombie or complains of a stranger. Anywhere else the worker is not ours to wait for, and a child of
+    /// the application that came by its number would be.
     fn bury(&self) {
-        let _ = waitpid(self.process, None);
+        if std::process::id() == 1 {
+            let _ = waitpid(self.process, None);
+        }
     }
 }
 
