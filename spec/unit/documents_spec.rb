@@ -38,6 +38,15 @@ RSpec.describe "the documents", lane: "default" do
     end
   end
 
+  it "README quotes what bin/bench printed" do
+    printed = Project::ROOT.join("bench/results/latest.md").readlines.filter_map { |line| line[/\A\|(.*)\|\Z/, 1]&.split("|")&.map(&:strip) }
+    quoted = Project::ROOT.join("README.md").read[/^## Measured\n.*?(?=^## )/m].scan(/^\| (\w.*?) \| (.*?) \| (.*?) ?\|$/)
+
+    expect(quoted.size).to be > 5
+    unfounded = quoted.reject { |name, value, against| printed.any? { |row| row.first(2) == [name, value] && row[2].start_with?(against) } }
+    expect(unfounded).to eq []
+  end
+
   it "tell of every exit status" do
     page = Project::ROOT.join("docs/troubleshooting.md").read
 
