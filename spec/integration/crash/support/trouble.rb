@@ -37,6 +37,8 @@ class Trouble
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
       "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
+    rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
+      "fdatasync folder"],
     pull: ["create nameless", "past_cache nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
   }.freeze
 
@@ -61,6 +63,7 @@ class Trouble
     @outcomes = []
     @number = Trouble.begin
     @folder = listing
+    @journal = journal
   end
 
   # The steps of a command that meets no trouble, and is not the first one.
@@ -146,8 +149,10 @@ class Trouble
     files.filter_map do |file|
       said = TestDatabase.integrity(file)
       "#{File.basename(file)} is damaged: #{said}" unless said == "ok"
-    end.push(*("the journal mode changed" unless File.binread(@app.database_path, 2, 18) == "\x02\x02"))
+    end.push(*("the journal mode changed" unless journal == @journal))
   end
+
+  def journal = File.binread(@app.database_path, 2, 18)
 
   def closed_gate
     begun = Eventually.now
