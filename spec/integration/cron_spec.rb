@@ -14,6 +14,8 @@ RSpec.describe "the line for cron in docs/backups.md", lane: "default" do
     server.write("mail", "#!/bin/sh\ncat > mail.txt\n").then { server.root.join("mail").chmod(0o755) }
   end
 
+  before { FileUtils.rm_f(app.root.join("mail.txt")) }
+
   # As cron does it: with next to no environment.
   def run(command)
     line = command.gsub("/srv/app", app.root.to_s).gsub("/backup/", "#{app.root}/backup/")

@@ -21,7 +21,7 @@ RSpec.describe "a push into Solid Queue's database", lane: "default" do
 
   it "says how many jobs wait that the new one does not have, and goes on" do
     before = copy
-    insert(live, "waits", "waits too")
+    insert(live, "waits here", "waits here too")
     insert(live, "is done", finished: "2026-01-01")
     said = "2 jobs that wait in the live queue are not in the new database, and will not be run"
     pushed = app.hotswap("cp", before, "queue")
@@ -31,7 +31,7 @@ RSpec.describe "a push into Solid Queue's database", lane: "default" do
   end
 
   it "has nothing to say of jobs that were copied along" do
-    insert(live, "waits")
+    insert(live, "waits, and is copied")
 
     expect(app.hotswap("cp", copy, "queue")).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
   end
