@@ -59,7 +59,7 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     end
   end
 
-  it "serves the command when it says it is ready, reloads in its place, and undoes what is half done when it is stopped" do
+  it "serves the command when it says it is ready, reloads in its place, and clears up at its next start what a command had half done when it was stopped" do
     app = keep(by_the_unit.start(workers: 2))
     expect(app.hotswap("cp", app.databases.release("first"), "database")).to have_attributes(exit_code: 0)
     expect(app.version).to eq "first"
@@ -74,11 +74,16 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     push = FedCommand.start(app, "cp", "-", "database")
     push.write(File.binread(app.databases.release("third"))[0, 50_000])
     eventually { app.stray_files.any? }
-    # As KillMode=mixed has it: SIGTERM for the main process, SIGKILL for whoever is left after a while.
+    # As KillMode=mixed has it: SIGTERM for the main process, and when that has ended SIGKILL for whoever is left.
     expect(setting.call("KillMode")).to eq "mixed"
     app.stop
+    app.kill
     expect(push.wait).to have_attributes(exit_code: 5, stderr: /\AERROR: /)
-    eventually { expect(app.stray_files).to eq [] }
     expect(TestDatabase.version(app.database_path)).to eq "second"
+
+    app.forget
+    app.boot
+    eventually { expect(app.stray_files).to eq [] }
+    expect(app.version).to eq "second"
   end
 end
