@@ -32,6 +32,11 @@ impl Connection {
         }
     }
 
+    /// A second one on the same socket, for another thread to write to.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.stream.try_clone().map(Self::new)
+    }
+
     /// Gives up on a peer that neither sends nor takes a byte for this long.
     pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(patience)?;

@@ -1,6 +1,7 @@
 //! The person at the other end, as the worker sees them: their two connections, and the application's log.
 
 use std::fmt::Display;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -9,6 +10,9 @@ use crate::protocol::{Connection, Message, Narration, Plan, Request};
 
 /// How long a client may be silent in the middle of a transfer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long somebody who does not listen can hold up the end of a worker that is in the way.
+const HASTE: Duration = Duration::from_millis(50);
 
 /// The user, on the connection beside the main one.
 #[derive(Debug)]
@@ -134,6 +138,46 @@ impl Caller {
             return Err(Error::Gone("the client went away".into()));
         }
         Ok(())
+    }
+
+    /// What another thread says in place of this one, where it has to end the process: that `error` was the end.
+    pub fn last_words(&self, error: Error) -> Result<impl FnOnce() + Send + 'static> {
+        let mut second = self.try_clone().map_err(|source| Error::Io {
+            what: "cannot set up the client's socket".into(),
+            source,
+        })?;
+        Ok(move || {
+            let outcome = Err(error);
+            let connections = [
+                Some(&second.main),
+                second.user.stderr.as_ref(),
+                Some(&second.log.0),
+            ];
+            for connection in connections.into_iter().flatten() {
+                // One that cannot be told to hurry has gone.
+                let _ = connection.set_patience(Some(HASTE));
+            }
+            second.log_failure(&outcome);
+            second.finish(&outcome);
+        })
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            main: self.main.try_clone()?,
+            user: User {
+                stderr: self.user.stderr.as_ref().map(Connection::try_clone).transpose()?,
+                told_progress: self.user.told_progress,
+            },
+            log: Log(self.log.0.try_clone()?),
+        })
+    }
+
+    /// Tells the application's log, if it failed.
+    pub fn log_failure(&mut self, outcome: &Result<()>) {
+        if let Err(error) = outcome {
+            self.log("error", format_args!("command failed: {error}"));
+        }
     }
 
     /// Ends the session: the reason, if it failed, then the exit status.

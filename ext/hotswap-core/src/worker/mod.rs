@@ -81,9 +81,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
         Ok(aftermath) => (Ok(()), aftermath),
         Err(error) => (Err(error), Aftermath::none()),
     };
-    if let Err(error) = &outcome {
-        caller.log("error", format!("command failed: {error}"));
-    }
+    caller.log_failure(&outcome);
     caller.finish(&outcome);
     drop(caller);
     aftermath.linger();

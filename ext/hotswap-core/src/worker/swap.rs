@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::fleet::Fleet;
@@ -38,7 +38,7 @@ impl Swap<'_> {
         let fleet = self.fleet;
         fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
         let closed_at = Instant::now();
-        let watchdog = Watchdog::arm(closed_at + job.max_pause(), self.staged.path().to_owned())?;
+        let watchdog = Watchdog::arm(closed_at, job.max_pause(), self.staged.path().to_owned(), caller)?;
 
         let seized = self
             .live
@@ -85,13 +85,7 @@ fn appeared(path: &Path) -> Error {
 }
 
 /// Told after the gates are open: nobody waits for a line in a log.
-fn narrate(
-    caller: &mut Caller,
-    staged: &Path,
-    live: &Path,
-    closed_for: std::time::Duration,
-    seized: Option<&Seized>,
-) {
+fn narrate(caller: &mut Caller, staged: &Path, live: &Path, closed_for: Duration, seized: Option<&Seized>) {
     caller.info("swap lock acquired, requests are queued");
     caller.info("disconnected ActiveRecord");
     caller.info(format_args!("renamed {} → {}", staged.display(), live.display()));

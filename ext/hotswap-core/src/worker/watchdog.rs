@@ -1,15 +1,16 @@
 //! The watchdog of the exclusive phase: while a worker keeps the fence, every member is closed.
 //!
-//! If the phase lasts too long before the commit point, the worker ends itself; what it leaves is the old
-//! database, untouched. Past the commit point it never acts.
+//! If the phase lasts too long before the commit point, as where the disk does not answer, the worker says so and ends
+//! itself; what it leaves is the old database, untouched. Past the commit point it never acts.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::caller::Caller;
 use super::leftovers;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 const ARMED: u8 = 0;
 const COMMITTED: u8 = 1;
@@ -20,8 +21,10 @@ const FIRED: u8 = 2;
 pub struct Watchdog(Arc<AtomicU8>);
 
 impl Watchdog {
-    /// Starts to watch: at `deadline` the process ends, and the staged file with it.
-    pub fn arm(deadline: Instant, staged: PathBuf) -> Result<Self> {
+    /// Starts to watch: `bound` after `closed_at` the process tells `caller` so and ends, and the staged file with it.
+    pub fn arm(closed_at: Instant, bound: Duration, staged: PathBuf, caller: &Caller) -> Result<Self> {
+        let deadline = closed_at + bound;
+        let last_words = caller.last_words(too_slow(bound))?;
         let state = Arc::new(AtomicU8::new(ARMED));
         let watched = state.clone();
         std::thread::Builder::new()
@@ -42,6 +45,7 @@ impl Watchdog {
                     .is_ok()
                 {
                     leftovers::remove_staged(&staged);
+                    last_words();
                     // SAFETY: ends the process at once, without exit handlers that would close SQLite's files.
                     unsafe { libc::_exit(1) }
                 }
@@ -71,4 +75,12 @@ impl Drop for Watchdog {
             .0
             .compare_exchange(ARMED, COMMITTED, Ordering::AcqRel, Ordering::Acquire);
     }
+}
+
+fn too_slow(bound: Duration) -> Error {
+    Error::Busy(format!(
+        "requests would have had to wait for longer than {:.1} s, because the disk did not answer in time; nothing was \
+         changed. Copy again when it is less busy, or raise config.hotswap.max_pause",
+        bound.as_secs_f64()
+    ))
 }

@@ -32,7 +32,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { PASS = 0, DIE_BEFORE = -1, DIE_AFTER = -2, SHORT = -3 };
+enum { PASS = 0, DIE_BEFORE = -1, DIE_AFTER = -2, SHORT = -3, SLOW = -4 };
 #define NAME 128
 
 static char folder[1024], program[16];
@@ -123,6 +123,7 @@ static int fails(const char *call, const char *file) {
   if (nth != plan.nth && !(plan.lasting && nth > plan.nth)) return 0;
   now = plan.action;
   if (now == DIE_BEFORE) die();
+  if (now == SLOW) { struct timespec two_seconds = {2, 0}; syscall(SYS_nanosleep, &two_seconds, NULL); }
   if (now > 0) { errno = now; return 1; }
   return 0;
 }

@@ -16,7 +16,7 @@ class SystemCalls
     def succeeded? = result >= 0
   end
 
-  ACTIONS = {killed_before: -1, killed_after: -2, short: -3}.freeze
+  ACTIONS = {killed_before: -1, killed_after: -2, short: -3, slow: -4}.freeze
 
   class << self
     # Where there is no C compiler, or none that makes what this system can preload.

@@ -84,7 +84,7 @@ class Trouble
     number = next_one
     before = standing
     result = @app.calls.with(step, action, lasting: lasting) { @app.public_send(@command, timeout: 60).tap { eventually(20) { worker_gone? } } }
-    dead = SystemCalls::ACTIONS.key?(action) && action != :short
+    dead = %i[killed_before killed_after].include?(action)
     # Who is dead, or may remove nothing, leaves something to the next one.
     untidy = dead || lasting || step.call == "unlink"
     state = state(number, before)

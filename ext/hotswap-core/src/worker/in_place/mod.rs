@@ -203,7 +203,7 @@ impl Overwriting<'_> {
             difference, bound, ..
         } = plan;
         fleet.ask_for(bound)?;
-        let watchdog = Watchdog::arm(closed_at + bound, staged.path().to_owned())?;
+        let watchdog = Watchdog::arm(closed_at, bound, staged.path().to_owned(), caller)?;
         let path = live.path().to_owned();
         let expected = live.identity();
         let stamp = staged.stamp()?;

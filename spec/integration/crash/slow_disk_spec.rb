@@ -1,0 +1,39 @@
+# frozen_string_literal: true
+
+require_relative "support/watched_server"
+
+# Protected is that a worker ends itself when the disk does not answer while everybody waits (watchdog.rs, `arm`), and
+# says so before (watchdog.rs, at `last_words`).
+RSpec.describe "a disk that does not answer while the gates are closed", lane: "default" do
+  before(:context) do
+    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
+    @app = WatchedServer.start
+  end
+
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  # The sync of the folder after the log is removed, which is the last thing before the file moves.
+  def sync_of_the_folder
+    app.offer("first")
+    steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
+    steps.find { |step| step.program == "worker" && "#{step.call} #{step.file}" == "fsync folder" }
+  end
+
+  def listing = Untouched.listing(app.root.join("storage"))
+
+  it "has the push end with 4 and the reason, changes nothing, and leaves nothing that the next one does not take away" do
+    step = sync_of_the_folder
+    before = listing
+    app.offer("second")
+    refused = app.calls.with(step, :slow) { app.push }
+
+    expect(refused).to have_attributes(exit_code: 4, stderr: /^ERROR: .*longer than 0\.5 s, because the disk did not answer.*nothing was changed/)
+    expect(app.names).to eq %w[first]
+    expect(app.log).to match(/command failed: .*the disk did not answer/)
+    expect(app.push).to have_attributes(exit_code: 0)
+    expect(app.names).to eq %w[second]
+    expect(listing).to eq before
+  end
+end
