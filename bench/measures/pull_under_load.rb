@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "etc"
+
 module Bench
   # What 100 requests a second notice while the database is pulled, and what the pull notices of 100 writes a second.
   class PullUnderLoad < Measure
@@ -95,7 +97,8 @@ module Bench
       [
         row.call("during a pull of #{plan.big}", :pull, {"idle" => p99[:idle], "cp, sync" => p99[:cp], "ruby -e 1" => p99[:ruby]},
           note: "runs counts requests; into a pipe #{p99[:stream].round(1)} ms", missed: -> { "the client is a Ruby program that starts" }),
-        row.call("while the worker copies", :copying, {"idle" => p99[:idle]})
+        row.call("while the worker copies", :copying, {"idle" => p99[:idle]},
+          missed: -> { "the copy takes one of #{Etc.nprocessors} cores; cp and sync come to #{(p99[:cp] / p99[:idle]).round(2)} ×" })
       ]
     end
   end
