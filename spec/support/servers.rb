@@ -18,8 +18,8 @@ module Servers
 
   # Group level: `running_app(workers: 2)`, then `app` in the examples.
   module ForAGroup
-    def running_app(**options, &block)
-      before(:context) { @app = AppServer.start(**options, &block) }
+    def running_app(server = AppServer, **options, &block)
+      before(:context) { @app = server.start(**options, &block) }
       after(:context) { @app&.tear_down }
       attr_reader :app
     end

@@ -7,14 +7,7 @@ require_relative "support/trouble"
 # the exclusive fence (swap.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
 # replaced file (swap.rs, the last match).
 RSpec.describe "a command at whose system calls something goes wrong", :slow, lane: "default" do
-  before(:context) do
-    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
-    @app = WatchedServer.start
-  end
-
-  after(:context) { @app&.tear_down }
-
-  attr_reader :app
+  watched_app
 
   {push: "a push", overwrite: "a push in place", pull: "a pull"}.each do |command, named|
     it "leaves old or new, with a reason and open gates, when any of the calls of #{named} fails", timeout: 240 do

@@ -6,14 +6,7 @@ require_relative "support/watched_server"
 # written (fleet.rs, `announce`), where the rename fails (swap.rs, at `promote`), and where the transaction is rolled
 # back (in_place/mod.rs, at `nothing_came_of`).
 RSpec.describe "after_swap, where a push fails after it was announced", lane: "default" do
-  before(:context) do
-    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
-    @app = WatchedServer.start(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
-  end
-
-  after(:context) { @app&.tear_down }
-
-  attr_reader :app
+  watched_app(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
 
   # The last such call of the worker, in a push that succeeds.
   def step_of(command, named)

@@ -5,14 +5,7 @@ require_relative "support/watched_server"
 # Protected is that a worker ends itself when the disk does not answer while everybody waits (watchdog.rs, `arm`), and
 # says so before (watchdog.rs, at `last_words`).
 RSpec.describe "a disk that does not answer while the gates are closed", lane: "default" do
-  before(:context) do
-    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
-    @app = WatchedServer.start
-  end
-
-  after(:context) { @app&.tear_down }
-
-  attr_reader :app
+  watched_app
 
   # The sync of the folder after the log is removed, which is the last thing before the file moves.
   def sync_of_the_folder

@@ -13,10 +13,10 @@ use super::leftovers;
 use crate::error::{Context, Error, Result};
 
 const ARMED: u8 = 0;
-const COMMITTED: u8 = 1;
+const DISARMED: u8 = 1;
 const FIRED: u8 = 2;
 
-/// See the module. Dropping it disarms it.
+/// See the module. Dropping it disarms it, or never returns.
 #[derive(Debug)]
 pub struct Watchdog(Arc<AtomicU8>);
 
@@ -55,25 +55,20 @@ impl Watchdog {
     }
 
     /// The last look before the commit point: from here on the watchdog does nothing.
-    pub fn commit(self) {
-        if self
-            .0
-            .compare_exchange(ARMED, COMMITTED, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
-            // It has fired: the process is ending, and must not get any further.
-            loop {
-                std::thread::park();
-            }
-        }
-    }
+    pub fn commit(self) {}
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        let _ = self
+        let disarmed = self
             .0
-            .compare_exchange(ARMED, COMMITTED, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(ARMED, DISARMED, Ordering::AcqRel, Ordering::Acquire);
+        if disarmed == Err(FIRED) {
+            // It has had the last word: the process is ending, and must neither get any further nor say anything else.
+            loop {
+                std::thread::park();
+            }
+        }
     }
 }
 

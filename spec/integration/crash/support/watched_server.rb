@@ -40,3 +40,13 @@ class WatchedServer < ItemsServer
 
   def environment = super.merge(calls.environment)
 end
+
+# Group level: `watched_app`, then `app` in the examples.
+module WatchedApp
+  def watched_app(**options)
+    before(:context) { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
+    running_app(WatchedServer, **options)
+  end
+end
+
+RSpec.configure { |config| config.extend WatchedApp }
