@@ -7,6 +7,7 @@
 mod accounts;
 mod attention;
 mod attributes;
+mod backlog;
 mod caller;
 mod check;
 mod copying;
@@ -27,6 +28,7 @@ pub mod leftovers;
 mod live;
 mod log_index;
 mod mapping;
+mod memory;
 mod outlet;
 mod pages;
 mod pipe;

@@ -65,7 +65,9 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
             adapt(staged, path, live.as_ref(), obstacle)?;
-            check.run(staged, live.as_ref(), caller)
+            let passed = check.run(staged, live.as_ref(), caller)?;
+            staged.sync()?;
+            Ok::<_, Error>(passed)
         })?
     };
 
@@ -151,17 +153,17 @@ fn sweep(path: &Path, caller: &mut Caller) {
 }
 
 /// Makes the staged file what the live one is: journalled the same way, and of the same owner and mode where it
-/// is to take its place. Durable when this returns.
+/// is to take its place.
 fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>, obstacle: Option<Obstacle>) -> Result<()> {
     let Some(live) = live else {
-        return staged.sync();
+        return Ok(());
     };
     // Converting it later would be a race between the application's first connections.
     let version = if live.is_wal() { 2 } else { 1 };
     staged.patch(&[version, version], JOURNAL_BYTES)?;
     if obstacle.is_some() {
         // Where only the owner of a file removes it, one that was given away would stay.
-        return staged.sync();
+        return Ok(());
     }
     staged.dress_like(path)
 }

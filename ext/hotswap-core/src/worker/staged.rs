@@ -6,13 +6,15 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempPath;
 
 use super::attributes;
+use super::backlog::Backlog;
 use super::copying::{copy_range, reflink};
 use super::leftovers;
-use super::writeback::{Writeback, STEP};
+use super::writeback::STEP;
 use crate::error::{Context, Error, Result};
 
 /// Inode, length and time of the last change.
@@ -22,8 +24,8 @@ pub type Stamp = (u64, u64, i64, i64);
 #[derive(Debug)]
 pub struct Staged {
     path: TempPath,
-    file: Option<File>,
-    writeback: Writeback,
+    file: Option<Arc<File>>,
+    backlog: Backlog,
     length: u64,
 }
 
@@ -46,8 +48,8 @@ impl Staged {
         };
         Ok(Self {
             path,
-            file: Some(file),
-            writeback: Writeback::default(),
+            file: Some(Arc::new(file)),
+            backlog: Backlog::default(),
             length: 0,
         })
     }
@@ -112,8 +114,8 @@ impl Staged {
     fn grown_by(&mut self, bytes: u64) -> Result<()> {
         self.length += bytes;
         let file = self.file.as_ref().expect("what grows has not been promoted");
-        self.writeback
-            .follow(file, self.length)
+        self.backlog
+            .grown(file, self.length)
             .on_path("cannot write", &self.path)
     }
 
@@ -140,7 +142,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Takes over owner, group, mode and attributes of the live file, then makes everything durable.
+    /// Takes over owner, group, mode and attributes of the live file.
     pub fn dress_like(&mut self, path: &Path) -> Result<()> {
         let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
@@ -156,11 +158,12 @@ impl Staged {
             .set_permissions(mode)
             .on_path("cannot set the mode of", &self.path)?;
         attributes::keep(path, self.file());
-        self.sync()
+        Ok(())
     }
 
     /// Makes everything durable.
     pub fn sync(&mut self) -> Result<()> {
+        self.backlog.caught_up().on_path("cannot write", &self.path)?;
         self.file().sync_all().on_path("cannot sync", &self.path)
     }
 

@@ -297,6 +297,7 @@ int fcntl64(int fd, int command, ...) { va_list rest; va_start(rest, command); v
 
 ON_FD(fsync, "fsync", int, -1, (int fd), (fd), fd)
 ON_FD(fdatasync, "fdatasync", int, -1, (int fd), (fd), fd)
+ON_FD(sync_file_range, "sync_file_range", int, -1, (int fd, off64_t at, off64_t length, unsigned flags), (fd, at, length, flags), fd)
 ON_FD(fchmod, "fchmod", int, -1, (int fd, mode_t mode), (fd, mode), fd)
 ON_FD(fchown, "fchown", int, -1, (int fd, uid_t user, gid_t group), (fd, user, group), fd)
 ON_FD(flock, "flock", int, -1, (int fd, int how), (fd, how), fd)

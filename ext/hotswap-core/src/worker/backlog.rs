@@ -1,0 +1,140 @@
+//! What of a staged file is written and not yet on the disk: a thread brings it there while the file grows and while
+//! it is checked.
+//!
+//! The disk is slower than the copying, and SQLite's check needs no disk at all, so that the two together take as long
+//! as the slower of them. The thread works [step by step](super::writeback): the application's commits meet a disk
+//! that has two steps to do, however much is behind them.
+
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use super::memory;
+use super::writeback::{Writeback, STEP};
+
+/// See the module. Dropping it, or the file, ends the thread with the step that it is at.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// The end of the last step that was passed on, in bytes.
+    passed_on: u64,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    steps: SyncSender<u64>,
+    handle: JoinHandle<io::Result<()>>,
+}
+
+impl Backlog {
+    /// Says that `file` has `length` bytes now, and waits while more of them are in memory alone than the machine
+    /// should [hold](memory::may_wait).
+    ///
+    /// The thread has the priority of the one that calls this.
+    pub fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
+        while length - self.passed_on >= STEP {
+            let step = self.passed_on + STEP;
+            let thread = match &mut self.thread {
+                Some(thread) => thread,
+                none => none.insert(Thread::start(file, memory::may_wait() / STEP)?),
+            };
+            if thread.steps.send(step).is_err() {
+                return self.caught_up();
+            }
+            self.passed_on = step;
+        }
+        Ok(())
+    }
+
+    /// Waits until every whole step is on its way to the disk, and ends the thread. Durable is what is synced after
+    /// that.
+    pub fn caught_up(&mut self) -> io::Result<()> {
+        let Some(Thread { steps, handle }) = self.thread.take() else {
+            return Ok(());
+        };
+        drop(steps);
+        // A panic in there is one here.
+        handle
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl Thread {
+    fn start(file: &Arc<File>, most: u64) -> io::Result<Self> {
+        let (steps, passed_on) = sync_channel(most as usize);
+        // Weak, so that a staged file that is given up is closed, and not brought to the disk first.
+        let file = Arc::downgrade(file);
+        let handle = std::thread::Builder::new()
+            .name("hotswap backlog".into())
+            .spawn(move || follow(&file, &passed_on))?;
+        Ok(Self { steps, handle })
+    }
+}
+
+fn follow(file: &Weak<File>, steps: &Receiver<u64>) -> io::Result<()> {
+    let mut writeback = Writeback::default();
+    for step in steps {
+        let Some(file) = file.upgrade() else {
+            break;
+        };
+        writeback.follow(&file, step)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_short_file_needs_no_thread() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut backlog = Backlog::default();
+        backlog.grown(&file, STEP - 1).unwrap();
+        assert!(backlog.thread.is_none());
+        backlog.caught_up().unwrap();
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_once_it_has_caught_up() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut backlog = Backlog::default();
+        for length in (0..10 * STEP).step_by(1024 * 1024) {
+            file.set_len(length).unwrap();
+            backlog.grown(&file, length).unwrap();
+        }
+        backlog.caught_up().unwrap();
+        assert!(backlog.thread.is_none());
+        assert_eq!(Arc::strong_count(&file), 1);
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_told_of() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        // No file, and nothing of it can be brought to a disk.
+        let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
+        let mut backlog = Backlog::default();
+        let told = backlog.grown(&pipe, 3 * STEP).and_then(|()| backlog.caught_up());
+        assert!(told.is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_is_closed() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let weak = Arc::downgrade(&file);
+        file.set_len(4 * STEP).unwrap();
+        let mut backlog = Backlog::default();
+        backlog.grown(&file, 4 * STEP).unwrap();
+        drop((file, backlog));
+        let since = Instant::now();
+        while weak.strong_count() > 0 {
+            assert!(since.elapsed() < Duration::from_secs(10), "still open");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

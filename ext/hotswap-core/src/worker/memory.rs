@@ -1,0 +1,191 @@
+//! How much of what this process writes may wait in memory for the disk.
+//!
+//! Past a threshold the kernel writes back by itself and as fast as it can, and past twice that it stops whoever
+//! writes: the application as well. A container has a threshold of its own, made of the memory that it may still take.
+
+use std::fs;
+use std::path::Path;
+
+/// The kernel's `vm.dirty_background_ratio`, unless somebody changed it, and half of that is ours: 1 / 20.
+const SHARE: u64 = 20;
+
+/// How many bytes of ours may be in memory alone: half of what is left until the kernel begins to write by itself.
+/// Zero where it does not say.
+pub fn may_wait() -> u64 {
+    let machine = fs::read_to_string("/proc/vmstat")
+        .ok()
+        .and_then(|vmstat| of_machine(&vmstat));
+    let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = of_group(Path::new("/sys/fs/cgroup"), &memberships);
+    machine.map_or(0, |machine| group.map_or(machine, |group| machine.min(group)))
+}
+
+fn of_machine(vmstat: &str) -> Option<u64> {
+    let threshold = value(vmstat, "nr_dirty_background_threshold")?;
+    let dirty = value(vmstat, "nr_dirty")?;
+    Some(threshold.saturating_sub(dirty) * page_size() / 2)
+}
+
+fn page_size() -> u64 {
+    // SAFETY: takes no pointer.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}
+
+/// The names of what a version of control groups says.
+struct Names {
+    /// Where its groups of memory are, below the root.
+    root: &'static str,
+    limits: &'static [&'static str],
+    used: &'static str,
+    /// A line of `memory.stat`.
+    cache: &'static str,
+}
+
+const SECOND: Names = Names {
+    root: "",
+    limits: &["memory.max", "memory.high"],
+    used: "memory.current",
+    cache: "file",
+};
+
+const FIRST: Names = Names {
+    root: "memory",
+    limits: &["memory.limit_in_bytes"],
+    used: "memory.usage_in_bytes",
+    cache: "total_cache",
+};
+
+/// `None` where no group of this process has a limit.
+fn of_group(root: &Path, memberships: &str) -> Option<u64> {
+    let of_line = |line: &str| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let names = match controllers {
+            "" => SECOND,
+            controllers if controllers.split(',').any(|controller| controller == "memory") => FIRST,
+            _ => return None,
+        };
+        let root = root.join(names.root);
+        // A container may be told a path of the host's, and see its own group as the root.
+        let mut folders = vec![root.clone()];
+        folders.extend(
+            Path::new(path)
+                .strip_prefix("/")
+                .ok()?
+                .iter()
+                .scan(root, |folder, part| {
+                    folder.push(part);
+                    Some(folder.clone())
+                }),
+        );
+        folders
+            .into_iter()
+            .filter_map(|folder| available(&folder, &names))
+            .min()
+    };
+    memberships
+        .lines()
+        .filter_map(of_line)
+        .min()
+        .map(|available| available / SHARE)
+}
+
+/// What a group may still take, with what of its cache can be given back.
+fn available(folder: &Path, names: &Names) -> Option<u64> {
+    let number = |name: &str| {
+        fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let limit = names.limits.iter().filter_map(|name| number(name)).min()?;
+    let cache = value(&fs::read_to_string(folder.join("memory.stat")).ok()?, names.cache)?;
+    Some(limit.saturating_sub(number(names.used)?).saturating_add(cache))
+}
+
+/// The value of a line "name value".
+fn value(lines: &str, name: &str) -> Option<u64> {
+    let of_line = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    lines.lines().find_map(of_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1024 * 1024;
+
+    fn group(folder: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+    }
+
+    #[test]
+    fn half_of_what_is_left_on_the_machine_is_ours() {
+        let vmstat = "nr_dirty 1000\nnr_dirty_threshold 90000\nnr_dirty_background_threshold 41000\n";
+        assert_eq!(of_machine(vmstat), Some(20_000 * page_size()));
+        let past_it = "nr_dirty 42000\nnr_dirty_background_threshold 41000\n";
+        assert_eq!(of_machine(past_it), Some(0));
+        assert_eq!(of_machine("nr_free_pages 1\n"), None);
+    }
+
+    #[test]
+    fn the_narrowest_group_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = (512 * MB).to_string();
+        let used = (400 * MB).to_string();
+        let stat = format!("anon 1\nfile {}\nfile_mapped 7\n", 88 * MB);
+        let files = [
+            ("memory.max", &*limit),
+            ("memory.high", "max"),
+            ("memory.current", &used),
+            ("memory.stat", &stat),
+        ];
+        group(&root.path().join("site"), &files);
+        group(
+            &root.path().join("site/web"),
+            &[
+                ("memory.max", "max"),
+                ("memory.current", "1"),
+                ("memory.stat", "file 0\n"),
+            ],
+        );
+        assert_eq!(of_group(root.path(), "0::/site/web\n"), Some(200 * MB / SHARE));
+    }
+
+    #[test]
+    fn a_container_that_is_told_the_path_of_the_host_has_its_group_at_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let limit = (100 * MB).to_string();
+        let stat = format!("cache 0\ntotal_cache {}\n", 20 * MB);
+        let files = [
+            ("memory.limit_in_bytes", &*limit),
+            ("memory.usage_in_bytes", &limit),
+            ("memory.stat", &stat),
+        ];
+        group(&root.path().join("memory"), &files);
+        assert_eq!(
+            of_group(root.path(), "5:cpu:/\n4:memory:/docker/0815\n0::/\n"),
+            Some(MB)
+        );
+    }
+
+    #[test]
+    fn a_group_without_a_limit_says_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        group(
+            root.path(),
+            &[
+                ("memory.max", "max"),
+                ("memory.current", "5"),
+                ("memory.stat", "file 0\n"),
+            ],
+        );
+        assert_eq!(of_group(root.path(), "0::/\n"), None);
+        assert_eq!(of_group(root.path(), "nothing of the kind"), None);
+    }
+}

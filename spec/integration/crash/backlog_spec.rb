@@ -1,0 +1,58 @@
+# frozen_string_literal: true
+
+require_relative "support/watched_server"
+
+# A file of more than a few steps is brought to the disk by a thread of its own, while it is checked. Protected is that
+# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push.rs calls after the check).
+RSpec.describe "a push of a file that the disk is still busy with", lane: "default" do
+  watched_app
+
+  # Eight steps of 8 MB, and a little more.
+  def large(name)
+    app.offer(name)
+    SQLite3::Database.new(app.root.join(WatchedServer::NEW).to_s) do |db|
+      db.execute("INSERT INTO items (id, name) VALUES (2, zeroblob(?))", [65 * 1024 * 1024])
+      db.execute("DELETE FROM items WHERE id = 2")
+    end
+  end
+
+  def steps
+    large("first")
+    SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) }).select { |step| step.program == "worker" }
+  end
+
+  def writing(steps) = steps.select { |step| "#{step.call} #{step.file}" == "sync_file_range staged" }
+
+  it "swaps once all of it is durable, however slow the disk is" do
+    last = writing(steps).last
+    calls = app.calls.traced { app.calls.with(last, :slow) { expect(app.push).to have_attributes(exit_code: 0) } }
+    names = calls.select { |call| call.program == "worker" }.map { |call| "#{call.call} #{call.file}" }
+
+    expect(names.count("sync_file_range staged")).to eq 8 + 7
+    expect(names.rindex("sync_file_range staged")).to be < names.index("fsync staged")
+    expect(names.index("fsync staged")).to be < names.index("rename staged")
+  end
+
+  it "is refused, and changes nothing, where the disk does not take a part of it" do
+    writes = writing(steps)
+    large("second")
+
+    writes.values_at(0, 4, -1).product(%i[EIO ENOSPC]) do |step, error|
+      refused = untouched { app.calls.with(step, error) { app.push } }
+      expect(refused).to have_attributes(exit_code: 5, stderr: /\AERROR: cannot write .*: (Input\/output error|No space left on device)$/)
+    end
+    expect(app.push).to have_attributes(exit_code: 0)
+    expect(app.names).to eq %w[second]
+  end
+
+  it "leaves nothing that the next one does not take away when it is killed there" do
+    writes = writing(steps)
+    large("second")
+    before = Untouched.listing(app.root.join("storage"))
+
+    expect(app.calls.with(writes[5], :killed_after) { app.push }).to have_attributes(exit_code: 5)
+    expect(app.names).to eq %w[first]
+    expect(app.push).to have_attributes(exit_code: 0)
+    expect(Untouched.listing(app.root.join("storage"))).to eq before
+  end
+end
