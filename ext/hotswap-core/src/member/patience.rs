@@ -12,6 +12,7 @@ use crate::fence::{Board, Fence, Lock};
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     waiting: Option<(u64, Instant)>,
+    told: bool,
 }
 
 impl Patience {
@@ -27,7 +28,14 @@ impl Patience {
         let same = (now.attempt, now.max_pause) == (board.attempt, board.max_pause);
         if let Some(pid) = holder.filter(|_| same) {
             // ESRCH and EPERM leave us waiting, which is all that can be done then.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() && !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(
+                    target: "hotswap",
+                    "the worker {pid} was ended: it had kept requests waiting for {:.1} s longer than max_pause. The \
+                     database is whole, and either the old or the new one",
+                    board.max_pause.as_secs_f64()
+                );
+            }
         }
     }
 
