@@ -1,12 +1,11 @@
 //! A large file that the application does not read, written past the page cache.
 //!
-//! It costs half the processor time of a copy by way of the cache, takes no longer, and leaves the cache to the
-//! application, whose pages a gigabyte would push out. While the disk takes one part the next one is read.
+//! What the log has nothing of goes to the disk from where the kernel has it: nothing is copied, and the processor has
+//! little to do. The page cache is left to the application, whose pages a gigabyte would push out.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{channel, sync_channel};
 
 use super::pages::Pages;
 use super::writeback::Writeback;
@@ -27,35 +26,17 @@ pub fn copy(
 ) -> Result<()> {
     let begin = from - from % PART as u64;
     let mut way = Way::open(target, begin);
-    std::thread::scope(|scope| {
-        let (filled, parts) = sync_channel(1);
-        let (emptied, buffers) = channel();
-        for _ in 0..2 {
-            emptied.send(Buffer::new()).expect("the other end is here");
+    let mut buffer = Buffer::new();
+    for at in (begin..pages.len()).step_by(PART) {
+        let length = (pages.len() - at).min(PART as u64) as usize;
+        if !way.write_unread(pages, at, length) {
+            let part = buffer.first(length);
+            pages.read(part, at)?;
+            way.write(part, at).context("cannot write the snapshot")?;
         }
-        scope.spawn(move || {
-            for at in (begin..pages.len()).step_by(PART) {
-                // The other thread has given up where one of these fails.
-                let Ok(mut buffer) = buffers.recv() else { return };
-                let length = (pages.len() - at).min(PART as u64) as usize;
-                let part = pages
-                    .read(buffer.first(length), at)
-                    .map(|()| (buffer, at, length));
-                if filled.send(part).is_err() {
-                    return;
-                }
-            }
-        });
-        for part in parts {
-            let (mut buffer, at, length) = part?;
-            way.write(buffer.first(length), at)
-                .context("cannot write the snapshot")?;
-            copied(at + length as u64)?;
-            // Nobody waits for a buffer any more after the last part.
-            let _ = emptied.send(buffer);
-        }
-        Ok(())
-    })
+        copied(at + length as u64)?;
+    }
+    Ok(())
 }
 
 /// Memory that begins where a disk can read it.
@@ -91,6 +72,18 @@ impl<'a> Way<'a> {
             past_cache,
             writeback: Writeback::from(begin),
         }
+    }
+
+    /// Writes a part of the main file as it is in the page cache. False where that cannot be: where the log has
+    /// something newer, or the kernel does not take it, as where the file cannot be read there.
+    fn write_unread(&mut self, pages: &Pages, at: u64, length: usize) -> bool {
+        if !self.past_cache || length % BLOCK != 0 {
+            return false;
+        }
+        let Some(part) = pages.mapped(at, length) else {
+            return false;
+        };
+        self.file.write_all_at(&part, at).is_ok()
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -202,6 +195,20 @@ mod tests {
         let from = PART + 1000;
         copy(&pages, &target, from as u64, |_| Ok(())).unwrap();
         assert!(read(&target)[from..] == content[from..]);
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_give_is_read() {
+        let (mut pages, mut content) = pages();
+        pages.main.set_len(PART as u64 / 2).unwrap();
+        content[PART / 2..].fill(0);
+        let newest = pages.log.as_ref().unwrap().newest.keys().next().copied().unwrap();
+        let newer = (newest as usize - 1) * pages.size as usize;
+        content[newer..newer + pages.size as usize].fill(b'n');
+        pages.path = "a database that grew in its log".into();
+        let target = tempfile::tempfile_in(".").unwrap();
+        copy(&pages, &target, 0, |_| Ok(())).unwrap();
+        assert!(read(&target) == content);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use memmap2::{Mmap, MmapOptions};
+
 use crate::error::{Context, Result};
 
 /// See the module. They stay what they are for as long as the snapshot is pinned that they belong to.
@@ -43,6 +45,29 @@ impl Pages {
         self.overlay(buffer, at)
     }
 
+    /// What is there from the byte at `at` on, `length` bytes of it, as the kernel has it. `None` where the log has
+    /// something newer, or the file cannot be mapped.
+    ///
+    /// It is for the kernel, which may find that a disk does not read it; whoever else touched it would end with SIGBUS.
+    pub fn mapped(&self, at: u64, length: usize) -> Option<Mmap> {
+        if self.newest(at, length as u64).next().is_some() {
+            return None;
+        }
+        // SAFETY: pages that the log has nothing of are not written to while the snapshot is pinned.
+        unsafe { MmapOptions::new().offset(at).len(length).map(&self.main) }.ok()
+    }
+
+    /// Pages of which the log has something newer: number and offset there.
+    fn newest(&self, at: u64, length: u64) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let first = (at / self.size + 1) as u32;
+        let last = (at + length).div_ceil(self.size) as u32;
+        let newest = self
+            .log
+            .iter()
+            .flat_map(move |log| log.newest.range(first..=last));
+        newest.map(|(number, offset)| (*number, *offset))
+    }
+
     /// What of the log is newer than the main file, from the page with that number on: page numbers and what is in them.
     pub fn newer(&self, first: u32) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> + '_ {
         let newest = self.log.iter().flat_map(move |log| log.newest.range(first..));
@@ -71,14 +96,9 @@ impl Pages {
     }
 
     fn overlay(&self, chunk: &mut [u8], at: u64) -> Result<()> {
-        let Some(log) = &self.log else {
-            return Ok(());
-        };
-        let first = (at / self.size + 1) as u32;
-        let last = ((at + chunk.len() as u64).div_ceil(self.size)) as u32;
-        for (number, offset) in log.newest.range(first..=last) {
-            let begin = ((u64::from(*number) - 1) * self.size - at) as usize;
-            self.read_log(&mut chunk[begin..begin + self.size as usize], *offset)?;
+        for (number, offset) in self.newest(at, chunk.len() as u64) {
+            let begin = ((u64::from(number) - 1) * self.size - at) as usize;
+            self.read_log(&mut chunk[begin..begin + self.size as usize], offset)?;
         }
         Ok(())
     }
