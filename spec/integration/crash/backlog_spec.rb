@@ -3,7 +3,8 @@
 require_relative "support/watched_server"
 
 # A file of more than a few steps is brought to the disk by a thread of its own, while it is checked. Protected is that
-# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push.rs calls after the check).
+# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push.rs calls after the check),
+# and that nobody waits for it in vain (backlog.rs, `caught_up`).
 RSpec.describe "a push of a file that the disk is still busy with", lane: "default" do
   watched_app
 
@@ -54,5 +55,20 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
     expect(app.names).to eq %w[first]
     expect(app.push).to have_attributes(exit_code: 0)
     expect(Untouched.listing(app.root.join("storage"))).to eq before
+  end
+  it "waits for a slow disk no longer than somebody waits for the push" do
+    writes = writing(steps)
+    large("second")
+    untouched(within: 5) do
+      app.calls.with(writes[2], :slow, lasting: true) do # All of them take half a minute.
+        before = app.log.length
+        push = app.start_hotswap("cp", "--skip-integrity-check", WatchedServer::NEW, WatchedServer::LIVE)
+        eventually { app.log[before..].include?("received") }
+        sleep 0.5 # By now there is nothing else that it waits for.
+        push.kill(:KILL)
+        eventually(5) { app.process.members == [app.pid] }
+        expect(app.log[before..]).to include("command failed: the client went away")
+      end
+    end
   end
 end

@@ -5,14 +5,19 @@
 //! as the slower of them. The thread works [step by step](super::writeback): the application's commits meet a disk
 //! that has two steps to do, however much is behind them.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::memory;
 use super::writeback::{Writeback, STEP};
+
+/// How often whoever waits for the disk is asked whether it still has to.
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// See the module. Dropping it, or the file, ends the thread with the step that it is at.
 #[derive(Debug, Default)]
@@ -41,24 +46,29 @@ impl Backlog {
                 none => none.insert(Thread::start(file, memory::may_wait() / STEP)?),
             };
             if thread.steps.send(step).is_err() {
-                return self.caught_up();
+                let Ok(outcome) = self.caught_up(|| Ok::<(), Infallible>(()));
+                return outcome;
             }
             self.passed_on = step;
         }
         Ok(())
     }
 
-    /// Waits until every whole step is on its way to the disk, and ends the thread. Durable is what is synced after
-    /// that.
-    pub fn caught_up(&mut self) -> io::Result<()> {
+    /// Waits until every whole step is on its way to the disk, for as long as `wanted` does not fail, and ends the
+    /// thread. Durable is what is synced after that.
+    pub fn caught_up<E>(&mut self, mut wanted: impl FnMut() -> Result<(), E>) -> Result<io::Result<()>, E> {
         let Some(Thread { steps, handle }) = self.thread.take() else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         drop(steps);
+        while !handle.is_finished() {
+            wanted()?;
+            std::thread::sleep(GLANCE);
+        }
         // A panic in there is one here.
-        handle
+        Ok(handle
             .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 }
 
@@ -68,13 +78,13 @@ impl Thread {
         // Weak, so that a staged file that is given up is closed, and not brought to the disk first.
         let file = Arc::downgrade(file);
         let handle = std::thread::Builder::new()
-            .name("hotswap backlog".into())
-            .spawn(move || follow(&file, &passed_on))?;
+            .name("backlog".into())
+            .spawn(move || follow(&file, passed_on))?;
         Ok(Self { steps, handle })
     }
 }
 
-fn follow(file: &Weak<File>, steps: &Receiver<u64>) -> io::Result<()> {
+fn follow(file: &Weak<File>, steps: Receiver<u64>) -> io::Result<()> {
     let mut writeback = Writeback::default();
     for step in steps {
         let Some(file) = file.upgrade() else {
@@ -87,9 +97,14 @@ fn follow(file: &Weak<File>, steps: &Receiver<u64>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
+
+    fn caught_up(backlog: &mut Backlog) -> io::Result<()> {
+        let Ok(outcome) = backlog.caught_up(|| Ok::<(), Infallible>(()));
+        outcome
+    }
 
     #[test]
     fn a_short_file_needs_no_thread() {
@@ -97,7 +112,7 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.grown(&file, STEP - 1).unwrap();
         assert!(backlog.thread.is_none());
-        backlog.caught_up().unwrap();
+        caught_up(&mut backlog).unwrap();
     }
 
     #[test]
@@ -108,7 +123,7 @@ mod tests {
             file.set_len(length).unwrap();
             backlog.grown(&file, length).unwrap();
         }
-        backlog.caught_up().unwrap();
+        caught_up(&mut backlog).unwrap();
         assert!(backlog.thread.is_none());
         assert_eq!(Arc::strong_count(&file), 1);
     }
@@ -119,8 +134,28 @@ mod tests {
         // No file, and nothing of it can be brought to a disk.
         let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
         let mut backlog = Backlog::default();
-        let told = backlog.grown(&pipe, 3 * STEP).and_then(|()| backlog.caught_up());
+        let told = backlog
+            .grown(&pipe, 3 * STEP)
+            .and_then(|()| caught_up(&mut backlog));
         assert!(told.is_err());
+    }
+
+    #[test]
+    fn nobody_has_to_wait_for_it() {
+        let (steps, _passed_on) = sync_channel(1);
+        let (_never, told) = sync_channel::<()>(1);
+        let handle = std::thread::spawn(move || {
+            let _ = told.recv();
+            Ok(())
+        });
+        let mut backlog = Backlog {
+            passed_on: STEP,
+            thread: Some(Thread { steps, handle }),
+        };
+        assert!(matches!(
+            backlog.caught_up(|| Err("the client went away")),
+            Err("the client went away")
+        ));
     }
 
     #[test]

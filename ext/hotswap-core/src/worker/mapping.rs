@@ -2,8 +2,8 @@
 //!
 //! With `mmap_size` a check takes two thirds of the time: it reads every page at least twice, and a call of the
 //! system and a copy cost as much as what it does with the page. But what is mapped counts as memory of this
-//! process once it was touched, and a check touches all of it. So what it touches is noted as SQLite asks for it,
-//! and let go in portions: that takes it out of our memory and not out of the page cache.
+//! process once it was touched, and a check touches all of it. So we look at what that comes to as SQLite asks for
+//! pages, and let go of them in portions: that takes them out of our memory and not out of the page cache.
 //!
 //! A disk that fails to read a mapped page ends the process with SIGBUS instead of an error. It costs this push,
 //! as any end of a worker does; the bytes were written by this very process a moment ago.
@@ -14,11 +14,14 @@ use std::ffi::{c_int, c_void};
 use rusqlite::{ffi, Connection};
 
 use super::file_methods::{main_file, FileMethods};
+use super::memory;
 
-/// What the kernel maps at a touch, in bytes: its neighbours come along.
+/// What the kernel maps at a touch at least, in bytes: its neighbours come along.
 const BLOCK: u64 = 64 * 1024;
-/// How many blocks may be mapped: 16 MB.
-const MOST: usize = 256;
+/// After how many of them we look at what was mapped: each may be as large as a huge page, 2 MB.
+const LOOK: usize = 4;
+/// How much may be mapped of files, in bytes; 10 MB are programs.
+const MOST: u64 = 32 * 1024 * 1024;
 
 thread_local! {
     /// The mapping that SQLite reads in this thread.
@@ -81,10 +84,15 @@ impl Mapping {
         };
         if !std::mem::replace(touched, true) {
             self.blocks += 1;
-            if self.blocks > MOST {
+            if self.blocks % LOOK == 0 && self.resident() > MOST {
                 self.let_go();
             }
         }
+    }
+
+    /// What of files is in our memory, in bytes: by the kernel's count, or at least what was touched.
+    fn resident(&self) -> u64 {
+        memory::of_files().unwrap_or(self.blocks as u64 * BLOCK)
     }
 
     fn let_go(&mut self) {
@@ -134,7 +142,7 @@ mod tests {
     use super::*;
 
     /// More than is mapped at once.
-    const LENGTH: usize = (MOST + 64) * BLOCK as usize;
+    const LENGTH: usize = MOST as usize + 8 * 1024 * 1024;
 
     fn database(folder: &Path) -> Connection {
         let connection = Connection::open(folder.join("large.sqlite3")).unwrap();

@@ -66,7 +66,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         gently(job, move || {
             adapt(staged, path, live.as_ref(), obstacle)?;
             let passed = check.run(staged, live.as_ref(), caller)?;
-            staged.sync()?;
+            staged.sync(|| caller.check_presence())?;
             Ok::<_, Error>(passed)
         })?
     };

@@ -161,9 +161,11 @@ impl Staged {
         Ok(())
     }
 
-    /// Makes everything durable.
-    pub fn sync(&mut self) -> Result<()> {
-        self.backlog.caught_up().on_path("cannot write", &self.path)?;
+    /// Makes everything durable, for as long as `wanted` does not fail.
+    pub fn sync(&mut self, wanted: impl FnMut() -> Result<()>) -> Result<()> {
+        self.backlog
+            .caught_up(wanted)?
+            .on_path("cannot write", &self.path)?;
         self.file().sync_all().on_path("cannot sync", &self.path)
     }
 
