@@ -4,39 +4,71 @@ use std::marker::PhantomData;
 
 use rusqlite::{ffi, Connection};
 
-/// While it lives, the main file of a connection is read by other functions.
-pub struct FileMethods<'a> {
+/// While it lives, the main file of a connection is read by other functions, and `S` is what they know of it.
+pub struct FileMethods<'a, S> {
     file: *mut ffi::sqlite3_file,
-    theirs: *const ffi::sqlite3_io_methods,
-    _ours: Box<ffi::sqlite3_io_methods>,
+    ours: *mut Ours<S>,
     _connection: PhantomData<&'a Connection>,
 }
 
-impl<'a> FileMethods<'a> {
+/// The table comes first, so that who has the table has the rest: SQLite asks for pages millions of times.
+#[repr(C)]
+struct Ours<S> {
+    methods: ffi::sqlite3_io_methods,
+    theirs: *const ffi::sqlite3_io_methods,
+    state: S,
+}
+
+impl<'a, S> FileMethods<'a, S> {
     /// Has `change` replace what it wants of a copy of the functions that are there.
-    pub fn of(connection: &'a Connection, change: impl FnOnce(&mut ffi::sqlite3_io_methods)) -> Self {
+    pub fn of(
+        connection: &'a Connection,
+        state: S,
+        change: impl FnOnce(&mut ffi::sqlite3_io_methods),
+    ) -> Self {
         let file = main_file(connection);
         // SAFETY: an open file has methods, a plain table of functions, shared by all files of their kind. Only this
         // one file gets another table, which lives as long as we do; the connection, and with it the file, outlive us.
         unsafe {
             let theirs = (*file).pMethods;
-            let mut ours = Box::new(*theirs);
-            change(&mut ours);
-            (*file).pMethods = &*ours;
+            let mut methods = *theirs;
+            change(&mut methods);
+            let ours = Box::into_raw(Box::new(Ours {
+                methods,
+                theirs,
+                state,
+            }));
+            (*file).pMethods = ours.cast();
             Self {
                 file,
-                theirs,
-                _ours: ours,
+                ours,
                 _connection: PhantomData,
             }
         }
     }
 }
 
-impl Drop for FileMethods<'_> {
+impl<S> Drop for FileMethods<'_, S> {
     fn drop(&mut self) {
-        // SAFETY: the connection outlives us, and with it the file.
-        unsafe { (*self.file).pMethods = self.theirs };
+        // SAFETY: the connection outlives us, and with it the file; the table was made by us, and is freed once.
+        unsafe {
+            (*self.file).pMethods = (*self.ours).theirs;
+            drop(Box::from_raw(self.ours));
+        }
+    }
+}
+
+/// For a function that replaces another: what it knows, and the functions that were there.
+///
+/// # Safety
+///
+/// SQLite has called it for a `file` of which [`FileMethods<S>`](FileMethods) has replaced it, and the answer is not
+/// used any more when it returns.
+pub unsafe fn replaced<'a, S>(file: *mut ffi::sqlite3_file) -> (&'a mut S, &'a ffi::sqlite3_io_methods) {
+    // SAFETY: the table is the first of what `FileMethods::of` has made; a file is read by one thread at a time.
+    unsafe {
+        let ours = &mut *(*file).pMethods.cast_mut().cast::<Ours<S>>();
+        (&mut ours.state, &*ours.theirs)
     }
 }
 

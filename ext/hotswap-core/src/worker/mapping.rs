@@ -2,31 +2,23 @@
 //!
 //! With `mmap_size` a check takes two thirds of the time: it reads every page at least twice, and a call of the
 //! system and a copy cost as much as what it does with the page. But what is mapped counts as memory of this
-//! process once it was touched, and a check touches all of it. So we look at what that comes to as SQLite asks for
-//! pages, and let go of them in portions: that takes them out of our memory and not out of the page cache.
+//! process once it was touched, and a check touches all of it. So what it touches is noted as SQLite asks for it,
+//! and let go in portions: that takes it out of our memory and not out of the page cache.
 //!
 //! A disk that fails to read a mapped page ends the process with SIGBUS instead of an error. It costs this push,
 //! as any end of a worker does; the bytes were written by this very process a moment ago.
 
-use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
 
 use rusqlite::{ffi, Connection};
 
-use super::file_methods::{main_file, FileMethods};
-use super::memory;
+use super::file_methods::{main_file, replaced, FileMethods};
 
-/// What the kernel maps at a touch at least, in bytes: its neighbours come along.
+/// What the kernel maps at a touch, in bytes: its neighbours come along. More where it [keeps](super::staged::PIECE) the
+/// file in larger pages.
 const BLOCK: u64 = 64 * 1024;
-/// After how many of them we look at what was mapped: each may be as large as a huge page, 2 MB.
-const LOOK: usize = 4;
-/// How much may be mapped of files, in bytes; 10 MB are programs.
-const MOST: u64 = 32 * 1024 * 1024;
-
-thread_local! {
-    /// The mapping that SQLite reads in this thread.
-    static CURRENT: RefCell<Option<Mapping>> = const { RefCell::new(None) };
-}
+/// How many blocks may be mapped: 24 MB.
+const MOST: usize = 384;
 
 /// Runs `work`, which reads the main database of `connection`, a file of `length` bytes that nobody changes, with
 /// the file mapped where SQLite can do that.
@@ -34,12 +26,8 @@ pub fn mapped<T>(connection: &Connection, length: u64, work: impl FnOnce() -> T)
     let Some(mapping) = map(connection, length) else {
         return work();
     };
-    CURRENT.with(|current| current.replace(Some(mapping)));
-    let methods = FileMethods::of(connection, |ours| ours.xFetch = Some(fetch));
-    let done = work();
-    drop(methods);
-    CURRENT.take();
-    done
+    let _methods = FileMethods::of(connection, mapping, |ours| ours.xFetch = Some(fetch));
+    work()
 }
 
 /// Has SQLite map as much of the file as its build allows, as soon as it wants a page.
@@ -50,8 +38,7 @@ fn map(connection: &Connection, length: u64) -> Option<Mapping> {
     let length = length.min(u64::try_from(allowed).ok()?);
     // SAFETY: the file is open for as long as the connection, and an open file has methods.
     let methods = unsafe { (*main_file(connection)).pMethods.as_ref()? };
-    (methods.iVersion >= 3).then(|| Mapping {
-        methods,
+    (methods.iVersion >= 3 && methods.xFetch.is_some()).then(|| Mapping {
         begin: std::ptr::null_mut(),
         length: usize::try_from(length).unwrap_or(usize::MAX),
         touched: vec![false; length.div_ceil(BLOCK) as usize],
@@ -61,7 +48,6 @@ fn map(connection: &Connection, length: u64) -> Option<Mapping> {
 
 /// Where SQLite has mapped a file that keeps its length.
 struct Mapping {
-    methods: *const ffi::sqlite3_io_methods,
     /// As the last page told. SQLite maps the file anew when it likes, as with the first transaction of a file that has
     /// a log, and what is in the old place then may be anybody's.
     begin: *mut c_void,
@@ -84,15 +70,10 @@ impl Mapping {
         };
         if !std::mem::replace(touched, true) {
             self.blocks += 1;
-            if self.blocks % LOOK == 0 && self.resident() > MOST {
+            if self.blocks > MOST {
                 self.let_go();
             }
         }
-    }
-
-    /// What of files is in our memory, in bytes: by the kernel's count, or at least what was touched.
-    fn resident(&self) -> u64 {
-        memory::of_files().unwrap_or(self.blocks as u64 * BLOCK)
     }
 
     fn let_go(&mut self) {
@@ -114,24 +95,20 @@ unsafe extern "C" fn fetch(
     length: c_int,
     page: *mut *mut c_void,
 ) -> c_int {
-    CURRENT.with_borrow_mut(|current| {
-        let Some(mapping) = current else {
+    // SAFETY: `mapped` has put this function where SQLite calls it, in the place of one that was there; the arguments
+    // are passed on as they came, and `page` points to the answer.
+    unsafe {
+        let (mapping, theirs) = replaced::<Mapping>(file);
+        let Some(theirs) = theirs.xFetch else {
             return ffi::SQLITE_ERROR;
         };
-        // SAFETY: a table of functions that lives as long as the library; the arguments are passed on as they came, and
-        // `page` points to the answer.
-        unsafe {
-            let Some(theirs) = (*mapping.methods).xFetch else {
-                return ffi::SQLITE_ERROR;
-            };
-            let code = theirs(file, offset, length, page);
-            // Null: SQLite reads this page in the usual way.
-            if code == ffi::SQLITE_OK && !(*page).is_null() {
-                mapping.touch(*page, offset as u64);
-            }
-            code
+        let code = theirs(file, offset, length, page);
+        // Null: SQLite reads this page in the usual way.
+        if code == ffi::SQLITE_OK && !(*page).is_null() {
+            mapping.touch(*page, offset as u64);
         }
-    })
+        code
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +119,7 @@ mod tests {
     use super::*;
 
     /// More than is mapped at once.
-    const LENGTH: usize = MOST as usize + 8 * 1024 * 1024;
+    const LENGTH: usize = (MOST + 64) * BLOCK as usize;
 
     fn database(folder: &Path) -> Connection {
         let connection = Connection::open(folder.join("large.sqlite3")).unwrap();

@@ -1,4 +1,4 @@
-//! What this process takes of the machine's memory, and what of it may wait there for the disk.
+//! How much of what this process writes may wait in memory for the disk.
 //!
 //! Past a threshold the kernel writes back by itself and as fast as it can, and past twice that it stops whoever
 //! writes: the application as well. A container has a threshold of its own, made of the memory that it may still take.
@@ -18,13 +18,6 @@ pub fn may_wait() -> u64 {
     let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let group = of_group(Path::new("/sys/fs/cgroup"), &memberships);
     machine.map_or(0, |machine| group.map_or(machine, |group| machine.min(group)))
-}
-
-/// How many bytes of files this process has mapped and in memory, its own programs among them. `None` where the kernel
-/// does not say.
-pub fn of_files() -> Option<u64> {
-    let pages = fs::read_to_string("/proc/self/statm").ok()?;
-    Some(pages.split(' ').nth(2)?.parse::<u64>().ok()? * page_size())
 }
 
 fn of_machine(vmstat: &str) -> Option<u64> {
