@@ -47,7 +47,7 @@ impl<'a> Check<'a> {
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
         let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(client))?;
         if !self.request.skip_integrity_check {
-            mapped(&judging, staged.len(), || judge::check_integrity(&judging, name))?;
+            mapped(&judging, staged.file(), || judge::check_integrity(&judging, name))?;
         }
         // Whatever is skipped: the application could not open such a file either.
         let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;

@@ -58,22 +58,19 @@ impl<S> Drop for FileMethods<'_, S> {
     }
 }
 
-/// For a function that replaces another: what it knows, and the functions that were there.
+/// For a function that replaces another: what it knows.
 ///
 /// # Safety
 ///
 /// SQLite has called it for a `file` of which [`FileMethods<S>`](FileMethods) has replaced it, and the answer is not
 /// used any more when it returns.
-pub unsafe fn replaced<'a, S>(file: *mut ffi::sqlite3_file) -> (&'a mut S, &'a ffi::sqlite3_io_methods) {
+pub unsafe fn state<'a, S>(file: *mut ffi::sqlite3_file) -> &'a mut S {
     // SAFETY: the table is the first of what `FileMethods::of` has made; a file is read by one thread at a time.
-    unsafe {
-        let ours = &mut *(*file).pMethods.cast_mut().cast::<Ours<S>>();
-        (&mut ours.state, &*ours.theirs)
-    }
+    unsafe { &mut (*(*file).pMethods.cast_mut().cast::<Ours<S>>()).state }
 }
 
 /// The file of the main database, which every connection to a file has.
-pub fn main_file(connection: &Connection) -> *mut ffi::sqlite3_file {
+fn main_file(connection: &Connection) -> *mut ffi::sqlite3_file {
     let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
     // SAFETY: the handle lives as long as `connection`; this request fills in a pointer to a file.
     let code = unsafe {

@@ -73,7 +73,8 @@ impl Staged {
         self.length == 0
     }
 
-    fn file(&self) -> &File {
+    /// The file itself, until it is [promoted](Staged::promote).
+    pub fn file(&self) -> &File {
         self.file
             .as_ref()
             .expect("the descriptor is given up with the last step only")
