@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "etc"
 require_relative "../picture"
 
 module Bench
@@ -80,7 +81,8 @@ module Bench
       idle = load.latencies(:idle).percentile(99)
       busy = load.latencies(stage)
       Row.new("p99 of requests during #{name} of #{plan.big}", value: busy.percentile(99), unit: "ms", against: {"no push" => idle},
-        ratio: busy.percentile(99) / idle, target: for_large(plan.big, {ratio: ..1.5}), runs: busy.size, note: "runs counts requests")
+        ratio: busy.percentile(99) / idle, target: for_large(plan.big, {ratio: ..1.5}), runs: busy.size, note: "runs counts requests",
+        missed: -> { "one of #{Etc.nprocessors} cores is busy with it for #{load.windows(stage).map { |window| window.end - window.begin }.max.round(2)} s" })
     end
 
     def draw(load)
