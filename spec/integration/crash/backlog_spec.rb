@@ -56,6 +56,7 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
     expect(app.push).to have_attributes(exit_code: 0)
     expect(Untouched.listing(app.root.join("storage"))).to eq before
   end
+
   it "waits for a slow disk no longer than somebody waits for the push" do
     writes = writing(steps)
     large("second")

@@ -30,6 +30,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(app.names).to eq %w[second]
     expect(listing).to eq before
   end
+
   it "is told of in the log where the file has moved, and the push is not confirmed" do
     step = syncs.last
     app.offer("second")

@@ -16,12 +16,10 @@ use super::copying::{copy_range, reflink};
 use super::leftovers;
 use crate::error::{Context, Error, Result};
 
-/// How much is written at once, in bytes. Linux keeps what is written at once in one page of up to 2 MB, and from 6.18 on
-/// maps such a page whole: a check of the [mapped](super::mapping) file would have five times as much in its memory.
+/// How much is written or copied at once, in bytes. Linux keeps what is written at once in one page of up to 2 MB, and from
+/// 6.18 on maps such a page whole: a check of the [mapped](super::mapping) file would have five times as much in its memory.
+/// And a kernel that is built for servers lets nobody else in until a call is done.
 pub const PIECE: usize = 64 * 1024;
-
-/// How much is copied at once, in bytes: a kernel that is built for servers lets nobody else in until that is done.
-const COPIED_AT_ONCE: u64 = 128 * 1024;
 
 /// Inode, length and time of the last change.
 pub type Stamp = (u64, u64, i64, i64);
@@ -107,7 +105,7 @@ impl Staged {
         }
         let begin = self.length;
         while self.length - begin < length {
-            let step = COPIED_AT_ONCE.min(length - (self.length - begin));
+            let step = (PIECE as u64).min(length - (self.length - begin));
             let moved = copy_range(source, self.length - begin, self.file(), self.length, step)
                 .on_path("cannot copy into", &self.path)?;
             if moved == 0 {
