@@ -9,6 +9,7 @@ Gem::Specification.new do |spec|
   spec.summary = "Replace the SQLite database of a running Rails application without a restart"
   spec.description = "hotswap cp pushes a new SQLite database into a running application, in every process at " \
     "once, and pulls consistent snapshots of it: nothing lost, nothing mixed, nobody kept waiting."
+  spec.homepage = "https://rubygems.org/gems/hotswap"
   spec.license = "MIT"
   spec.required_ruby_version = ">= 3.2"
   spec.metadata = {"rubygems_mfa_required" => "true"}
@@ -21,6 +22,6 @@ Gem::Specification.new do |spec|
   spec.executables = ["hotswap"]
   spec.extensions = ["ext/hotswap/extconf.rb"]
 
-  spec.add_dependency "rb_sys", ">= 0.9.87"
-  spec.add_dependency "sqlite3", ">= 1.7"
+  spec.add_dependency "rb_sys", "~> 0.9", ">= 0.9.87"
+  spec.add_dependency "sqlite3", ">= 1.7", "< 3"
 end

@@ -1,15 +1,82 @@
 # frozen_string_literal: true
 
-require "mkmf"
+require "rbconfig"
+
+# What compiling the extension needs. Looked for first: without libclang the build would fail after minutes, with an error
+# of Rust's.
+module Requirements
+  # Where Rust's bindgen looks for libclang on Linux, besides LIBCLANG_PATH and llvm-config.
+  LIBRARY_FOLDERS = %w[/usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib* /usr/lib*/*/* /usr/lib*/* /usr/lib*].freeze
+  LIBCLANG = "libclang{.so,-*.so,.so.*,-*.so.*}"
+
+  class << self
+    # @return [Array<String>] one line for each that is missing
+    def missing = [rust, libclang, headers].compact
+
+    private
+
+    def rust
+      cargo = ENV.fetch("CARGO", "cargo")
+      version = output_of(cargo, "--version")[/\Acargo (\d+\.\d+)/, 1]
+      return if ENV["RB_SYS_FORCE_INSTALL_RUST_TOOLCHAIN"] || (version && Gem::Version.new(version) >= Gem::Version.new("1.85"))
+
+      "Rust 1.85 or newer (https://rustup.rs): #{version ? "#{cargo} is #{version}" : "#{cargo} cannot be run"}"
+    end
+
+    def libclang
+      return if library_folders.any? { |folder| Dir.glob(LIBCLANG, base: folder).grep_v(/-cpp\./).any? }
+
+      where = ENV["LIBCLANG_PATH"] ? " in LIBCLANG_PATH, #{ENV["LIBCLANG_PATH"]}" : ""
+      "libclang (Debian: apt-get install libclang-dev; Fedora: dnf install clang-devel; Alpine: apk add clang-dev): none was found#{where}"
+    end
+
+    # bindgen looks nowhere else when LIBCLANG_PATH is set. It may name the folder or the file.
+    def library_folders
+      if (path = ENV["LIBCLANG_PATH"])
+        return [File.file?(path) ? File.dirname(path) : path]
+      end
+
+      prefix = output_of(ENV.fetch("LLVM_CONFIG_PATH", "llvm-config"), "--prefix").lines.first&.chomp
+      of_llvm = prefix ? %w[bin lib lib64].map { |name| File.join(prefix, name) } : []
+      of_linkers = %w[LD_LIBRARY_PATH LIBRARY_PATH].flat_map { |name| ENV.fetch(name, "").split(File::PATH_SEPARATOR) }
+      of_llvm + of_linkers + Dir.glob(LIBRARY_FOLDERS)
+    end
+
+    def headers
+      header = File.join(RbConfig::CONFIG["rubyhdrdir"].to_s, "ruby.h")
+      return if File.exist?(header)
+
+      "Ruby's headers (Debian: apt-get install ruby-dev; Fedora: dnf install ruby-devel; Alpine: apk add ruby-dev): #{header} does not exist"
+    end
+
+    def output_of(*command)
+      IO.popen(command, err: File::NULL, &:read)
+    rescue SystemCallError
+      ""
+    end
+  end
+end
 
 unless RUBY_PLATFORM.include?("linux")
   abort <<~TEXT
-    hotswap stands on Linux: on its file locks, leases and inotify. On other systems leave it out, in the Gemfile:
+    hotswap needs Linux, for its file locks, leases and inotify. On other systems leave it out, in the Gemfile:
 
       gem "hotswap", install_if: -> { RUBY_PLATFORM.include?("linux") }
   TEXT
 end
 
+missing = Requirements.missing
+unless missing.empty?
+  abort <<~TEXT
+    hotswap compiles a Rust extension. This machine lacks what that needs:
+
+    #{missing.map { |line| "- #{line}" }.join("\n")}
+
+    Install it and try again. The precompiled gems (x86_64 and aarch64) need none of it.
+  TEXT
+end
+
+require "mkmf"
 require "rb_sys/mkmf"
 
 create_rust_makefile("hotswap/hotswap")

@@ -2,7 +2,7 @@
 
 RSpec.describe "how a database is named" do
   running_app do |app|
-    %w[primary queue].each { |name| app.root.join("tmp").mkpath || File.symlink(app.database_path(name), app.root.join("#{name}-link")) }
+    %w[primary queue].each { |name| File.symlink(app.database_path(name), app.root.join("#{name}-link")) }
     File.symlink(app.root.join("storage"), app.root.join("storage-link"))
   end
 

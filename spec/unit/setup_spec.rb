@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "open3"
+require "tmpdir"
+require_relative "../support/project"
+
+# In a copy whose default Gemfile cannot be installed. Its lane "small" needs no gem, so that nothing is fetched, and
+# programs of the spec's own stand for what would change the machine.
+RSpec.describe "bin/setup", lane: "default" do
+  before do
+    @folder = Pathname(Dir.mktmpdir("hs"))
+    %w[bin Cargo.toml Cargo.lock Rakefile hotswap.gemspec].each { |name| FileUtils.cp_r(Project::ROOT.join(name), folder) }
+    write("Gemfile", %(source "http://127.0.0.1:9"\ngem "not-installed-anywhere"\n))
+    write("gemfiles/small.gemfile", "# Has no rake-compiler: the spec's own rake compiles.\n")
+    write("lib/hotswap/hotswap.so", "")
+    write("ext/hotswap/src/lib.rs", "")
+    write("ext/hotswap/tests/model.rs", "")
+    program("rake", "echo \"compiled in $HOTSWAP_LANE\"")
+    program("sudo", "[ \"$1\" = -n ] || exec \"$@\"")
+  end
+
+  after { FileUtils.rm_rf(folder) }
+
+  attr_reader :folder
+
+  def write(path, text) = folder.join(path).tap { |file| file.dirname.mkpath }.write(text)
+
+  def program(name, script)
+    write("programs/#{name}", "#!/bin/sh\n#{script}\n")
+    folder.join("programs", name).chmod(0o755)
+  end
+
+  def setup(*arguments)
+    path = [folder.join("programs"), ENV.fetch("PATH")].join(File::PATH_SEPARATOR)
+    said, status = Open3.capture2e(Project.plain_environment("PATH" => path), "bin/setup", *arguments,
+      chdir: folder.to_s, unsetenv_others: true, stdin_data: "")
+    [status.exitstatus, said]
+  end
+
+  def log = folder.join("tmp/setup/log")
+
+  it "prepares a lane without the default lane's gems, and compiles with the lane's" do
+    expect(setup("--lane", "small")).to match [0, "setup: compiling the extension: one to two minutes the first time; the log is #{log}\n"]
+    expect(log.read).to eq "compiled in small\n"
+  end
+
+  it "compiles again when a source has changed, and not when a folder or a test has" do
+    setup("--lane", "small")
+    later = Time.now + 2
+    %w[ext ext/hotswap ext/hotswap/src ext/hotswap/tests/model.rs].each { |path| folder.join(path).utime(later, later) }
+    expect(setup("--lane", "small")).to eq [0, ""]
+
+    folder.join("ext/hotswap/src/lib.rs").utime(later, later)
+    expect(setup("--lane", "small")).to match [0, /compiling the extension/]
+  end
+
+  it "names what the extension's build lacks" do
+    program("rake", "echo 'This machine lacks what that needs:'; echo; echo '- libclang (Debian: …)'; exit 1")
+
+    expect(setup("--lane", "small")).to match [1, /The extension cannot be compiled\. This machine lacks:\nsetup: - libclang \(Debian: …\)\n\z/]
+  end
+
+  it "says why apt-get failed, where no RubyGems server answers" do
+    program("apt-get", "echo 'E: Release file is expired (invalid since 19d).'; exit 100")
+    program("apt-cache", "exit 0")
+
+    expect(setup).to match [1, /The gems cannot be installed: no RubyGems server answers, and Debian's packages have no Rails 7\.2; before that, apt-get update failed: Release file is expired \(invalid since 19d\)\.\n\z/]
+  end
+
+  it "tries with the package lists that are there, and names both failures" do
+    program("apt-get", "case $* in *update) echo 'E: Some source is broken' ;; *) echo 'E: Unable to locate package puma' ;; esac; exit 100")
+    program("apt-cache", "echo 'ruby-rails | 2:7.2.2 |'; echo ' Candidate: 2:7.2.2'")
+
+    expect(setup).to match [1, /and apt-get install failed: Unable to locate package puma; before that, apt-get update failed: Some source is broken\.\n\z/]
+  end
+end
