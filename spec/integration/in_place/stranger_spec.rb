@@ -175,4 +175,17 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     expect(names(stranger)).to eq @old
     expect_whole(@old)
   end
+
+  # Its mounts are its own: the same file has another path and another mount's number there.
+  it "writes into the file that a process of another container has open by another path" do
+    elsewhere = app.root.join("elsewhere").tap(&:mkpath)
+    mount = "mount --bind #{File.dirname(path)} #{elsewhere} && exec \"$@\""
+    container = %w[unshare --mount --propagation private sh -c] + [mount, "sh"]
+    skip "no namespaces can be made here" unless system(*container, "true", err: File::NULL)
+    stranger = Stranger.shell(elsewhere.join(File.basename(path)).to_s, by_way_of: container)
+    expect(names(stranger)).to eq @old
+
+    expect_in_place(push, stranger)
+    expect(names(stranger)).to eq @new
+  end
 end

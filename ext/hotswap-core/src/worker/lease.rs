@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::statx::known_identity;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
 
@@ -107,8 +108,7 @@ fn own_descriptor(identity: Identity) -> Option<RawFd> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_string_lossy().parse::<RawFd>().ok());
     descriptors.into_iter().find(|descriptor| {
-        // By way of /proc: a stat of what the descriptor is, without a second descriptor of it.
-        std::fs::metadata(format!("/proc/self/fd/{descriptor}"))
-            .is_ok_and(|metadata| Identity::of(&metadata) == identity)
+        // By way of /proc, without a second descriptor. The client's source may lie on a disk that does not answer.
+        known_identity(Path::new(&format!("/proc/self/fd/{descriptor}"))).is_ok_and(|found| found == identity)
     })
 }

@@ -11,8 +11,9 @@ use super::header::DatabaseHeader;
 use super::lease::{Asked, Lease};
 use super::leftovers;
 use super::preflight::not_writable;
+use super::processes::Bound;
 use super::schema::Schema;
-use super::strangers;
+use super::strangers::Strangers;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
 
@@ -109,7 +110,8 @@ impl Live {
 pub struct Seized {
     connection: Connection,
     lease: Option<Lease>,
-    unproven: Option<nix::errno::Errno>,
+    /// Why there is no lease, and who could not be looked at instead.
+    unproven: Option<(nix::errno::Errno, Vec<String>)>,
     path: PathBuf,
 }
 
@@ -136,8 +138,10 @@ impl Seized {
         {
             Asked::Granted(lease) => (Some(lease), None),
             Asked::SomebodyElse => return Err(somebody_else(&path)),
-            Asked::Unavailable(_) if !strangers::of(&path).is_empty() => return Err(somebody_else(&path)),
-            Asked::Unavailable(errno) => (None, Some(errno)),
+            Asked::Unavailable(errno) => match Strangers::of(&path, Bound::Hasty) {
+                strangers if !strangers.names.is_empty() => return Err(stranger(&path, &strangers)),
+                Strangers { unseen, .. } => (None, Some((errno, unseen))),
+            },
         };
         Ok(Self {
             connection,
@@ -149,12 +153,16 @@ impl Seized {
 
     /// Why it is not proven that nobody else has the file open, if it is not.
     pub fn doubt(&self) -> Option<String> {
-        self.unproven.map(|errno| {
-            format!(
-                "the kernel gives no lease on {} ({errno}): connections that hold no lock and are not visible to this user cannot be ruled out",
-                self.path.display()
-            )
-        })
+        let (errno, unseen) = self.unproven.as_ref()?;
+        let path = self.path.display();
+        let unseen = match unseen.join(", ") {
+            names if names.is_empty() => names,
+            names => format!(", nor in what could not be looked at in time: {names}"),
+        };
+        Some(format!(
+            "the kernel gives no lease on {path} ({errno}): connections that hold no lock and are not visible to this user \
+             cannot be ruled out{unseen}"
+        ))
     }
 
     /// The last look before the commit point: the path still means the file that is locked, and nobody has
@@ -274,8 +282,12 @@ pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
 }
 
 fn somebody_else(path: &Path) -> Error {
+    stranger(path, &Strangers::of(path, Bound::Hasty))
+}
+
+fn stranger(path: &Path, strangers: &Strangers) -> Error {
     Error::Stranger {
         database: path.display().to_string(),
-        who: strangers::phrase(strangers::of(path)),
+        who: strangers.phrase(),
     }
 }

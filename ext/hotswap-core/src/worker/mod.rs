@@ -33,6 +33,7 @@ mod outlet;
 mod pages;
 mod pipe;
 mod preflight;
+mod processes;
 mod pull;
 mod push;
 mod receive;
@@ -43,6 +44,7 @@ mod source;
 mod space;
 mod sql;
 mod staged;
+mod statx;
 mod strangers;
 mod swap;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::statx;
 use crate::error::{Context, Error, Result};
 use crate::fence::{self, Fence};
 
@@ -141,12 +142,5 @@ fn may_act_as_owner() -> bool {
 }
 
 fn mount_of(path: &Path) -> Result<u64> {
-    let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())
-        .map_err(|_| Error::Usage(format!("{} is no path", path.display())))?;
-    // SAFETY: all fields of `statx` are integers; zero is a value of each.
-    let mut answer: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the name is a C string and the answer outlives the call.
-    let called = unsafe { libc::statx(libc::AT_FDCWD, name.as_ptr(), 0, libc::STATX_MNT_ID, &mut answer) };
-    nix::errno::Errno::result(called).on_path("cannot stat", path)?;
-    Ok(answer.stx_mnt_id)
+    statx::mount(path).on_path("cannot stat", path)
 }

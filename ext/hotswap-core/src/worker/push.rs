@@ -86,7 +86,8 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         fleet: &mut fleet,
         schema_changes: passed.schema_changes,
     };
-    let seized = match Why::foreseen(choice, obstacle, path) {
+    let why = Why::foreseen(choice, obstacle, path, |unseen| push.warn_of_unseen(path, unseen));
+    let seized = match why {
         Some(why) if live.is_some() => push.overwrite(live, &why, choice)?,
         _ => match push.replace(path, live) {
             Err(Error::Stranger { who, .. }) if choice == InPlace::Auto => {
@@ -112,6 +113,17 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
+    fn warn_of_unseen(&mut self, path: &Path, unseen: &[String]) {
+        if !unseen.is_empty() {
+            let who = unseen.join(", ");
+            let path = path.display();
+            self.caller.log(
+                "warn",
+                format_args!("it could not be found out in time who has {path} open: {who} did not let itself be looked at"),
+            );
+        }
+    }
+
     /// By a rename.
     fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<Option<Seized>> {
         let swap = Swap {

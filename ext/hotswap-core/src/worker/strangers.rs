@@ -1,113 +1,199 @@
 //! Who has a file open: names for a message. Not a proof; that is the [lease](super::lease).
+//!
+//! The look asks no file system. A descriptor may be one of a file on a server that is down, and a question to that
+//! server has no end.
 
-use std::ffi::OsStr;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub use super::processes::name;
+use super::processes::{self, Bound, Found};
+use super::statx::known_identity;
 use crate::fence;
 use crate::protocol::Identity;
 
-/// "process 4711 (sqlite3 db/production.sqlite3)" for every other process that has `file` open or mapped, as far
-/// as this user may look.
-pub fn of(file: &Path) -> Vec<String> {
-    users(file).map(name).collect()
+/// How many of those that could not be looked at a message names.
+const NAMED: usize = 3;
+
+/// Names such as "process 4711 (sqlite3 db/production.sqlite3)".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strangers {
+    /// Of the processes that have the file open.
+    pub names: Vec<String>,
+    /// Of those that did not let themselves be looked at in time.
+    pub unseen: Vec<String>,
 }
 
-/// The same without the members of its fleet and their visitors, who have its fence open as well.
-pub fn outside_the_fleet(file: &Path) -> Vec<String> {
-    let fence = std::fs::metadata(fence::path_of(file)).map(|fence| Identity::of(&fence));
-    users(file)
-        .filter(|pid| !matches!(fence, Ok(fence) if has_open(*pid, fence)))
-        .map(name)
-        .collect()
-}
+impl Strangers {
+    /// Every other process that has `file` open or mapped, as far as this user may look.
+    pub fn of(file: &Path, bound: Bound) -> Self {
+        Self::matching(Sought::at(file), bound, |_| true)
+    }
 
-fn users(file: &Path) -> impl Iterator<Item = u32> + '_ {
-    let metadata = std::fs::metadata(file).ok();
-    let processes = metadata.as_ref().and_then(|_| std::fs::read_dir("/proc").ok());
-    let pids = processes
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
-    pids.filter(move |pid| {
-        *pid != std::process::id()
-            && metadata.as_ref().is_some_and(|metadata| {
-                has_open(*pid, Identity::of(metadata)) || has_mapped(*pid, file, metadata)
-            })
-    })
-}
+    /// The same without the members of its fleet and their visitors, who have its fence open as well.
+    pub fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
+        let fence = Sought::at(&fence::path_of(file)).ok();
+        Self::matching(Sought::at(file), bound, move |pid| {
+            !fence.as_ref().is_some_and(|fence| fence.is_open_in(pid))
+        })
+    }
 
-/// Names as the end of a sentence.
-pub fn phrase(names: Vec<String>) -> String {
-    match names {
-        names if names.is_empty() => {
-            "a process that this user cannot see, or one in another container".into()
+    fn matching(
+        sought: io::Result<Sought>,
+        bound: Bound,
+        counts: impl Fn(u32) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let Ok(sought) = sought else {
+            return Self::default();
+        };
+        let Found { pids, unseen } = processes::find(bound, move |pid| sought.is_used_in(pid) && counts(pid));
+        let others = unseen.len().saturating_sub(NAMED);
+        let mut unseen: Vec<_> = unseen.into_iter().take(NAMED).map(name).collect();
+        if others > 0 {
+            unseen.push(format!("{others} others"));
         }
-        names => names.join(", "),
+        Self {
+            names: pids.into_iter().map(name).collect(),
+            unseen,
+        }
+    }
+
+    /// Names as the end of a sentence.
+    pub fn phrase(&self) -> String {
+        match (&*self.names, &*self.unseen) {
+            ([], []) => "a process that this user cannot see, or one in another container".into(),
+            ([], unseen) => format!(
+                "a process that this user cannot see, or one that could not be looked at in time: {}",
+                unseen.join(", ")
+            ),
+            (names, _) => names.join(", "),
+        }
     }
 }
 
-/// "process 4711 (bin/rails console)".
-pub fn name(pid: u32) -> String {
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = command
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(String::from_utf8_lossy)
-        .collect();
-    let command: String = words.join(" ").chars().take(120).collect();
-    match command.as_str() {
-        // A process that just starts, or that has changed how it is called, still has its program's name.
-        "" => std::fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(
-            |_| format!("process {pid}"),
-            |program| format!("process {pid} ({})", program.trim_end()),
-        ),
-        command => format!("process {pid} ({command})"),
+/// A file as `/proc` shows it.
+struct Sought {
+    identity: Identity,
+    /// Its number in `fdinfo`; before Linux 5.14 there is none.
+    number: Option<u64>,
+    /// Its device in `maps`.
+    device: String,
+    /// Where it lies: overlayfs shows another device in `maps` than to stat.
+    path: Vec<u8>,
+    /// Only who can write counts.
+    writers: bool,
+}
+
+impl Sought {
+    fn at(path: &Path) -> io::Result<Self> {
+        // A descriptor made with O_PATH does not open the file: closing it drops no lock, and breaks no lease.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(path)?;
+        Ok(Self {
+            path: path.as_os_str().as_bytes().to_owned(),
+            ..Self::of(file.as_fd())?
+        })
+    }
+
+    fn of(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let identity = known_identity(Path::new(&descriptor))?;
+        Ok(Self {
+            identity,
+            number: About::read(&descriptor.replace("/fd/", "/fdinfo/"))?.inode,
+            device: format!(
+                "{:02x}:{:02x}",
+                libc::major(identity.device),
+                libc::minor(identity.device)
+            ),
+            path: Vec::new(),
+            writers: false,
+        })
+    }
+
+    fn is_used_in(&self, pid: u32) -> bool {
+        self.is_open_in(pid) || self.is_mapped_in(pid)
+    }
+
+    fn is_open_in(&self, pid: u32) -> bool {
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        descriptors.into_iter().any(|entry| {
+            // A socket or a pipe has no path. Most of all descriptors are such.
+            let is_file = std::fs::read_link(entry.path()).is_ok_and(|name| name.is_absolute());
+            is_file && self.is_open_as(pid, &entry.file_name().to_string_lossy(), &entry.path())
+        })
+    }
+
+    fn is_open_as(&self, pid: u32, descriptor: &str, path: &Path) -> bool {
+        let Ok(about) = About::read(&format!("/proc/{pid}/fdinfo/{descriptor}")) else {
+            return false;
+        };
+        let may_be = self.number.is_none() || about.inode.is_none() || about.inode == self.number;
+        may_be
+            && about.has_opened()
+            && (about.can_write() || !self.writers)
+            && known_identity(path).is_ok_and(|identity| identity == self.identity)
+    }
+
+    /// A process that maps a file may have closed its descriptor.
+    fn is_mapped_in(&self, pid: u32) -> bool {
+        let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        maps.split(|byte| *byte == b'\n')
+            .any(|line| self.is_mapped_by(line))
+    }
+
+    /// "7f0c04000000-7f0c04400000 rw-s 00000000 fd:01 131093    /srv/app/storage/production.sqlite3"
+    fn is_mapped_by(&self, line: &[u8]) -> bool {
+        let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        let can_write = words.nth(1).is_some_and(|rights| rights.get(1) == Some(&b'w'));
+        let device = words.nth(1).unwrap_or_default();
+        let inode = words
+            .next()
+            .and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        inode == self.number.or(Some(self.identity.inode))
+            && (can_write || !self.writers)
+            && (device == self.device.as_bytes() || !self.path.is_empty() && line.ends_with(&self.path))
     }
 }
 
-fn has_open(pid: u32, identity: Identity) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    descriptors.flatten().any(|entry| {
-        std::fs::metadata(entry.path()).is_ok_and(|metadata| Identity::of(&metadata) == identity)
-            && !is_only_a_path(pid, &entry.file_name())
-    })
+/// What the kernel tells of a descriptor without asking a file system.
+#[derive(Debug, Default)]
+struct About {
+    flags: libc::c_int,
+    inode: Option<u64>,
 }
 
-/// A descriptor made with O_PATH names a file, and has not opened it.
-fn is_only_a_path(pid: u32, descriptor: &OsStr) -> bool {
-    let about = Path::new("/proc")
-        .join(pid.to_string())
-        .join("fdinfo")
-        .join(descriptor);
-    let about = std::fs::read_to_string(about).unwrap_or_default();
-    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
-    flags
-        .and_then(|octal| libc::c_int::from_str_radix(octal.trim(), 8).ok())
-        .is_some_and(|flags| flags & libc::O_PATH != 0)
-}
+impl About {
+    fn read(fdinfo: &str) -> io::Result<Self> {
+        let text = std::fs::read_to_string(fdinfo)?;
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        Ok(Self {
+            flags: value("flags:").map_or(0, |octal| libc::c_int::from_str_radix(octal, 8).unwrap_or(0)),
+            inode: value("ino:").and_then(|number| number.parse().ok()),
+        })
+    }
 
-/// Whoever maps a file may have closed its descriptor.
-fn has_mapped(pid: u32, file: &Path, metadata: &Metadata) -> bool {
-    let Ok(maps) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else {
-        return false;
-    };
-    let device = format!(
-        "{:02x}:{:02x}",
-        libc::major(metadata.dev()),
-        libc::minor(metadata.dev())
-    );
-    maps.lines().any(|line| {
-        // Overlayfs shows another device here than to stat, and a container other paths.
-        let mut words = line.split_ascii_whitespace().skip(3);
-        let same_device = words.next() == Some(&device);
-        let same_inode = words.next().and_then(|inode| inode.parse().ok()) == Some(metadata.ino());
-        same_inode && (same_device || line.ends_with(&*file.to_string_lossy()))
-    })
+    /// A descriptor made with O_PATH names a file, and has not opened it.
+    fn has_opened(&self) -> bool {
+        self.flags & libc::O_PATH == 0
+    }
+
+    fn can_write(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +219,7 @@ mod tests {
         while std::fs::read(&arguments).is_ok_and(|command| command.is_empty()) {
             std::thread::yield_now();
         }
-        let named = of(file.path());
+        let named = Strangers::of(file.path(), Bound::Patient).names;
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         assert_eq!(named, [format!("process {} (sleep 60)", stranger.id())]);
@@ -145,7 +231,7 @@ mod tests {
         let mut pointing = std::fs::OpenOptions::new();
         pointing.read(true).custom_flags(libc::O_PATH);
         let mut stranger = stranger_with(&pointing.open(file.path()).unwrap());
-        let named = of(file.path());
+        let named = Strangers::of(file.path(), Bound::Patient).names;
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         assert_eq!(named, [] as [String; 0]);
@@ -164,7 +250,8 @@ mod tests {
             .stdout(open(&fence::path_of(&database)))
             .spawn()
             .unwrap();
-        let (all, outside) = (of(&database), outside_the_fleet(&database));
+        let all = Strangers::of(&database, Bound::Patient).names;
+        let outside = Strangers::outside_the_fleet(&database, Bound::Patient).names;
         member.kill().unwrap();
         member.wait().unwrap();
         assert_eq!((all.len(), outside.len()), (1, 0));

@@ -23,9 +23,10 @@ use super::gently::gently;
 use super::job::Job;
 use super::judge;
 use super::live::{require_same_file, unlockable, Live};
+use super::processes::Bound;
 use super::space;
 use super::staged::Staged;
-use super::strangers;
+use super::strangers::Strangers;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::InPlace;
@@ -264,7 +265,7 @@ impl Overwriting<'_> {
         Error::Busy(format!(
             "{} is locked, and open in {}, which hotswap does not manage; end its transaction there and copy again",
             path.display(),
-            strangers::phrase(strangers::outside_the_fleet(path))
+            Strangers::outside_the_fleet(path, Bound::Patient).phrase()
         ))
     }
 

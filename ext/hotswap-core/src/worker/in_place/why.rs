@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::preflight::Obstacle;
-use super::super::strangers;
+use super::super::processes::Bound;
+use super::super::strangers::Strangers;
 use crate::protocol::InPlace;
 
 /// See the module. Its words go on after "in place, because the database ".
@@ -19,15 +20,23 @@ pub enum Why {
 }
 
 impl Why {
-    /// What can be known before anybody is asked to wait.
-    pub fn foreseen(choice: InPlace, obstacle: Option<Obstacle>, live: &Path) -> Option<Self> {
+    /// What can be known before anybody is asked to wait. `unseen` gets the names of processes of which it could not.
+    pub fn foreseen(
+        choice: InPlace,
+        obstacle: Option<Obstacle>,
+        live: &Path,
+        unseen: impl FnOnce(&[String]),
+    ) -> Option<Self> {
         match (choice, obstacle) {
             (InPlace::Never, _) => None,
             (_, Some(obstacle)) => Some(Why::Obstacle(obstacle)),
             (_, None) => match staying_strangers(live) {
-                names if !names.is_empty() => Some(Why::Strangers(strangers::phrase(names))),
+                strangers if !strangers.names.is_empty() => Some(Why::Strangers(strangers.phrase())),
                 _ if choice == InPlace::Always => Some(Why::Asked),
-                _ => None,
+                strangers => {
+                    unseen(&strangers.unseen);
+                    None
+                }
             },
         }
     }
@@ -45,14 +54,14 @@ impl Why {
 }
 
 /// Those that are there twice: a member that just ends has closed its fence, and is no stranger.
-fn staying_strangers(live: &Path) -> Vec<String> {
-    let mut names = strangers::outside_the_fleet(live);
-    if !names.is_empty() {
+fn staying_strangers(live: &Path) -> Strangers {
+    let mut strangers = Strangers::outside_the_fleet(live, Bound::Patient);
+    if !strangers.names.is_empty() {
         std::thread::sleep(Duration::from_millis(30));
-        let there = strangers::outside_the_fleet(live);
-        names.retain(|name| there.contains(name));
+        let there = Strangers::outside_the_fleet(live, Bound::Patient);
+        strangers.names.retain(|name| there.names.contains(name));
     }
-    names
+    strangers
 }
 
 impl std::fmt::Display for Why {
