@@ -1,13 +1,13 @@
 //! The file to push: opened here, where the user's rights and folder are, and read by the worker.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::error::{in_words, Error, Result};
 use crate::protocol::Sidecar;
+use crate::worker::leftovers;
 
 /// See the module.
 pub(super) struct Source {
@@ -51,7 +51,7 @@ impl Source {
                     beside.push((sidecar, file))
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if leftovers::is_absent(&error) => {}
                 Err(error) => return Err(refused(&name.to_string_lossy(), &error)),
             }
         }

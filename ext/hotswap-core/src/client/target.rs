@@ -82,7 +82,7 @@ impl Target {
         for sidecar in leftovers::sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
                 Ok(()) => removed = true,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if leftovers::is_absent(&error) => {}
                 Err(error) => return Err(error).on_path("cannot remove", &sidecar),
             }
         }

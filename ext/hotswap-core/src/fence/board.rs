@@ -40,7 +40,7 @@ pub struct Board {
     pub max_pause: Duration,
     /// What is asked.
     pub phase: Phase,
-    /// Names the socket at which the worker takes reports: `.<database>.hotswap-<report, hexadecimal>.report`.
+    /// Names the socket at which the worker takes reports: `.hotswap-<report, hexadecimal>.report`.
     pub report: u64,
 }
 

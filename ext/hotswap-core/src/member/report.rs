@@ -57,7 +57,7 @@ fn try_send(database: &Path, id: u64, report: &Report) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     let folder = folder_of(database)?;
-    let address = reachable(&folder, leftovers::report_name(database, id));
+    let address = reachable(&folder, leftovers::report_name(id));
     socket.send_to(&serde_json::to_vec(report)?, address)?;
     Ok(())
 }
@@ -79,7 +79,7 @@ impl Collector {
     /// Opens the socket beside `database`.
     pub fn open(database: &Path) -> Result<Self> {
         let id = random::number()?;
-        let name = leftovers::report_name(database, id);
+        let name = leftovers::report_name(id);
         let path = database.with_file_name(&name);
         let folder = folder_of(database).on_path("cannot open the folder of", database)?;
         let socket =

@@ -4,10 +4,10 @@
 //! there by then. So: only the holder of the lock makes or removes sockets; it puts a new one in place with a
 //! rename, so that there is never none; and it removes only the very inode that it made.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -112,11 +112,7 @@ impl Door {
         make_folder_of(path)?;
         refuse_what_is_not_ours(path)?;
         let folder_handle = File::open(folder).on_path("cannot open the folder of the socket", folder)?;
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let draft_name = format!(".{name}.{}", std::process::id());
+        let draft_name = draft_name(path);
         let draft = folder.join(&draft_name);
         // Left by an earlier process with our pid.
         let _ = std::fs::remove_file(&draft);
@@ -154,7 +150,14 @@ impl Drop for Door {
     }
 }
 
-/// A socket's address may be 108 bytes long; by way of its folder's descriptor a path of any length fits.
+/// The name of the socket until it is in place: short enough for [`reachable`], and another one for the stderr socket.
+fn draft_name(path: &Path) -> String {
+    let which = xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_encoded_bytes());
+    format!(".{which:016x}.{}", std::process::id())
+}
+
+/// The address of a socket with a short name. An address has 108 bytes at most; by way of the folder's file descriptor
+/// the folder may be any number of levels deep.
 pub(crate) fn reachable(folder: &File, name: impl AsRef<Path>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name)
 }
@@ -195,16 +198,22 @@ fn peer_pid(stream: &UnixStream) -> Option<i32> {
 
 /// Connects to a socket by a path of any length.
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
-    let direct = UnixStream::connect(path);
-    match direct {
+    match UnixStream::connect(path) {
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            let folder = File::open(path.parent().unwrap_or(Path::new("/")))?;
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            UnixStream::connect(reachable(&folder, &name))
+            let (_socket, address) = address_of(path)?;
+            UnixStream::connect(address)
         }
-        other => other,
+        direct => direct,
     }
+}
+
+/// The address of a socket that is there, whatever the length of its path and of its name. Valid as long as the file is
+/// kept.
+pub(crate) fn address_of(socket: &Path) -> io::Result<(File, PathBuf)> {
+    let mut options = OpenOptions::new();
+    // It names the socket, and does not open it, which no socket allows.
+    options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC);
+    let socket = options.open(socket)?;
+    let address = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+    Ok((socket, address))
 }

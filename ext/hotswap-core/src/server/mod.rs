@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use crate::error::{Context, Error, Result};
 use crate::worker::Job;
 use leadership::Leadership;
-pub(crate) use leadership::{connect, reachable, was_led};
+pub(crate) use leadership::{address_of, connect, reachable, was_led};
 
 /// What a leader needs to know.
 #[derive(Clone, Debug)]

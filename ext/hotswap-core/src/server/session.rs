@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::private::{self, Private};
 use crate::protocol::{Connection, Handover, Message, Narration};
-use crate::worker::{leftovers, Database};
+use crate::worker::leftovers;
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,8 +44,7 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
 
 /// Has a worker remove what dead ones left beside the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
-    let suspected = |database: &Database| leftovers::suspected(&database.resolved());
-    if !config.job.databases.iter().any(suspected) {
+    if !leftovers::suspected(&config.job.resolved()) {
         return;
     }
     let swept = start(config).and_then(|mut worker| {

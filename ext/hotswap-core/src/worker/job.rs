@@ -47,6 +47,11 @@ impl Job {
         Duration::from_millis(self.timeout_ms)
     }
 
+    /// The paths of all databases, with every symlink resolved.
+    pub fn resolved(&self) -> Vec<PathBuf> {
+        self.databases.iter().map(Database::resolved).collect()
+    }
+
     /// The managed database that `endpoint` means: by any path that leads to it, as `database` (the first
     /// one), or by its name where no such file exists.
     pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {

@@ -1,10 +1,11 @@
 //! The files that a worker keeps beside a database while it works, and how those of a dead one are told from
 //! those of a living one.
 //!
-//! Every name begins with `.<database>.hotswap-`. A staged file is marked with a lock (`flock`) by its worker for
-//! as long as that lives; a report socket answers for as long. So is the file that a pull is about to put in place,
-//! `.hotswap-<random>.part`, by the command.
+//! A staged file is `.<database>.hotswap-<random>.staged`, and marked with a lock (`flock`) by its worker for as long as
+//! that lives. A report socket is `.hotswap-<id>.report`, and answers for as long. The file that a pull is about to put
+//! in place is `.hotswap-<random>.part`, and marked by the command.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,32 +15,38 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::Sidecar;
+use crate::server::address_of;
 
 /// How the name of a staged file ends.
 pub const STAGED: &str = ".staged";
 const REPORT: &str = ".report";
+/// How the name of a file ends that a pull is about to put in place.
+const DRAFT: &str = ".part";
 
-/// How the name of a file begins that a pull is about to put in place.
-const DRAFT_BEGINS: &str = ".hotswap-";
-/// And how it ends.
-const DRAFT_ENDS: &str = ".part";
+/// How a name begins that says nothing of a database, and what stands behind the database's in one that does.
+const OURS: &str = ".hotswap-";
+/// How much of a database's own name is in another one, in bytes: a name has 255 at most.
+const OF_ITS_NAME: usize = 100;
 
 /// The name of a file in `folder` that a pull is about to put in place.
 pub fn draft(folder: &Path, id: u64) -> PathBuf {
-    folder.join(format!("{DRAFT_BEGINS}{id:016x}{DRAFT_ENDS}"))
+    folder.join(format!("{OURS}{id:016x}{DRAFT}"))
 }
 
-/// How the names of all files of ours beside `database` begin.
+/// How the names of all staged files begin that belong to `database`. Databases with long names may share it, which harms
+/// neither: a sweep removes what no living worker has marked.
 pub fn prefix(database: &Path) -> String {
-    format!(
-        ".{}.hotswap-",
-        database.file_name().unwrap_or_default().to_string_lossy()
-    )
+    let name = database.file_name().unwrap_or_default().to_string_lossy();
+    let mut end = name.len().min(OF_ITS_NAME);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}{OURS}", &name[..end])
 }
 
-/// The name of the socket that takes reports about `database`.
-pub fn report_name(database: &Path, id: u64) -> OsString {
-    format!("{}{id:016x}{REPORT}", prefix(database)).into()
+/// The name of the socket beside a database that takes reports. Short, because it is a part of the socket's address.
+pub fn report_name(id: u64) -> OsString {
+    format!("{OURS}{id:016x}{REPORT}").into()
 }
 
 /// How the names of all files end that SQLite may put beside a database.
@@ -52,6 +59,11 @@ pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
         name.push(suffix);
         name.into()
     })
+}
+
+/// Whether no file can be there: its name, with what SQLite appends to it, is longer than any may be.
+pub fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
 /// Removes a staged file with everything beside it, as far as it can.
@@ -75,25 +87,41 @@ pub fn mark(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether there are files beside `database` that a dead worker may have left. Opens none of them.
-pub fn suspected(database: &Path) -> bool {
-    let prefix = prefix(database);
-    names_in(database).any(|name| name.to_string_lossy().starts_with(&prefix))
+/// Whether there are files beside `databases` that a dead worker may have left. Opens none of them.
+pub fn suspected(databases: &[PathBuf]) -> bool {
+    !left_beside(databases).is_empty()
 }
 
-/// Removes what dead workers left beside `database`. Returns the names.
-pub fn sweep(database: &Path) -> Vec<OsString> {
-    let prefix = prefix(database);
-    names_in(database)
-        .filter(|name| {
-            let text = name.to_string_lossy();
-            let path = database.with_file_name(name);
-            text.starts_with(&prefix)
-                && ((text.ends_with(STAGED) && remove_unmarked(&path))
-                    || (is_orphan(&path) && std::fs::remove_file(&path).is_ok())
-                    || (text.ends_with(REPORT) && is_deaf(&path) && std::fs::remove_file(&path).is_ok()))
-        })
+/// Removes what dead workers left beside `databases`. Returns the names.
+pub fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
+    let removed = left_beside(databases).into_iter().filter(|path| {
+        let text = path.to_string_lossy();
+        (text.ends_with(STAGED) && remove_unmarked(path))
+            || (is_orphan(path) && std::fs::remove_file(path).is_ok())
+            || (text.ends_with(REPORT) && is_deaf(path) && std::fs::remove_file(path).is_ok())
+    });
+    removed
+        .filter_map(|path| path.file_name().map(OsStr::to_owned))
         .collect()
+}
+
+/// The files of ours beside `databases`, of the dead and of the living. Looks into each folder once: an application may
+/// have a thousand databases in one.
+fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
+    let prefixes: HashSet<_> = databases.iter().map(|one| (one.parent(), prefix(one))).collect();
+    let folders: BTreeSet<_> = databases.iter().filter_map(|one| one.parent()).collect();
+    let ours = |folder: &Path, name: &OsStr| {
+        let name = name.to_string_lossy();
+        let begin = name.rfind(OURS).map(|at| &name[..at + OURS.len()]);
+        begin.is_some_and(|begin| {
+            (begin == OURS && name.ends_with(REPORT)) || prefixes.contains(&(Some(folder), begin.to_owned()))
+        })
+    };
+    let left = folders.into_iter().flat_map(|folder| {
+        let names = names_in(folder).filter(move |name| ours(folder, name));
+        names.map(move |name| folder.join(name))
+    });
+    left.collect()
 }
 
 /// A line for the log about one of them.
@@ -103,20 +131,19 @@ pub fn removed(name: &OsStr) -> String {
 
 /// Removes what commands that were killed left beside the `target` of a pull.
 pub fn sweep_drafts(target: &Path) {
-    names_in(target)
+    names_in(target.parent().unwrap_or(Path::new("/")))
         .filter(|name| {
             let text = name.to_string_lossy();
-            text.starts_with(DRAFT_BEGINS) && text.ends_with(DRAFT_ENDS)
+            text.starts_with(OURS) && text.ends_with(DRAFT)
         })
         .for_each(|name| {
             remove_unmarked(&target.with_file_name(name));
         });
 }
 
-/// What lies in the folder of `path`; nothing where nobody may look.
-fn names_in(path: &Path) -> impl Iterator<Item = OsString> {
-    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-    entries
+/// What lies in `folder`; nothing where this user may not look.
+fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
+    std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
@@ -148,7 +175,7 @@ fn is_orphan(path: &Path) -> bool {
 }
 
 fn is_deaf(path: &Path) -> bool {
-    let asked = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+    let asked = address_of(path).and_then(|(_socket, address)| UnixDatagram::unbound()?.connect(address));
     matches!(asked, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
@@ -167,7 +194,9 @@ mod tests {
         };
         make(".live.sqlite3.hotswap-dead.staged");
         make(".live.sqlite3.hotswap-dead.staged-wal");
-        drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-1.report")).unwrap());
+        drop(UnixDatagram::bind(folder.path().join(report_name(1))).unwrap());
+        // Of a version before this one.
+        drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-3.report")).unwrap());
         for suffix in SIDECARS {
             make(&format!(".live.sqlite3.hotswap-orphan.staged{suffix}"));
         }
@@ -175,7 +204,7 @@ mod tests {
         make(".live.sqlite3.hotswap-living.staged-wal");
         let marked = File::open(&living).unwrap();
         mark(&marked).unwrap();
-        let listening = UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-2.report")).unwrap();
+        let listening = UnixDatagram::bind(folder.path().join(report_name(2))).unwrap();
         for kept in [
             "live.sqlite3",
             "live.sqlite3.hotswap",
@@ -185,9 +214,9 @@ mod tests {
             make(kept);
         }
 
-        assert!(suspected(&database));
-        assert_eq!(sweep(&database).len(), 5);
-        assert!(!suspected(&folder.path().join("live")));
+        let databases = [database];
+        assert!(suspected(&databases));
+        assert_eq!(sweep(&databases).len(), 6);
 
         let mut left: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
@@ -197,7 +226,7 @@ mod tests {
         assert_eq!(
             left,
             [
-                ".live.sqlite3.hotswap-2.report",
+                ".hotswap-0000000000000002.report",
                 ".live.sqlite3.hotswap-living.staged",
                 ".live.sqlite3.hotswap-living.staged-wal",
                 ".other.sqlite3.hotswap-dead.staged",
@@ -207,6 +236,17 @@ mod tests {
             ]
         );
         drop((marked, listening));
+    }
+
+    #[test]
+    fn a_staged_file_leaves_room_in_its_name_however_long_that_of_the_database_is() {
+        for name in ["n".repeat(247), "é".repeat(123), "n".repeat(99) + "é"] {
+            let begin = prefix(Path::new(&name));
+            assert!(
+                begin.len() < 120 && begin.starts_with(&format!(".{}", &name[..98])),
+                "{begin}"
+            );
+        }
     }
 
     #[test]

@@ -105,13 +105,11 @@ fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
 /// In a worker as well: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
 fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
-    for database in &job.databases {
-        for name in leftovers::sweep(&database.resolved()) {
-            leader.send(&Message::Log(Narration {
-                level: "info".into(),
-                text: leftovers::removed(&name),
-            }))?;
-        }
+    for name in leftovers::sweep(&job.resolved()) {
+        leader.send(&Message::Log(Narration {
+            level: "info".into(),
+            text: leftovers::removed(&name),
+        }))?;
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ impl Push<'_> {
 }
 
 fn sweep(path: &Path, caller: &mut Caller) {
-    for name in leftovers::sweep(path) {
+    for name in leftovers::sweep(&[path.to_owned()]) {
         caller.info(leftovers::removed(&name));
     }
 }
