@@ -12,4 +12,14 @@ module Privileges
     skip "this root cannot give up its privileges (setpriv)" unless system(*prefix, "true", err: File::NULL)
     prefix
   end
+
+  # What comes before a command so that it runs as another user, who reads what the specs' own files need. Skips where
+  # that cannot be had.
+  def as_user(user, groups: [user])
+    capability = "-all,+dac_read_search"
+    prefix = ["setpriv", "--reuid=#{user}", "--regid=#{groups.first}", "--groups=#{groups.join(",")}",
+      "--inh-caps=#{capability}", "--ambient-caps=#{capability}", "--bounding-set=#{capability}"]
+    skip "nobody can be another user here (that takes root and setpriv)" unless Process.uid.zero? && system(*prefix, "true", err: File::NULL)
+    prefix
+  end
 end

@@ -40,8 +40,8 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Opens the fence of `database` (its resolved path), and creates it where there is none, with the mode
-    /// and the owner of the database.
+    /// Opens the fence of `database` (its resolved path), and creates it where there is none, with the owner and the
+    /// group of the database, for those who may write the database.
     pub fn open(database: &Path) -> Result<Self> {
         let path = path_of(database);
         let file = open_or_make(&path).on_path("cannot open the fence file", &path)?;
@@ -66,16 +66,17 @@ impl Fence {
         ) else {
             return Ok(()); // No database yet: the first worker that meets one adopts.
         };
-        let mode = database.mode() & 0o666 | 0o600;
+        let mode = mode_for(database.mode());
         if fence.mode() & 0o777 != mode && fence.uid() == nix::unistd::geteuid().as_raw() {
             self.file
                 .set_permissions(Permissions::from_mode(mode))
                 .on_path("cannot set the mode of", &path)?;
         }
-        if (fence.uid(), fence.gid()) != (database.uid(), database.gid()) && nix::unistd::geteuid().is_root()
-        {
-            std::os::unix::fs::fchown(&self.file, Some(database.uid()), Some(database.gid()))
-                .on_path("cannot set the owner of", &path)?;
+        if (fence.uid(), fence.gid()) != (database.uid(), database.gid()) {
+            let give = |owner| std::os::unix::fs::fchown(&self.file, owner, Some(database.gid()));
+            // Only root gives a file to another user; a member of a group gives it to the group. Who may do neither leaves
+            // it as it is.
+            let _ = give(Some(database.uid())).or_else(|_| give(None));
         }
         Ok(())
     }
@@ -132,6 +133,13 @@ impl Fence {
     }
 }
 
+/// The mode of the fence beside a database of mode `database`: readable and writable for those who may write the
+/// database. Members need both rights; a user who may only read could keep a lock that refuses every push.
+fn mode_for(database: u32) -> u32 {
+    let write = database & 0o222;
+    write | write << 1 | 0o600
+}
+
 /// Where the fence of a database lies.
 pub fn path_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
@@ -144,15 +152,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fence_takes_the_mode_of_the_database_and_keeps_its_inode() {
+    fn the_fence_is_made_once_and_keeps_its_inode() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("live.sqlite3");
         std::fs::write(&database, b"x").unwrap();
-        std::fs::set_permissions(&database, Permissions::from_mode(0o640)).unwrap();
-        let first = Fence::open(&database).unwrap().file.metadata().unwrap();
-        let second = Fence::open(&database).unwrap().file.metadata().unwrap();
-        assert_eq!(first.mode() & 0o777, 0o640);
+        let fence_beside = |mode| {
+            std::fs::set_permissions(&database, Permissions::from_mode(mode)).unwrap();
+            Fence::open(&database).unwrap().file.metadata().unwrap()
+        };
+        let first = fence_beside(0o660);
+        let second = fence_beside(0o660);
+        assert_eq!(first.mode() & 0o777, 0o660);
         assert_eq!(first.ino(), second.ino());
+    }
+
+    #[test]
+    fn the_fence_is_for_those_who_may_write_the_database_also_where_it_was_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        std::fs::write(&database, b"x").unwrap();
+        for (mode, expected) in [
+            (0o644, 0o600),
+            (0o640, 0o600),
+            (0o664, 0o660),
+            (0o666, 0o666),
+            (0o444, 0o600),
+            (0o602, 0o606),
+        ] {
+            let fence = Fence::open(&database).unwrap();
+            // As a version before this one left it.
+            fence.file.set_permissions(Permissions::from_mode(0o644)).unwrap();
+            std::fs::set_permissions(&database, Permissions::from_mode(mode)).unwrap();
+            let fence = Fence::open(&database).unwrap().file.metadata().unwrap();
+            assert_eq!(fence.mode() & 0o777, expected, "beside {mode:o}");
+        }
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub enum Obstacle {
     SingleFileMount,
     /// EPERM, likewise: only the owner of a file, or of a sticky folder, renames in it.
     StickyFolder,
+    /// The new file would have another owner or group, and those of the live one would lose their access.
+    Ownership {
+        /// The owner of the live file.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
 }
 
 impl std::fmt::Display for Obstacle {
@@ -32,6 +39,11 @@ impl std::fmt::Display for Obstacle {
             Obstacle::SingleFileMount => out.write_str("is mounted as a single file, which cannot be replaced"),
             Obstacle::StickyFolder => out.write_str(
                 "belongs to another user, and lies in a folder with the sticky bit, where only its owner replaces it",
+            ),
+            Obstacle::Ownership { uid, gid } => write!(
+                out,
+                "belongs to user {uid} and group {gid}, to whom the application may not give a new file; they would lose \
+                 their access to the database"
             ),
         }
     }
@@ -52,12 +64,18 @@ impl Obstacle {
             )));
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
+        let about_folder = std::fs::metadata(folder).on_path("cannot stat", folder)?;
         Ok(if mount_of(path)? != mount_of(folder)? {
             Some(Obstacle::SingleFileMount)
         } else if live.nlink() > 1 {
             Some(Obstacle::HardLinks(live.nlink()))
-        } else if keeps_others_out(&std::fs::metadata(folder).on_path("cannot stat", folder)?, &live) {
+        } else if keeps_others_out(&about_folder, &live) {
             Some(Obstacle::StickyFolder)
+        } else if takes_access_away(&about_folder, &live) {
+            Some(Obstacle::Ownership {
+                uid: live.uid(),
+                gid: live.gid(),
+            })
         } else {
             None
         })
@@ -70,6 +88,9 @@ impl Obstacle {
             Obstacle::SingleFileMount => "Mount its folder instead",
             Obstacle::StickyFolder => {
                 "Take the sticky bit from the folder, or run the application as the file's owner"
+            }
+            Obstacle::Ownership { .. } => {
+                "Run the application as the file's owner, or as a member of the file's group"
             }
         };
         Error::Refused(format!(
@@ -128,17 +149,35 @@ pub fn not_writable(live: &Path) -> Error {
 
 fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
     let own = nix::unistd::geteuid().as_raw();
-    folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !may_act_as_owner()
+    folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !has(CAP_FOWNER)
 }
 
-/// CAP_FOWNER, which root in a container may lack.
-fn may_act_as_owner() -> bool {
-    const CAP_FOWNER: u64 = 1 << 3;
+/// Whether a new file would be out of reach for users who reach the live one. A new file with the live one's group is not:
+/// that group is how several users share a database.
+fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
+    let (owner, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let inherits = folder.mode() & libc::S_ISGID != 0 && folder.gid() == live.gid();
+    let is_member = group == live.gid()
+        || nix::unistd::getgroups()
+            .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == live.gid()));
+    if has(CAP_CHOWN) || inherits || is_member {
+        return false;
+    }
+    let of_owner = if owner == live.uid() { 0 } else { live.mode() >> 6 };
+    let beyond_others = (of_owner | live.mode() >> 3) & !live.mode() & 0o6;
+    beyond_others != 0
+}
+
+const CAP_CHOWN: u64 = 1 << 0;
+const CAP_FOWNER: u64 = 1 << 3;
+
+/// Whether this process has a capability, which root in a container may lack.
+fn has(capability: u64) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status
         .lines()
         .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
-    effective.is_some_and(|capabilities| capabilities & CAP_FOWNER != 0)
+    effective.is_some_and(|capabilities| capabilities & capability != 0)
 }
 
 fn mount_of(path: &Path) -> Result<u64> {

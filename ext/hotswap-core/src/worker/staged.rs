@@ -4,6 +4,7 @@
 //! [mark](super::leftovers::mark) that tells it from one that a dead worker left behind.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -155,10 +156,16 @@ impl Staged {
         let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
         if (own.uid(), own.gid()) != (live.uid(), live.gid()) {
-            // Without the right to give files away they stay ours, and keep being readable by whom the mode says.
-            let given = std::os::unix::fs::fchown(self.file(), Some(live.uid()), Some(live.gid()));
-            if given.is_err() && nix::unistd::geteuid().is_root() {
-                given.on_path("cannot set the owner of", &self.path)?;
+            let give = |owner| std::os::unix::fs::fchown(self.file(), owner, Some(live.gid()));
+            // Only root gives a file to another user; a member of a group gives it to the group. Where neither may be
+            // done nobody needs it: the preflight has looked.
+            match give(Some(live.uid())).or_else(|_| give(None)) {
+                Err(error)
+                    if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) =>
+                {
+                    return Err(error).on_path("cannot set the owner of", &self.path);
+                }
+                _ => {}
             }
         }
         let mode = std::fs::Permissions::from_mode(live.mode() & 0o7777);

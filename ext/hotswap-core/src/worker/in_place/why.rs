@@ -48,6 +48,9 @@ impl Why {
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
             Why::Obstacle(Obstacle::SingleFileMount) => "mount the folder instead of the file".into(),
             Why::Obstacle(Obstacle::StickyFolder) => "take the sticky bit from the folder".into(),
+            Why::Obstacle(Obstacle::Ownership { .. }) => {
+                "run the application as the file's owner, or as a member of its group".into()
+            }
             Why::Strangers(who) => format!("close it in {who}"),
         }
     }
