@@ -31,11 +31,6 @@ module Bench
     # Memory of its own in bytes: without files it has mapped, such as the database that SQLite reads.
     def own_memory = kilobytes("RssAnon")
 
-    def memory = kilobytes("VmRSS")
-
-    # The most it ever had.
-    def peak_memory = kilobytes("VmHWM")
-
     # Bytes that it has had written to the disk.
     def written = read("io")[/^write_bytes: (\d+)/, 1].to_i
 

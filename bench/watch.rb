@@ -7,7 +7,8 @@ module Bench
     EVERY = 0.005
 
     # The most that the application's processes had more than before; the most that a worker had; what it wrote to
-    # the disk. In bytes.
+    # the disk. In bytes, and of memory what is their own (RssAnon): the pages of files that they map are the page
+    # cache's, which the kernel takes back where it needs them.
     attr_reader :growth, :worker_peak, :worker_written
 
     def self.during(site, &) = new(site).tap { |watch| watch.send(:during, &) }
@@ -38,7 +39,7 @@ module Bench
     def look(processes, before)
       @growth = [@growth, own_memory(processes) - before].max
       SystemProcess.workers_in(@site.folder).each do |worker|
-        @worker_peak = [@worker_peak, worker.peak_memory].max
+        @worker_peak = [@worker_peak, worker.own_memory].max
         @worker_written = [@worker_written, worker.written].max
       end
     end

@@ -35,7 +35,7 @@ module Bench
     end
 
     def worker(watches)
-      Row.new("memory of a worker, #{plan.big}: the most it had", value: watches.map { |watch| megabytes(watch.worker_peak) }.max, unit: "MB", target: WORKER)
+      Row.new("memory of a worker, #{plan.big}: the most it had of its own", value: watches.map { |watch| megabytes(watch.worker_peak) }.max, unit: "MB", target: WORKER)
     end
   end
 end

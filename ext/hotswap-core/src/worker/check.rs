@@ -8,7 +8,6 @@ use super::job::Database;
 use super::jobs;
 use super::judge;
 use super::live::Live;
-use super::mapping::mapped;
 use super::schema::Schema;
 use super::staged::Staged;
 use crate::error::{is_of_the_machine, Error, Result};
@@ -47,7 +46,7 @@ impl<'a> Check<'a> {
         let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
         let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(client))?;
         if !self.request.skip_integrity_check {
-            mapped(&judging, staged.file(), || judge::check_integrity(&judging, name))?;
+            judge::check_integrity(&judging, name)?;
         }
         // Whatever is skipped: the application could not open such a file either.
         let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;

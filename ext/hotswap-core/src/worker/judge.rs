@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
+use rusqlite::{ffi, Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::accounts::without_views;
 use super::schema::Schema;
@@ -15,6 +15,8 @@ use crate::error::{is_of_the_machine, Context, Error, Result};
 
 /// The most memory that checking may take, in bytes.
 const HEAP_LIMIT: i64 = 256 * 1024 * 1024;
+/// How much of a file that is checked SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
+const MAPPED: i64 = 1 << 40;
 /// How many problems are named.
 const PROBLEMS: usize = 10;
 
@@ -31,10 +33,19 @@ pub fn open_for_judging(path: &Path, extensions: &[String]) -> Result<Connection
 
 /// Opens a file to check it as the application will use it. Only a connection that may write knows of CHECK
 /// constraints: to one that only reads, SQLite's check says nothing of the rows that break them.
+///
+/// SQLite reads the file where it lies in the page cache, which halves the time: the check looks up every row in every
+/// index, in the order of the rows and not of the index. Truncating a mapped file would end this process with SIGBUS;
+/// but only this process writes to a staged file, and no other knows its name. So would a disk that cannot read
+/// what was written a moment ago: the push ends, and the live database is untouched.
 pub fn open_for_checking(path: &Path, extensions: &[String]) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).on_sqlite("cannot open", path)?;
     confine(&connection, path, extensions)?;
+    connection
+        .query_row(&format!("PRAGMA mmap_size={MAPPED}"), [], |_| Ok(()))
+        .optional()
+        .on_sqlite("cannot map", path)?;
     Ok(connection)
 }
 

@@ -17,9 +17,8 @@ use super::copying::{copy_range, reflink};
 use super::leftovers;
 use crate::error::{Context, Error, Result};
 
-/// How much is written or copied at once, in bytes. Linux keeps what is written at once in one page of up to 2 MB, and from
-/// 6.18 on maps such a page whole: a check of the [mapped](super::mapping) file would have five times as much in its memory.
-/// And a kernel that is built for servers lets nobody else in until a call is done.
+/// How much is written or copied at once, in bytes. A kernel that is built for servers runs no other thread on the processor
+/// until the call is done.
 pub const PIECE: usize = 64 * 1024;
 
 /// Inode, length and time of the last change.
