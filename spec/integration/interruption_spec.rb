@@ -134,7 +134,7 @@ RSpec.describe "a command that is cut off" do
 
     untouched(within: 5) do
       result = push.tap { |fed| fed.write(data[2_000_000..]) }.wait
-      expect(result).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the server went away before it confirmed/)
+      expect(result).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it confirmed \(SIGKILL/)
     end
     expect(left).to all(exist)
     expect_all_is_well

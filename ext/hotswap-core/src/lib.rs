@@ -17,6 +17,7 @@ pub mod error;
 pub mod exit_code;
 pub mod fence;
 pub mod gate;
+mod killed;
 pub mod member;
 pub mod private;
 pub mod protocol;

@@ -36,7 +36,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     app.offer("second")
     refused = app.calls.with(step, :slow) { app.push }
 
-    expect(refused).to have_attributes(exit_code: 5, stderr: /^ERROR: the server went away before it confirmed; the database is whole, and either the old or the new one/)
+    expect(refused).to have_attributes(exit_code: 5, stderr: /^ERROR: the worker was killed before it confirmed \(SIGKILL.*\)\. The database is whole, and either the old or the new one/)
     expect(app.names).to eq %w[second]
     expect(app.log).to match(/the worker \d+ was ended: it had kept requests waiting for 0\.5 s longer than max_pause/)
     app.offer("third")

@@ -14,7 +14,7 @@ RSpec.describe "a worker that is killed while it writes into the live database",
       push = killed_in_the_middle(app, large)
 
       expect(push).to have_attributes(exit_code: 5, stdout: "")
-      expect(push.stderr).to include("the server went away before it confirmed")
+      expect(push.stderr).to include("the worker was killed before it confirmed (SIGKILL")
       expect(app.version).to eq "old"
       expect(TestDatabase.content(app.database_path)).to eq before
       expect(TestDatabase.integrity(app.database_path)).to eq "ok"

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
+use crate::killed::{Killer, OutOfMemory};
 use crate::protocol::{
     BodyReader, BodyWriter, Connection, Endpoint, Identity, InPlace, Message, Piece, Plan, Request,
 };
@@ -61,6 +62,7 @@ impl Copy {
     /// Runs it. What the server had to say is on stderr already; an error is what went wrong on this side.
     pub fn run(self, mut streams: Streams) -> Result<ExitCode> {
         self.refuse_terminals(&streams)?;
+        let out_of_memory = OutOfMemory::so_far();
         if self.owns_process {
             interrupt::end_on_signals();
         }
@@ -101,7 +103,10 @@ impl Copy {
         drop(main);
         // What the server says comes before what we make of it.
         listener.finish();
-        let code = done?;
+        let code = done.map_err(|error| match error {
+            Error::Gone(_) => not_confirmed(out_of_memory.suspect()),
+            other => other,
+        })?;
         let pulled_to_stdout = self.dst == "-";
         if code == ExitCode::Done && !self.quiet && !pulled_to_stdout {
             // Nobody there to read it is no failure.
@@ -237,9 +242,13 @@ fn finish(main: &mut Connection) -> Result<ExitCode> {
 }
 
 fn lost() -> Error {
-    Error::Gone(
-        "the server went away before it confirmed; the database is whole, and either the old or the new one. \
+    Error::Gone("the worker ended before its turn was over".into())
+}
+
+/// A worker that is not killed says how it ends.
+fn not_confirmed(killer: Killer) -> Error {
+    Error::Gone(format!(
+        "the worker was killed before it confirmed ({killer}). The database is whole, and either the old or the new one. \
          See the application's log, then copy again"
-            .into(),
-    )
+    ))
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::InPlace;
+use super::{Header, InPlace, Kind};
+use crate::error::{Error, Result};
 use crate::worker::Job;
 
 /// One message on the main or the stderr socket.
@@ -65,7 +66,7 @@ pub enum Message {
         /// 0 when nobody knows.
         total: u64,
     },
-    /// Worker: the end, and the exit status of the command.
+    /// Worker, to client and leader: the end, and the exit status of the command.
     Done {
         /// See [`ExitCode`](crate::ExitCode).
         code: u8,
@@ -78,6 +79,18 @@ pub enum Message {
     Taken,
     /// Worker to leader: a line for the application's log.
     Log(Narration),
+}
+
+impl Message {
+    /// All of it that a connection carries.
+    pub fn to_frame(&self) -> Result<Vec<u8>> {
+        let payload = serde_json::to_vec(self).map_err(|error| Error::Broken(error.to_string()))?;
+        let header = Header {
+            kind: Kind::Message,
+            length: payload.len(),
+        };
+        Ok([&header.to_bytes()[..], &payload].concat())
+    }
 }
 
 /// `hotswap cp SRC DST`.

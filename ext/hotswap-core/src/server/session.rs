@@ -13,6 +13,7 @@ use super::spawn::Detached;
 use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
+use crate::killed::OutOfMemory;
 use crate::private::{self, Private};
 use crate::protocol::{Connection, Handover, Message, Narration};
 use crate::worker::leftovers;
@@ -23,11 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs a session to its end. A worker that does not come up is reported to the client.
 pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], config: &Config) {
     let (mut main, mut stderr) = (Connection::new(main), Connection::new(stderr));
+    let out_of_memory = OutOfMemory::so_far();
     match hand_over(&main, &stderr, config) {
         Ok(worker) => {
             drop(privates);
             drop((main, stderr));
-            worker.narrate();
+            let process = worker.process;
+            if !worker.narrate() {
+                let killer = out_of_memory.suspect();
+                tracing::error!(target: "hotswap", "command failed: the worker (process {process}) was killed ({killer})");
+            }
         }
         Err(error) => {
             let text = format!("no worker process could be started on the server: {error}");
@@ -134,14 +140,18 @@ struct Worker {
 }
 
 impl Worker {
-    /// Passes its lines on to the application's log until it ends.
-    fn narrate(mut self) {
+    /// Passes its lines on to the application's log until it ends. Answers whether its command came to an end.
+    fn narrate(mut self) -> bool {
+        let mut done = false;
         while let Ok(Some(message)) = self.connection.receive() {
-            if let Message::Log(line) = message {
-                log(&line);
+            match message {
+                Message::Log(line) => log(&line),
+                Message::Done { .. } => done = true,
+                _ => {}
             }
         }
         self.bury();
+        done
     }
 
     /// The first process of a container inherits every orphan there, workers too, and a web server in that place

@@ -140,6 +140,11 @@ impl Caller {
         Ok(())
     }
 
+    /// The client's main connection, the one beside it while that is open, and the leader's.
+    pub fn connections(&self) -> (&Connection, Option<&Connection>, &Connection) {
+        (&self.main, self.user.stderr.as_ref(), &self.log.0)
+    }
+
     /// What another thread says in place of this one, where it has to end the process: that `error` was the end.
     pub fn last_words(&self, error: Error) -> Result<impl FnOnce() + Send + 'static> {
         let mut second = self.try_clone().map_err(|source| Error::Io {
@@ -180,7 +185,8 @@ impl Caller {
         }
     }
 
-    /// Ends the session: the reason, if it failed, then the exit status.
+    /// Ends the session: the reason, if it failed, then the exit status. The leader hears of it as well: without that,
+    /// the worker was killed.
     pub fn finish(&mut self, outcome: &Result<()>) {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
@@ -195,6 +201,8 @@ impl Caller {
             stderr.close();
         }
         // Whoever has gone does not need the answer.
-        let _ = self.main.send(&Message::Done { code: code as u8 });
+        let done = Message::Done { code: code as u8 };
+        let _ = self.main.send(&done);
+        let _ = self.log.0.send(&done);
     }
 }

@@ -4,21 +4,33 @@
 //! keeps every gate closed must never have one: on two busy cores that part took 15 ms at nice 0, and 1.1 s at
 //! nice 19. So what may wait runs in a thread of its own.
 
+use super::death::Room;
 use super::job::Job;
 
 /// Lower than the application's, and still more than nothing while that is busy.
 const NICE: libc::c_int = 10;
 
+/// How much stack it has, in bytes: half of what Ruby gives the threads of a web server. A rule in a pushed file whose
+/// evaluation takes more ends the worker, and not the application a moment later.
+const STACK: usize = 512 * 1024;
+
 /// Runs `work` in a thread of low priority, unless haste is what the application wants, and waits for it.
 pub fn gently<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
     let low = job.low_priority;
     std::thread::scope(|scope| {
-        let thread = scope.spawn(move || {
+        let thread = std::thread::Builder::new()
+            .name("gently".into())
+            .stack_size(STACK);
+        let work = move || {
             if low {
                 lower_this_thread();
             }
+            let _room = Room::for_last_words();
             work()
-        });
+        };
+        let thread = thread
+            .spawn_scoped(scope, work)
+            .expect("a process can start one more thread");
         // A panic in there is one here.
         thread
             .join()

@@ -11,6 +11,7 @@ mod backlog;
 mod caller;
 mod check;
 mod copying;
+mod death;
 mod direct;
 mod fleet;
 mod gently;
@@ -61,6 +62,7 @@ pub use snapshot::Snapshot;
 
 use crate::error::{Error, Result};
 use crate::protocol::{Connection, Message, Narration};
+use death::LastWords;
 use gently::gently;
 use push::Aftermath;
 
@@ -79,10 +81,12 @@ pub fn run(control: OwnedFd) -> Result<()> {
     // A leader that ends now has handed everything over; only its log misses what this worker tells.
     let _ = leader.send(&Message::Taken);
     let mut caller = Caller::new(main, stderr, leader)?;
+    let last_words = LastWords::prepare(&caller)?;
     let (outcome, aftermath) = match command(&mut caller, &handover.job) {
         Ok(aftermath) => (Ok(()), aftermath),
         Err(error) => (Err(error), Aftermath::none()),
     };
+    drop(last_words);
     caller.log_failure(&outcome);
     caller.finish(&outcome);
     drop(caller);

@@ -1,0 +1,69 @@
+# frozen_string_literal: true
+
+RSpec.describe "a worker that a signal ends" do
+  before(:context) { @app = ItemsServer.start }
+  after(:context) { @app&.tear_down }
+
+  attr_reader :app
+
+  before do
+    eventually { workers.empty? } # One may linger after its push.
+    @logged = app.log.length
+  end
+
+  after do
+    expect(app.hotswap("cp", app.file("well.sqlite3", ItemsServer::SCHEMA, %w[well]), "database")).to have_attributes(exit_code: 0)
+    expect(app.version).to eq "well"
+  end
+
+  def logged = app.log[@logged..]
+
+  def workers = app.process.members - [app.pid]
+
+  # A push from stdin of which the worker has half, and what becomes of it when the worker gets the signal.
+  def push_ended_by(signal)
+    file = app.file("half.sqlite3", ItemsServer::SCHEMA, ["x" * 100_000])
+    push = FedCommand.start(app, "cp", "-", "database")
+    push.write(File.binread(file, 50_000))
+    eventually { app.root.glob("storage/.*.staged").any? { |staged| staged.size >= 50_000 } }
+    worker = workers.first
+    Process.kill(signal, worker)
+    [worker, push.wait]
+  ensure
+    push.close
+  end
+
+  %w[SEGV BUS ILL FPE ABRT].each do |signal|
+    it "names SIG#{signal}, to its client and in the application's log" do
+      worker, push = push_ended_by(signal)
+
+      expect(push).to have_attributes(exit_code: 5, stdout: "",
+        stderr: /\AERROR: the worker \(process #{worker}\) was ended by SIG#{signal}: .*either the old or the new one\..* copy again\n\z/)
+      eventually { expect(logged).to include("command failed: the worker (process #{worker}) was ended by SIG#{signal}: ") }
+      expect(logged).not_to include("was killed")
+    end
+  end
+
+  it "has its client and the application's log say SIGKILL" do
+    worker, push = push_ended_by("KILL")
+
+    expect(push).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it confirmed \(SIGKILL.*copy again\n\z/)
+    eventually { expect(logged).to match(/command failed: the worker \(process #{worker}\) was killed \(SIGKILL/) }
+  end
+
+  # gently.rs: half the stack of a web server's threads, which the application would evaluate the rule on.
+  it "is ended by a rule whose evaluation needs more stack than a request has" do
+    pattern = "replace(hex(zeroblob(20000)), '00', '%a')"
+    path = app.file("deep.sqlite3", ItemsServer::SCHEMA, ["a" * 40_000])
+    SQLite3::Database.new(path) do |db|
+      sql = ItemsServer::SCHEMA.sub("name TEXT", "name TEXT CHECK (name LIKE #{pattern})")
+      db.execute_batch("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '#{sql.gsub("'", "''")}'")
+    end
+    push = app.hotswap("cp", path, "database", "--skip-schema-check")
+
+    expect(push).to have_attributes(exit_code: 5, stderr: /\AERROR: the worker \(process \d+\) was ended by SIGSEGV/)
+    eventually { expect(logged).to include("was ended by SIGSEGV") }
+    # Nor is there a report of Ruby's, a thousand lines long.
+    expect(logged.lines.size).to be < 20
+  end
+end
