@@ -46,3 +46,60 @@ RSpec.describe "a disk that does not answer, somewhere on the machine", lane: "d
     end
   end
 end
+
+# Protected is that a thread watches the copy (watchdog.rs), and that the worker gives its locks back before it ends, for
+# a thread that waits for the disk keeps every descriptor of the process (letting_go.rs).
+%w[wal delete].each do |mode|
+  RSpec.describe "a pull to a disk that does not answer, with journal mode #{mode}", lane: "default" do
+    before(:context) do
+      skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?
+      @app = ItemsServer.start(journal_mode: mode)
+    end
+    after(:context) { @app&.tear_down }
+
+    attr_reader :app
+
+    let(:disk) { FuseDisk.mount(app.root.join("elsewhere").tap(&:mkpath)) }
+
+    before { app.version }
+
+    def expect_let_go
+      eventually { expect(app.post("/", name: "meanwhile", timeout: 10).status).to eq 200 }
+      pushed = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database", timeout: 20)
+      expect(pushed).to have_attributes(exit_code: 0)
+      expect(app.version).to eq "new"
+    end
+
+    def workers = (app.process.members - [app.pid])
+
+    # The command itself has the file open, and ends when the disk answers, like any other that writes there.
+    it "lets the database go, and says that the disk does not answer" do
+      pull = nil
+      disk.hold(:write) do
+        pull = app.start_hotswap("cp", "database", "elsewhere/backup.sqlite3")
+        eventually(30) { expect(pull.stderr).to match(/\AERROR: .*elsewhere\/backup\.sqlite3 .*does not answer/) }
+        expect_let_go
+      end
+      expect(pull.wait).to have_attributes(exit_code: 5, stdout: "")
+      eventually { expect(workers).to eq [] }
+      expect(disk.children).to eq []
+    end
+
+    it "lets the database go when the command is killed" do
+      disk.hold(:write) do
+        pull = app.start_hotswap("cp", "database", "elsewhere/backup.sqlite3")
+        eventually { workers.any? { |pid| waits_for_a_disk?(pid) } }
+        pull.kill
+        expect_let_go
+      end
+      eventually { expect(workers).to eq [] }
+    end
+
+    # In a system call that only the disk ends.
+    def waits_for_a_disk?(pid)
+      Dir.glob("/proc/#{pid}/task/*/wchan").any? { |file| File.read(file).include?("request_wait_answer") }
+    rescue Errno::ENOENT, Errno::ESRCH
+      false
+    end
+  end
+end

@@ -51,6 +51,8 @@ class FuseDisk
 
   def answer = say("answer", "answered")
 
+  def children = Dir.children(@folder)
+
   def unmount
     FuseDisk.mounted.delete(self)
     # First the server: its end gives everybody an error who still waits.

@@ -67,6 +67,14 @@ impl Listener {
         })
     }
 
+    /// A line for the user, from this side.
+    pub fn status(&self, text: &str) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !screen.quiet {
+            screen.line(text);
+        }
+    }
+
     /// How far this side is.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
         self.screen

@@ -82,7 +82,7 @@ impl Copy {
         let done = match answer {
             Message::Plan(Plan::SendFile) => self.send_file(&mut main),
             Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
-            Message::Plan(Plan::ReceiveFile) => self.receive_file(&mut main),
+            Message::Plan(Plan::ReceiveFile) => self.receive_file(&mut main, &listener),
             Message::Plan(Plan::ReceiveStream) => {
                 self.receive_stream(&mut main, &mut streams.stdout, &mut listener)
             }
@@ -188,12 +188,21 @@ impl Copy {
         finish(main)
     }
 
-    fn receive_file(&self, main: &mut Connection) -> Result<ExitCode> {
+    fn receive_file(&self, main: &mut Connection, listener: &Listener) -> Result<ExitCode> {
         let mut target = Target::create(&self.folder.join(&self.dst), &self.dst)?;
         main.send_with(&Message::Target, &[target.file().as_fd()])?;
         let code = finish(main)?;
         if code == ExitCode::Done {
+            let users = target.users().names;
             target.put_in_place()?;
+            if !users.is_empty() {
+                listener.status(&format!(
+                    "WARNING: {} is open in {}, which goes on with the file that was replaced: what it writes is lost. \
+                     Close it there",
+                    self.dst,
+                    users.join(", ")
+                ));
+            }
         }
         Ok(code)
     }

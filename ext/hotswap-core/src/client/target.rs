@@ -12,7 +12,7 @@ use nix::fcntl::AtFlags;
 use super::interrupt;
 use crate::error::{in_words, Context, Error, Result};
 use crate::random;
-use crate::worker::{leftovers, resolve};
+use crate::worker::{leftovers, resolve, Bound, Strangers};
 
 /// See the module.
 pub(super) struct Target {
@@ -24,7 +24,12 @@ pub(super) struct Target {
 impl Target {
     /// Prepares a file that can be put in place at `path` in one step.
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
-        let path = destination(path);
+        if is_a_descriptor(path) {
+            return Err(Error::Usage(format!(
+                "{raw} is a descriptor, and no file that a new one can replace; use - for standard output"
+            )));
+        }
+        let path = resolve(path);
         let cannot_write = |error: std::io::Error, at: &Path| {
             Error::Refused(format!(
                 "cannot write {raw}: {} ({})",
@@ -41,6 +46,11 @@ impl Target {
         if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
             return Err(Error::Usage(format!(
                 "{raw} is a directory; name the file to write in it"
+            )));
+        }
+        if raw.ends_with('/') {
+            return Err(Error::Usage(format!(
+                "{raw} is no directory; create it and name the file to write in it, or leave out the slash at the end"
             )));
         }
         if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
@@ -66,6 +76,11 @@ impl Target {
     /// The file to write into.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Who would go on with the file that is replaced, and lose what it writes there.
+    pub fn users(&self) -> Strangers {
+        Strangers::writing_to(&self.path, Bound::Patient)
     }
 
     /// Gives the complete file its name, durably.
@@ -128,17 +143,23 @@ fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Where a file at `path` would be written to: also through a link to what is not there yet.
-fn destination(path: &Path) -> PathBuf {
-    let mut path = resolve(path);
-    // As many as the kernel follows.
+/// Whether `path`, such as /dev/stdout, leads to a descriptor of a process by way of `/proc`.
+fn is_a_descriptor(path: &Path) -> bool {
+    let mut path = path.to_owned();
+    // As many links as the kernel follows.
     for _ in 0..40 {
-        match std::fs::read_link(&path) {
-            Ok(to) => path = resolve(&path.parent().unwrap_or(Path::new("/")).join(to)),
-            Err(_) => break,
+        let Some(folder) = path.parent().and_then(|folder| folder.canonicalize().ok()) else {
+            return false;
+        };
+        if folder.starts_with("/proc") && folder.ends_with("fd") {
+            return true;
+        }
+        match path.read_link() {
+            Ok(to) => path = folder.join(to),
+            Err(_) => return false,
         }
     }
-    path
+    false
 }
 
 fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {

@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
+use crate::signal::hung_up;
 
 /// How long a client may be silent in the middle of a transfer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,13 +147,19 @@ impl Caller {
         (&self.main, self.user.stderr.as_ref(), &self.log.0)
     }
 
-    /// What another thread says in place of this one, where it has to end the process: that `error` was the end.
-    pub fn last_words(&self, error: Error) -> Result<impl FnOnce() + Send + 'static> {
+    /// The same question for another thread: whether the client is there, as long as this one has its connection.
+    pub fn presence(&self) -> impl Fn() -> bool + Send + 'static {
+        let client = self.main.as_fd().as_raw_fd();
+        move || !hung_up(client)
+    }
+
+    /// What another thread says in place of this one, where it has to end the process: that this error was the end.
+    pub fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
         let mut second = self.try_clone().map_err(|source| Error::Io {
             what: "cannot set up the client's socket".into(),
             source,
         })?;
-        Ok(move || {
+        Ok(move |error| {
             let outcome = Err(error);
             let connections = [
                 Some(&second.main),

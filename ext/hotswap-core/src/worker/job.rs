@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::leftovers;
 use crate::error::{Error, Result};
+use crate::fence;
 use crate::protocol::{Endpoint, Identity, InPlace};
 
 /// See the module.
@@ -76,6 +78,18 @@ impl Job {
         named.or_else(|| self.databases.first().filter(|_| name == "database"))
     }
 
+    /// What SQLite and hotswap keep beside a database is a part of it: replaced by itself, or read by itself, it is of no
+    /// use, and takes the database along.
+    fn refuse_files_of_databases(&self, endpoint: &Endpoint) -> Result<()> {
+        let database = self.databases.iter().find(|database| database.owns(endpoint));
+        database.map_or(Ok(()), |database| {
+            Err(Error::Usage(format!(
+                "{} belongs to the managed database {}, and is not copied by itself. Name the database, or another file",
+                endpoint.raw, database.label
+            )))
+        })
+    }
+
     /// The paths, for a message.
     pub fn labels(&self) -> String {
         self.databases
@@ -87,6 +101,8 @@ impl Job {
 
     /// Which side of a copy is managed: exactly one must be.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
+        self.refuse_files_of_databases(src)?;
+        self.refuse_files_of_databases(dst)?;
         match (self.find(src), self.find(dst)) {
             (Some(_), Some(_)) => Err(Error::Usage(
                 "source and destination can't both be managed databases".into(),
@@ -117,6 +133,23 @@ impl Database {
         resolve(&self.path)
     }
 
+    /// Whether it is the log, its index, the journal or the fence of this database, or a file beside which one of these
+    /// names would be the database.
+    fn owns(&self, endpoint: &Endpoint) -> bool {
+        if endpoint.stdio {
+            return false;
+        }
+        let database = self.resolved();
+        let mut own = leftovers::sidecars(&database).chain([fence::path_of(&database)]);
+        let is_own = own.any(|path| {
+            let same_file = |identity: Identity| {
+                std::fs::metadata(&path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
+            };
+            path == endpoint.resolved || endpoint.identity.is_some_and(same_file)
+        });
+        is_own || leftovers::sidecars(&endpoint.resolved).any(|path| path == database)
+    }
+
     fn is(&self, endpoint: &Endpoint) -> bool {
         let same_file = |identity: Identity| {
             std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
@@ -130,14 +163,24 @@ impl Database {
     }
 }
 
-/// Resolves symlinks as far as the path exists.
+/// Resolves symlinks as far as the path exists, and those that lead to a file which is not there yet.
 pub fn resolve(path: &Path) -> PathBuf {
+    // As many as the kernel follows.
+    follow(path, 40)
+}
+
+fn follow(path: &Path, links: u32) -> PathBuf {
     if let Ok(resolved) = path.canonicalize() {
         return resolved;
     }
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => resolve(parent).join(name),
-        _ => path.to_owned(),
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return path.to_owned();
+    };
+    let parent = follow(parent, links);
+    let path = parent.join(name);
+    match path.read_link() {
+        Ok(to) if links > 0 => follow(&parent.join(to), links - 1),
+        _ => path,
     }
 }
 
@@ -215,6 +258,57 @@ mod tests {
         assert!(job
             .find(&endpoint(&folder.path().join("queue"), "queue"))
             .is_none());
+    }
+
+    #[test]
+    fn the_files_of_a_database_are_neither_source_nor_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("live.sqlite3-journal", at("to-a-journal-to-be")).unwrap();
+        for name in ["-wal", "-shm", ".hotswap"] {
+            std::fs::write(at(&format!("queue.sqlite3{name}")), b"").unwrap();
+        }
+        std::os::unix::fs::symlink("queue.sqlite3-shm", at("link")).unwrap();
+        std::fs::hard_link(at("queue.sqlite3-wal"), at("second-name")).unwrap();
+        let parts = [
+            "live.sqlite3-wal",
+            "live.sqlite3-journal",
+            "live.sqlite3.hotswap",
+            "queue.sqlite3-wal",
+            "queue.sqlite3-shm",
+            "queue.sqlite3.hotswap",
+            "to-a-journal-to-be",
+            "link",
+            "second-name",
+        ];
+        let managed = endpoint(&at("live.sqlite3"), "live.sqlite3");
+        for name in parts {
+            let part = endpoint(&at(name), name);
+            for refused in [job.route(&managed, &part), job.route(&part, &managed)] {
+                let why = refused.unwrap_err();
+                assert!(
+                    matches!(&why, Error::Usage(text) if text.contains("belongs to the managed database")),
+                    "{name}: {why}"
+                );
+            }
+        }
+        for other in ["other.sqlite3-wal", "live.sqlite3-2", "live.sqlite3.hotswap-2"] {
+            assert!(
+                job.route(&managed, &endpoint(&at(other), other)).is_ok(),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_yet_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("storage/new.sqlite3", folder.join("link")).unwrap();
+        std::os::unix::fs::symlink("circle", folder.join("circle")).unwrap();
+        assert_eq!(resolve(&folder.join("link")), folder.join("storage/new.sqlite3"));
+        assert_eq!(resolve(&folder.join("circle")), folder.join("circle"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::statx::known_identity;
+use super::letting_go::own_descriptors;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
 
@@ -52,8 +52,7 @@ impl Lease {
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
         let metadata = std::fs::metadata(file).on_path("cannot stat", file)?;
-        let descriptor = own_descriptor(Identity::of(&metadata))
-            .ok_or_else(|| Error::Broken(format!("SQLite has no descriptor of {} open", file.display())))?;
+        let descriptor = own_descriptor(file)?;
         Ok(match set(descriptor, libc::F_WRLCK) {
             Ok(()) => Asked::Granted(Lease(descriptor)),
             Err(Errno::EACCES) => as_owner(&metadata, || set(descriptor, libc::F_WRLCK))
@@ -102,13 +101,10 @@ fn as_owner(metadata: &std::fs::Metadata, call: impl FnOnce() -> nix::Result<()>
     outcome
 }
 
-fn own_descriptor(identity: Identity) -> Option<RawFd> {
-    let entries = std::fs::read_dir("/proc/self/fd").ok()?;
-    let descriptors = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<RawFd>().ok());
-    descriptors.into_iter().find(|descriptor| {
-        // By way of /proc, without a second descriptor. The client's source may lie on a disk that does not answer.
-        known_identity(Path::new(&format!("/proc/self/fd/{descriptor}"))).is_ok_and(|found| found == identity)
-    })
+/// SQLite's descriptor of `file`.
+pub fn own_descriptor(file: &Path) -> Result<RawFd> {
+    let identity = Identity::of(&std::fs::metadata(file).on_path("cannot stat", file)?);
+    own_descriptors()
+        .find_map(|(descriptor, of)| (of == identity).then_some(descriptor))
+        .ok_or_else(|| Error::Broken(format!("SQLite has no descriptor of {} open", file.display())))
 }

@@ -1,6 +1,7 @@
 //! The live database, as the worker opens it: like any other connection first, then as its only one.
 
 use std::fs::File;
+use std::os::fd::RawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,10 +9,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
 use super::header::DatabaseHeader;
-use super::lease::{Asked, Lease};
+use super::lease::{own_descriptor, Asked, Lease};
 use super::leftovers;
 use super::preflight::not_writable;
 use super::processes::Bound;
+use super::replaced::Replaced;
 use super::schema::Schema;
 use super::strangers::Strangers;
 use crate::error::{Context, Error, Result};
@@ -109,6 +111,8 @@ impl Live {
 #[derive(Debug)]
 pub struct Seized {
     connection: Connection,
+    /// SQLite's, the only one.
+    descriptor: RawFd,
     lease: Option<Lease>,
     /// Why there is no lease, and who could not be looked at instead.
     unproven: Option<(nix::errno::Errno, Vec<String>)>,
@@ -145,6 +149,7 @@ impl Seized {
         };
         Ok(Self {
             connection,
+            descriptor: own_descriptor(&path)?,
             lease,
             unproven,
             path,
@@ -175,32 +180,9 @@ impl Seized {
         Ok(())
     }
 
-    /// Gives up what keeps the replaced file closed to stragglers, but not before they are gone.
-    ///
-    /// One that opened the old file and locks it after the swap would open the *new* database's log by its
-    /// path, and damage it. The SQLite lock goes with the process.
-    pub fn linger(self) {
-        let Some(lease) = &self.lease else {
-            std::thread::sleep(Duration::from_secs(1));
-            return self.leave_to_the_process();
-        };
-        let grace = std::time::Instant::now() + Duration::from_millis(100);
-        while lease.is_unbroken() && std::time::Instant::now() < grace {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        if !lease.is_unbroken() {
-            let patience = std::time::Instant::now() + Duration::from_secs(60);
-            lease.release();
-            while !lease.renew() && std::time::Instant::now() < patience {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        self.leave_to_the_process();
-    }
-
-    fn leave_to_the_process(self) {
-        // Closing would have SQLite look at the path, which is the new database's.
-        std::mem::forget(self.connection);
+    /// What has to be kept of it once another file has taken its place.
+    pub fn replaced(self) -> Replaced {
+        Replaced::new(self.connection, self.lease, self.descriptor, self.path)
     }
 }
 

@@ -25,6 +25,7 @@ mod jobs;
 mod judge;
 mod lease;
 pub mod leftovers;
+mod letting_go;
 mod live;
 mod log_index;
 mod memory;
@@ -36,6 +37,7 @@ mod processes;
 mod pull;
 mod push;
 mod receive;
+mod replaced;
 mod rest;
 mod schema;
 mod snapshot;
@@ -58,13 +60,15 @@ use std::os::unix::net::UnixStream;
 pub use caller::Caller;
 pub use host_sqlite::adopt_sqlite;
 pub use job::{resolve, Database, Job, Route};
+pub(crate) use processes::Bound;
 pub use snapshot::Snapshot;
+pub(crate) use strangers::Strangers;
 
 use crate::error::{Error, Result};
 use crate::protocol::{Connection, Message, Narration};
 use death::LastWords;
 use gently::gently;
-use push::Aftermath;
+use replaced::Replaced;
 
 /// Runs one command for the client that the leader hands over through `control`.
 ///
@@ -82,15 +86,16 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let _ = leader.send(&Message::Taken);
     let mut caller = Caller::new(main, stderr, leader)?;
     let last_words = LastWords::prepare(&caller)?;
-    let (outcome, aftermath) = match command(&mut caller, &handover.job) {
-        Ok(aftermath) => (Ok(()), aftermath),
-        Err(error) => (Err(error), Aftermath::none()),
-    };
+    let mut replaced = None;
+    let outcome = command(&mut caller, &handover.job, &mut replaced);
     drop(last_words);
     caller.log_failure(&outcome);
     caller.finish(&outcome);
-    drop(caller);
-    aftermath.linger();
+    // The client has its answer.
+    let Caller { mut log, .. } = caller;
+    if let Some(replaced) = replaced {
+        replaced.keep_locked(&mut log);
+    }
     Ok(())
 }
 
@@ -116,16 +121,15 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
     Ok(())
 }
 
-fn command(caller: &mut Caller, job: &Job) -> Result<Aftermath> {
+/// `replaced` gets the file that has to stay locked after the command, however that ends.
+fn command(caller: &mut Caller, job: &Job, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
     caller.info(format_args!(
         "command: cp {} {}",
         request.src.raw, request.dst.raw
     ));
     match job.route(&request.src, &request.dst)? {
-        Route::Push(database) => push::run(caller, job, database, &request),
-        Route::Pull(database) => {
-            gently(job, || pull::run(caller, job, database, &request)).map(|()| Aftermath::none())
-        }
+        Route::Push(database) => push::run(caller, job, database, &request, replaced),
+        Route::Pull(database) => gently(job, || pull::run(caller, job, database, &request)),
     }
 }

@@ -11,6 +11,7 @@ use super::rest::Rest;
 use super::snapshot::Snapshot;
 use super::space::{self, Growth};
 use super::visit::Visit;
+use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Message, Plan, Request};
 
@@ -28,7 +29,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         caller.ask(Plan::ReceiveFile)?;
         let target = target(caller)?;
         let pinned = Pinned::take(&path, job, caller)?;
-        write(caller, &pinned.snapshot, &target)?
+        write(caller, pinned, &target, &path, &request.dst.raw)?
     };
     caller.info(format_args!("pull complete: {} ({length} bytes)", database.label));
     Ok(())
@@ -67,13 +68,19 @@ fn target(caller: &mut Caller) -> Result<File> {
     Ok(target)
 }
 
-fn write(caller: &mut Caller, snapshot: &Snapshot, target: &File) -> Result<u64> {
-    let length = snapshot.len();
+/// Copies the snapshot into `target`, which the user calls `name`, and lets go of `database` before it waits for the
+/// disk to have it all.
+fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, name: &str) -> Result<u64> {
+    let length = pinned.snapshot.len();
+    let (_watchdog, steps) = Watchdog::of_copy(database, name, caller)?;
     space::require(target.as_fd(), length, "the snapshot")?;
-    snapshot.copy_to(target, 0, |done| {
+    pinned.snapshot.copy_to(target, 0, |done| {
+        steps.taken();
         caller.progress("copying", done, length);
         caller.check_presence()
     })?;
+    drop(pinned);
+    steps.are_done();
     target.sync_all().context("cannot sync the target")?;
     Ok(length)
 }

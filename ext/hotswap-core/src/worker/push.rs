@@ -10,33 +10,23 @@ use super::header::{DatabaseHeader, JOURNAL_BYTES};
 use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::leftovers;
-use super::live::{Live, Seized};
+use super::live::Live;
 use super::preflight::{open_fence, Obstacle};
 use super::receive::receive;
+use super::replaced::Replaced;
 use super::staged::Staged;
 use super::swap::Swap;
 use crate::error::{Error, Result};
 use crate::protocol::{InPlace, Request};
 
-/// What remains to be done after the user has been told that it is over.
-pub struct Aftermath(Option<Seized>);
-
-impl Aftermath {
-    /// Nothing.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    /// Keeps the replaced file closed until nobody can be harmed by it.
-    pub fn linger(self) {
-        if let Some(seized) = self.0 {
-            seized.linger();
-        }
-    }
-}
-
-/// Pushes what the client sends into `database`.
-pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<Aftermath> {
+/// Pushes what the client sends into `database`. `replaced` gets the file that was there, if another one took its place.
+pub fn run(
+    caller: &mut Caller,
+    job: &Job,
+    database: &Database,
+    request: &Request,
+    replaced: &mut Option<Replaced>,
+) -> Result<()> {
     let path = &*database.resolved();
     caller.info(format_args!(
         "push started: {} → {}",
@@ -85,9 +75,10 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         staged,
         fleet: &mut fleet,
         schema_changes: passed.schema_changes,
+        replaced,
     };
     let why = Why::foreseen(choice, obstacle, path, |unseen| push.warn_of_unseen(path, unseen));
-    let seized = match why {
+    match why {
         Some(why) if live.is_some() => push.overwrite(live, &why, choice)?,
         _ => match push.replace(path, live) {
             Err(Error::Stranger { who, .. }) if choice == InPlace::Auto => {
@@ -98,7 +89,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         },
     };
     caller.info(format_args!("push complete: {}", database.label));
-    Ok(Aftermath(seized))
+    Ok(())
 }
 
 /// A push whose file is there and checked.
@@ -110,6 +101,7 @@ struct Push<'a> {
     staged: Staged,
     fleet: &'a mut Fleet,
     schema_changes: bool,
+    replaced: &'a mut Option<Replaced>,
 }
 
 impl Push<'_> {
@@ -125,7 +117,7 @@ impl Push<'_> {
     }
 
     /// By a rename.
-    fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<Option<Seized>> {
+    fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<()> {
         let swap = Swap {
             path,
             fleet: self.fleet,
@@ -133,11 +125,11 @@ impl Push<'_> {
             staged: &mut self.staged,
             schema_changes: self.schema_changes,
         };
-        swap.run(self.job, self.caller)
+        swap.run(self.job, self.caller, self.replaced)
     }
 
     /// In one transaction, into the file that is there.
-    fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<Option<Seized>> {
+    fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<()> {
         let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
         let (staged, extensions) = (&mut self.staged, &self.database.extensions);
         let (caller, check) = (&mut *self.caller, self.check);
@@ -153,8 +145,7 @@ impl Push<'_> {
             schema_changes: self.schema_changes,
             why,
         };
-        overwriting.run(choice, self.job, self.caller)?;
-        Ok(None)
+        overwriting.run(choice, self.job, self.caller)
     }
 }
 

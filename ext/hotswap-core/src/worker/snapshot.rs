@@ -125,9 +125,11 @@ impl Snapshot {
         target.set_len(self.len()).context(writing())?;
         for newer in self.pages.newer((from / self.pages.size + 1) as u32) {
             let (number, page) = newer?;
-            target
-                .write_all_at(&page, (u64::from(number) - 1) * self.pages.size)
-                .context(writing())?;
+            let at = (u64::from(number) - 1) * self.pages.size;
+            target.write_all_at(&page, at).context(writing())?;
+            if number % 256 == 0 {
+                copied(at)?;
+            }
         }
         copied(self.len())
     }

@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -31,15 +31,29 @@ pub struct Strangers {
 impl Strangers {
     /// Every other process that has `file` open or mapped, as far as this user may look.
     pub fn of(file: &Path, bound: Bound) -> Self {
-        Self::matching(Sought::at(file), bound, |_| true)
+        Self::matching(Sought::at(file), bound, is_another)
     }
 
     /// The same without the members of its fleet and their visitors, who have its fence open as well.
     pub fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
         let fence = Sought::at(&fence::path_of(file)).ok();
         Self::matching(Sought::at(file), bound, move |pid| {
-            !fence.as_ref().is_some_and(|fence| fence.is_open_in(pid))
+            is_another(pid) && !fence.as_ref().is_some_and(|fence| fence.is_open_in(pid))
         })
+    }
+
+    /// Every other process that has a file open which this one has open as well, and which may have no name any more.
+    pub fn of_descriptor(file: RawFd, bound: Bound) -> Self {
+        Self::matching(Sought::of(file), bound, is_another)
+    }
+
+    /// Every process, this one included, that can write into `file`.
+    pub fn writing_to(file: &Path, bound: Bound) -> Self {
+        let sought = Sought::at(file).map(|sought| Sought {
+            writers: true,
+            ..sought
+        });
+        Self::matching(sought, bound, |_| true)
     }
 
     fn matching(
@@ -75,6 +89,10 @@ impl Strangers {
     }
 }
 
+fn is_another(pid: u32) -> bool {
+    pid != std::process::id()
+}
+
 /// A file as `/proc` shows it.
 struct Sought {
     identity: Identity,
@@ -97,12 +115,12 @@ impl Sought {
             .open(path)?;
         Ok(Self {
             path: path.as_os_str().as_bytes().to_owned(),
-            ..Self::of(file.as_fd())?
+            ..Self::of(file.as_raw_fd())?
         })
     }
 
-    fn of(file: BorrowedFd<'_>) -> io::Result<Self> {
-        let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fn of(file: RawFd) -> io::Result<Self> {
+        let descriptor = format!("/proc/self/fd/{file}");
         let identity = known_identity(Path::new(&descriptor))?;
         Ok(Self {
             identity,

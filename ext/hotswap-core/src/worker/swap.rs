@@ -8,6 +8,7 @@ use super::caller::Caller;
 use super::fleet::Fleet;
 use super::job::Job;
 use super::live::{remove_sidecars, Live, Seized};
+use super::replaced::Replaced;
 use super::staged::Staged;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
@@ -28,8 +29,8 @@ pub struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Does it, or changes nothing. What it returns has to [linger](Seized::linger) after the user knows.
-    pub fn run(self, job: &Job, caller: &mut Caller) -> Result<Option<Seized>> {
+    /// Does it, or changes nothing. `replaced` gets the file that was there, past the commit point also where this fails.
+    pub fn run(self, job: &Job, caller: &mut Caller, replaced: &mut Option<Replaced>) -> Result<()> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
         let live_before = self.live.as_ref().map(Live::identity);
@@ -38,7 +39,7 @@ impl Swap<'_> {
         let fleet = self.fleet;
         fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
         let closed_at = Instant::now();
-        let watchdog = Watchdog::arm(closed_at, job.max_pause(), self.staged.path().to_owned(), caller)?;
+        let watchdog = Watchdog::of_pause(closed_at, job.max_pause(), self.path, self.staged.path(), caller)?;
 
         let seized = self
             .live
@@ -66,14 +67,8 @@ impl Swap<'_> {
         let closed_for = closed_at.elapsed();
 
         narrate(caller, &staged_path, self.path, closed_for, seized.as_ref());
-        match durable.and(resumed.map_err(Error::past_the_commit)) {
-            Ok(()) => Ok(seized),
-            Err(error) => {
-                // Dropped, it would have SQLite remove the log that the members have begun for the new database.
-                seized.into_iter().for_each(Seized::linger);
-                Err(error)
-            }
-        }
+        *replaced = seized.map(Seized::replaced);
+        durable.and(resumed.map_err(Error::past_the_commit))
     }
 }
 

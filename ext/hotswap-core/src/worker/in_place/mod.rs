@@ -204,8 +204,8 @@ impl Overwriting<'_> {
             difference, bound, ..
         } = plan;
         fleet.ask_for(bound)?;
-        let watchdog = Watchdog::arm(closed_at, bound, staged.path().to_owned(), caller)?;
         let path = live.path().to_owned();
+        let watchdog = Watchdog::of_pause(closed_at, bound, &path, staged.path(), caller)?;
         let expected = live.identity();
         let stamp = staged.stamp()?;
         live.connection()
