@@ -81,4 +81,44 @@ RSpec.describe "a pull to a place where no file can be made" do
     expect(app.hotswap("cp", "database", "backups/backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "")
     expect(TestDatabase.content(folder.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
   end
+
+  it "takes no slash at the end for a file's name where there is no such folder" do
+    expect_nothing_made(2, "is no directory; create it and name the file", to: "backups/today/")
+  end
+
+  it "takes no descriptor for a file, and says what does" do
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].each do |target|
+      expect_nothing_made(2, "is a descriptor.*use - for standard output", to: target)
+    end
+  end
+
+  # Replaced, each of them takes the database along or the application's locks (job.rs, refuse_files_of_databases).
+  it "takes neither the log of the database nor its index, its journal or its fence, by whatever name" do
+    app.version
+    own = %w[-wal -shm -journal .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }
+    File.symlink(app.root.join(own.first), folder.join("link"))
+    File.symlink(app.root.join("storage/app.sqlite3-journal"), folder.join("to-be"))
+    File.link(app.root.join(own.last), folder.join("second-name"))
+
+    [*own, "backups/link", "backups/to-be", "backups/second-name"].each do |target|
+      expect_nothing_made(2, "belongs to the managed database", to: target)
+      refused = app.hotswap("cp", target, "database")
+      expect(refused).to have_attributes(exit_code: 2, stderr: /belongs to the managed database/)
+    end
+  end
+
+  # client/mod.rs, receive_file.
+  it "warns of a program that goes on with the file that is replaced, and not of one that reads it" do
+    backup = app.file("backups/backup.sqlite3", ItemsServer::SCHEMA, %w[yesterday's])
+    reader = Process.spawn("sleep", "60", in: backup)
+    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: "")
+
+    writer = Stranger.ruby(backup)
+    pulled = app.hotswap("cp", "database", backup)
+    expect(pulled).to have_attributes(exit_code: 0, stderr: /\AWARNING: #{backup} is open in process #{writer.pid} \(.*what it writes is lost/)
+    writer.stop
+  ensure
+    Process.kill(:KILL, reader)
+    Process.wait(reader)
+  end
 end
