@@ -6,7 +6,7 @@ module Bench
   # What hotswap logged since the log was opened, on the clock that the visitors use.
   class SwapLog
     Line = Struct.new(:at, :pid, :text)
-    FORMAT = /\A\w, \[(\S+) #(\d+)\]\s+\w+ -- [^:]*: (.*)\Z/
+    FORMAT = /\A\w, \[(\S+) #(\d+)\]\s+\w+ -- [^:]*: (?:\[hotswap\] )?(.*)\Z/
 
     def initialize(path)
       @path = path

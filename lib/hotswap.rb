@@ -5,6 +5,7 @@ require "hotswap/version"
 require "hotswap/errors"
 require "hotswap/native"
 require "hotswap/configuration"
+require "hotswap/log"
 require "hotswap/database"
 require "hotswap/databases"
 require "hotswap/gate"
@@ -124,7 +125,7 @@ module Hotswap
     end
 
     def default_logger
-      Logger.new($stdout, progname: "hotswap")
+      Logger.new($stdout, progname: Log::PROGRAM)
     end
   end
 end

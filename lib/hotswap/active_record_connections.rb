@@ -55,7 +55,7 @@ module Hotswap
       def disconnect_pool(pool, database, deadline)
         close_idle(pool, database)
         while (busy = pool.connections.find { |connection| !close_resting(connection, database) })
-          refuse(database, "by #{busy.owner.inspect}") if Gate.now > deadline
+          refuse(database, "a query runs in #{whereabouts(busy.owner)}") if Gate.now > deadline
 
           sleep 0.001
           close_idle(pool, database)
@@ -80,7 +80,7 @@ module Hotswap
         return true unless connection.active?
 
         while_resting(connection) do
-          refuse(database, "a transaction is open in #{connection.owner.inspect}") if in_transaction?(connection)
+          refuse(database, "a transaction is open in #{whereabouts(connection.owner)}") if in_transaction?(connection)
 
           connection.disconnect!
           true
@@ -118,8 +118,14 @@ module Hotswap
         connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
       end
 
+      def whereabouts(owner)
+        return "the main thread" if owner == Thread.main
+
+        (owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"
+      end
+
       def refuse(database, how)
-        raise DisconnectRefused, "a connection to #{database.label} is in use outside of any request or job: #{how}"
+        raise DisconnectRefused, "has a connection to #{database.label} that is in use outside of any request or job: #{how}"
       end
     end
   end

@@ -61,8 +61,9 @@ module Hotswap
         left = open_to(database)
         return if left.empty?
 
-        raise DisconnectRefused, "#{left.size} connection#{"s" if left.size > 1} to #{database.label} opened with " \
-          "SQLite3::Database.new #{(left.size > 1) ? "are" : "is"} open; close it in a block given to Hotswap.on_disconnect"
+        several = left.size > 1
+        raise DisconnectRefused, "has #{left.size} connection#{"s" if several} to #{database.label} open that #{several ? "were" : "was"} " \
+          "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
       end
 
       # Forgets what is remembered of the database's schema.

@@ -23,7 +23,8 @@ module Hotswap
     end
   end
 
-  # The connections of a database could not be closed, so that it cannot be swapped now.
+  # The connections of a database could not be closed, so that it cannot be swapped now. The message goes on after the
+  # name of the process: "process 4711 (bin/rails console) has a connection to …".
   class DisconnectRefused < Error
     def code
       :disconnect_refused

@@ -21,7 +21,7 @@ module Hotswap
         end
       rescue => error
         # What stays open refuses a swap later, and by name; it must not keep anybody from forking now.
-        Hotswap.logger.debug("connections stay open over a fork: #{error.message}")
+        Log.debug("connections stay open over a fork: #{error.message}")
       end
 
       private

@@ -41,11 +41,17 @@ module Hotswap
         lines = send(:"answer_#{kind}", subject, detail)
         Native.answer(number, true, Array(lines)) unless number.zero?
       rescue => error
-        Native.answer(number, false, ["#{error.message.lines.first&.strip} (#{error.class})"]) unless number.zero?
+        Native.answer(number, false, [told(error)]) unless number.zero?
+      end
+
+      # The class of what a block of the application raised helps to find it. Ours say nothing to a user.
+      def told(error)
+        message = error.message.lines.first.to_s.strip
+        error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
       end
 
       def answer_log(level, text)
-        Hotswap.logger.public_send(level, text)
+        Log.write(level, text)
         nil
       end
 
@@ -59,9 +65,10 @@ module Hotswap
         nil
       end
 
-      def answer_swapped(path, _)
-        AfterSwap.run_beside(database_at(path))
-        nil
+      def answer_swapped(path, milliseconds)
+        database = database_at(path)
+        AfterSwap.run_beside(database)
+        Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
       end
 
       def answer_running(_, _)

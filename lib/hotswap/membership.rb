@@ -44,7 +44,7 @@ module Hotswap
         return if @complained[database]
 
         @complained[database] = true
-        Hotswap.logger.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
+        Log.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
       end
     end
   end

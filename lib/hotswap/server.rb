@@ -19,7 +19,7 @@ module Hotswap
         return complain(why_not) if why_not
 
         databases = Hotswap.databases.map(&:label)
-        Hotswap.logger.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
+        Log.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
         Membership.join_all if AfterSwap.any?
       rescue Error, SystemCallError => error
         complain(error.message)
@@ -57,7 +57,7 @@ module Hotswap
       end
 
       def complain(why)
-        Hotswap.logger.error("hotswap is not available: #{why}")
+        Log.error("hotswap is not available: #{why}")
         nil
       end
 

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require "zlib"
 
 RSpec.describe "a push of what is no good database" do
   include Privileges
@@ -32,17 +33,20 @@ RSpec.describe "a push of what is no good database" do
 
   # Which file it was, what became of the database, and what to do.
   def expect_to_be_helpful(said, name)
-    expect(said).to include(name).and match(/The running database is untouched; (copy|make sure|repair)|could not use it/)
+    expect(said).to include(name).and match(/The running database is untouched; (copy|make sure|repair|send|unpack)|could not use it/)
   end
 
   # header.rs, `judge`. None of these is a question of opinion: they are refused whatever is skipped.
   {
     "that is garbage" => [-> { files.garbage }, "file is not a database"],
-    "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database"],
+    "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database: .* begins with the text \"#"],
+    "that is packed" => [-> { written("new.sqlite3.gz", Zlib.gzip(File.binread(files.release("packed")))) }, "file is not a database: .* looks like gzip data.*unpack"],
+    "with a banner in front" => [-> { written("banner.sqlite3", "Connecting to app...\r\n#{File.binread(files.release("banner"))}") }, 'file is not a database: .* begins with the text "Connecting to app..."'],
+    "with a word at its end" => [-> { written("word.sqlite3", "#{File.binread(files.release("word"))}logout\n") }, "the file is longer than it says.*no -t"],
     "that is empty" => [-> { files.empty }, "the file is empty"],
     "that is shorter than a header" => [-> { written("99.sqlite3", File.binread(files.release("99"), 99)) }, "file is not a database"],
     "that is a header and nothing more" => [-> { written("100.sqlite3", File.binread(files.release("100"), 100)) }, "the file is truncated"],
-    "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database.*page size of 768 in .* is impossible"],
+    "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database: .* has an invalid page size \\(768\\)"],
     "that ends within a page" => [-> { files.cut_in_a_page }, "the file is truncated.*not a whole number of 4096-byte pages"],
     "that is longer than it says" => [-> { patched(File.size(files.release("patched")), "\0" * 4096) }, "the file is longer than it says"]
   }.each do |what, (file, message)|

@@ -65,7 +65,7 @@ RSpec.describe "a swap that finds no quiet moment" do
 
     expect(pushed).to have_attributes(exit_code: 4, stdout: "")
     expect(pushed.stderr).to match(/^ERROR: the application did not come to rest within 2\.0 s, so nothing was swapped/)
-    expect(pushed.stderr).to match(%r{process #{app.pid} is still working: GET /slow for [12]\.\d s$})
+    expect(pushed.stderr).to match(%r{process #{app.pid} \(puma .*\) is still working: GET /slow for [12]\.\d s$})
     expect(pushed.stderr).to include("config.hotswap.timeout")
     expect(file).to eq before
     expect(report.failure_counts).to be_empty
@@ -82,7 +82,7 @@ RSpec.describe "a swap that finds no quiet moment" do
     pushed = push("too early")
 
     expect(pushed).to have_attributes(exit_code: 4)
-    expect(pushed.stderr).to match(%r{process #{app.pid} is still working: .*GET /import})
+    expect(pushed.stderr).to match(%r{process #{app.pid} \(puma .*\) is still working: .*GET /import})
 
     app.write("tmp/import-may-end", "")
     pulled = eventually { whole_import }
@@ -100,7 +100,7 @@ RSpec.describe "a swap that finds no quiet moment" do
     pushed = push("locked out")
 
     expect(pushed).to have_attributes(exit_code: 4, stdout: "")
-    expect(pushed.stderr).to match(/process #{app.pid} holds Hotswap::Middleware::SWAP_LOCK/)
+    expect(pushed.stderr).to match(/process #{app.pid} \(puma .*\) holds Hotswap::Middleware::SWAP_LOCK/)
     expect(file).to eq before
     expect(request).to be_alive
 

@@ -20,7 +20,7 @@ RSpec.describe "bin/rails generate hotswap:install" do
 
   it "makes bin/hotswap and an initializer, and says how to use them" do
     expect(said).to match(%r{create +bin/hotswap$}).and match(%r{create +config/initializers/hotswap\.rb$})
-    expect(said).to include("bin/hotswap cp storage/development.sqlite3 backup.sqlite3").or include("bin/hotswap cp storage/production.sqlite3 backup.sqlite3")
+    expect(said).to include("bin/hotswap cp primary backup.sqlite3", "bin/hotswap cp new.sqlite3 primary")
     expect(binstub).to be_executable
   end
 
@@ -47,7 +47,7 @@ RSpec.describe "bin/rails generate hotswap:install" do
 
     it "tells the defaults, and what works when it is uncommented" do
       before = initializer.read
-      initializer.write(before.gsub(/^( *)# (?=config\.|Hotswap\.)/, '\1'))
+      initializer.write(before.gsub(/^( *)# (?=(config|Hotswap)\.[\w.]+ (=|\{))/, '\1'))
       told = app.evaluate("[Hotswap.configuration.max_pause, Hotswap.configuration.timeout, Hotswap.socket_path, " \
         "Hotswap.stderr_socket_path, Hotswap.databases.map(&:path), Hotswap.logger.equal?(Rails.logger)]")
       defaults = Hotswap::Configuration.new.tap { |configuration| configuration.root = app.root.to_s }
@@ -58,6 +58,14 @@ RSpec.describe "bin/rails generate hotswap:install" do
       ]
     ensure
       initializer.write(before)
+    end
+  end
+
+  # Rubocop's cops for Rails applications want these, and look at what a generator made.
+  it "makes files in the style of Rails: a space inside brackets, and an empty line before each comment of a setting" do
+    [binstub, app.root.join("config/initializers/hotswap.rb")].each do |file|
+      expect(file.read).not_to match(/(?<=[\s,])\[(?![\s\]])/)
+      expect(file.read).not_to match(/^ *# (config|Hotswap)\..*\n *# [A-Z]/)
     end
   end
 
@@ -136,11 +144,11 @@ RSpec.describe "bin/rails generate hotswap:install" do
       expect(failed.stderr).to include("ERROR: socket not found at #{app.root.join("tmp/sockets/hotswap.sock")}")
     end
 
-    it "says which gem is missing where it is not installed" do
+    it "names the Ruby for which it is not installed, and what to do" do
       failed = hotswap("version", env: {"GEM_HOME" => app.root.join("nothing").to_s, "GEM_PATH" => app.root.join("nothing").to_s})
 
-      expect(failed).to have_attributes(exit_code: 5, stdout: "")
-      expect(failed.stderr).to match(/\AERROR: hotswap cannot be loaded: .*'hotswap'.*\nInstall the application's gems: bundle install\n\z/)
+      expect(failed).to have_attributes(exit_code: 1, stdout: "")
+      expect(failed.stderr).to match(/\AERROR: hotswap \d[\d.]* is not installed for \S*ruby\S*, which is Ruby [\d.]+\n.*PATH.*bundle install\n\z/)
     end
   end
 end

@@ -92,7 +92,7 @@ RSpec.describe "what the command prints, and where" do
     reader.close
 
     expect(pull.wait).to have_attributes(exit_code: 128 + Signal.list.fetch("PIPE"), stderr: "")
-    eventually { expect(app.log.lines.last).to eq "command failed: nobody reads standard output any more\n" }
+    eventually { expect(app.log.lines.last).to start_with "[hotswap] command failed: nobody reads standard output any more (" }
     eventually { app.process.members == [app.pid] }
   end
 

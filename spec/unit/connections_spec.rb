@@ -58,7 +58,7 @@ RSpec.describe Hotswap::Connections do
       SQLite3::Database.new(path).close
       connection = open.call(path)
 
-      expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /1 connection to app\.sqlite3 .* is open; .*Hotswap\.on_disconnect/)
+      expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /has 1 connection to app\.sqlite3 open that was opened .*; close it .*Hotswap\.on_disconnect/)
       connection.close
       expect { disconnect }.not_to raise_error
     end
@@ -77,7 +77,7 @@ RSpec.describe Hotswap::Connections do
   it "counts them" do
     connections = Array.new(2) { SQLite3::Database.new(path) }
 
-    expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /2 connections to app\.sqlite3 .* are open/)
+    expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /has 2 connections to app\.sqlite3 open that were opened/)
     connections.each(&:close)
   end
 

@@ -32,7 +32,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     thread.join
 
     expect(log.string.lines.map { |line| line.split(" : ", 2).last.chomp }).to eq [
-      "request queued, waiting for swap to complete: POST /items", "swap complete, resuming request: POST /items"
+      "[hotswap] request queued, waiting for swap to complete: POST /items", "[hotswap] swap complete, resuming request: POST /items"
     ]
   end
 

@@ -26,7 +26,10 @@ pub enum Error {
     #[error("{0}")]
     Busy(String),
     /// Somebody outside of the fleet has the live file open, or keeps it locked. Nothing changed.
-    #[error("{database} is open in {who}, which hotswap does not manage; close it there and copy again")]
+    #[error(
+        "{database} is open in {who}, which hotswap does not manage. Leave out --in-place=never to have the new content \
+         written into the file, or close it there and copy again"
+    )]
     Stranger {
         /// The live path.
         database: String,

@@ -105,9 +105,10 @@ impl Host for Mailbox {
         );
     }
 
-    fn swapped(&self, database: &Path) {
+    fn swapped(&self, database: &Path, held: Duration) {
         let path = database.to_string_lossy().into_owned();
-        lock(&self.questions).push_back((0, "swapped", path, String::new()));
+        let milliseconds = format!("{:.1}", held.as_secs_f64() * 1e3);
+        lock(&self.questions).push_back((0, "swapped", path, milliseconds));
         self.posted.set();
     }
 

@@ -46,9 +46,9 @@ module Hotswap
 
       def wait_and_enter
         request = source.is_a?(Hash)
-        Hotswap.logger.info("request queued, waiting for swap to complete: #{Gate.describe(source)}") if request
+        Log.info("request queued, waiting for swap to complete: #{Gate.describe(source)}") if request
         wait_until { try_enter }
-        Hotswap.logger.info("swap complete, resuming request: #{Gate.describe(source)}") if request
+        Log.info("swap complete, resuming request: #{Gate.describe(source)}") if request
       end
 
       # Waits on a descriptor: a thread lets go of the interpreter meanwhile, a fiber of its reactor.

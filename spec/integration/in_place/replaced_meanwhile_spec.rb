@@ -13,12 +13,14 @@ RSpec.describe "a push in place while somebody else replaces the file", lane: "d
 
     # In place it waits for the stranger's transaction, with the gates open.
     push = app.start_hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]), "database")
-    eventually(20) { expect(push.stderr).to include("In place, because the database is open in process #{stranger.pid}") }
+    eventually(20) { app.log.include?("writing in place, because the database is open in process #{stranger.pid}") }
     ["-shm", "-wal", ""].each { |suffix| File.rename(app.database_path + suffix, app.root.join("files/away#{suffix}").to_s) }
     File.rename(theirs, app.database_path)
     expect(stranger.ask("ROLLBACK")).to eq ""
 
     expect(push.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /was replaced by somebody else meanwhile; copy again/)
+    # It was not written in place, and nothing claims that it was.
+    expect(push.stderr).not_to include("In place")
     expect(app.version).to eq "theirs"
     expect(TestDatabase.integrity(app.database_path)).to eq "ok"
     expect(app.stray_files).to eq []

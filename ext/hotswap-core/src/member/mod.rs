@@ -31,8 +31,8 @@ pub trait Host: Send + Sync {
     fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
     /// Forgets what was remembered of the database's schema. Called with the fence lock held again.
     fn refresh(&self, database: &Path);
-    /// The database has been replaced, and work goes on. Must not wait.
-    fn swapped(&self, database: &Path);
+    /// The database has been replaced, and work goes on, after it was `held` back for so long. Must not wait.
+    fn swapped(&self, database: &Path, held: Duration);
     /// What is running inside the gate: "GET /reports for 4.2 s".
     fn running(&self) -> Vec<String>;
 }

@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Result};
 use crate::random;
 use crate::server::reachable;
-use crate::worker::leftovers;
+use crate::worker::{leftovers, strangers};
 
 /// What one member had to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The process, as it sees itself.
     pub pid: u32,
+    /// The same for people: "process 4711 (bin/rails console)".
+    pub name: String,
     /// What it could not do, as the end of a sentence: "did not come to rest within the pause".
     pub what: String,
     /// What was running inside its gate.
@@ -27,7 +29,7 @@ pub struct Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "process {} {}", self.pid, self.what)?;
+        write!(out, "{} {}", self.name, self.what)?;
         if !self.running.is_empty() {
             write!(out, ": {}", self.running.join(", "))?;
         }
@@ -43,6 +45,7 @@ const LONGEST: usize = 16 * 1024;
 pub(super) fn send(database: &Path, id: u64, what: &str, running: &[String]) {
     let report = Report {
         pid: std::process::id(),
+        name: strangers::name(std::process::id()),
         what: what.into(),
         running: running
             .iter()
@@ -158,8 +161,8 @@ mod tests {
         assert_eq!(
             said,
             [format!(
-                "process {} did not come to rest: GET /slow for 2.0 s",
-                std::process::id()
+                "{} did not come to rest: GET /slow for 2.0 s",
+                strangers::name(std::process::id())
             )]
         );
         collector.forget();

@@ -163,7 +163,9 @@ impl Watcher {
         }
         self.member.gate.reopen();
         if moved {
-            self.member.host.swapped(one.fence.database());
+            self.member
+                .host
+                .swapped(one.fence.database(), closed_at.elapsed());
         }
         if let Err(why) = gone {
             self.tell(one, board, &why);

@@ -14,3 +14,13 @@ pub enum InPlace {
     /// Refuse instead
     Never,
 }
+
+impl std::fmt::Display for InPlace {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            InPlace::Auto => "auto",
+            InPlace::Always => "always",
+            InPlace::Never => "never",
+        })
+    }
+}

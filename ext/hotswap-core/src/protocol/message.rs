@@ -109,6 +109,30 @@ pub struct Request {
     pub in_place: Option<InPlace>,
 }
 
+impl Request {
+    /// The options that say how it is to be done, as they are typed.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if self.skip_integrity_check {
+            options.push("--skip-integrity-check".into());
+        }
+        if self.skip_schema_check {
+            options.push("--skip-schema-check".into());
+        }
+        options.extend(self.in_place.map(|choice| format!("--in-place={choice}")));
+        options
+    }
+}
+
+impl std::fmt::Display for Request {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "cp {} {}", self.src.raw, self.dst.raw)?;
+        self.options()
+            .iter()
+            .try_for_each(|option| write!(out, " {option}"))
+    }
+}
+
 /// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -124,11 +148,14 @@ pub struct Endpoint {
     pub identity: Option<Identity>,
 }
 
+/// What messages call a source that is no file.
+pub const STANDARD_INPUT: &str = "standard input";
+
 impl Endpoint {
     /// A source, as a message names it.
     pub fn name(&self) -> &str {
         if self.stdio {
-            "standard input"
+            STANDARD_INPUT
         } else {
             &self.raw
         }

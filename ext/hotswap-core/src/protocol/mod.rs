@@ -32,7 +32,9 @@ pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_MESSAGE};
 pub use in_place::InPlace;
-pub use message::{End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar};
+pub use message::{
+    End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar, STANDARD_INPUT,
+};
 
 /// The number of this protocol. Both sides must speak the same; the greeting itself never changes.
 pub const PROTOCOL: u32 = 1;

@@ -27,6 +27,8 @@ const DYING: Duration = Duration::from_secs(1);
 /// The lock, held.
 pub(super) struct Leadership {
     socket: PathBuf,
+    /// Whether another process led before, for as long as this one waited.
+    pub taken_over: bool,
     _lock: File,
 }
 
@@ -51,9 +53,14 @@ impl Leadership {
         make_folder_of(socket)?;
         let path = lock_of(socket);
         let lock = open_or_make(&path).on_path("cannot open", &path)?;
-        wait_for_lock(&lock).on_path("cannot lock", &path)?;
+        let free = try_lock(&lock, libc::F_SETLK);
+        let taken_over = free.is_err();
+        if taken_over {
+            wait_for_lock(&lock).on_path("cannot lock", &path)?;
+        }
         Ok(Self {
             socket: socket.to_owned(),
+            taken_over,
             _lock: lock,
         })
     }
@@ -81,18 +88,22 @@ pub(crate) fn was_led(socket: &Path) -> bool {
 
 fn wait_for_lock(file: &File) -> io::Result<()> {
     loop {
-        // SAFETY: all fields of `flock` are integers; zero is a value of each.
-        let mut record: libc::flock = unsafe { std::mem::zeroed() };
-        record.l_type = libc::F_WRLCK as libc::c_short;
-        record.l_whence = libc::SEEK_SET as libc::c_short;
-        // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
-        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &record) } == 0 {
-            return Ok(());
+        match try_lock(file, libc::F_SETLKW) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            locked => return locked,
         }
-        let error = io::Error::last_os_error();
-        if error.kind() != ErrorKind::Interrupted {
-            return Err(error);
-        }
+    }
+}
+
+fn try_lock(file: &File, command: libc::c_int) -> io::Result<()> {
+    // SAFETY: all fields of `flock` are integers; zero is a value of each.
+    let mut record: libc::flock = unsafe { std::mem::zeroed() };
+    record.l_type = libc::F_WRLCK as libc::c_short;
+    record.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &record) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

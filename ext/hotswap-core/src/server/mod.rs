@@ -108,7 +108,12 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     let entered = runtime.enter();
     let doors = leadership.open_doors(&config.stderr_socket)?;
     drop(entered);
-    tracing::debug!(target: "hotswap", "listening on {}", config.socket.display());
+    let since = if leadership.taken_over {
+        ", since the process that did has ended"
+    } else {
+        ""
+    };
+    tracing::info!(target: "hotswap", "process {} listens on {}{since}", std::process::id(), config.socket.display());
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::select! {

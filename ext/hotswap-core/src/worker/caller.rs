@@ -5,6 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use super::strangers;
+use super::summary::Spoken;
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
@@ -12,6 +16,9 @@ use crate::signal::hung_up;
 
 /// How long a client may be silent in the middle of a transfer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of a failure goes into the log, in characters.
+const LOGGED: usize = 500;
 
 /// How long somebody who does not listen can hold up the end of a worker that is in the way.
 const HASTE: Duration = Duration::from_millis(50);
@@ -68,6 +75,9 @@ pub struct Caller {
     pub user: User,
     /// The application's log.
     pub log: Log,
+    /// "uid 1000 in process 4711 (ruby bin/hotswap cp ...)": who asked.
+    who: String,
+    began: Instant,
 }
 
 /// What a command ends with whose client did something else than what was due: it had a reason of its own, and
@@ -78,6 +88,24 @@ pub fn gave_up(instead: Option<Message>) -> Error {
         Some(_) => "the client said what was not its turn to say".into(),
         None => "the client went away before it was its turn".into(),
     })
+}
+
+/// The process at the other end, as the kernel knows it.
+fn who(client: &Connection) -> String {
+    match getsockopt(client, PeerCredentials) {
+        // In another container it has a number of its own.
+        Ok(peer) if peer.pid() == 0 => format!("uid {} in another container", peer.uid()),
+        Ok(peer) => format!("uid {} in {}", peer.uid(), strangers::name(peer.pid() as u32)),
+        Err(_) => "a client that the kernel does not name".into(),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.lines().collect::<Vec<_>>().join(" | ");
+    match line.char_indices().nth(LOGGED) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 impl Caller {
@@ -92,12 +120,14 @@ impl Caller {
                 })?;
         }
         Ok(Self {
+            who: who(&main),
             main,
             user: User {
                 stderr: Some(stderr),
                 told_progress: Instant::now(),
             },
             log: Log(leader),
+            began: Instant::now(),
         })
     }
 
@@ -183,14 +213,22 @@ impl Caller {
                 told_progress: self.user.told_progress,
             },
             log: Log(self.log.0.try_clone()?),
+            who: self.who.clone(),
+            began: self.began,
         })
     }
 
-    /// Tells the application's log, if it failed.
+    /// Tells the application's log, if it failed. In one line, however long the difference of two schemas is.
     pub fn log_failure(&mut self, outcome: &Result<()>) {
         if let Err(error) = outcome {
-            self.log("error", format_args!("command failed: {error}"));
+            let (why, end) = (one_line(&error.to_string()), self.end());
+            self.log("error", format_args!("command failed: {why} ({end})"));
         }
+    }
+
+    /// How long the command has taken, and who asked for it: the end of its last line in the log.
+    pub fn end(&self) -> String {
+        format!("{} in all, by {}", Spoken(self.began.elapsed()), self.who)
     }
 
     /// Ends the session: the reason, if it failed, then the exit status. The leader hears of it as well: without that,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::caller::Caller;
 use super::job::Job;
 use super::strangers;
+use super::summary::Held;
 use crate::error::{Error, Result};
 use crate::fence::{Board, Fence, Lock, Phase, Tried};
 use crate::member::Collector;
@@ -32,6 +33,9 @@ pub struct Fleet {
     reports: Collector,
     max_pause: Duration,
     timeout: Duration,
+    /// Since when the gates are closed.
+    closed_at: Option<Instant>,
+    held: Held,
 }
 
 impl Fleet {
@@ -80,6 +84,8 @@ impl Fleet {
             reports,
             max_pause: job.max_pause(),
             timeout: job.timeout(),
+            closed_at: None,
+            held: Held::default(),
         };
         // Whatever a dead worker asked for is not what this one wants.
         fleet.ask(Phase::Quiet)?;
@@ -89,8 +95,9 @@ impl Fleet {
     /// Gets everybody out of the database, or says who is still in it. `before_closing` runs in each attempt
     /// while the gates are open still.
     ///
-    /// When this succeeds every member is closed, and stays so until [`Fleet::resume`].
-    pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<()> {
+    /// When this succeeds every member is closed, and stays so until [`Fleet::resume`]. What it returns is when the
+    /// gates began to close.
+    pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<Instant> {
         let deadline = Instant::now() + self.timeout;
         self.board.max_pause = self.max_pause;
         loop {
@@ -103,9 +110,11 @@ impl Fleet {
             }
             before_closing();
             self.reports.forget();
+            let closed_at = Instant::now();
+            self.closed_at = Some(closed_at);
             self.ask(Phase::Close)?;
             if self.wait_for(Lock::Fence, Instant::now() + self.board.max_pause, caller)? {
-                return Ok(());
+                return Ok(closed_at);
             }
             let reasons = self.reasons(Lock::Fence);
             self.resume()?;
@@ -216,7 +225,15 @@ impl Fleet {
         let asked = self.ask(Phase::Quiet);
         self.fence.unlock(Lock::Straggler);
         self.fence.unlock(Lock::Fence);
+        if let Some(closed_at) = self.closed_at.take() {
+            self.held.add(closed_at.elapsed());
+        }
         asked
+    }
+
+    /// How long requests have been held back so far.
+    pub fn held(&self) -> Held {
+        self.held
     }
 }
 

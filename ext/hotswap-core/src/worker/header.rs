@@ -1,6 +1,8 @@
 //! The first hundred bytes of a database file.
 
+use super::foreign_file;
 use crate::error::{Error, Result};
+use crate::protocol::STANDARD_INPUT;
 
 /// What the header says. <https://www.sqlite.org/fileformat2.html#the_database_header>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +25,15 @@ impl DatabaseHeader {
     /// `name` what its user calls it.
     pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
         if length == 0 {
-            return Err(refused(&format!("the file is empty: {name} has no byte"), WHOLE));
+            return Err(empty(name));
         }
         if length < 100 {
-            return Err(no_header(name));
+            return Err(no_header(&head[..length as usize], name));
         }
         let header = Self::judge_head(head, name)?;
+        if let Some(announced) = header.announced().filter(|announced| *announced < length) {
+            return Err(too_long(name, announced));
+        }
         if length % header.page_size != 0 {
             let what = format!(
                 "the file is truncated: the {length} bytes of {name} are not a whole number of {}-byte pages",
@@ -41,7 +46,6 @@ impl DatabaseHeader {
                 &format!("the file is truncated: the header of {name} announces {announced} bytes, and it has {length}"),
                 WHOLE,
             )),
-            Some(announced) if announced < length => Err(too_long(name, announced)),
             _ => Ok(header),
         }
     }
@@ -49,12 +53,12 @@ impl DatabaseHeader {
     /// The same of what is known with the first hundred bytes.
     pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
         if &head[..16] != b"SQLite format 3\0" {
-            return Err(no_header(name));
+            return Err(no_header(head, name));
         }
         let header = Self::read(head);
         if !(512..=65536).contains(&header.page_size) || !header.page_size.is_power_of_two() {
             let what = format!(
-                "file is not a database: the page size of {} in {name} is impossible",
+                "file is not a database: {name} has an invalid page size ({})",
                 header.page_size
             );
             return Err(refused(&what, ANOTHER));
@@ -62,8 +66,7 @@ impl DatabaseHeader {
         // SQLite looks at two bits of it only, and at all of them when it has written them anew.
         let encoding = u32::from_be_bytes(head[56..60].try_into().expect("four bytes"));
         if encoding > 3 {
-            let what =
-                format!("file is not a database: the text encoding of {encoding} in {name} is impossible");
+            let what = format!("file is not a database: {name} has an invalid text encoding ({encoding})");
             return Err(refused(&what, ANOTHER));
         }
         Ok(header)
@@ -97,15 +100,26 @@ pub fn too_long(name: &str, announced: u64) -> Error {
     let what = format!(
         "the file is longer than it says: the header of {name} announces {announced} bytes, and more came"
     );
-    refused(&what, WHOLE)
+    refused(&what, CLEAN)
 }
 
 const WHOLE: &str = "make sure that it is complete, and copy again";
+const CLEAN: &str =
+    "send it without a terminal in between (no -t), or, if the file has room reserved at its end, push a \
+                     copy made with VACUUM INTO";
+const REACHES: &str =
+    "make sure that the data reaches the command (docker exec and kubectl exec need -i), and copy again";
 const ANOTHER: &str = "copy an SQLite database";
 
-fn no_header(name: &str) -> Error {
-    let what = format!("file is not a database: {name} does not begin with an SQLite header");
-    refused(&what, ANOTHER)
+fn empty(name: &str) -> Error {
+    let next = if name == STANDARD_INPUT { REACHES } else { WHOLE };
+    refused(&format!("the file is empty: {name} is 0 bytes long"), next)
+}
+
+fn no_header(head: &[u8], name: &str) -> Error {
+    let (looks, next) = foreign_file::recognize(head)
+        .unwrap_or_else(|| ("does not begin with an SQLite header".into(), ANOTHER));
+    refused(&format!("file is not a database: {name} {looks}"), next)
 }
 
 fn refused(why: &str, next: &str) -> Error {
@@ -148,6 +162,7 @@ mod tests {
             (head(3), 2 * 4096, "truncated"),
             (head(3), 3 * 4096 - 1, "truncated"),
             (head(3), 4 * 4096, "longer"),
+            (head(3), 3 * 4096 + 7, "longer"),
             ([b'x'; 100], 4096, "not a database"),
         ] {
             let refused = DatabaseHeader::judge(&head, length, "new.sqlite3")

@@ -14,6 +14,7 @@ mod copying;
 mod death;
 mod direct;
 mod fleet;
+mod foreign_file;
 mod gently;
 mod header;
 mod host_sqlite;
@@ -46,10 +47,12 @@ mod space;
 mod sql;
 mod staged;
 mod statx;
-mod strangers;
+pub mod strangers;
+mod summary;
 mod swap;
 #[cfg(test)]
 mod systems_sqlite;
+mod timeline;
 mod visit;
 mod watchdog;
 mod writeback;
@@ -124,10 +127,7 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
 /// `replaced` gets the file that has to stay locked after the command, however that ends.
 fn command(caller: &mut Caller, job: &Job, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
-    caller.info(format_args!(
-        "command: cp {} {}",
-        request.src.raw, request.dst.raw
-    ));
+    caller.info(format_args!("command: {request}"));
     match job.route(&request.src, &request.dst)? {
         Route::Push(database) => push::run(caller, job, database, &request, replaced),
         Route::Pull(database) => gently(job, || pull::run(caller, job, database, &request)),

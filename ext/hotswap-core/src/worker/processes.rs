@@ -115,6 +115,9 @@ fn in_a_thread(work: impl FnOnce() + Send + 'static) -> bool {
     started.is_ok()
 }
 
+/// How much of a command line is shown, in characters.
+const LONGEST_COMMAND: usize = 120;
+
 /// "process 4711 (bin/rails console)".
 pub fn name(pid: u32) -> String {
     let (tell, hear) = channel();
@@ -128,7 +131,10 @@ pub fn name(pid: u32) -> String {
         .filter(|word| !word.is_empty())
         .map(String::from_utf8_lossy)
         .collect();
-    let command: String = words.join(" ").chars().take(120).collect();
+    let mut command = words.join(" ");
+    if let Some((end, _)) = command.char_indices().nth(LONGEST_COMMAND) {
+        command.replace_range(end.., "…");
+    }
     match command.as_str() {
         // A process that just starts, that has changed how it is called, or whose memory is locked, still has its
         // program's name.
@@ -148,6 +154,24 @@ mod tests {
     fn every_process_is_looked_at_once() {
         let found = look((1..=1000).collect(), Bound::Patient, |pid| pid % 500 == 0);
         assert_eq!((found.pids, found.unseen), (vec![500, 1000], vec![]));
+    }
+
+    #[test]
+    fn a_long_command_is_cut_with_a_sign() {
+        let long = "a".repeat(200);
+        let mut process = std::process::Command::new("sh")
+            .args(["-c", "read line", &long])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The kernel lets the parent go on before the new program's arguments are in their place.
+        let mut named = name(process.id());
+        while !named.contains("read line") {
+            named = name(process.id());
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(named.ends_with("aaa…)"), "{named}");
     }
 
     #[test]

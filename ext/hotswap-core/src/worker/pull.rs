@@ -31,7 +31,11 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         let pinned = Pinned::take(&path, job, caller)?;
         write(caller, pinned, &target, &path, &request.dst.raw)?
     };
-    caller.info(format_args!("pull complete: {} ({length} bytes)", database.label));
+    let end = caller.end();
+    caller.info(format_args!(
+        "pull complete: {} ({length} bytes), {end}",
+        database.label
+    ));
     Ok(())
 }
 
@@ -88,7 +92,7 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
 /// Sends the snapshot itself to a reader that keeps up. One that does not gets a copy: while the snapshot is held
 /// the log grows, or writers wait, and no push gets at the database.
 fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
-    let Caller { main, user, log } = caller;
+    let Caller { main, user, log, .. } = caller;
     let length = pinned.snapshot.len();
     let mut outlet = Outlet::open(main)?;
     let mut progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);

@@ -15,6 +15,7 @@ use super::preflight::{open_fence, Obstacle};
 use super::receive::receive;
 use super::replaced::Replaced;
 use super::staged::Staged;
+use super::summary::{How, Summary};
 use super::swap::Swap;
 use crate::error::{Error, Result};
 use crate::protocol::{InPlace, Request};
@@ -41,10 +42,11 @@ pub fn run(
 
     let fence = open_fence(path)?;
     let mut staged = gently(job, || receive(caller, request, path))?;
-    caller.info(format_args!(
-        "received {} bytes, running integrity check",
-        staged.len()
-    ));
+    let (checking, checked) = match request.skip_integrity_check {
+        true => ("integrity check skipped", "integrity check skipped"),
+        false => ("running integrity check", "integrity check passed"),
+    };
+    caller.info(format_args!("received {} bytes, {checking}", staged.len()));
     DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
 
     let check = Check::of(database, request, caller);
@@ -65,7 +67,7 @@ pub fn run(
         caller.log("warn", warning);
         caller.status(warning);
     }
-    caller.info("integrity check passed, acquiring swap lock");
+    caller.info(format_args!("{checked}, acquiring swap lock"));
     caller.status("Swapping database...");
     let mut push = Push {
         caller,
@@ -78,17 +80,30 @@ pub fn run(
         replaced,
     };
     let why = Why::foreseen(choice, obstacle, path, |unseen| push.warn_of_unseen(path, unseen));
-    match why {
-        Some(why) if live.is_some() => push.overwrite(live, &why, choice)?,
+    let how = match why {
+        Some(why) if live.is_some() => push.overwrite(live, &why, choice).map(|()| How::InPlace)?,
         _ => match push.replace(path, live) {
             Err(Error::Stranger { who, .. }) if choice == InPlace::Auto => {
                 push.fleet.resume()?;
-                push.overwrite(Live::open(path)?, &Why::Strangers(who), choice)?
+                push.overwrite(Live::open(path)?, &Why::Strangers(who), choice)?;
+                How::InPlace
             }
-            replaced => replaced?,
+            replaced => replaced.map(|()| How::Renamed)?,
         },
     };
-    caller.info(format_args!("push complete: {}", database.label));
+    let summary = Summary {
+        label: &database.label,
+        bytes: push.staged.len(),
+        how,
+        held: push.fleet.held(),
+    };
+    let options = request
+        .options()
+        .iter()
+        .fold(String::new(), |all, option| format!("{all}, {option}"));
+    let end = push.caller.end();
+    push.caller
+        .info(format_args!("push complete: {summary}{options}, {end}"));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::job::Job;
 use super::live::{remove_sidecars, Live, Seized};
 use super::replaced::Replaced;
 use super::staged::Staged;
+use super::timeline::Timeline;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 
@@ -37,8 +38,10 @@ impl Swap<'_> {
         let stamp = self.staged.stamp()?;
 
         let fleet = self.fleet;
-        fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?;
+        let mut timeline =
+            Timeline::begin(fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?);
         let closed_at = Instant::now();
+        timeline.note("disconnected ActiveRecord");
         let watchdog = Watchdog::of_pause(closed_at, job.max_pause(), self.path, self.staged.path(), caller)?;
 
         let seized = self
@@ -58,6 +61,11 @@ impl Swap<'_> {
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
         self.staged.promote(self.path).inspect_err(|_| fleet.retract())?;
+        timeline.note(format!(
+            "renamed {} → {}",
+            staged_path.display(),
+            self.path.display()
+        ));
         // Only now is it the new database even after a power cut.
         let durable = folder.sync_all().on_path(
             "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",
@@ -65,8 +73,10 @@ impl Swap<'_> {
         );
         let resumed = fleet.resume();
         let closed_for = closed_at.elapsed();
+        timeline.note("swap lock released, requests resuming");
+        timeline.note("reconnected ActiveRecord");
 
-        narrate(caller, &staged_path, self.path, closed_for, seized.as_ref());
+        narrate(caller, timeline, closed_for, seized.as_ref());
         *replaced = seized.map(Seized::replaced);
         durable.and(resumed.map_err(Error::past_the_commit))
     }
@@ -80,12 +90,8 @@ fn appeared(path: &Path) -> Error {
 }
 
 /// Told after the gates are open: nobody waits for a line in a log.
-fn narrate(caller: &mut Caller, staged: &Path, live: &Path, closed_for: Duration, seized: Option<&Seized>) {
-    caller.info("swap lock acquired, requests are queued");
-    caller.info("disconnected ActiveRecord");
-    caller.info(format_args!("renamed {} → {}", staged.display(), live.display()));
-    caller.info("swap lock released, requests resuming");
-    caller.info("reconnected ActiveRecord");
+fn narrate(caller: &mut Caller, timeline: Timeline, closed_for: Duration, seized: Option<&Seized>) {
+    timeline.write(caller);
     caller.log(
         "debug",
         format_args!(

@@ -24,16 +24,17 @@ module Hotswap
 
           hotswap is ready as it is. With the application running:
 
-            bin/hotswap cp #{database} backup.sqlite3
-            bin/hotswap cp new.sqlite3 #{database}
+            bin/hotswap cp #{database} backup.sqlite3     # a backup of what it serves
+            bin/hotswap cp new.sqlite3 #{database}        # a new database for it
 
         TEXT
       end
 
       private
 
+      # The name in database.yml is the same in every environment; the path is not.
       def database
-        Hotswap.databases.first&.label || "db/production.sqlite3"
+        Hotswap.databases.first&.name || "database"
       end
     end
   end

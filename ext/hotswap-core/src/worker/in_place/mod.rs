@@ -27,6 +27,7 @@ use super::processes::Bound;
 use super::space;
 use super::staged::Staged;
 use super::strangers::Strangers;
+use super::timeline::Timeline;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::InPlace;
@@ -67,26 +68,31 @@ impl Overwriting<'_> {
     pub fn run(mut self, choice: InPlace, job: &Job, caller: &mut Caller) -> Result<()> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, choice, job)?;
-        caller.status(format_args!("In place, because the database {}.", self.why));
         let deadline = Instant::now() + job.timeout();
         let mut outdated = false;
         for _ in 0..ATTEMPTS {
             caller.info(format_args!(
-                "in place, because the database {}: {}",
+                "writing in place, because the database {}: {}",
                 self.why, plan.estimate
             ));
             self.wait_for_the_write_lock(deadline, caller)?;
-            self.fleet.gather(caller, || self.live.checkpoint())?;
+            let mut timeline = Timeline::begin(self.fleet.gather(caller, || self.live.checkpoint())?);
             let closed_at = Instant::now();
+            timeline.note("disconnected ActiveRecord");
             let outcome = self.attempt(closed_at, plan, page_size, job, caller);
             if whole::nothing_came_of(&outcome) {
                 self.fleet.retract();
             }
+            if let Ok(Written::Pages(pages)) = outcome {
+                timeline.note(format!("wrote {pages} pages into {}", self.live.path().display()));
+            }
             // Before anything else: whether it worked or not, people wait.
             let resumed = self.fleet.resume();
             outdated = match outcome? {
-                Written::Pages(pages) => {
-                    self.tell(pages, closed_at.elapsed(), job, caller);
+                Written::Pages(_) => {
+                    timeline.note("swap lock released, requests resuming");
+                    timeline.note("reconnected ActiveRecord");
+                    self.tell(timeline, closed_at.elapsed(), job, caller);
                     return resumed.map_err(Error::past_the_commit);
                 }
                 Written::Outdated => true,
@@ -217,11 +223,11 @@ impl Overwriting<'_> {
                 return Ok(());
             }
             Err(Error::Busy(format!(
-                "{:.0} % of the new content were written when the {:.1} s were over for which requests may wait, \
-                 so it was taken back. Copy again when the machine is less busy, raise config.hotswap.max_pause, pass \
-                 --in-place=always, or {}",
-                part * 100.0,
+                "the database {why}, and writing the new content into it took longer than the {:.1} s for which \
+                 requests may wait; it was rolled back at {:.0} %. Pass --in-place=always to have them wait, copy again \
+                 when the machine is less busy, or {}",
                 bound.as_secs_f64(),
+                part * 100.0,
                 why.cure()
             )))
         };
@@ -244,9 +250,9 @@ impl Overwriting<'_> {
 
     fn takes_too_long(&self, estimate: &Estimate, job: &Job) -> Error {
         Error::Refused(format!(
-            "the database {}, so the new content would be written into it: {estimate}, for which nobody could write. \
-             That is more than the {} s of config.hotswap.max_pause. To have the file replaced, which takes no time, \
-             {}; or raise max_pause, or pass --in-place=always",
+            "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
+             than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
+             To have the file replaced, which takes no time, {}",
             self.why,
             job.max_pause().as_secs_f64(),
             self.why.cure()
@@ -270,15 +276,9 @@ impl Overwriting<'_> {
     }
 
     /// Told after the gates are open.
-    fn tell(&mut self, pages: u64, closed_for: Duration, job: &Job, caller: &mut Caller) {
-        caller.info("swap lock acquired, requests are queued");
-        caller.info("disconnected ActiveRecord");
-        caller.info(format_args!(
-            "wrote {pages} pages into {}",
-            self.live.path().display()
-        ));
-        caller.info("swap lock released, requests resuming");
-        caller.info("reconnected ActiveRecord");
+    fn tell(&mut self, timeline: Timeline, closed_for: Duration, job: &Job, caller: &mut Caller) {
+        caller.status(format_args!("In place, because the database {}.", self.why));
+        timeline.write(caller);
         caller.log(
             "debug",
             format_args!(

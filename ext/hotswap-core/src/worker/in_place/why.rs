@@ -41,7 +41,7 @@ impl Why {
         }
     }
 
-    /// What makes the other way possible, which takes no time.
+    /// What makes the other way possible, which takes no time. Where it is said, the message has named who is in the way.
     pub fn cure(&self) -> String {
         match self {
             Why::Asked => "leave out --in-place=always".into(),
@@ -51,7 +51,12 @@ impl Why {
             Why::Obstacle(Obstacle::Ownership { .. }) => {
                 "run the application as the file's owner, or as a member of its group".into()
             }
-            Why::Strangers(who) => format!("close it in {who}"),
+            // Litestream's plugin for Puma stops Puma when Litestream ends.
+            Why::Strangers(who) if who.contains("litestream") => {
+                "close it there (not a Litestream that Puma started as its plugin: Puma would stop as well)"
+                    .into()
+            }
+            Why::Strangers(_) => "close it there".into(),
         }
     }
 }
@@ -74,5 +79,17 @@ impl std::fmt::Display for Why {
             Why::Obstacle(obstacle) => obstacle.fmt(out),
             Why::Strangers(who) => write!(out, "is open in {who}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_close_a_litestream_without_a_word_about_puma() {
+        let cure = |who: &str| Why::Strangers(who.into()).cure();
+        assert_eq!(cure("process 7 (sqlite3 app.sqlite3)"), "close it there");
+        assert!(cure("process 8 (litestream replicate)").contains("Puma would stop as well"));
     }
 }

@@ -3,10 +3,10 @@
 
 # Copies SQLite databases into and out of this application while it runs: bin/hotswap help
 #
-# It starts at once, for it loads neither Rails nor the bundle: Gemfile.lock tells the version of hotswap, and
-# RubyGems where that is. Made by: bin/rails generate hotswap:install
+# Made by: bin/rails generate hotswap:install. It starts fast, because it loads neither Rails nor the bundle: Gemfile.lock
+# has the version of hotswap, and RubyGems knows its folder.
 
-# Nil unless it comes from a gem server: where a gem from a path or from git is, only Bundler knows.
+# Nil unless the gem comes from a gem server. Only Bundler knows the folder of a gem from a path or from git.
 def locked_version(lockfile)
   section = nil
   File.foreach(lockfile, encoding: Encoding::BINARY) do |line|
@@ -19,12 +19,14 @@ rescue Errno::ENOENT
   nil
 end
 
-def installed(version) = Gem::Specification.find_all_by_name("hotswap", version).first
+def installed(version)
+  Gem::Specification.find_all_by_name("hotswap", version).first
+end
 
-# Gems that are not among RubyGems' own are where Bundler was told to put them: BUNDLE_PATH, vendor/bundle.
+# Bundler may install gems elsewhere than RubyGems: BUNDLE_PATH, vendor/bundle.
 def installed_by_bundler(version)
   require "bundler"
-  Gem.use_paths(Gem.dir, [*Gem.path, Bundler.bundle_path.to_s])
+  Gem.use_paths(Gem.dir, Gem.path.dup << Bundler.bundle_path.to_s)
   installed(version)
 end
 
@@ -33,14 +35,16 @@ gemfile = ENV["BUNDLE_GEMFILE"]
 version = locked_version(gemfile.end_with?("gems.rb") ? gemfile.sub(/rb\z/, "locked") : "#{gemfile}.lock")
 
 if version && (hotswap = installed(version) || installed_by_bundler(version))
-  # Its own folders and none of what it depends on: the command needs nothing else.
+  # The command needs none of the gems that hotswap depends on.
   $LOAD_PATH.unshift(*hotswap.full_require_paths)
 else
   begin
     require "bundler/setup"
-  rescue Bundler::BundlerError => error
-    warn "ERROR: hotswap cannot be loaded: #{error.message}", "Install the application's gems: bundle install"
-    exit 5
+  rescue Bundler::BundlerError
+    warn "ERROR: hotswap #{version} is not installed for #{RbConfig.ruby}, which is Ruby #{RUBY_VERSION}",
+      "If the application runs on another Ruby, put that one's folder first in PATH (cron and ssh read no .bashrc); " \
+      "otherwise run bundle install"
+    exit 1
   end
 end
 

@@ -1,42 +1,43 @@
 # frozen_string_literal: true
 
-# All of this is optional: without it hotswap manages every SQLite database of config/database.yml. Paths are
+# Every setting is optional. Without any, hotswap manages every SQLite database of config/database.yml. Paths are
 # relative to the application's root.
 Rails.application.configure do
-  # The databases to manage, where it is not all of them: one, or several. The first one is also called
-  # "database" on the command line.
+  # The databases to manage, if not all: one, or several. On the command line the first one is also called "database".
   # config.hotswap.database_path = "storage/production.sqlite3"
-  # config.hotswap.database_paths = ["storage/production.sqlite3", "storage/production_queue.sqlite3"]
+  # config.hotswap.database_paths = [ "storage/production.sqlite3", "storage/production_queue.sqlite3" ]
 
-  # Where bin/hotswap meets the application. Where you move it, tell the command by --socket or HOTSWAP_SOCKET.
+  # The socket by which bin/hotswap reaches the application. If you change it, tell the command by --socket or
+  # HOTSWAP_SOCKET.
   # config.hotswap.socket_path = "tmp/sockets/hotswap.sock"
 
-  # The socket for status and errors. Beside the other one unless it is set.
+  # The socket for status and errors. By default it lies beside the other one.
   # config.hotswap.stderr_socket_path = "tmp/sockets/hotswap.stderr.sock"
 
-  # The longest that requests are held back at a time, in seconds. A swap needs a few milliseconds.
+  # The longest time that requests are held back at once, in seconds. A swap needs a few milliseconds.
   # config.hotswap.max_pause = 0.5
 
-  # How long a push looks for a moment at which no request runs before it gives up, in seconds. Requests go on
+  # How long a push waits for a moment at which no request runs before it gives up, in seconds. Requests go on
   # meanwhile.
   # config.hotswap.timeout = 30
 
-  # Copying and checking give way to the application. Without that a push is over sooner where the machine is busy,
-  # and requests are slower meanwhile.
+  # Copying and checking give way to the application. With false a push on a busy machine is over sooner, and requests
+  # are slower meanwhile.
   # config.hotswap.low_priority = true
-  # A push replaces the file. Where that cannot be done, or another program has it open, such as Litestream, the new
-  # content is written into it if that takes no longer than max_pause (:auto); whatever it takes (:always); or it is
-  # refused (:never).
+
+  # A push replaces the file. If that is impossible, or if another program such as Litestream has the file open, hotswap
+  # writes the new content into the file: if that takes no longer than max_pause (:auto), always (:always), or it refuses
+  # the push (:never).
   # config.hotswap.in_place = :auto
 end
 
-# Where the life of a swap is told. Rails.logger unless it is set.
+# The log that hotswap writes to. The default is Rails.logger.
 # Hotswap.logger = Logger.new(Rails.root.join("log/hotswap.log"))
 
-# Called in every process when a database has been replaced, while requests go on: to drop what was made of the old
-# data, such as fragments whose keys have not changed.
+# Called in every process after a database was replaced, while requests go on. Drop here what the application made of
+# the old data, such as fragments whose keys have not changed.
 # Hotswap.after_swap { |database| Rails.cache.clear }
 
-# Closes connections to a managed database that are not Active Record's. Called in every process, while no request
-# runs.
+# Called in every process while no request runs, before a database is replaced. Close here your connections to it that
+# are not Active Record's.
 # Hotswap.on_disconnect { |database| MyDatabase.disconnect }

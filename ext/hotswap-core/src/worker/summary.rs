@@ -1,0 +1,100 @@
+//! What a push did, for the line that ends it in the application's log.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+/// How long requests were held back, attempts that failed included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How often.
+    pub times: u32,
+    /// The longest of them.
+    pub longest: Duration,
+}
+
+impl Held {
+    /// One more time.
+    pub fn add(&mut self, time: Duration) {
+        self.times += 1;
+        self.longest = self.longest.max(time);
+    }
+}
+
+impl Display for Held {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        write!(out, "requests held for {}", Spoken(self.longest))?;
+        match self.times {
+            0 | 1 => Ok(()),
+            times => write!(out, " at most, {times} times"),
+        }
+    }
+}
+
+/// How the new content came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// As a file that took the place of the live one.
+    Renamed,
+    /// Written into the live file.
+    InPlace,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// The database, as people write it.
+    pub label: &'a str,
+    /// Its new content.
+    pub bytes: u64,
+    /// How it came in.
+    pub how: How,
+    /// What requests waited for it.
+    pub held: Held,
+}
+
+impl Display for Summary<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        let how = match self.how {
+            How::Renamed => "renamed",
+            How::InPlace => "written in place",
+        };
+        write!(out, "{}, {} bytes, {how}, {}", self.label, self.bytes, self.held)
+    }
+}
+
+/// A time as people say it: "3.2 ms", "5.03 s".
+pub struct Spoken(pub Duration);
+
+impl Display for Spoken {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        match self.0.as_secs_f64() {
+            seconds if seconds < 1.0 => write!(out, "{:.1} ms", seconds * 1e3),
+            seconds => write!(out, "{seconds:.2} s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_was_done_and_what_it_cost() {
+        let mut held = Held::default();
+        held.add(Duration::from_micros(3_210));
+        let summary = |held| Summary {
+            label: "storage/production.sqlite3",
+            bytes: 147_456,
+            how: How::Renamed,
+            held,
+        };
+        assert_eq!(
+            summary(held).to_string(),
+            "storage/production.sqlite3, 147456 bytes, renamed, requests held for 3.2 ms"
+        );
+        held.add(Duration::from_millis(1_500));
+        assert!(summary(held)
+            .to_string()
+            .ends_with("requests held for 1.50 s at most, 2 times"));
+    }
+}

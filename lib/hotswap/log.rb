@@ -1,0 +1,36 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # What hotswap says in the application's log. Each line begins with a tag, by which it can be found among the lines of
+  # requests.
+  module Log
+    PROGRAM = "hotswap"
+    TAG = "[#{PROGRAM}] "
+
+    class << self
+      # @param level [Symbol, String] :debug, :info, :warn or :error
+      # @param text [String] of several lines, each becomes a line of its own
+      def write(level, text)
+        logger = Hotswap.logger
+        tag = named_for_us?(logger) ? "" : TAG
+        text.each_line(chomp: true) { |line| logger.public_send(level, "#{tag}#{line}") }
+        nil
+      end
+
+      def debug(text) = write(:debug, text)
+
+      def info(text) = write(:info, text)
+
+      def warn(text) = write(:warn, text)
+
+      def error(text) = write(:error, text)
+
+      private
+
+      # The default logger, and one of the application's own that names hotswap in each line already.
+      def named_for_us?(logger)
+        logger.respond_to?(:progname) && logger.progname == PROGRAM
+      end
+    end
+  end
+end

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+# By the commands that docs/backups.md lists.
+RSpec.describe "a restore with the application stopped" do
+  commands = Project::ROOT.join("docs/backups.md").read[/^\*\*With the application stopped\*\*.*?\n\n((?: {4}[^\n]*\n)+)/m, 1]
+
+  it "leaves the backup, which the application serves and goes on to swap" do
+    app = boot_app
+    backup = app.databases.release("restored")
+    expect(app.hotswap("cp", app.databases.release("lost"), "primary")).to have_attributes(exit_code: 0)
+    expect(app.version).to eq "lost"
+    before = File.stat(app.database_path)
+    app.stop
+    # What a machine that lost its power leaves.
+    File.write("#{app.database_path}-wal", "of the lost database")
+
+    script = commands.gsub("/srv/app", app.root.to_s).gsub("/backup/21.sqlite3", backup)
+    expect(system("sh", "-e", "-c", script)).to be true
+    expect(File.stat(app.database_path)).to have_attributes(mode: before.mode, uid: before.uid, gid: before.gid)
+
+    app.boot
+    expect(app.version).to eq "restored"
+    expect(app.hotswap("cp", app.databases.release("next"), "primary")).to have_attributes(exit_code: 0)
+    expect(app.version).to eq "next"
+  end
+end
