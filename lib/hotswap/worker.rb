@@ -6,6 +6,14 @@
 # It loads the sqlite3 gem that the application uses and lets its SQLite load our library as an extension, which
 # hands that SQLite over. `require` and `load_extension` must name the same file.
 
+# Where memory runs out, the kernel is to end this process and not the application, whose value it has inherited. Any
+# process may make its own value worse.
+begin
+  File.write("/proc/self/oom_score_adj", "1000")
+rescue SystemCallError
+  # There is no /proc, or it is read-only: the worker counts like any other process.
+end
+
 require "sqlite3"
 library = ARGV.fetch(0)
 require library

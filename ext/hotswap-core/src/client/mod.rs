@@ -80,7 +80,7 @@ impl Copy {
         drop(descriptors);
         drop(handed_over);
         let done = match answer {
-            Message::Plan(Plan::SendFile) => self.send_file(&mut main),
+            Message::Plan(Plan::SendFile) => self.send_file(&mut main, &streams.stdin),
             Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
             Message::Plan(Plan::ReceiveFile) => self.receive_file(&mut main, &listener),
             Message::Plan(Plan::ReceiveStream) => {
@@ -160,13 +160,12 @@ impl Copy {
         Ok(code)
     }
 
-    fn send_file(&self, main: &mut Connection) -> Result<ExitCode> {
-        let source = Source::open(&self.folder.join(&self.src), &self.src)?;
-        let message = Message::File {
-            length: source.length,
-            sidecars: source.sidecars(),
+    fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<ExitCode> {
+        let source = match &*self.src {
+            "-" => Source::of_stdin(stdin.source_to_hand_over().ok_or_else(lost)?)?,
+            raw => Source::open(&self.folder.join(raw), raw, !self.owns_process)?,
         };
-        main.send_with(&message, &source.descriptors())?;
+        main.send_with(&source.message(), &source.descriptors())?;
         finish(main)
     }
 

@@ -1,26 +1,32 @@
 //! The file to push: opened here, where the user's rights and folder are, and read by the worker.
+//!
+//! What is pushed is what SQLite would read at its path. So the path is resolved first, as SQLite does it: a log lies beside
+//! the file that a link leads to, not beside the link.
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::{File, Metadata};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{in_words, Error, Result};
-use crate::protocol::Sidecar;
+use crate::protocol::{Identity, Message, Sidecar, Stamp};
 use crate::worker::leftovers;
 
 /// See the module.
 pub(super) struct Source {
     main: File,
     beside: Vec<(Sidecar, File)>,
-    /// In bytes.
-    pub length: u64,
+    stamps: Vec<Stamp>,
 }
 
 impl Source {
-    /// Opens the file at `path`, and what of its newest rows lies beside it.
-    pub fn open(path: &Path, raw: &str) -> Result<Self> {
-        let main = open(path).map_err(|error| refused(raw, &error))?;
+    /// Opens the file at `path`, and what of its newest rows lies beside it. `raw` is what the user calls it.
+    ///
+    /// In the application's process (`in_application`) the file itself is not opened for reading: to close it would drop the
+    /// locks of an SQLite that has it open there. The worker opens it.
+    pub fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
+        let flags = if in_application { libc::O_PATH } else { 0 };
+        let main = open(path, flags).map_err(|error| refused(raw, &error))?;
         let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
         let kind = metadata.file_type();
         if kind.is_dir() {
@@ -38,33 +44,58 @@ impl Source {
                 "{raw} is not a regular file; name an SQLite database"
             )));
         }
-        let mut beside = Vec::new();
-        for sidecar in [Sidecar::Wal, Sidecar::Journal] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(sidecar.suffix());
-            match open(Path::new(&name)) {
-                Ok(file)
-                    if file
-                        .metadata()
-                        .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) =>
-                {
-                    beside.push((sidecar, file))
-                }
-                Ok(_) => {}
-                Err(error) if leftovers::is_absent(&error) => {}
-                Err(error) => return Err(refused(&name.to_string_lossy(), &error)),
-            }
-        }
-        Ok(Self {
-            length: metadata.len(),
-            main,
-            beside,
-        })
+        Self::with_what_lies_beside(main, path, raw)
     }
 
-    /// What lies beside the file, in the order of the descriptors.
-    pub fn sidecars(&self) -> Vec<Sidecar> {
-        self.beside.iter().map(|(sidecar, _)| *sidecar).collect()
+    /// The file that is standard input.
+    pub fn of_stdin(main: File) -> Result<Self> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", main.as_raw_fd()));
+        Self::with_what_lies_beside(main, &path, "standard input")
+    }
+
+    fn with_what_lies_beside(main: File, path: &Path, raw: &str) -> Result<Self> {
+        let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
+        // A file that was deleted has no path, and no log by it.
+        let resolved = path
+            .canonicalize()
+            .ok()
+            .filter(|resolved| leads_to(resolved, &metadata));
+        let beside = resolved.as_deref().map_or(Ok(vec![]), open_beside)?;
+        let files = std::iter::once(&main).chain(beside.iter().map(|(_, file)| file));
+        let stamps: std::io::Result<_> = files.map(Stamp::settled).collect();
+        let stamps = stamps.map_err(|error| refused(raw, &error))?;
+        // From the stamps on, a change of any of them is noticed. So this is the moment of which all is copied.
+        let source = Self { main, beside, stamps };
+        match resolved {
+            Some(resolved) if !source.still_lies_at(&resolved, &metadata) => Err(Error::Refused(format!(
+                "{raw} was changed while it was being opened; stop its writer, or push a snapshot of it (sqlite3 SOURCE \
+                 \".backup COPY\")"
+            ))),
+            _ => Ok(source),
+        }
+    }
+
+    fn still_lies_at(&self, resolved: &Path, main: &Metadata) -> bool {
+        leads_to(resolved, main)
+            && SIDECARS.into_iter().all(|sidecar| {
+                let now = std::fs::symlink_metadata(name_beside(resolved, sidecar));
+                let opened = self.beside.iter().find(|(opened, _)| *opened == sidecar);
+                match (opened.map(|(_, file)| file.metadata()), now) {
+                    (None, Ok(now)) => now.len() == 0,
+                    (None, Err(error)) => leftovers::is_absent(&error),
+                    (Some(Ok(opened)), Ok(now)) => Identity::of(&opened) == Identity::of(&now),
+                    _ => false,
+                }
+            })
+    }
+
+    /// What the worker has to know of it.
+    pub fn message(&self) -> Message {
+        Message::File {
+            length: self.stamps[0].length,
+            sidecars: self.beside.iter().map(|(sidecar, _)| *sidecar).collect(),
+            stamps: self.stamps.clone(),
+        }
     }
 
     /// The file, then what lies beside it.
@@ -75,14 +106,58 @@ impl Source {
     }
 }
 
+const SIDECARS: [Sidecar; 2] = [Sidecar::Wal, Sidecar::Journal];
+
+fn name_beside(database: &Path, sidecar: Sidecar) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(sidecar.suffix());
+    name.into()
+}
+
+/// What of the content of `database`, a resolved path, is in other files. An empty one has nothing.
+fn open_beside(database: &Path) -> Result<Vec<(Sidecar, File)>> {
+    let mut beside = Vec::new();
+    for sidecar in SIDECARS {
+        let path = name_beside(database, sidecar);
+        let name = path.to_string_lossy();
+        let file = match open(&path, libc::O_NOFOLLOW) {
+            Ok(file) => file,
+            Err(error) if leftovers::is_absent(&error) => continue,
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                return Err(not_read(&name, "a symbolic link"))
+            }
+            Err(error) => return Err(refused(&name, &error)),
+        };
+        let metadata = file.metadata().map_err(|error| refused(&name, &error))?;
+        if !metadata.is_file() {
+            return Err(not_read(&name, "not a regular file"));
+        }
+        if metadata.len() > 0 {
+            beside.push((sidecar, file));
+        }
+    }
+    Ok(beside)
+}
+
+fn leads_to(path: &Path, file: &Metadata) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| Identity::of(&there) == Identity::of(file))
+}
+
 /// Without O_NONBLOCK a pipe would keep us waiting for its writer.
-fn open(path: &Path) -> std::io::Result<File> {
+fn open(path: &Path, flags: libc::c_int) -> std::io::Result<File> {
     std::fs::OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .custom_flags(flags | libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
 }
 
 fn refused(raw: &str, error: &std::io::Error) -> Error {
     Error::Refused(format!("cannot read {raw}: {}", in_words(error)))
+}
+
+fn not_read(name: &str, what: &str) -> Error {
+    Error::Refused(format!(
+        "{name} is {what}, so SQLite does not open the database that it lies beside. Remove it, or put the file itself \
+         there, and copy again"
+    ))
 }

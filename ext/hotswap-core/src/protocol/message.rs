@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, InPlace, Kind};
+use super::{Header, InPlace, Kind, Stamp};
 use crate::error::{Error, Result};
 use crate::worker::Job;
 
@@ -50,6 +50,9 @@ pub enum Message {
         length: u64,
         /// What lies beside it and belongs to it.
         sidecars: Vec<Sidecar>,
+        /// What all of them looked like in one moment, in the order of the descriptors.
+        #[serde(default)]
+        stamps: Vec<Stamp>,
     },
     /// Client: here is the file to write the snapshot into, as a descriptor.
     Target,

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A standard input or output that is a pipe, or an input that is a file, comes along with the request as a
-//! descriptor. The worker reads or writes that itself, and answers wait, then done {exit code}.
+//! descriptor. The worker reads or writes a pipe itself, and answers wait, then done {exit code}. Of a file it takes what
+//! lies beside it as well: it answers send file.
 //!
 //! Up to `join` the client speaks with the leader; everything after is read by the worker, to which the leader
 //! hands both connections.
@@ -27,6 +28,7 @@ mod connection;
 mod frame;
 mod in_place;
 mod message;
+mod stamp;
 
 pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
@@ -35,6 +37,7 @@ pub use in_place::InPlace;
 pub use message::{
     End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar, STANDARD_INPUT,
 };
+pub use stamp::Stamp;
 
 /// The number of this protocol. Both sides must speak the same; the greeting itself never changes.
 pub const PROTOCOL: u32 = 1;

@@ -1,19 +1,21 @@
-//! Attention to whom a check is made for: it ends when they leave, or when it has taken too long.
+//! Attention to whom a file is read for: the work on it ends when they leave, or when it has taken too long.
 //!
-//! A hostile file can make one step of a check as long as it likes, in which SQLite asks nobody whether to go
-//! on. So a thread of ours looks, interrupts, and, if even that is not heard, ends the process: what the worker
-//! leaves is the running database, untouched.
+//! A hostile file can make one step as long as it likes, in which SQLite asks nobody whether to go on. So a thread of
+//! ours looks, interrupts, and, if even that is not heard, ends the process: what the worker leaves is the running
+//! database, untouched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::caller::Caller;
 use super::leftovers;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
-/// The longest a check may take. A gigabyte takes 3 s warm and 21 s from a cold disk.
+/// The longest that the work on one connection may take. To check a gigabyte takes 3 s warm and 21 s from a cold disk.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// How long SQLite may take to hear that it is interrupted.
 const HEARING: Duration = Duration::from_secs(5);
@@ -21,39 +23,203 @@ const HEARING: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// See the module. Dropping it ends it.
+#[derive(Debug)]
 pub struct Attention {
     _alive: Sender<()>,
+    ended: Arc<OnceLock<End>>,
+}
+
+/// Why the work had to end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    ClientLeft,
+    TookTooLong,
+}
+
+impl End {
+    fn error(self) -> Error {
+        match self {
+            End::ClientLeft => Error::Gone("the client went away".into()),
+            End::TookTooLong => Error::Refused(format!(
+                "the work on the file was not over after {} minutes, so it was given up. The running database is \
+                 untouched; look for rules, indexes or views of the file that take that long",
+                PATIENCE.as_secs() / 60
+            )),
+        }
+    }
 }
 
 impl Attention {
-    /// Pays it to what `connection` does, as long as `wanted` says so. `staged` goes with the process, if that has
-    /// to end.
-    pub fn pay(
+    /// Pays it to what `connection` does for `caller`. The `staged` file goes with the process, if that has to end.
+    pub fn pay(connection: &Connection, caller: &Caller, staged: Option<&Path>) -> Result<Self> {
+        Self::pay_for(PATIENCE, connection, caller, staged)
+    }
+
+    fn pay_for(
+        patience: Duration,
         connection: &Connection,
-        staged: PathBuf,
-        wanted: impl Fn() -> bool + Send + 'static,
+        caller: &Caller,
+        staged: Option<&Path>,
     ) -> Result<Self> {
         let (alive, dropped) = channel::<()>();
-        let interrupt = connection.get_interrupt_handle();
-        let late = Instant::now() + PATIENCE;
-        let look = move || {
-            let mut interrupted: Option<Instant> = None;
-            while dropped.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
-                if wanted() && Instant::now() < late {
-                    continue;
-                }
-                interrupt.interrupt();
-                if interrupted.get_or_insert_with(Instant::now).elapsed() > HEARING {
-                    leftovers::remove_staged(&staged);
-                    // SAFETY: ends the process at once; what is left to do is for nobody.
-                    unsafe { libc::_exit(1) }
-                }
-            }
+        let ended = Arc::new(OnceLock::new());
+        let thread = Watching {
+            wanted: caller.presence(),
+            last_words: caller.last_words()?,
+            staged: staged.map(Path::to_owned),
+            late: Instant::now() + patience,
+            ended: ended.clone(),
         };
+        let interrupt = connection.get_interrupt_handle();
         std::thread::Builder::new()
             .name("attention".into())
-            .spawn(look)
+            .spawn(move || {
+                let mut interrupted: Option<Instant> = None;
+                while dropped.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
+                    let Some(end) = thread.end() else { continue };
+                    interrupt.interrupt();
+                    if interrupted.get_or_insert_with(Instant::now).elapsed() > HEARING {
+                        thread.end_the_process(end)
+                    }
+                }
+            })
             .context("cannot start a thread")?;
-        Ok(Self { _alive: alive })
+        Ok(Self { _alive: alive, ended })
+    }
+
+    /// What `error` really was: where we have ended the work, why.
+    pub fn explain(&self, error: Error) -> Error {
+        self.ended.get().map_or(error, |end| end.error())
+    }
+}
+
+/// What the thread knows.
+struct Watching<Wanted, Say> {
+    wanted: Wanted,
+    last_words: Say,
+    staged: Option<PathBuf>,
+    late: Instant,
+    ended: Arc<OnceLock<End>>,
+}
+
+impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
+    /// Whether the work has to end, and why.
+    fn end(&self) -> Option<End> {
+        if let Some(end) = self.ended.get() {
+            return Some(*end);
+        }
+        let end = if !(self.wanted)() {
+            End::ClientLeft
+        } else if Instant::now() >= self.late {
+            End::TookTooLong
+        } else {
+            return None;
+        };
+        Some(*self.ended.get_or_init(|| end))
+    }
+
+    fn end_the_process(self, end: End) -> ! {
+        self.staged
+            .as_deref()
+            .into_iter()
+            .for_each(leftovers::remove_staged);
+        (self.last_words)(end.error());
+        // SAFETY: ends the process at once; what is left to do is for nobody.
+        unsafe { libc::_exit(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::systems_sqlite::adopt_the_systems_sqlite;
+    use super::*;
+    use crate::protocol::{Connection as Wire, Message};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::process::Command;
+
+    const SOON: Duration = Duration::from_millis(100);
+    /// Goes on for ever in many steps.
+    const STEPS: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn ask(connection: &Connection, sql: &str) -> Result<()> {
+        connection.query_row(sql, [], |_| Ok(())).context("cannot ask")
+    }
+
+    #[test]
+    fn work_that_goes_on_for_ever_ends_when_its_time_is_over() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let (caller, _there) = Caller::of_a_test();
+        let connection = Connection::open_in_memory().unwrap();
+        let attention = Attention::pay_for(SOON, &connection, &caller, None).unwrap();
+        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        assert!(matches!(error, Error::Refused(_)), "{error}");
+        // What comes next has no time either.
+        assert!(ask(&connection, STEPS).is_err());
+    }
+
+    #[test]
+    fn work_ends_when_its_client_leaves_and_other_errors_stay_what_they_are() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let (caller, there) = Caller::of_a_test();
+        let connection = Connection::open_in_memory().unwrap();
+        let attention = Attention::pay(&connection, &caller, None).unwrap();
+        let error = attention.explain(ask(&connection, "SELECT nothing").unwrap_err());
+        assert!(matches!(error, Error::Sqlite { .. }), "{error}");
+        drop(there);
+        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        assert!(matches!(error, Error::Gone(_)), "{error}");
+    }
+
+    /// Not a test: what the one below has another process do. One step compares 2 MB two million times.
+    #[test]
+    #[ignore]
+    fn one_step_for_ever() {
+        let folder = PathBuf::from(std::env::var_os("FOLDER").expect("run by another test"));
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let connect = || Wire::new(UnixStream::connect(folder.join("socket")).unwrap());
+        let caller = Caller::new(connect(), connect(), connect()).unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        let staged = folder.join("staged");
+        let _attention = Attention::pay_for(SOON, &connection, &caller, Some(&staged)).unwrap();
+        let step = "SELECT instr(zeroblob(4000000), CAST(zeroblob(2000000) || x'01' AS BLOB))";
+        let _ = ask(&connection, step);
+        unreachable!("it came to an end");
+    }
+
+    #[test]
+    fn a_step_that_goes_on_for_ever_ends_with_the_process_which_says_why() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let staged = folder.path().join("staged");
+        std::fs::write(&staged, "half").unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let mut stepping = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "worker::attention::tests::one_step_for_ever",
+            ])
+            .env("FOLDER", folder.path())
+            .spawn()
+            .unwrap();
+        let [mut main, mut stderr, mut log] = [(); 3].map(|()| Wire::new(listener.accept().unwrap().0));
+        assert_eq!(main.receive().unwrap(), Some(Message::Done { code: 3 }));
+        let why = End::TookTooLong.error().to_string();
+        assert_eq!(stderr.receive().unwrap(), Some(Message::Error(why.clone())));
+        assert!(matches!(log.receive().unwrap(), Some(Message::Log(line)) if line.text.contains(&why)));
+        assert_eq!(stepping.wait().unwrap().code(), Some(1));
+        assert!(!staged.exists());
     }
 }

@@ -131,6 +131,15 @@ impl Caller {
         })
     }
 
+    /// One of somebody who is there for as long as the other half of the answer.
+    #[cfg(test)]
+    pub fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
+        let pairs = [(); 3].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
+        let [(main, there), (stderr, reads), (leader, logs)] = pairs;
+        let [main, stderr, leader] = [main, stderr, leader].map(Connection::new);
+        (Self::new(main, stderr, leader).unwrap(), [there, reads, logs])
+    }
+
     /// Reads what the user typed.
     pub fn request(&mut self) -> Result<Request> {
         match self.main.receive()? {

@@ -1,25 +1,23 @@
 //! The checks that a push has to pass.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-
 use super::attention::Attention;
 use super::caller::Caller;
+use super::foreign::Foreign;
 use super::job::Database;
 use super::jobs;
 use super::judge;
 use super::live::Live;
 use super::schema::Schema;
 use super::staged::Staged;
+use super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Error, Result};
 use crate::protocol::Request;
-use crate::signal::hung_up;
 
-/// What of them one push asks for, and who waits for it.
+/// What of them one push asks for.
 #[derive(Clone, Copy)]
 pub struct Check<'a> {
     database: &'a Database,
     request: &'a Request,
-    client: RawFd,
 }
 
 /// What is known of a file that has passed.
@@ -31,35 +29,46 @@ pub struct Passed {
 }
 
 impl<'a> Check<'a> {
-    /// For as long as `caller` has its connection.
-    pub fn of(database: &'a Database, request: &'a Request, caller: &Caller) -> Self {
-        Self {
-            database,
-            request,
-            client: caller.main.as_fd().as_raw_fd(),
-        }
+    /// For one push into `database`.
+    pub fn of(database: &'a Database, request: &'a Request) -> Self {
+        Self { database, request }
     }
 
-    /// All of them, on the file as it will be renamed.
+    /// All of them, on a file whose header asks for no write-ahead log.
     pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
-        let (name, client) = (self.request.src.name(), self.client);
-        let judging = judge::open_for_checking(staged.path(), &self.database.extensions)?;
-        let attention = Attention::pay(&judging, staged.path().to_owned(), move || !hung_up(client))?;
-        if !self.request.skip_integrity_check {
-            judge::check_integrity(&judging, name)?;
-        }
-        // Whatever is skipped: the application could not open such a file either.
-        let incoming = Schema::read(&judging).map_err(|error| judge::unreadable(error, name))?;
-        let warning = live.and_then(|live| jobs::lost(live.connection(), &judging));
-        drop(attention);
-        let schema_changes = match live {
-            Some(live) => self.compare(&incoming, live, caller)?,
-            None => true,
+        // Only a connection that may write knows of CHECK constraints: to one that only reads, SQLite's check says nothing
+        // of the rows that break them.
+        let extensions = &self.database.extensions;
+        let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
+        let incoming = self.judge(&judging).map_err(|error| judging.explain(error))?;
+        let Some(live) = live else {
+            return Ok(Passed {
+                schema_changes: true,
+                warning: None,
+            });
         };
+        // It may be damaged, and its schema have no end.
+        let attention = Attention::pay(live.connection(), caller, Some(staged.path()))?;
+        let warning = jobs::lost(live.connection(), &judging);
+        drop(judging);
+        let schema_changes = self
+            .compare(&incoming, live, caller)
+            .map_err(|error| attention.explain(error))?;
         Ok(Passed {
             schema_changes,
             warning,
         })
+    }
+
+    /// What needs the file alone. Answers its schema.
+    fn judge(&self, judging: &Foreign) -> Result<Schema> {
+        let name = self.request.src.name();
+        judge::require_reasonable_schema(judging, name)?;
+        if !self.request.skip_integrity_check {
+            judge::check_integrity(judging, name)?;
+        }
+        // Whatever is skipped: the application could not open such a file either.
+        Schema::read(judging).map_err(|error| judge::unreadable(error, name))
     }
 
     /// Whether the schema changes.

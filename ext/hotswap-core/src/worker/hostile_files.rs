@@ -8,15 +8,19 @@
 //! is accepted and should not be, stays behind in `target/hostile-files`, from where it can be kept in
 //! `tests/hostile_files`: those come first.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::caller::Caller;
+use super::foreign::Foreign;
 use super::header::{DatabaseHeader, JOURNAL_BYTES};
 use super::judge;
 use super::schema::Schema;
 use super::systems_sqlite::adopt_the_systems_sqlite;
+use super::vfs::Purpose;
 use crate::error::Result;
 
 /// Much more than checking such a small file takes.
@@ -99,10 +103,11 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     head[..length].copy_from_slice(&bytes[..length]);
     DatabaseHeader::judge(&head, bytes.len() as u64, "hostile.sqlite3")?;
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    let journal = 1 + bytes[bytes.len() - 1] % 2;
-    std::os::unix::fs::FileExt::write_all_at(&file, &[journal; 2], JOURNAL_BYTES).unwrap();
+    let keep = |journal: u8| file.write_all_at(&[journal; 2], JOURNAL_BYTES).unwrap();
+    keep(1);
     let before = std::fs::read(path).unwrap();
-    let connection = judge::open_for_checking(path, &[])?;
+    let (caller, _there) = Caller::of_a_test();
+    let connection = Foreign::open(path, Purpose::Changing, &[], &caller)?;
     judge::check_integrity(&connection, "hostile.sqlite3")?;
     Schema::read(&connection).map_err(|error| judge::unreadable(error, "hostile.sqlite3"))?;
     drop(connection);
@@ -110,6 +115,7 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::read(path).unwrap() == before,
         "the check wrote to the file"
     );
+    keep(1 + bytes[bytes.len() - 1] % 2);
     Ok(())
 }
 

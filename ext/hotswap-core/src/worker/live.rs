@@ -225,7 +225,7 @@ fn has_wal_header(path: &Path) -> std::io::Result<bool> {
 }
 
 /// By the C interface: the PRAGMA reads the schema first, and a damaged database could not be replaced.
-fn checkpoint(connection: &Connection, mode: i32) -> i32 {
+pub fn checkpoint(connection: &Connection, mode: i32) -> i32 {
     let (every, none) = (std::ptr::null(), std::ptr::null_mut());
     // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
     // not filled in.

@@ -1,4 +1,4 @@
-//! How much of what this process writes may wait in memory for the disk.
+//! How much memory is left, and how much of what this process writes may wait there for the disk.
 //!
 //! Past a threshold the kernel writes back by itself and as fast as it can, and past twice that it stops whoever
 //! writes: the application as well. A container has a threshold of its own, made of the memory that it may still take.
@@ -15,9 +15,28 @@ pub fn may_wait() -> u64 {
     let machine = fs::read_to_string("/proc/vmstat")
         .ok()
         .and_then(|vmstat| of_machine(&vmstat));
-    let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = of_group(Path::new("/sys/fs/cgroup"), &memberships);
+    let group = left_in_group().map(|left| left / SHARE);
     machine.map_or(0, |machine| group.map_or(machine, |group| machine.min(group)))
+}
+
+/// How much memory this process can still take, in bytes: what the machine has, or its control groups leave. `None` where
+/// neither says.
+pub fn left() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    of_meminfo(&meminfo).into_iter().chain(left_in_group()).min()
+}
+
+fn of_meminfo(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// What the control groups of this process may still take, in bytes. `None` where none of them has a limit.
+fn left_in_group() -> Option<u64> {
+    let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    of_group(Path::new("/sys/fs/cgroup"), &memberships)
 }
 
 fn of_machine(vmstat: &str) -> Option<u64> {
@@ -84,11 +103,7 @@ fn of_group(root: &Path, memberships: &str) -> Option<u64> {
             .filter_map(|folder| available(&folder, &names))
             .min()
     };
-    memberships
-        .lines()
-        .filter_map(of_line)
-        .min()
-        .map(|available| available / SHARE)
+    memberships.lines().filter_map(of_line).min()
 }
 
 /// What a group may still take, with what of its cache can be given back.
@@ -134,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_machine_has_left_is_what_it_can_make_available() {
+        assert_eq!(
+            of_meminfo("MemFree: 1 kB\nMemAvailable:   2048 kB\n"),
+            Some(2 * MB)
+        );
+        assert_eq!(of_meminfo("MemFree: 1 kB\n"), None);
+    }
+
+    #[test]
     fn the_narrowest_group_counts() {
         let root = tempfile::tempdir().unwrap();
         let limit = (512 * MB).to_string();
@@ -154,7 +178,7 @@ mod tests {
                 ("memory.stat", "file 0\n"),
             ],
         );
-        assert_eq!(of_group(root.path(), "0::/site/web\n"), Some(200 * MB / SHARE));
+        assert_eq!(of_group(root.path(), "0::/site/web\n"), Some(200 * MB));
     }
 
     #[test]
@@ -170,7 +194,7 @@ mod tests {
         group(&root.path().join("memory"), &files);
         assert_eq!(
             of_group(root.path(), "5:cpu:/\n4:memory:/docker/0815\n0::/\n"),
-            Some(MB)
+            Some(20 * MB)
         );
     }
 

@@ -49,7 +49,7 @@ impl Pinned {
     fn take(path: &Path, job: &Job, caller: &Caller) -> Result<Self> {
         let visit = Visit::begin(path, job, caller)?;
         Ok(Self {
-            snapshot: Snapshot::take(path)?,
+            snapshot: Snapshot::take(path, caller)?,
             _visit: visit,
         })
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::caller::Caller;
-use super::check::Check;
+use super::check::{Check, Passed};
 use super::fleet::Fleet;
 use super::gently::gently;
-use super::header::{DatabaseHeader, JOURNAL_BYTES};
+use super::header::DatabaseHeader;
 use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::leftovers;
@@ -17,7 +17,7 @@ use super::replaced::Replaced;
 use super::staged::Staged;
 use super::summary::{How, Summary};
 use super::swap::Swap;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::protocol::{InPlace, Request};
 
 /// Pushes what the client sends into `database`. `replaced` gets the file that was there, if another one took its place.
@@ -29,6 +29,33 @@ pub fn run(
     replaced: &mut Option<Replaced>,
 ) -> Result<()> {
     let path = &*database.resolved();
+    let was_there = path.try_exists().on_path("cannot stat", path)?;
+    let pushed = push(path, was_there, caller, job, database, request, replaced);
+    let is_missing = || matches!(path.try_exists(), Ok(false));
+    pushed.map_err(|error| match error {
+        Error::Io { .. } | Error::Sqlite { .. } if was_there && is_missing() => gone(path),
+        error => error,
+    })
+}
+
+/// The error for a live database that was there when the push began, and is not any more.
+fn gone(path: &Path) -> Error {
+    Error::Busy(format!(
+        "{} was removed by another program during the push, so nothing was swapped. Copy again when it is back, or if \
+         there is to be a new one",
+        path.display()
+    ))
+}
+
+fn push(
+    path: &Path,
+    was_there: bool,
+    caller: &mut Caller,
+    job: &Job,
+    database: &Database,
+    request: &Request,
+    replaced: &mut Option<Replaced>,
+) -> Result<()> {
     caller.info(format_args!(
         "push started: {} → {}",
         request.src.raw, database.label
@@ -49,17 +76,21 @@ pub fn run(
     caller.info(format_args!("received {} bytes, {checking}", staged.len()));
     DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
 
-    let check = Check::of(database, request, caller);
+    let check = Check::of(database, request);
     let mut fleet = Fleet::command(fence, job, caller)?;
     let mut live = Live::open(path)?;
+    if was_there && live.is_none() {
+        return Err(gone(path));
+    }
     let passed = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
-            adapt(staged, path, live.as_ref(), obstacle)?;
-            let passed = check.run(staged, live.as_ref(), caller)?;
-            staged.sync(|| caller.check_presence())?;
-            Ok::<_, Error>(passed)
+            // Where only the owner of a file removes it, one that was given away would stay.
+            if live.is_some() && obstacle.is_none() {
+                staged.dress_like(path)?;
+            }
+            pass(check, staged, live.as_ref(), caller)
         })?
     };
 
@@ -149,9 +180,11 @@ impl Push<'_> {
         let (staged, extensions) = (&mut self.staged, &self.database.extensions);
         let (caller, check) = (&mut *self.caller, self.check);
         let open = &mut live;
-        gently(self.job, move || match in_place::fit(staged, open, extensions)? {
-            true => check.run(staged, Some(&*open), caller).map(drop),
-            false => Ok(()),
+        gently(self.job, move || {
+            match in_place::fit(staged, open, extensions, caller)? {
+                true => pass(check, staged, Some(&*open), caller).map(drop),
+                false => Ok(()),
+            }
         })?;
         let overwriting = Overwriting {
             fleet: self.fleet,
@@ -170,18 +203,14 @@ fn sweep(path: &Path, caller: &mut Caller) {
     }
 }
 
-/// Makes the staged file what the live one is: journalled the same way, and of the same owner and mode where it
-/// is to take its place.
-fn adapt(staged: &mut Staged, path: &Path, live: Option<&Live>, obstacle: Option<Obstacle>) -> Result<()> {
-    let Some(live) = live else {
-        return Ok(());
-    };
-    // Converting it later would be a race between the application's first connections.
-    let version = if live.is_wal() { 2 } else { 1 };
-    staged.patch(&[version, version], JOURNAL_BYTES)?;
-    if obstacle.is_some() {
-        // Where only the owner of a file removes it, one that was given away would stay.
-        return Ok(());
-    }
-    staged.dress_like(path)
+/// Has the staged file checked as one that keeps no log, so that SQLite needs nothing beside it; then makes it one that is
+/// journalled as the live one is, and durable. Converting it later would be a race between the application's first
+/// connections.
+fn pass(check: Check<'_>, staged: &mut Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
+    let own = DatabaseHeader::read(&staged.head()?).wal;
+    staged.keep_a_log(false)?;
+    let passed = check.run(staged, live, caller)?;
+    staged.keep_a_log(live.map_or(own, Live::is_wal))?;
+    staged.sync(|| caller.check_presence())?;
+    Ok(passed)
 }

@@ -4,18 +4,22 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{ffi, Connection, ErrorCode};
 
 use super::caller::{gave_up, Caller};
+use super::foreign::Foreign;
 use super::header::{too_long, DatabaseHeader};
+use super::journal;
 use super::leftovers;
+use super::live::checkpoint;
 use super::pipe::Pipe;
 use super::preflight::no_place_beside;
 use super::source::{changed, Source};
 use super::space;
 use super::staged::Staged;
-use crate::error::{Context, Error, Result};
-use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK};
+use super::vfs::Purpose;
+use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, Sidecar, CHUNK};
 
 /// How much is received between two looks at the disk and at the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
@@ -36,11 +40,12 @@ fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, liv
     let Some(descriptor) = caller.main.take_descriptor() else {
         return receive_stream(caller, Arriving::into(staged, request.src.name())?);
     };
-    caller.ask(Plan::Wait)?;
     if is_regular(&descriptor)? {
-        let source = Source::take(Some(descriptor), live)?;
-        return copy_alone(caller, staged, live, &source, request);
+        // The client hands it over once more, with what lies beside it.
+        drop(descriptor);
+        return receive_file(caller, staged, live, request);
     }
+    caller.ask(Plan::Wait)?;
     let arriving = Arriving::into(staged, request.src.name())?;
     receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
@@ -124,27 +129,39 @@ impl<'a> Arriving<'a> {
 
 fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: &Request) -> Result<()> {
     caller.ask(Plan::SendFile)?;
-    let (announced, sidecars) = match caller.main.receive()? {
-        Some(Message::File { length, sidecars }) => (length, sidecars),
+    let (announced, sidecars, stamps) = match caller.main.receive()? {
+        Some(Message::File {
+            length,
+            sidecars,
+            stamps,
+        }) => (length, sidecars, stamps),
         other => return Err(gave_up(other)),
     };
-    let source = Source::take(caller.main.take_descriptor(), live)?;
+    let mut stamps = stamps.into_iter();
+    let source = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
     if source.length != announced {
         return Err(changed());
     }
+    source.require_no_writer(request.src.name())?;
     if sidecars.is_empty() {
         return copy_alone(caller, staged, live, &source, request);
     }
     let mut beside = Vec::new();
     for sidecar in sidecars {
-        beside.push((sidecar, Source::take(caller.main.take_descriptor(), live)?));
+        let file = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
+        beside.push((sidecar, file));
     }
     // A log is copied, and what is in it then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
     require_room(live, source.length + 2 * logs)?;
-    copy(caller, staged, &source)?;
+    copy(caller, staged, &source, request.src.name())?;
     for (sidecar, file) in &beside {
-        file.copy_beside(staged.path(), *sidecar)?;
+        let copied = file.copy_beside(staged.path(), *sidecar, || caller.check_presence())?;
+        let of_several =
+            journal::is_of_several_databases(&copied).context("cannot read the source's journal")?;
+        if *sidecar == Sidecar::Journal && of_several {
+            return Err(of_several_databases(request.src.name()));
+        }
     }
     // Again: what lies beside it may have been written into it meanwhile.
     let mut sources = std::iter::once(&source).chain(beside.iter().map(|(_, file)| file));
@@ -152,7 +169,15 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
         return Err(changed());
     }
     caller.info("the source has a log of its own; its newest rows come along");
-    merge_sidecars(staged)
+    merge_sidecars(staged, caller)
+}
+
+fn of_several_databases(name: &str) -> Error {
+    Error::Refused(format!(
+        "the journal beside {name} belongs to a transaction over several databases, and another file says whether that was committed. \
+         Nothing of it was opened, and the running database is untouched. Open {name} once with sqlite3, where it was written, \
+         and copy again"
+    ))
 }
 
 /// Copies a file that has nothing beside it.
@@ -165,7 +190,7 @@ fn copy_alone(
 ) -> Result<()> {
     DatabaseHeader::judge(&source.head()?, source.length, request.src.name())?;
     require_room(live, source.length)?;
-    copy(caller, staged, source)
+    copy(caller, staged, source, request.src.name())
 }
 
 fn require_room(live: &Path, bytes: u64) -> Result<()> {
@@ -174,7 +199,7 @@ fn require_room(live: &Path, bytes: u64) -> Result<()> {
     space::require(&folder, bytes, "copying the database")
 }
 
-fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source) -> Result<()> {
+fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source, name: &str) -> Result<()> {
     staged.append_file(&source.file, source.length, |done| {
         caller.progress("copying", done, source.length);
         caller.check_presence()
@@ -182,18 +207,37 @@ fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source) -> Result<()>
     if staged.len() != source.length || source.has_changed() {
         return Err(changed());
     }
-    Ok(())
+    source.require_no_writer(name)
 }
 
-/// Has SQLite bring a log or a hot journal into the file itself.
-fn merge_sidecars(staged: &mut Staged) -> Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let merged = Connection::open_with_flags(staged.path(), flags).and_then(|connection| {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
-        connection.close().map_err(|(_, error)| error)
-    });
-    merged.map_err(|error| Error::Refused(format!("the source's log does not fit the source: {error}")))?;
+/// Has SQLite bring a log or a hot journal into the file itself, as it would when it opens the file the next time.
+fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
+    let merging = Foreign::open(staged.path(), Purpose::Merging, &[], caller)?;
+    merge(&merging)
+        .map_err(|error| match is_of_the_machine(&error) {
+            true => Error::Sqlite {
+                what: "cannot bring the source's log into its copy".into(),
+                source: error,
+            },
+            false => Error::Refused(format!("the source's log does not fit the source: {error}")),
+        })
+        .map_err(|error| merging.explain(error))?;
+    drop(merging);
     leftovers::sidecars(staged.path()).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     staged.remeasure()
+}
+
+/// No statement here reads the schema, which may have no end.
+fn merge(merging: &Connection) -> rusqlite::Result<()> {
+    // Before the first read: then a log has no index on disk, which another program could have put there.
+    merging.query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))?;
+    match merging.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+        // The header will tell what it is instead.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Ok(()),
+        begun => begun?,
+    }
+    match checkpoint(merging, ffi::SQLITE_CHECKPOINT_TRUNCATE) {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::attention::Attention;
+use super::caller::Caller;
 use super::copying::reflink;
 use super::direct;
 use super::leftovers;
@@ -37,10 +39,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Pins the committed state of the database at `path` (resolved).
-    pub fn take(path: &Path) -> Result<Self> {
+    /// Pins the committed state of the database at `path` (resolved), for as long as `caller` waits for it: a damaged schema
+    /// may have no end.
+    pub fn take(path: &Path, caller: &Caller) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        let attention = Attention::pay(&connection, caller, None)?;
+        Self::pin(connection, path).map_err(|error| attention.explain(error))
+    }
+
+    fn pin(connection: Connection, path: &Path) -> Result<Self> {
         let reading = format!("cannot read {}", path.display());
         connection
             .busy_timeout(Duration::from_secs(5))

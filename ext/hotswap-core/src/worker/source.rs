@@ -1,13 +1,16 @@
 //! A file that the client handed over as a descriptor.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::fcntl::{fcntl, FcntlArg};
+
 use super::copying::copy_range;
+use super::strangers;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{Identity, Sidecar};
+use crate::protocol::{Identity, Sidecar, Stamp};
 
 /// What a source that is written to while it is read ends with.
 pub fn changed() -> Error {
@@ -17,18 +20,25 @@ pub fn changed() -> Error {
     )
 }
 
+/// How much of a log is copied between two looks at the client, in bytes.
+const STEP: u64 = 1024 * 1024;
+
+/// The bytes of a database that SQLite locks: PENDING, RESERVED and SHARED. There is nothing else in their page.
+const LOCKED_BYTES: (i64, i64) = (0x4000_0000, 512);
+
 /// See the module.
 pub struct Source {
     /// Read at explicit offsets: its own is shared with the sender.
     pub file: File,
     /// When it was handed over, in bytes.
     pub length: u64,
-    stamp: (u64, i64, i64, i64, i64),
+    stamp: Stamp,
 }
 
 impl Source {
-    /// Takes over a descriptor, unless it is of the live database itself, or of nothing that can be copied.
-    pub fn take(descriptor: Option<OwnedFd>, live: &Path) -> Result<Self> {
+    /// Takes over a descriptor, unless it is of the live database itself, of nothing that can be copied, or of a file that
+    /// does not look as it did when the client `saw` it.
+    pub fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
         let descriptor =
             descriptor.ok_or_else(|| Error::Broken("the client announced a file and sent none".into()))?;
         let file = File::from(descriptor);
@@ -50,18 +60,56 @@ impl Source {
             std::mem::forget(file);
             return Err(Error::Usage("source and destination are the same file".into()));
         }
-        let flags = nix::fcntl::fcntl(file.as_fd(), nix::fcntl::FcntlArg::F_GETFL)
-            .context("cannot look at the descriptor")?;
-        if flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_PATH != 0 {
-            return Err(Error::Broken(
-                "the file was handed over without the right to read it".into(),
-            ));
+        let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
+        let file = match flags {
+            // A client inside the application names the file, and leaves it to us to open it.
+            flags if flags & libc::O_PATH != 0 => File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+                .context("cannot open the file that was handed over")?,
+            flags if flags & libc::O_ACCMODE == libc::O_WRONLY => {
+                return Err(Error::Broken(
+                    "the file was handed over without the right to read it".into(),
+                ))
+            }
+            _ => file,
+        };
+        let stamp = Stamp::settled(&file).context("cannot stat the file that was handed over")?;
+        if saw.is_some_and(|saw| saw != stamp) {
+            return Err(changed());
         }
         Ok(Self {
-            length: metadata.len(),
-            stamp: stamp(&metadata),
+            length: stamp.length,
+            stamp,
             file,
         })
+    }
+
+    /// Refuses a database that another program is writing: a transaction that has no journal on disk, or whose journal is
+    /// not complete, would be copied half done. In write-ahead mode a writer locks none of these bytes, and what it has
+    /// not committed is in the log alone.
+    pub fn require_no_writer(&self, name: &str) -> Result<()> {
+        let (start, length) = LOCKED_BYTES;
+        let mut lock = libc::flock {
+            l_type: libc::F_RDLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start,
+            l_len: length,
+            l_pid: 0,
+        };
+        // Where the file system knows no locks, SQLite has none either.
+        if fcntl(self.file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock)).is_err()
+            || lock.l_type == libc::F_UNLCK as libc::c_short
+        {
+            return Ok(());
+        }
+        // A process of another container has no number here.
+        let who = match u32::try_from(lock.l_pid) {
+            Ok(pid) if pid > 0 => strangers::name(pid),
+            _ => "another process".into(),
+        };
+        Err(Error::Refused(format!(
+            "{name} is being written: {who} has a transaction open on it. The running database is untouched; end the \
+             transaction, and copy again"
+        )))
     }
 
     /// Reads the first bytes; fewer where the file is shorter.
@@ -80,39 +128,36 @@ impl Source {
     pub fn has_changed(&self) -> bool {
         self.file
             .metadata()
-            .map_or(true, |metadata| stamp(&metadata) != self.stamp)
+            .map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
     }
 
-    /// Copies a log or a journal to where SQLite looks for the staged file's.
-    pub fn copy_beside(&self, staged: &Path, sidecar: Sidecar) -> Result<()> {
+    /// Copies a log or a journal to where SQLite looks for the staged file's, for as long as `wanted` does not fail.
+    pub fn copy_beside(
+        &self,
+        staged: &Path,
+        sidecar: Sidecar,
+        mut wanted: impl FnMut() -> Result<()>,
+    ) -> Result<File> {
         let mut name = staged.as_os_str().to_owned();
         name.push(sidecar.suffix());
         let path = Path::new(&name);
+        // A new one: SQLite must not read what another program has put there.
         let target = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
+            .mode(0o600)
             .open(path)
             .on_path("cannot create", path)?;
         let mut done = 0;
         while done < self.length {
-            match copy_range(&self.file, done, &target, done, self.length - done)
-                .on_path("cannot copy into", path)?
-            {
+            wanted()?;
+            let step = STEP.min(self.length - done);
+            match copy_range(&self.file, done, &target, done, step).on_path("cannot copy into", path)? {
                 0 => return Err(changed()),
                 bytes => done += bytes,
             }
         }
-        Ok(())
+        Ok(target)
     }
-}
-
-fn stamp(metadata: &std::fs::Metadata) -> (u64, i64, i64, i64, i64) {
-    (
-        metadata.len(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec(),
-    )
 }

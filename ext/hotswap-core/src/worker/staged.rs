@@ -14,6 +14,7 @@ use tempfile::TempPath;
 use super::attributes;
 use super::backlog::Backlog;
 use super::copying::{copy_range, reflink};
+use super::header::JOURNAL_BYTES;
 use super::leftovers;
 use crate::error::{Context, Error, Result};
 
@@ -142,6 +143,12 @@ impl Staged {
         self.file()
             .write_all_at(bytes, at)
             .on_path("cannot write", &self.path)
+    }
+
+    /// Has the header say whether the database keeps a write-ahead log.
+    pub fn keep_a_log(&mut self, wal: bool) -> Result<()> {
+        let version = if wal { 2 } else { 1 };
+        self.patch(&[version, version], JOURNAL_BYTES)
     }
 
     /// Takes the length anew after SQLite has worked on the file.

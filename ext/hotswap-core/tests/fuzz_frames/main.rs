@@ -144,6 +144,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
         Message::File {
             length: 8192,
             sidecars: vec![Sidecar::Wal, Sidecar::Journal],
+            stamps: vec![],
         },
         Message::Target,
         Message::Status("Swapping database...".into()),

@@ -17,6 +17,7 @@ use super::super::leftovers;
 use super::super::live::Live;
 use super::super::log_index::LogIndex;
 use super::super::staged::Staged;
+use super::super::vfs::{self, Purpose};
 use super::whole::{not_committed, Written};
 use crate::error::{Context, Result};
 
@@ -204,7 +205,7 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     let trying = "cannot try how pages are written";
     let (small, large) = (Staged::create(live)?, Staged::create(live)?);
     for (file, rows) in [(&small, 1), (&large, 9)] {
-        let filled = Connection::open(file.path()).context(trying)?;
+        let filled = vfs::open(file.path(), Purpose::Changing)?;
         let fill = format!("PRAGMA page_size = 4096; CREATE TABLE trial (a); INSERT INTO trial VALUES (zeroblob({rows} * 4096))");
         filled.execute_batch(&fill).context(trying)?;
     }
@@ -215,7 +216,7 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     };
     for (content, target) in pairs {
         let count = std::fs::metadata(content.path()).context(trying)?.len() / 4096;
-        let connection = Connection::open(target.path()).context(trying)?;
+        let connection = vfs::open(target.path(), Purpose::Changing)?;
         connection.execute_batch("BEGIN").context(trying)?;
         let read = File::open(content.path()).context(trying)?;
         let pages = (2..=count as u32).collect();
@@ -225,7 +226,7 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
             return Ok(false);
         }
         drop(connection);
-        let judge = Connection::open(target.path()).context(trying)?;
+        let judge = vfs::open(target.path(), Purpose::Reading)?;
         let verdict = judge.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
         if !verdict.is_ok_and(|verdict| verdict == "ok") {
             return Ok(false);

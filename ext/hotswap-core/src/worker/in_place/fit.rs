@@ -3,21 +3,23 @@
 //! The size of its pages cannot change while there is a write-ahead log, its encoding not while somebody has it
 //! open, and tables that a replication tool keeps in it have to stay.
 
-use rusqlite::{params_from_iter, types::Value, Connection, OpenFlags};
+use rusqlite::{params_from_iter, types::Value, Connection};
 
-use super::super::header::{DatabaseHeader, JOURNAL_BYTES};
-use super::super::judge;
+use super::super::caller::Caller;
+use super::super::foreign::Foreign;
+use super::super::header::DatabaseHeader;
 use super::super::live::Live;
 use super::super::staged::Staged;
+use super::super::vfs::Purpose;
 use crate::error::{Context, Error, Result};
 
 /// Where Litestream has its sequence and its lock. Without them in the new content its replication ends.
 const KEPT: &str =
     "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'";
 
-/// Rewrites `staged` as far as it has to be, and says whether that was at all. What is written has to be checked
-/// again.
-pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String]) -> Result<bool> {
+/// Rewrites `staged` as far as it has to be, and says whether that was at all. What is written has to be checked again,
+/// and then made one that is journalled as the live one is.
+pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: &Caller) -> Result<bool> {
     let incoming = DatabaseHeader::read(&staged.head()?);
     let wal = live.is_wal();
     let path = live.path().to_owned();
@@ -27,9 +29,11 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String]) -> Resul
         .on_path("cannot read", &path)?;
     refuse_another_encoding(live, incoming.encoding)?;
     let kept = kept(live).on_path("cannot read the schema of", &path)?;
-    let there = judge::open_for_judging(staged.path(), &[])?;
+    let there = Foreign::open(staged.path(), Purpose::Reading, extensions, caller)?;
     let missing: Vec<_> = {
-        let there = self::kept(&there).on_path("cannot read the schema of", staged.path())?;
+        let there = self::kept(&there)
+            .on_path("cannot read the schema of", staged.path())
+            .map_err(|error| there.explain(error))?;
         kept.into_iter().filter(|table| !there.contains(table)).collect()
     };
     drop(there);
@@ -39,30 +43,26 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String]) -> Resul
     }
 
     // A file with the header of a write-ahead log could only be written by way of one.
-    staged.patch(&[1, 1], JOURNAL_BYTES)?;
-    let changed = open_to_change(staged, extensions)?;
+    staged.keep_a_log(false)?;
+    let changed = open_to_change(staged, extensions, caller)?;
     if repage {
         changed
             .execute_batch(&format!("PRAGMA page_size = {page_size}; VACUUM"))
             .map_err(|error| {
-                Error::Refused(format!(
+                changed.explain(Error::Refused(format!(
                     "the file has pages of {} bytes and the live database of {page_size}, which cannot change in \
                      place, and it cannot be rewritten: {error}",
                     incoming.page_size
-                ))
+                )))
             })?;
     }
     for (name, sql) in &missing {
-        carry_over(live, &changed, name, sql).context(format!("cannot keep the table {name}"))?;
+        carry_over(live, &changed, name, sql)
+            .context(format!("cannot keep the table {name}"))
+            .map_err(|error| changed.explain(error))?;
     }
-    changed
-        .close()
-        .map_err(|(_, error)| error)
-        .on_path("cannot close", staged.path())?;
+    drop(changed);
     staged.remeasure()?;
-    let version = if wal { 2 } else { 1 };
-    staged.patch(&[version, version], JOURNAL_BYTES)?;
-    staged.sync(|| Ok(()))?;
     Ok(true)
 }
 
@@ -93,11 +93,8 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
 }
 
 /// Without a journal: it is ours alone, and goes if we do.
-fn open_to_change(staged: &Staged, extensions: &[String]) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(staged.path(), flags).on_path("cannot open", staged.path())?;
-    judge::confine(&connection, staged.path(), extensions)?;
+fn open_to_change(staged: &Staged, extensions: &[String], caller: &Caller) -> Result<Foreign> {
+    let connection = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
     connection
         .query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))
         .and_then(|()| connection.execute_batch("PRAGMA synchronous = OFF"))

@@ -21,13 +21,13 @@ use super::caller::Caller;
 use super::fleet::Fleet;
 use super::gently::gently;
 use super::job::Job;
-use super::judge;
 use super::live::{require_same_file, unlockable, Live};
 use super::processes::Bound;
 use super::space;
 use super::staged::Staged;
 use super::strangers::Strangers;
 use super::timeline::Timeline;
+use super::vfs::{self, Purpose};
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::InPlace;
@@ -242,7 +242,7 @@ impl Overwriting<'_> {
         match difference {
             Some(difference) => difference.write(live, staged, go_on, commit),
             None => {
-                let content = judge::open_for_judging(staged.path(), &[])?;
+                let content = vfs::open(staged.path(), Purpose::Reading)?;
                 whole::write(&content, live.connection_mut(), page_size, go_on, commit)
             }
         }

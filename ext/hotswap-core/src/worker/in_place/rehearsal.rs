@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::super::staged::Staged;
+use super::super::vfs::{self, Purpose};
 use super::whole::{self, Written};
 use crate::error::{Context, Error, Result};
 
@@ -55,14 +54,14 @@ fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duratio
     let rehearsing = "cannot find out how long it takes to write";
     // Names of their own, which the next worker clears away if this one dies.
     let (content, target) = (Staged::create(live)?, Staged::create(live)?);
-    let content = Connection::open(content.path()).context(rehearsing)?;
+    let content = vfs::open(content.path(), Purpose::Changing)?;
     content
         .execute_batch(&format!(
             "PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF; CREATE TABLE part (bytes);
              INSERT INTO part VALUES (randomblob({part}))"
         ))
         .context(rehearsing)?;
-    let mut target = Connection::open(target.path()).context(rehearsing)?;
+    let mut target = vfs::open(target.path(), Purpose::Merging)?;
     let mode = if wal { "WAL" } else { "DELETE" };
     target
         .execute_batch(&format!(

@@ -1,0 +1,43 @@
+# frozen_string_literal: true
+
+require_relative "eventually"
+
+# A control group with a limit on its memory, as a container has one.
+#
+#   group = MemoryGroup.make(megabytes: 200) or skip "…"
+#   ItemsServer.start(by_way_of: group.entering)
+class MemoryGroup
+  include Eventually
+
+  # Where the kernel has its groups: version 2, or the folder of version 1 that is for memory.
+  SECOND = "/sys/fs/cgroup"
+  FIRST = "/sys/fs/cgroup/memory"
+
+  # Nil where this user may make none.
+  def self.make(megabytes:)
+    root, limit = File.exist?("#{SECOND}/cgroup.controllers") ? [SECOND, "memory.max"] : [FIRST, "memory.limit_in_bytes"]
+    folder = "#{root}/hotswap-spec-#{Process.pid}-#{rand(1_000_000)}"
+    Dir.mkdir(folder)
+    File.write("#{folder}/#{limit}", (megabytes * 1024 * 1024).to_s)
+    new(folder)
+  rescue SystemCallError
+    Dir.rmdir(folder) if folder && Dir.exist?(folder)
+    nil
+  end
+
+  def initialize(folder)
+    @folder = folder
+  end
+
+  # What comes before a command so that it runs in the group.
+  def entering = ["sh", "-c", "echo $$ > #{@folder}/cgroup.procs; exec \"$@\"", "sh"]
+
+  # When its processes have ended, of which the kernel may learn a moment later.
+  def remove
+    eventually do
+      Dir.rmdir(@folder)
+    rescue Errno::EBUSY
+      false
+    end
+  end
+end
