@@ -130,12 +130,19 @@ class Tour
     @terminal.fact("requests", "#{@report.count} (#{@report.count_of("get")} reads, #{@report.count_of("post")} writes)")
     @terminal.fact("jobs", @jobs.report.count)
     @terminal.fact("errors", @report.failures.size)
+    @terminal.fact("held by swaps", held_by_swaps)
     @terminal.fact("answer times", %w[50 99].map { |p| "p#{p} #{milliseconds(@report.latency(p.to_i))}" }.join(", ") +
       ", slowest #{milliseconds(@report.max_latency)}")
     @terminal.fact("longest silence", milliseconds(@report.longest_gap))
     @terminal.fact("data version", "#{@terminal.strip(steps(0.2))}  (one mark is 0.2 s, | both)")
     @terminal.note("#{(@report.tokens - live.tokens).size} of the writes came between a pull and the push of what was pulled: " \
       "replaced, as a push does.")
+  end
+
+  # As the application's log says it, for each of the two pushes.
+  def held_by_swaps
+    log = File.read(File.join(@site.folder, "log/production.log"))
+    log.scan(/\[hotswap\] push complete: .*, requests held for ([\d.]+ m?s)/).flatten.join(" and ")
   end
 
   def tell_which_promises_held

@@ -35,7 +35,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     Ok(())
 }
 
-/// A failure of the core as a Ruby exception: `Hotswap::Error`, or the class for its kind.
+/// A failure of the core as a Ruby exception, `Hotswap::Error`.
 fn raise(ruby: &Ruby, error: &hotswap_core::Error) -> Error {
     let class = ruby
         .class_object()

@@ -36,7 +36,10 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
             }
         }
         Err(error) => {
-            let text = format!("no worker process could be started on the server: {error}");
+            let text = format!(
+                "no worker process could be started on the server: {error}. The application's log has what it said. If \
+                 gems were removed since the application started, restart it"
+            );
             tracing::error!(target: "hotswap", "{text}");
             // The client may have gone meanwhile; the log has it all the same.
             let _ = stderr.send(&Message::Error(text));
