@@ -44,7 +44,9 @@ fn lower_this_thread() {
     // SAFETY: neither call takes a pointer, and zero means the calling thread. Where they fail, the work is done
     // at full priority, which is right as well.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+        // Root could raise the priority of an application that runs at a lower one.
+        let current = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICE.max(current));
         libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, LOWEST_BEST_EFFORT);
     }
 }
