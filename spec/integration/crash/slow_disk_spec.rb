@@ -3,8 +3,7 @@
 require_relative "support/watched_server"
 
 # Protected is that a worker ends itself when the disk does not answer while everybody waits (watchdog.rs, `arm`), and
-# says so before (watchdog.rs, at `last_words`); and that it is ended where it may not do that any more
-# (patience.rs, `bear`).
+# says so before (watchdog.rs, at `last_words`); and that it lets requests in where the file has moved (fleet.rs, `let_in`).
 RSpec.describe "a disk that does not answer while the gates are closed", lane: "default" do
   watched_app
 
@@ -31,16 +30,36 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(listing).to eq before
   end
 
-  it "is told of in the log where the file has moved, and the push is not confirmed" do
-    step = syncs.last
-    app.offer("second")
-    refused = app.calls.with(step, :slow) { app.push }
+  # swap.rs, `run`, behind the rename.
+  it "keeps no request waiting where the file has moved, and the push ends when the disk has answered" do
+    pushing_slowly do |push|
+      expect(app.names).to eq %w[second]
+      expect(push).to be_running
+      expect(push.wait).to have_attributes(exit_code: 0, stdout: "OK\n")
+    end
+    expect(app.log).not_to include("was ended")
+    expect(app.log).to match(/WARN.*in place and in use, but the disk has not made that durable yet/)
+  end
 
-    expect(refused).to have_attributes(exit_code: 5, stderr: /^ERROR: the worker was killed before it confirmed \(SIGKILL.*\)\. The database is whole, and either the old or the new one/)
+  it "has a push whose worker is killed then say that the new database is in place" do
+    pushing_slowly do |push|
+      (app.process.members - [app.pid]).each { |worker| Process.kill(:KILL, worker) }
+      expect(push.wait).to have_attributes(exit_code: 5, stderr: /^ERROR: the new database is in place, but .*; a power cut now may bring the old one back/)
+    end
     expect(app.names).to eq %w[second]
-    expect(app.log).to match(/the worker \d+ was ended: it had kept requests waiting for 0\.5 s longer than max_pause/)
     app.offer("third")
     expect(app.push).to have_attributes(exit_code: 0)
     expect(app.names).to eq %w[third]
+  end
+
+  # The block gets a push that waits for the disk behind its rename.
+  def pushing_slowly
+    step = syncs.last
+    app.offer("second")
+    app.calls.with(step, :slow) do
+      push = app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE)
+      eventually { expect(push.stderr).to include("Waiting for the disk") }
+      yield push
+    end
   end
 end

@@ -243,9 +243,13 @@ impl Copy {
 
 /// Waits for the last word.
 fn finish(main: &mut Connection) -> Result<ExitCode> {
-    match main.receive() {
-        Ok(Some(Message::Done { code })) => Ok(ExitCode::from_u8(code)),
-        _ => Err(lost()),
+    let mut lost = lost();
+    loop {
+        match main.receive() {
+            Ok(Some(Message::Committed)) => lost = lost_past_the_commit(),
+            Ok(Some(Message::Done { code })) => return Ok(ExitCode::from_u8(code)),
+            _ => return Err(lost),
+        }
     }
 }
 
@@ -259,4 +263,12 @@ fn not_confirmed(killer: Killer) -> Error {
         "the worker was killed before it confirmed ({killer}). The database is whole, and either the old or the new one. \
          See the application's log, then copy again"
     ))
+}
+
+fn lost_past_the_commit() -> Error {
+    Error::Broken(
+        "the new database is in place, but the server went away before the disk made it durable; a power cut now may bring \
+         the old one back. See the application's log"
+            .into(),
+    )
 }

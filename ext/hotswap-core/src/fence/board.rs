@@ -20,6 +20,8 @@ pub enum Phase {
     Close = 2,
     /// The worker is moving the file. Who finds this with no worker alive syncs the folder before opening.
     Moving = 3,
+    /// The file was moved, and a slow disk has not made that durable. Everybody is in again; the worker waits for the disk.
+    Moved = 4,
 }
 
 /// The board, 64 bytes at the start of the fence file, written with one `pwrite`:
@@ -71,6 +73,7 @@ impl Board {
                 1 => Phase::Settle,
                 2 => Phase::Close,
                 3 => Phase::Moving,
+                4 => Phase::Moved,
                 _ => Phase::Quiet,
             },
             report: word(40),

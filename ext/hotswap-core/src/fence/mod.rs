@@ -22,12 +22,15 @@ mod lock;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 pub use board::{Board, Phase};
 pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
 
 use crate::error::{Context, Result};
+use crate::signal::leave_signals_to_others;
 
 /// The suffix of the fence file's name.
 pub const SUFFIX: &str = ".hotswap";
@@ -119,12 +122,26 @@ impl Fence {
             .on_path("cannot write the fence file", &path_of(&self.database))
     }
 
-    /// Syncs the folder for a worker that died between its rename and this: it has reported nothing, and
-    /// nobody may build on the rename, or write something else on the board, before it is sure to last.
-    pub fn finish_what_a_dead_worker_began(&self) {
-        let folder = self.database.parent().unwrap_or(Path::new("/"));
-        // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    /// Syncs the folder for a worker that died between its rename and this. It has reported nothing, and nobody should
+    /// build on the rename, or write something else on the board, before it is sure to last. A disk that is slow keeps
+    /// the caller for `bound` only, and is synced all the same.
+    pub fn finish_what_a_dead_worker_began(&self, bound: Duration) {
+        let folder = self.database.parent().unwrap_or(Path::new("/")).to_owned();
+        let (done, wait) = channel::<()>();
+        let sync = move || {
+            leave_signals_to_others();
+            // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+            drop(done);
+        };
+        if std::thread::Builder::new()
+            .name("hotswap-sync".into())
+            .spawn(sync)
+            .is_ok()
+        {
+            // Its end is the sender being dropped.
+            let _ = wait.recv_timeout(bound);
+        }
     }
 
     /// The descriptor, to watch for posts.

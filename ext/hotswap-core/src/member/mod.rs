@@ -140,7 +140,7 @@ impl Membership {
         let owes_straggler_lock = !got(Lock::Straggler)?;
         let board = fence.board();
         if board.phase == Phase::Moving {
-            fence.finish_what_a_dead_worker_began();
+            fence.finish_what_a_dead_worker_began(board.max_pause);
         }
         Ok(Some(Self {
             generation: AtomicU64::new(board.generation),

@@ -26,7 +26,7 @@ impl Patience {
         // This process may have been stopped since `board` was read, and have found a worker that came later.
         let now = fence.board();
         let same = (now.attempt, now.max_pause) == (board.attempt, board.max_pause);
-        if let Some(pid) = holder.filter(|_| same) {
+        if let Some(pid) = holder.filter(|pid| same && !waits_for_a_disk(*pid)) {
             // ESRCH and EPERM leave us waiting, which is all that can be done then.
             if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(
@@ -49,6 +49,13 @@ impl Patience {
             }
         }
     }
+}
+
+/// Then a signal does not end it before the disk answers, and then it lets go by itself.
+fn waits_for_a_disk(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('D'))
 }
 
 #[cfg(test)]

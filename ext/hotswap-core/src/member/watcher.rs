@@ -116,7 +116,7 @@ impl Watcher {
                 one.answered.store(board.attempt, Ordering::Relaxed);
                 self.close(one, board);
             }
-            Phase::Quiet | Phase::Settle | Phase::Close | Phase::Moving => {}
+            Phase::Quiet | Phase::Settle | Phase::Close | Phase::Moving | Phase::Moved => {}
         }
         let board = one.fence.board();
         if !matches!(board.phase, Phase::Settle) || !worker_lives(&one.fence) {
@@ -188,7 +188,7 @@ impl Watcher {
     fn wait_for_the_worker(&self, one: &Membership, asked: Board, deadline: Instant) {
         while Instant::now() < deadline && worker_lives(&one.fence) {
             let board = one.fence.board();
-            let done = board.phase == Phase::Quiet || board.attempt != asked.attempt;
+            let done = matches!(board.phase, Phase::Quiet | Phase::Moved) || board.attempt != asked.attempt;
             if done {
                 return;
             }
@@ -213,7 +213,7 @@ impl Watcher {
         }
         let board = one.fence.board();
         if board.phase == Phase::Moving {
-            one.fence.finish_what_a_dead_worker_began();
+            one.fence.finish_what_a_dead_worker_began(board.max_pause);
         }
         let before = one.generation.swap(board.generation, Ordering::Relaxed);
         if board.generation != before && !(board.schema_generation <= before && before < board.generation) {

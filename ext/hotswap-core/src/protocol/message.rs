@@ -69,6 +69,8 @@ pub enum Message {
         /// 0 when nobody knows.
         total: u64,
     },
+    /// Worker: the new database is in place, and the disk has not made that durable yet.
+    Committed,
     /// Worker, to client and leader: the end, and the exit status of the command.
     Done {
         /// See [`ExitCode`](crate::ExitCode).

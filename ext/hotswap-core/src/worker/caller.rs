@@ -158,6 +158,12 @@ impl Caller {
         self.user.tell(&Message::Status(text.to_string()));
     }
 
+    /// Tells the client that the new database is in place, and not durable yet: whatever becomes of this worker.
+    pub fn committed(&mut self) {
+        // One that has gone does not need it.
+        let _ = self.main.send(&Message::Committed);
+    }
+
     /// How far it is.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
         self.user.progress(stage, done, total);

@@ -199,8 +199,8 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
 }
 
 /// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
-/// that file itself is gone. Durable when this returns.
-pub fn remove_sidecars(path: &Path, folder: &File) -> Result<()> {
+/// that file itself is gone. Durable when this returns; says how long the disk took for that.
+pub fn remove_sidecars(path: &Path, folder: &File) -> Result<Duration> {
     for sidecar in leftovers::sidecars(path) {
         match std::fs::remove_file(&sidecar) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -209,7 +209,9 @@ pub fn remove_sidecars(path: &Path, folder: &File) -> Result<()> {
             _ => {}
         }
     }
-    folder.sync_all().context("cannot sync the database's folder")
+    let begun = Instant::now();
+    folder.sync_all().context("cannot sync the database's folder")?;
+    Ok(begun.elapsed())
 }
 
 /// As the header says, and not SQLite, which answers no question about a database with a damaged schema. Before

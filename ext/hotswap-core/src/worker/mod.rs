@@ -14,6 +14,7 @@ mod copying;
 mod death;
 mod direct;
 mod fleet;
+mod folder_sync;
 mod foreign;
 mod foreign_file;
 mod gently;
@@ -60,6 +61,7 @@ mod vfs;
 mod visit;
 mod watchdog;
 mod writeback;
+mod writers_out;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::fleet::Fleet;
+use super::folder_sync::FolderSync;
 use super::job::Job;
 use super::live::{remove_sidecars, Live, Seized};
 use super::replaced::Replaced;
 use super::staged::Staged;
 use super::timeline::Timeline;
 use super::watchdog::Watchdog;
+use super::writers_out::WritersOut;
 use crate::error::{Context, Error, Result};
 
 /// What is swapped for what.
@@ -35,8 +37,14 @@ impl Swap<'_> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
         let live_before = self.live.as_ref().map(Live::identity);
+        let wal = self.live.as_ref().is_some_and(Live::is_wal);
         let stamp = self.staged.stamp()?;
 
+        let sync = FolderSync::prepare(
+            folder
+                .try_clone()
+                .on_path("cannot open the folder of", self.path)?,
+        )?;
         let fleet = self.fleet;
         let mut timeline =
             Timeline::begin(fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?);
@@ -51,7 +59,11 @@ impl Swap<'_> {
         if seized.is_none() && self.path.try_exists().on_path("cannot stat", self.path)? {
             return Err(appeared(self.path));
         }
-        remove_sidecars(self.path, &folder)?;
+        let sync_took = remove_sidecars(self.path, &folder)?;
+        require_quick_disk(
+            sync_took,
+            (closed_at + job.max_pause()).saturating_duration_since(Instant::now()),
+        )?;
         if let (Some(seized), Some(live_before)) = (&seized, live_before) {
             seized.confirm(live_before)?;
         }
@@ -61,25 +73,61 @@ impl Swap<'_> {
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
         self.staged.promote(self.path).inspect_err(|_| fleet.retract())?;
+        sync.begin();
+        caller.committed();
         timeline.note(format!(
             "renamed {} → {}",
             staged_path.display(),
             self.path.display()
         ));
-        // Only now is it the new database even after a power cut.
-        let durable = folder.sync_all().on_path(
+        // Only then is it the new database even after a power cut.
+        let in_time = sync.wait_until(closed_at + job.max_pause().mul_f64(0.9));
+        let late = in_time.is_none();
+        let writers = (late && !wal).then(|| WritersOut::keep(self.path));
+        if late {
+            fleet.let_in();
+        }
+        let mut closed_for = closed_at.elapsed();
+        let durable = in_time.unwrap_or_else(|| {
+            timeline.note("swap lock released, requests resuming, although the disk has not made the rename durable yet");
+            caller.log(
+                "warn",
+                "the new database is in place and in use, but the disk has not made that durable yet",
+            );
+            caller.status(
+                "The new database is in place and in use. Waiting for the disk to make it durable...",
+            );
+            sync.wait()
+        });
+        drop(writers);
+        let durable = durable.on_path(
             "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",
             self.path,
         );
         let resumed = fleet.resume();
-        let closed_for = closed_at.elapsed();
-        timeline.note("swap lock released, requests resuming");
+        if !late {
+            closed_for = closed_at.elapsed();
+            timeline.note("swap lock released, requests resuming");
+        }
         timeline.note("reconnected ActiveRecord");
 
         narrate(caller, timeline, closed_for, seized.as_ref());
         *replaced = seized.map(Seized::replaced);
         durable.and(resumed.map_err(Error::past_the_commit))
     }
+}
+
+/// The rename needs one more sync, which nobody can take back. A disk that has just been slow will be slow again.
+fn require_quick_disk(sync_took: Duration, left: Duration) -> Result<()> {
+    if sync_took <= left / 4 {
+        return Ok(());
+    }
+    Err(Error::Busy(format!(
+        "the disk took {:.2} s to sync the database's folder, and requests may wait for {:.2} s more; nothing was changed. \
+         Copy again when the disk is less busy, or raise config.hotswap.max_pause",
+        sync_took.as_secs_f64(),
+        left.as_secs_f64()
+    )))
 }
 
 fn appeared(path: &Path) -> Error {

@@ -33,7 +33,7 @@ impl Visit {
             std::thread::sleep(Duration::from_millis(2));
         }
         if fence.board().phase == Phase::Moving {
-            fence.finish_what_a_dead_worker_began();
+            fence.finish_what_a_dead_worker_began(job.max_pause());
         }
         Ok(Self { _fence: Some(fence) })
     }

@@ -19,6 +19,8 @@ pub struct Fleet {
     pub obstacle: bool,
     /// The database is kept with a rollback journal.
     pub rollback: bool,
+    /// The disk may take longer than requests may wait.
+    pub slow_disk: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Fleet {
             leader: false,
             obstacle: false,
             rollback: false,
+            slow_disk: false,
         }
     }
 
@@ -104,6 +107,12 @@ impl Fleet {
                     state.stranger = Stranger::Reading(file);
                 } else if file != state.folder.file || state.write_lock_is_free() {
                     state.stranger = Stranger::Writing(file);
+                    if live {
+                        // No gate holds it back between the rename and the sync: what its journal may do then is not promised.
+                        let crossed = state.folder.crossed;
+                        state.write(self.rules);
+                        state.folder.crossed = crossed;
+                    }
                 } else {
                     return false;
                 }
@@ -172,9 +181,10 @@ impl Model for Fleet {
             .for_each(|worker| worker.job = nobody);
         let mut folder = Folder {
             rollback: self.rollback,
+            slow: self.slow_disk,
             ..Folder::default()
         };
-        folder.open();
+        folder.write(true);
         folder.sync();
         vec![State {
             members,

@@ -19,11 +19,20 @@ pub struct Folder {
     pub rollback: bool,
     /// A part of it is of another content, and the journal beside it takes that back.
     pub hot: bool,
+    /// The disk may take longer than requests may wait.
+    pub slow: bool,
+    /// A power cut may have left the journal of one file beside another one.
+    pub crossed: bool,
 }
 
 impl Folder {
-    /// SQLite opens the file. A journal has no name as long as nobody writes.
-    pub fn open(&mut self) {
+    /// SQLite writes. It syncs the folder before the first row is in a new log, and before it changes a database whose
+    /// journal is new. That journal itself is durable before.
+    pub fn write(&mut self, syncs_first: bool) {
+        self.crossed |= self.rollback && self.file != self.synced.0;
+        if syncs_first && (self.rollback || self.log != Some(self.file)) {
+            self.synced = (self.file, self.log);
+        }
         if !self.rollback {
             self.log = Some(self.file);
         }

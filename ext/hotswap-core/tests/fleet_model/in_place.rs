@@ -31,7 +31,6 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
             worker.in_place = true;
             worker.file = live;
             worker.plan = Plan::Made;
-            state.folder.open();
             Job::AwaitingWriteLock
         }
         // Gates are open: nobody is held up for a transaction that somebody forgot.
@@ -59,6 +58,7 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
             }
         }
         Job::Writing => {
+            state.write(rules);
             state.folder.mixed |= !rules.has(Rule::OneTransaction);
             state.folder.hot = state.folder.rollback;
             Job::Announcing

@@ -123,6 +123,40 @@ fn a_rollback_journal_keeps_no_promise_from_being_kept() {
 }
 
 #[test]
+fn a_slow_disk_keeps_no_promise_from_being_kept() {
+    let slow = Fleet {
+        slow_disk: true,
+        ..Fleet::with(2, 1)
+    };
+    holds_in_every_run("two members, one worker, a slow disk", slow);
+    let journaled = Fleet {
+        rollback: true,
+        members: 1,
+        workers: 2,
+        ..slow
+    };
+    holds_in_every_run(
+        "one member, two workers, a rollback journal, a slow disk",
+        journaled,
+    );
+}
+
+#[test]
+fn every_rule_of_a_slow_disk_is_needed() {
+    let slow = Fleet {
+        slow_disk: true,
+        ..Fleet::with(1, 1)
+    };
+    breaks(slow, Rule::FolderBeforeLog, properties::WHOLE);
+    breaks(slow, Rule::FolderBeforeLog, properties::WRITTEN);
+    let journaled = Fleet {
+        rollback: true,
+        ..slow
+    };
+    breaks(journaled, Rule::KeepWritersOut, properties::WHOLE);
+}
+
+#[test]
 fn the_death_of_the_leader_leads_nowhere_else() {
     let reached = |leader| {
         let (recorder, states) = StateRecorder::new_with_accessor();

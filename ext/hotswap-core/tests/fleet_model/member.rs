@@ -46,6 +46,13 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
     match act {
         Act::Proceeds => return proceed(state, rules, which),
         Act::GivesUp if matches!(member.post, Post::Closing | Post::Leaving) => member.post = Post::Watching,
+        // The disk does not answer in time.
+        Act::GivesUp if matches!(member.post, Post::Admitted | Post::Back) && state.folder.slow => {
+            let mut member = *member;
+            compare_generations(state, &mut member);
+            member.post = Post::Watching;
+            state.members[which] = member;
+        }
         Act::TakesStragglerLockBack => return take_straggler_lock_back(state, which),
         Act::Waits => return wait(state, which),
         Act::KillsTheHolder => return kill_the_holder(state, rules, which),
@@ -54,7 +61,6 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
             let file = state.folder.file;
             member.file = Some(file);
             member.schema = member.schema.or(Some(state.folder.content));
-            state.folder.open();
             state.folder.take_back();
             state.break_leases(file);
         }
@@ -62,6 +68,7 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
             let may = state.write_lock_is_free();
             if may {
                 state.folder.take_back();
+                state.write(rules);
                 state.outdate_plans();
             }
             return may;
@@ -146,6 +153,10 @@ fn read_the_board(state: &mut State, rules: Rules, member: &mut Member) {
     if state.board.phase == Phase::Moving && rules.has(Rule::WhoFindsMovingSyncs) {
         state.folder.sync();
     }
+    compare_generations(state, member);
+}
+
+fn compare_generations(state: &State, member: &mut Member) {
     if member.generation != state.board.generation {
         member.generation = state.board.generation;
         member.schema = None;

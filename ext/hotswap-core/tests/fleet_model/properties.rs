@@ -9,6 +9,7 @@ use super::{member, worker};
 pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
 pub const TOGETHER: &str = "no member has another file open than the live one";
 pub const LASTS: &str = "what a member has open is still the live file after a power cut";
+pub const WRITTEN: &str = "what was written is in a file that is still the live one after a power cut";
 pub const ONE: &str = "what is in the live file is of one content";
 pub const TRUE: &str = "success is told only of what no power cut can take back";
 pub const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
@@ -32,9 +33,7 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
         always(TOGETHER, |_, state| {
             each_file(state, |file| file == state.folder.file)
         }),
-        always(LASTS, |_, state| {
-            each_file(state, |file| file <= state.folder.synced.0)
-        }),
+        always(WRITTEN, |_, state| state.written <= state.folder.synced.0),
         always(ONE, |_, state| !state.folder.mixed),
         always(TRUE, |_, state| state.told <= state.folder.lasting),
         always(LOCKED, |_, state| state.members.iter().all(is_locked)),
@@ -62,6 +61,21 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
             killed_untold,
         ),
     ];
+    if fleet.slow_disk {
+        let early = |_: &Fleet, state: &State| {
+            let waits = state.workers.iter().any(|worker| worker.job == Job::AwaitingDisk);
+            waits
+                && state
+                    .members
+                    .iter()
+                    .any(|member| member.unit && member.file == Some(1))
+        };
+        all.push(sometimes("a member is in before the rename is durable", early));
+    } else {
+        all.push(always(LASTS, |_, state| {
+            each_file(state, |file| file <= state.folder.synced.0)
+        }));
+    }
     if fleet.workers > 1 {
         all.push(sometimes("two swaps succeed", |_, state| state.told == 2));
     }
@@ -82,7 +96,9 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
 
 fn is_whole_after_power_cuts(state: &State) -> bool {
     let whole = |(file, log): (u8, Option<u8>)| log.is_none_or(|log| log == file);
-    state.folder.after_power_cuts().all(whole)
+    // A worker that was killed keeps no writer out.
+    let crossed = state.folder.crossed && !ended(state, End::Killed) && !ended(state, End::KilledTooEarly);
+    state.folder.after_power_cuts().all(whole) && !crossed
 }
 
 fn each_file(state: &State, is: impl Fn(u8) -> bool) -> bool {

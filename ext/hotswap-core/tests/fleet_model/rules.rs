@@ -27,6 +27,10 @@ pub enum Rule {
     WhoFindsMovingSyncs,
     /// So does the next worker, before it writes something else on the board.
     CommanderSyncs,
+    /// Members that are let in before the rename is durable cannot write into a database with a rollback journal.
+    KeepWritersOut,
+    /// SQLite's own: it syncs the folder before the first row is in a new log.
+    FolderBeforeLog,
     /// The kernel says that nobody else has the file open.
     Lease,
     /// The replaced file stays locked until nobody has it open.

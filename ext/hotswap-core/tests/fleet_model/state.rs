@@ -12,6 +12,7 @@ pub enum Phase {
     Settle,
     Close,
     Moving,
+    Moved,
 }
 
 /// The content of the fence file.
@@ -101,6 +102,7 @@ pub enum Job {
     Committing,
     Renaming,
     SyncingRename,
+    AwaitingDisk,
     Quieting,
     LettingIn,
     Dismissing,
@@ -169,6 +171,8 @@ pub struct Worker {
     pub pushed: u8,
     /// SQLite's, in a transaction.
     pub write_lock: bool,
+    /// The same on the file that it has put in place.
+    pub keeps_writers_out: bool,
     /// What it backs out of is to be tried once more, in place.
     pub again: bool,
     /// A generation stands on the board that has not come yet.
@@ -211,6 +215,8 @@ pub struct State {
     pub leader_is_dead: bool,
     /// The newest content of which a user was told that it is live.
     pub told: u8,
+    /// The newest file into which somebody has written.
+    pub written: u8,
 }
 
 impl State {
@@ -230,7 +236,8 @@ impl State {
             .workers
             .iter()
             .any(|worker| worker.file == Some(live) && (worker.write_lock || worker.seized));
-        !worker && self.stranger != Stranger::Writing(live)
+        let kept_out = self.workers.iter().any(|worker| worker.keeps_writers_out);
+        !worker && !kept_out && self.stranger != Stranger::Writing(live)
     }
 
     /// Whether SQLite lets nobody write into the live file until its readers are done.
@@ -250,6 +257,12 @@ impl State {
                 worker.plan = Plan::Behind;
             }
         }
+    }
+
+    /// Somebody writes into the live file.
+    pub fn write(&mut self, rules: super::rules::Rules) {
+        self.folder.write(rules.has(super::rules::Rule::FolderBeforeLog));
+        self.written = self.folder.file;
     }
 
     /// What a member sees of a worker: that byte 1 is held.

@@ -32,6 +32,7 @@ pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     match act {
         Act::Proceeds => proceed(state, fleet, which),
         Act::GoesInPlace => in_place::choose(state, which),
+        Act::GivesUp if state.folder.slow && stops_waiting_for_the_disk(state, rules, which) => true,
         Act::GivesUp => give_up(state, rules, which),
         Act::Dies => match state.workers[which].job {
             Job::NotStarted | Job::Ended(_) => false,
@@ -71,7 +72,8 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             Job::Commanding
         }
         Job::Commanding => {
-            if state.board.phase == Phase::Moving && rules.has(Rule::CommanderSyncs) {
+            let unsynced = matches!(state.board.phase, Phase::Moving | Phase::Moved);
+            if unsynced && rules.has(Rule::CommanderSyncs) {
                 state.folder.sync();
             }
             state.board.phase = Phase::Quiet;
@@ -181,6 +183,11 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             }
             Job::Quieting
         }
+        Job::AwaitingDisk => {
+            state.folder.sync();
+            worker.keeps_writers_out = false;
+            Job::Quieting
+        }
         Job::Quieting => {
             state.board.generation += u8::from(!rules.has(Rule::GenerationFirst));
             state.board.phase = Phase::Quiet;
@@ -267,6 +274,28 @@ fn is_open_elsewhere(state: &State, which: usize, file: u8, stranger: bool, work
     let colleague = state.workers[1 - which].file == Some(file);
     worker.refused_for_worker = colleague && !member && !stranger;
     member || stranger || colleague
+}
+
+/// Requests do not wait for it any longer, nor does the next worker for what a dead one began.
+fn stops_waiting_for_the_disk(state: &mut State, rules: Rules, which: usize) -> bool {
+    let (rollback, worker) = (state.folder.rollback, &mut state.workers[which]);
+    match worker.job {
+        Job::SyncingRename => {
+            worker.keeps_writers_out = rollback && rules.has(Rule::KeepWritersOut);
+            (worker.straggler, worker.fence, worker.overdue) = (false, false, false);
+            worker.job = Job::AwaitingDisk;
+            state.board.phase = Phase::Moved;
+        }
+        Job::Commanding => {
+            worker.job = match worker.file {
+                None => Job::Looking,
+                Some(_) => Job::AskingToSettle,
+            };
+            state.board.phase = Phase::Quiet;
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
