@@ -15,8 +15,9 @@ module Hotswap
       attr_reader :hotswap_path
 
       def initialize(file, *arguments, **options, &block)
-        if (database = Hotswap.databases.opened_as(file.to_s))
-          Membership.opening(database) do
+        if (database = Hotswap.databases.opened_as(file.to_s)) && !database.objection
+          # The gem takes the name of a VFS after its options.
+          Membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
             super
             @hotswap_path = database.resolved_path
             Connections.track(self)

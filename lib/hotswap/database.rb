@@ -1,7 +1,9 @@
 # frozen_string_literal: true
 
+require "hotswap/file_uri"
+
 module Hotswap
-  # One managed database.
+  # One managed database, or one that has to be left alone.
   class Database
     # @return [String] as configured
     attr_reader :path
@@ -9,6 +11,8 @@ module Hotswap
     attr_reader :name
     # @return [Array<String>] the extensions that its connections load
     attr_reader :extensions
+    # @return [String, nil] why it is left alone
+    attr_reader :objection
 
     # The absolute path of what Active Record, Sequel or the sqlite3 gem call a database: a path, a Pathname, or
     # a file: URI. Symlinks are not resolved.
@@ -16,21 +20,12 @@ module Hotswap
     def self.absolute_path(name, root = Hotswap.configuration.root)
       name = name.to_s.encode(Encoding::UTF_8)
       # SQLite resolves its URIs against the process's folder, and not against the application's.
-      return absolute_path_of_uri(name) if name.start_with?("file:")
+      uri = FileUri.parse(name)
+      return uri.absolute_path if uri
       return if name.empty? || name.start_with?(":memory:")
 
       File.expand_path(name, root.to_s)
     end
-
-    # As SQLite reads it: what follows a ? or # is not path, and %xx is a byte.
-    def self.absolute_path_of_uri(uri)
-      path, query = uri.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
-      return if query&.match?(/(\A|&)mode=memory(&|\z)/) || path.to_s.start_with?(":memory:")
-
-      path = path.to_s.sub(%r{\A//[^/]*}, "").b.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
-      File.expand_path(path) unless path.empty?
-    end
-    private_class_method :absolute_path_of_uri
 
     # With every symlink resolved, as far as the path exists; SQLite puts its files beside that one.
     # @return [String]
@@ -47,6 +42,12 @@ module Hotswap
       @path = path.to_s
       @name = name&.to_s
       @extensions = extensions.map(&:to_s)
+      @objection = FileUri.objection(@path)
+    end
+
+    # Takes note of another name under which the application opens it.
+    def also_opened_as(path)
+      @objection ||= FileUri.objection(path.to_s)
     end
 
     # @return [String]
@@ -67,7 +68,7 @@ module Hotswap
     # What a worker has to know of it.
     # @return [Hash]
     def to_job
-      {path: absolute_path, label: label, name: name, extensions: extensions}
+      {path: absolute_path, label: label, name: name, extensions: extensions, objection: objection}
     end
   end
 end

@@ -19,7 +19,7 @@ module Hotswap
       raise ConfigurationError, "#{path.inspect} is no database file, and cannot be swapped" unless absolute
 
       known = @databases.find { |database| database.absolute_path == absolute }
-      return known if known
+      return known.tap { |database| database.also_opened_as(path) } if known
 
       Database.new(path, name: name, extensions: extensions).tap { |database| @databases << database }
     end

@@ -4,12 +4,15 @@ module Hotswap
   # A process is a member of a database's fleet from its first connection to it until it ends.
   module Membership
     @complained = {}
+    @objected = {}
 
     class << self
       # Opens a connection to the database, inside the gate and as a member.
-      def opening(database)
+      # @param objection [String, nil] why nobody may copy the database from now on, until this process ends
+      def opening(database, objection: nil)
         Gate.open("opening #{database.label}") do
           join(database)
+          object(database, objection) if objection
           yield
         end
       end
@@ -17,7 +20,7 @@ module Hotswap
       # Becomes a member without a connection. Where after_swap is to be told of every swap, one process at least
       # has to be there before the first query.
       def join_all
-        Hotswap.databases.each { |database| opening(database) {} if File.exist?(database.resolved_path) }
+        Hotswap.databases.each { |database| opening(database) {} if !database.objection && File.exist?(database.resolved_path) }
       end
 
       private
@@ -37,6 +40,15 @@ module Hotswap
         raise
       rescue Error => error
         complain(database, error)
+      end
+
+      # Commands refuse the database as long as this process lives. A forked child says so for itself.
+      def object(database, objection)
+        Native.object(database.resolved_path)
+        return if @objected[database]
+
+        @objected[database] = true
+        Log.warn("#{database.label} cannot be copied until this process ends, because it has opened it with #{objection}")
       end
 
       # The application goes on without hotswap; a push finds that this process has the file open, like any stranger.

@@ -11,6 +11,8 @@ module Hotswap
 
         Hotswap.databases.clear
         chosen.each { |path| Hotswap.register(path, **details_of(path)) }
+        # What is chosen by its path may have another name in database.yml, with parameters.
+        found.each_key { |path| Hotswap.databases.opened_as(path)&.also_opened_as(path) }
       end
 
       private

@@ -18,8 +18,7 @@ module Hotswap
         why_not = why_sqlite_does_not_do
         return complain(why_not) if why_not
 
-        databases = Hotswap.databases.map(&:label)
-        Log.info("managing #{databases.size} database(s): #{databases.join(", ")}") if serve
+        tell if serve
         Membership.join_all if AfterSwap.any?
       rescue Error, SystemCallError => error
         complain(error.message)
@@ -46,6 +45,12 @@ module Hotswap
         Host.ensure_running
         stop_at_exit
         Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
+      end
+
+      def tell
+        left_alone, managed = Hotswap.databases.partition(&:objection)
+        Log.info("managing #{managed.size} database(s): #{managed.map(&:label).join(", ")}")
+        left_alone.each { |database| Log.error("#{database.label} is not managed: #{database.objection}") }
       end
 
       def stop_at_exit

@@ -37,4 +37,15 @@ RSpec.describe "a database.yml", :slow, lane: "default" do
     expect(branch.hotswap("cp", release_of(branch, "of the branch"), "storage/feature.sqlite3")).to have_attributes(exit_code: 0)
     expect([main.version, branch.version]).to eq ["of main", "of the branch"]
   end
+
+  it "with nolock in one database's name has the others managed" do
+    uri = "file:storage/<%= environment %>-<%= name %>.sqlite3?nolock=<%= name == 'errors' ? 1 : 0 %>\n    flags: 70"
+    app = boot { |yaml| yaml.sub("storage/<%= environment %>-<%= name %>.sqlite3", uri) }
+
+    expect(app.log).to include("managing 3 database(s)", "storage/production-errors.sqlite3 is not managed: nolock=1")
+    expect(app.hotswap("cp", "errors", "log/out.sqlite3")).to have_attributes(exit_code: 3, stderr: /is not managed: nolock=1/)
+    expect(app.hotswap("cp", "cache", "log/out.sqlite3")).to have_attributes(exit_code: 0)
+    expect(app.hotswap("cp", release_of(app, "beside it"), "database")).to have_attributes(exit_code: 0)
+    expect(app.version).to eq "beside it"
+  end
 end

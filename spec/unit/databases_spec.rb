@@ -44,6 +44,15 @@ RSpec.describe Hotswap::Databases do
     expect { Hotswap.register(":memory:") }.to raise_error(Hotswap::ConfigurationError, /:memory:.* cannot be swapped/)
   end
 
+  it "leaves one alone that is opened past SQLite's locks under any of its names" do
+    again = Hotswap.register("file:#{folder.join("db/queue.sqlite3")}?nolock=1")
+
+    expect(again).to be queue
+    expect(queue.objection).to match(/\Anolock=1/)
+    expect(primary.objection).to be_nil
+    expect(Hotswap.find_database("db/queue.sqlite3")).to be queue
+  end
+
   describe "finding one" do
     it "takes its path, relative or absolute, however it is written" do
       ["db/app.sqlite3", "db/../db/app.sqlite3", folder.join("db/app.sqlite3").to_s, folder.join("db/app.sqlite3")].each do |path|

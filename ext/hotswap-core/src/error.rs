@@ -26,15 +26,14 @@ pub enum Error {
     #[error("{0}")]
     Busy(String),
     /// Somebody outside of the fleet has the live file open, or keeps it locked. Nothing changed.
-    #[error(
-        "{database} is open in {who}, which hotswap does not manage. Leave out --in-place=never to have the new content \
-         written into the file, or close it there and copy again"
-    )]
+    #[error("{database} is open in {who}, {} and copy again", of_whom(*of_the_application))]
     Stranger {
         /// The live path.
         database: String,
         /// Names, as far as they can be had.
         who: String,
+        /// Whether they are processes of the application.
+        of_the_application: bool,
     },
     /// A system call failed.
     #[error("{what}: {}", in_words(source))]
@@ -88,6 +87,20 @@ impl Error {
             | Error::NobodyReads
             | Error::Broken(_)
             | Error::Gone(_) => ExitCode::Failed,
+        }
+    }
+}
+
+fn of_whom(of_the_application: bool) -> &'static str {
+    match of_the_application {
+        false => {
+            "which hotswap does not manage. Leave out --in-place=never to have the new content written into the file, or close \
+             it there"
+        }
+        true => {
+            "which is of this application, by a connection that hotswap does not close: that of another database which has this \
+             one attached, or one of another library. Leave out --in-place=never to have the new content written into the \
+             file, or DETACH the database there"
         }
     }
 }

@@ -49,6 +49,12 @@ fn join(ruby: &Ruby, database: String) -> Result<bool, Error> {
         .map_err(|error| raise(ruby, &error))
 }
 
+/// For a member of that fleet.
+fn object(ruby: &Ruby, database: String) -> Result<bool, Error> {
+    let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
+    Ok(runtime.member.object(&PathBuf::from(database)))
+}
+
 fn memberships() -> Vec<String> {
     let databases = runtime::existing()
         .map(|runtime| runtime.member.databases())
@@ -67,6 +73,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("reopen_gate", function!(reopen, 0))?;
     native.define_singleton_method("gate_descriptor", function!(open_descriptor, 0))?;
     native.define_singleton_method("join", function!(join, 1))?;
+    native.define_singleton_method("object", function!(object, 1))?;
     native.define_singleton_method("memberships", function!(memberships, 0))?;
     native.define_singleton_method("generation", function!(runtime::generation, 0))?;
     Ok(())

@@ -12,6 +12,8 @@ pub enum Lock {
     Operation = 1,
     /// Byte 2.
     Straggler = 2,
+    /// Byte 3.
+    Objection = 3,
 }
 
 /// The answer to an attempt at a lock.
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_locks_are_independent() {
+    fn the_locks_are_independent() {
         let folder = tempfile::tempdir().unwrap();
         let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
         assert!(fence.try_exclusive(Lock::Operation).got());

@@ -8,6 +8,7 @@
 //! | 0 [`Lock::Fence`] | a member: "this process may have the database open" | the worker: "nobody has, the file may move" |
 //! | 1 [`Lock::Operation`] | - | a worker: one push at a time |
 //! | 2 [`Lock::Straggler`] | a member: "work is running that the swap must let finish" | the worker: "nothing of the kind is left" |
+//! | 3 [`Lock::Objection`] | a member: "this process has opened the database past SQLite's locks" | - |
 //!
 //! Its content is the [`Board`], on which the worker says what it wants. The board is a hint: nothing is
 //! decided by it.

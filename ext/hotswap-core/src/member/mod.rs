@@ -99,6 +99,14 @@ impl Member {
         Ok(true)
     }
 
+    /// Has every worker refuse `database`, whose fleet this process has joined, for as long as the process lives. Says whether it
+    /// does.
+    pub fn object(&self, database: &Path) -> bool {
+        let memberships = self.memberships();
+        let membership = memberships.iter().find(|one| one.fence.database() == database);
+        membership.is_some_and(|one| one.fence.try_shared(Lock::Objection).got())
+    }
+
     /// The resolved paths of the databases whose fleets this process has joined.
     pub fn databases(&self) -> Vec<PathBuf> {
         self.memberships()

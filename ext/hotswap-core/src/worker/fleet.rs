@@ -213,6 +213,11 @@ impl Fleet {
         }
     }
 
+    /// What the locks are on.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
     /// Has the members, all of whom are closed, bear with this worker for so long.
     pub fn ask_for(&mut self, time: Duration) -> Result<()> {
         self.board.max_pause = time;

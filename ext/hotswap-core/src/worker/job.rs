@@ -36,6 +36,9 @@ pub struct Database {
     pub name: Option<String>,
     /// The extensions that the application loads into its connections.
     pub extensions: Vec<String>,
+    /// Why it has to be left alone, if it has: the application opens it past SQLite's locks.
+    #[serde(default)]
+    pub objection: Option<String>,
 }
 
 impl Job {
@@ -107,8 +110,8 @@ impl Job {
             (Some(_), Some(_)) => Err(Error::Usage(
                 "source and destination can't both be managed databases".into(),
             )),
-            (Some(database), None) => Ok(Route::Pull(database)),
-            (None, Some(database)) => Ok(Route::Push(database)),
+            (Some(database), None) => database.require_managed().map(|()| Route::Pull(database)),
+            (None, Some(database)) => database.require_managed().map(|()| Route::Push(database)),
             (None, None) => Err(Error::Usage(format!(
                 "neither path matches a managed database ({})\nOne side has to be one of these, by any path that leads \
                  to it; the first one is also called database",
@@ -148,6 +151,17 @@ impl Database {
             path == endpoint.resolved || endpoint.identity.is_some_and(same_file)
         });
         is_own || leftovers::sidecars(&endpoint.resolved).any(|path| path == database)
+    }
+
+    fn require_managed(&self) -> Result<()> {
+        match &self.objection {
+            None => Ok(()),
+            Some(objection) => Err(Error::Refused(format!(
+                "{} is not managed: {objection}. Take that out of the database's name in the configuration, restart the \
+                 application, and copy again",
+                self.label
+            ))),
+        }
     }
 
     fn is(&self, endpoint: &Endpoint) -> bool {
@@ -206,6 +220,7 @@ mod tests {
             label: file.into(),
             name: Some(name.into()),
             extensions: vec![],
+            objection: None,
         };
         Job {
             databases: vec![

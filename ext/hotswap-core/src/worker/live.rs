@@ -11,6 +11,7 @@ use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 use super::header::DatabaseHeader;
 use super::lease::{own_descriptor, Asked, Lease};
 use super::leftovers;
+use super::locks;
 use super::preflight::not_writable;
 use super::processes::Bound;
 use super::replaced::Replaced;
@@ -63,7 +64,11 @@ impl Live {
 
     /// Its schema.
     pub fn schema(&self) -> Result<Schema> {
-        Schema::read(&self.connection).on_path("cannot read the schema of", &self.path)
+        let read = Schema::read(&self.connection).on_path("cannot read the schema of", &self.path);
+        read.map_err(|error| match error {
+            Error::Busy(_) => locks::unreadable(&self.path),
+            other => other,
+        })
     }
 
     /// Whether it keeps a write-ahead log.
@@ -273,5 +278,6 @@ fn stranger(path: &Path, strangers: &Strangers) -> Error {
     Error::Stranger {
         database: path.display().to_string(),
         who: strangers.phrase(),
+        of_the_application: strangers.of_the_application,
     }
 }

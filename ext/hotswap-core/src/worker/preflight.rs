@@ -6,9 +6,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::statx;
+use super::{processes, statx};
 use crate::error::{Context, Error, Result};
-use crate::fence::{self, Fence};
+use crate::fence::{self, Fence, Lock};
 
 /// Why a file cannot be put in the place of the live one: a rename that cannot work, or that would leave other
 /// names behind. Its words are the end of "it ...".
@@ -106,6 +106,19 @@ impl Obstacle {
 /// SQLite for its journal: in place is no way out.
 pub fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
+}
+
+/// Refuses a database that a process has opened past SQLite's locks: what it writes, nobody waits for. It names that process.
+pub fn require_locks(fence: &Fence) -> Result<()> {
+    let Some(pid) = fence.holder(Lock::Objection) else {
+        return Ok(());
+    };
+    Err(Error::Refused(format!(
+        "{} has opened {} with nolock, immutable or a vfs in its name, so SQLite's locks do not protect the database from it. \
+         Take that out, restart the process, and copy again",
+        processes::name(pid as u32),
+        fence.database().display()
+    )))
 }
 
 /// The refusal, where `error` says that this user may not make or write a file beside `live`.

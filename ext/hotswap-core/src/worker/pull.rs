@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::caller::{gave_up, Caller};
+use super::checksums;
 use super::job::{Database, Job};
+use super::locks;
 use super::outlet::Outlet;
 use super::rest::Rest;
 use super::snapshot::Snapshot;
@@ -22,6 +24,7 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
         database.label, request.dst.raw
     ));
     let path = database.resolved();
+    checksums::refuse(&path, &database.label)?;
     let length = if request.dst.stdio {
         let pinned = Pinned::take(&path, job, caller)?;
         send(caller, pinned, &path)?
@@ -42,15 +45,18 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
 /// A snapshot, during a visit of the fleet. Fields are dropped in order: the database is closed before the visit ends.
 struct Pinned {
     snapshot: Snapshot,
-    _visit: Visit,
+    visit: Visit,
 }
 
 impl Pinned {
     fn take(path: &Path, job: &Job, caller: &Caller) -> Result<Self> {
         let visit = Visit::begin(path, job, caller)?;
         Ok(Self {
-            snapshot: Snapshot::take(path, caller)?,
-            _visit: visit,
+            snapshot: Snapshot::take(path, caller).map_err(|error| match error {
+                Error::Busy(_) => locks::unreadable(path),
+                other => other,
+            })?,
+            visit,
         })
     }
 }
@@ -83,6 +89,7 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
         caller.progress("copying", done, length);
         caller.check_presence()
     })?;
+    pinned.visit.confirm()?;
     drop(pinned);
     steps.are_done();
     target.sync_all().context("cannot sync the target")?;
@@ -104,6 +111,7 @@ fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
         let rest = Rest::copy(&pinned.snapshot, sent, database, outlet.client());
         match rest {
             Ok(rest) => {
+                pinned.visit.confirm()?;
                 drop(pinned);
                 log.write(
                     "info",
@@ -123,8 +131,11 @@ fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
                     progress(&outlet);
                     outlet.send_while(chunk, || growth.bear()).map(|()| chunk.len())
                 })?;
+                pinned.visit.confirm()?;
             }
         }
+    } else {
+        pinned.visit.confirm()?;
     }
     outlet.finish()?;
     Ok(length)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::caller::Caller;
 use super::check::{Check, Passed};
+use super::checksums;
 use super::fleet::Fleet;
 use super::gently::gently;
 use super::header::DatabaseHeader;
@@ -11,7 +12,7 @@ use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::leftovers;
 use super::live::Live;
-use super::preflight::{open_fence, Obstacle};
+use super::preflight::{open_fence, require_locks, Obstacle};
 use super::receive::receive;
 use super::replaced::Replaced;
 use super::staged::Staged;
@@ -68,6 +69,8 @@ fn push(
     }
 
     let fence = open_fence(path)?;
+    require_locks(&fence)?;
+    checksums::refuse(path, &database.label)?;
     let mut staged = gently(job, || receive(caller, request, path))?;
     let (checking, checked) = match request.skip_integrity_check {
         true => ("integrity check skipped", "integrity check skipped"),
@@ -75,9 +78,12 @@ fn push(
     };
     caller.info(format_args!("received {} bytes, {checking}", staged.len()));
     DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
+    checksums::refuse(staged.path(), request.src.name())?;
 
     let check = Check::of(database, request);
     let mut fleet = Fleet::command(fence, job, caller)?;
+    // Again: receiving may have taken long.
+    require_locks(fleet.fence())?;
     let mut live = Live::open(path)?;
     if was_there && live.is_none() {
         return Err(gone(path));
@@ -114,9 +120,17 @@ fn push(
     let how = match why {
         Some(why) if live.is_some() => push.overwrite(live, &why, choice).map(|()| How::InPlace)?,
         _ => match push.replace(path, live) {
-            Err(Error::Stranger { who, .. }) if choice == InPlace::Auto => {
+            Err(Error::Stranger {
+                who,
+                of_the_application,
+                ..
+            }) if choice == InPlace::Auto => {
                 push.fleet.resume()?;
-                push.overwrite(Live::open(path)?, &Why::Strangers(who), choice)?;
+                let why = Why::Strangers {
+                    who,
+                    of_the_application,
+                };
+                push.overwrite(Live::open(path)?, &why, choice)?;
                 How::InPlace
             }
             replaced => replaced.map(|()| How::Renamed)?,

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::{ffi, Connection, ErrorCode};
 
 use super::caller::{gave_up, Caller};
+use super::checksums;
 use super::foreign::Foreign;
 use super::header::{too_long, DatabaseHeader};
 use super::journal;
@@ -155,6 +156,7 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
     require_room(live, source.length + 2 * logs)?;
     copy(caller, staged, &source, request.src.name())?;
+    checksums::refuse(staged.path(), request.src.name())?;
     for (sidecar, file) in &beside {
         let copied = file.copy_beside(staged.path(), *sidecar, || caller.check_presence())?;
         let of_several =

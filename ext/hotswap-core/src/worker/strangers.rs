@@ -26,6 +26,8 @@ pub struct Strangers {
     pub names: Vec<String>,
     /// Of those that did not let themselves be looked at in time.
     pub unseen: Vec<String>,
+    /// Whether all that are named are processes of the application. What such a one has open still, hotswap does not close.
+    pub of_the_application: bool,
 }
 
 impl Strangers {
@@ -71,6 +73,7 @@ impl Strangers {
             unseen.push(format!("{others} others"));
         }
         Self {
+            of_the_application: !pids.is_empty() && pids.iter().all(|pid| has_a_fence_open(*pid)),
             names: pids.into_iter().map(name).collect(),
             unseen,
         }
@@ -91,6 +94,18 @@ impl Strangers {
 
 fn is_another(pid: u32) -> bool {
     pid != std::process::id()
+}
+
+/// Whether a process has joined the fleet of any database: no other has its fence open for long.
+pub fn has_a_fence_open(pid: u32) -> bool {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    descriptors.into_iter().any(|entry| {
+        let path = std::fs::read_link(entry.path()).unwrap_or_default();
+        path.as_os_str().as_bytes().ends_with(fence::SUFFIX.as_bytes())
+    })
 }
 
 /// A file as `/proc` shows it.

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::job::Job;
+use super::preflight::require_locks;
 use super::strangers;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 
 /// See the module. The locks go with it.
 pub struct Visit {
-    _fence: Option<Fence>,
+    fence: Option<Fence>,
 }
 
 impl Visit {
@@ -22,8 +23,9 @@ impl Visit {
     pub fn begin(database: &Path, job: &Job, caller: &Caller) -> Result<Self> {
         // Where no fence can be made or locked, nothing can be swapped either.
         let Ok(fence) = Fence::open(database) else {
-            return Ok(Self { _fence: None });
+            return Ok(Self { fence: None });
         };
+        require_locks(&fence)?;
         let deadline = Instant::now() + job.timeout();
         while !enter(&fence) {
             if Instant::now() > deadline {
@@ -35,7 +37,12 @@ impl Visit {
         if fence.board().phase == Phase::Moving {
             fence.finish_what_a_dead_worker_began(job.max_pause());
         }
-        Ok(Self { _fence: Some(fence) })
+        Ok(Self { fence: Some(fence) })
+    }
+
+    /// Refuses what was read where a process came meanwhile that writes past SQLite's locks.
+    pub fn confirm(&self) -> Result<()> {
+        self.fence.as_ref().map_or(Ok(()), require_locks)
     }
 }
 

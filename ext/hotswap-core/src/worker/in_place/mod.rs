@@ -22,10 +22,11 @@ use super::fleet::Fleet;
 use super::gently::gently;
 use super::job::Job;
 use super::live::{require_same_file, unlockable, Live};
+use super::locks;
 use super::processes::Bound;
 use super::space;
 use super::staged::Staged;
-use super::strangers::Strangers;
+use super::strangers::{has_a_fence_open, name, Strangers};
 use super::timeline::Timeline;
 use super::vfs::{self, Purpose};
 use super::watchdog::Watchdog;
@@ -268,10 +269,21 @@ impl Overwriting<'_> {
 
     fn locked(&self) -> Error {
         let path = self.live.path();
+        let who = match locks::writer(path, self.live.is_wal()) {
+            Some(pid) if has_a_fence_open(pid) => format!(
+                "{}, which is of this application, on a connection that hotswap does not close: that of another database which has \
+                 this one attached, or one of another library",
+                name(pid)
+            ),
+            Some(pid) => format!("{}, which hotswap does not manage", name(pid)),
+            None => format!(
+                "{}, which hotswap does not manage",
+                Strangers::outside_the_fleet(path, Bound::Patient).phrase()
+            ),
+        };
         Error::Busy(format!(
-            "{} is locked, and open in {}, which hotswap does not manage; end its transaction there and copy again",
-            path.display(),
-            Strangers::outside_the_fleet(path, Bound::Patient).phrase()
+            "{} is locked, and open in {who}; end its transaction there and copy again",
+            path.display()
         ))
     }
 

@@ -16,7 +16,12 @@ pub enum Why {
     /// The file cannot be replaced.
     Obstacle(Obstacle),
     /// It can, but these would go on with the replaced one.
-    Strangers(String),
+    Strangers {
+        /// Their names.
+        who: String,
+        /// Whether they are processes of the application.
+        of_the_application: bool,
+    },
 }
 
 impl Why {
@@ -31,7 +36,10 @@ impl Why {
             (InPlace::Never, _) => None,
             (_, Some(obstacle)) => Some(Why::Obstacle(obstacle)),
             (_, None) => match staying_strangers(live) {
-                strangers if !strangers.names.is_empty() => Some(Why::Strangers(strangers.phrase())),
+                strangers if !strangers.names.is_empty() => Some(Why::Strangers {
+                    who: strangers.phrase(),
+                    of_the_application: strangers.of_the_application,
+                }),
                 _ if choice == InPlace::Always => Some(Why::Asked),
                 strangers => {
                     unseen(&strangers.unseen);
@@ -52,11 +60,22 @@ impl Why {
                 "run the application as the file's owner, or as a member of its group".into()
             }
             // Litestream's plugin for Puma stops Puma when Litestream ends.
-            Why::Strangers(who) if who.contains("litestream") => {
+            Why::Strangers { who, .. } if who.contains("litestream") => {
                 "close it there (not a Litestream that Puma started as its plugin: Puma would stop as well)"
                     .into()
             }
-            Why::Strangers(_) => "close it there".into(),
+            Why::Strangers {
+                of_the_application: false,
+                ..
+            } => "close it there".into(),
+            Why::Strangers {
+                of_the_application: true,
+                ..
+            } => {
+                "DETACH it there: the process is of this application, and another database's connection has this one attached, or a \
+                 library opened it that hotswap does not know"
+                    .into()
+            }
         }
     }
 }
@@ -77,7 +96,7 @@ impl std::fmt::Display for Why {
         match self {
             Why::Asked => out.write_str("is to keep its file, by --in-place=always"),
             Why::Obstacle(obstacle) => obstacle.fmt(out),
-            Why::Strangers(who) => write!(out, "is open in {who}"),
+            Why::Strangers { who, .. } => write!(out, "is open in {who}"),
         }
     }
 }

@@ -1,0 +1,54 @@
+//! Who holds SQLite's locks on a database, as the kernel knows it: names for a message.
+
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use super::leftovers;
+use super::processes::name;
+use crate::error::Error;
+
+/// The bytes of a database file that SQLite locks: for those who read they are shared.
+const OF_THE_FILE: (libc::off_t, libc::off_t) = (0x4000_0000, 512);
+/// The byte of the index of a log that a writer locks.
+const OF_THE_WRITER: (libc::off_t, libc::off_t) = (120, 1);
+
+/// The error of a database that could not be read because somebody keeps it locked.
+pub fn unreadable(database: &Path) -> Error {
+    let who = holder(database, OF_THE_FILE, libc::F_RDLCK);
+    Error::Busy(format!(
+        "{} cannot be read, because {} keeps it locked against everybody else. A connection with PRAGMA locking_mode = EXCLUSIVE \
+         does that until it is closed: leave the PRAGMA out, or end the transaction, and copy again",
+        database.display(),
+        who.map_or("another process".into(), name)
+    ))
+}
+
+/// The process that keeps others from writing into `database`, which has a log or none.
+pub fn writer(database: &Path, wal: bool) -> Option<u32> {
+    match wal {
+        true => holder(
+            &leftovers::sidecars(database).nth(1)?,
+            OF_THE_WRITER,
+            libc::F_WRLCK,
+        ),
+        false => holder(database, OF_THE_FILE, libc::F_WRLCK),
+    }
+}
+
+/// Who has a lock there that is in the way of one of that kind.
+fn holder(file: &Path, (start, length): (libc::off_t, libc::off_t), kind: libc::c_int) -> Option<u32> {
+    // Closing it would drop the locks of SQLite; it stays open to the end of the process.
+    let file = ManuallyDrop::new(File::open(file).ok()?);
+    // SAFETY: all fields of `flock` are integers; zero is a value of each.
+    let mut record: libc::flock = unsafe { std::mem::zeroed() };
+    record.l_type = kind as libc::c_short;
+    record.l_whence = libc::SEEK_SET as libc::c_short;
+    (record.l_start, record.l_len) = (start, length);
+    // SAFETY: the descriptor is open; the kernel writes the answer into the record.
+    let answered = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut record) } == 0;
+    let held = answered && i32::from(record.l_type) != libc::F_UNLCK;
+    // Of a process in another container there is no number.
+    (held && record.l_pid > 0).then_some(record.l_pid as u32)
+}

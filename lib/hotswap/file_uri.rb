@@ -1,0 +1,53 @@
+# frozen_string_literal: true
+
+module Hotswap
+  # A `file:` URI as SQLite reads it. <https://www.sqlite.org/uri.html>
+  class FileUri
+    # @param name [String] what a connection is given to open, in any encoding
+    # @return [FileUri, nil] nil for a plain path
+    def self.parse(name)
+      name = name.encode(Encoding::UTF_8)
+      new(name) if name.start_with?("file:")
+    end
+
+    # @return [Hash{String => String}] the parameters; of those with one name the last
+    attr_reader :parameters
+
+    def initialize(uri)
+      path, query = uri.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
+      @path = decode(path.to_s.sub(%r{\A//[^/]*}, ""))
+      @parameters = query.to_s.split("&").to_h { |parameter| parameter.split("=", 2).then { |name, value| [decode(name.to_s), decode(value.to_s)] } }
+    end
+
+    # @return [String, nil] nil where it means no file, but memory
+    def absolute_path
+      return if @path.empty? || @path.start_with?(":memory:") || parameters["mode"] == "memory" || parameters["vfs"] == "memdb"
+
+      File.expand_path(@path)
+    end
+
+    # Why a worker, which opens the file by its plain path, cannot be trusted with it.
+    # @param vfs [String, nil] the VFS that the connection asks for beside the name
+    # @return [String, nil]
+    def self.objection(name, vfs = nil)
+      asked = parse(name)&.parameters || {}
+      vfs ||= asked["vfs"]
+      if vfs && vfs != "unix"
+        "vfs=#{vfs} has SQLite lock the file in another way than hotswap does, so that neither waits for the other"
+      elsif on?(asked["nolock"])
+        "nolock=1 has SQLite lock nothing, so that a copy can meet the middle of a transaction and undo it"
+      elsif on?(asked["immutable"])
+        "immutable=1 promises SQLite that the file never changes, and a push changes it"
+      end
+    end
+
+    # What SQLite takes for a true value, and whatever it does not know.
+    def self.on?(value) = !value.nil? && !value.match?(/\A(0*|no|off|false)\z/i)
+    private_class_method :on?
+
+    private
+
+    # %xx is a byte.
+    def decode(text) = text.b.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
+  end
+end
