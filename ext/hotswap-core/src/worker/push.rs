@@ -206,6 +206,7 @@ impl Push<'_> {
             staged: &self.staged,
             schema_changes: self.schema_changes,
             why,
+            all_pages: false,
         };
         overwriting.run(choice, self.job, self.caller)
     }

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::mem::ManuallyDrop;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::types::Null;
@@ -18,11 +17,10 @@ use super::super::live::Live;
 use super::super::log_index::LogIndex;
 use super::super::staged::Staged;
 use super::super::vfs::{self, Purpose};
+use super::pages::{count_of, differing, locked_page, number, read_page};
 use super::whole::{not_committed, Written};
 use crate::error::{Context, Result};
 
-/// SQLite locks bytes that begin here, and has nothing in the page that they are in.
-const LOCKED_BYTES: u64 = 0x4000_0000;
 /// How many pages are written between two looks at the clock.
 const STEP: usize = 1000;
 
@@ -49,7 +47,7 @@ impl Difference {
             return Ok(None);
         }
         let there = number(live.connection(), "PRAGMA page_count").on_path("cannot read", path)?;
-        let resizes = there != pages_of(staged, page_size);
+        let resizes = there != count_of(staged, page_size);
         if !is_possible(resizes, path)? {
             return Ok(None);
         }
@@ -62,7 +60,7 @@ impl Difference {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
         reader.execute_batch("BEGIN").context(comparing)?;
-        let count = pages_of(staged, page_size);
+        let count = count_of(staged, page_size);
         let pages = differing(&reader, staged, count, page_size)?;
         let worth_it = pages.len() < count as usize / 2;
         Ok(worth_it.then_some(Self {
@@ -166,6 +164,7 @@ fn put_pages(
     mut go_on: impl FnMut(f64) -> Result<()>,
 ) -> Result<()> {
     let writing = "cannot write pages into the live database";
+    keep_the_commit_from_moving_pages(connection).context(writing)?;
     let cookie = number(connection, "PRAGMA schema_version").context(writing)?;
     let there = number(connection, "PRAGMA page_count").context(writing)?;
     // The older ones take no insert, and have no page to update where there is none yet.
@@ -197,6 +196,17 @@ fn put_pages(
     connection
         .execute_batch(&format!("PRAGMA schema_version = {news}"))
         .context(writing)
+}
+
+/// With auto_vacuum FULL, COMMIT moves the last pages into the free ones. It takes the number of pages from when the transaction
+/// began, and the free ones from the new first page: that damages the file. With INCREMENTAL it moves none. The new first
+/// page takes this back in the file, and SQLite reads it anew when the next transaction begins.
+fn keep_the_commit_from_moving_pages(connection: &Connection) -> rusqlite::Result<()> {
+    const FULL: u32 = 1;
+    if number(connection, "PRAGMA main.auto_vacuum")? == FULL {
+        connection.execute_batch("PRAGMA main.auto_vacuum = INCREMENTAL")?;
+    }
+    Ok(())
 }
 
 /// Whether this SQLite can do it, found out by doing it with two small files beside the live one. Before 3.47 it
@@ -238,39 +248,6 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     Ok(true)
 }
 
-fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u32) -> Result<BTreeSet<u32>> {
-    let comparing = "cannot compare the staged file with the live database";
-    let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
-    let mut query = reader
-        .prepare("SELECT pgno, data FROM sqlite_dbpage")
-        .context(comparing)?;
-    let mut rows = query.query([]).context(comparing)?;
-    let mut buffer = vec![0; page_size as usize];
-    let mut differing = BTreeSet::new();
-    let mut there = 0;
-    while let Some(row) = rows.next().context(comparing)? {
-        there = row.get(0).context(comparing)?;
-        if there > count {
-            break;
-        }
-        read_page(&content, there, &mut buffer).on_path("cannot read", staged.path())?;
-        let same = row
-            .get_ref(1)
-            .context(comparing)?
-            .as_blob()
-            .is_ok_and(|page| page == buffer);
-        if !same {
-            differing.insert(there);
-        }
-    }
-    differing.extend(there + 1..=count);
-    Ok(differing)
-}
-
-fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
-    file.read_exact_at(buffer, (u64::from(page) - 1) * buffer.len() as u64)
-}
-
 /// Has the first page say how many pages there are, which that of an old file does not, and keep the live schema's
 /// number, as long as statements that were made with that one have something to do. Returns its own.
 fn adopt(first_page: &mut [u8], cookie: u32, count: u32) -> u32 {
@@ -278,16 +255,4 @@ fn adopt(first_page: &mut [u8], cookie: u32, count: u32) -> u32 {
     first_page[40..44].copy_from_slice(&cookie.to_be_bytes());
     first_page[28..32].copy_from_slice(&count.to_be_bytes());
     own
-}
-
-fn pages_of(staged: &Staged, page_size: u32) -> u32 {
-    (staged.len() / u64::from(page_size)) as u32
-}
-
-fn locked_page(page_size: u32) -> u32 {
-    (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
-}
-
-fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u32> {
-    connection.query_row(pragma, [], |row| row.get(0))
 }

@@ -3,15 +3,18 @@
 //! The size of its pages cannot change while there is a write-ahead log, its encoding not while somebody has it
 //! open, and tables that a replication tool keeps in it have to stay.
 
+use std::path::Path;
+
 use rusqlite::{params_from_iter, types::Value, Connection};
 
 use super::super::caller::Caller;
 use super::super::foreign::Foreign;
 use super::super::header::DatabaseHeader;
 use super::super::live::Live;
+use super::super::space;
 use super::super::staged::Staged;
 use super::super::vfs::Purpose;
-use crate::error::{Context, Error, Result};
+use crate::error::{is_of_the_machine, Context, Error, Result};
 
 /// Where Litestream has its sequence and its lock. Without them in the new content its replication ends.
 const KEPT: &str =
@@ -44,18 +47,10 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
 
     // A file with the header of a write-ahead log could only be written by way of one.
     staged.keep_a_log(false)?;
-    let changed = open_to_change(staged, extensions, caller)?;
     if repage {
-        changed
-            .execute_batch(&format!("PRAGMA page_size = {page_size}; VACUUM"))
-            .map_err(|error| {
-                changed.explain(Error::Refused(format!(
-                    "the file has pages of {} bytes and the live database of {page_size}, which cannot change in \
-                     place, and it cannot be rewritten: {error}",
-                    incoming.page_size
-                )))
-            })?;
+        *staged = repaged(staged, &path, page_size, extensions, caller)?;
     }
+    let changed = open_to_change(staged, extensions, caller)?;
     for (name, sql) in &missing {
         carry_over(live, &changed, name, sql)
             .context(format!("cannot keep the table {name}"))
@@ -64,6 +59,49 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
     drop(changed);
     staged.remeasure()?;
     Ok(true)
+}
+
+/// The content of `staged` in pages of another size, as another staged file beside `live`.
+///
+/// By VACUUM INTO: it keeps rowids. VACUUM gives new ones to the rows of a table without INTEGER PRIMARY KEY and index, and a
+/// full-text index that goes by the old ones finds other rows.
+fn repaged(
+    staged: &Staged,
+    live: &Path,
+    page_size: u32,
+    extensions: &[String],
+    caller: &Caller,
+) -> Result<Staged> {
+    let mut repaged = Staged::create(live)?;
+    space::require(
+        repaged.file(),
+        staged.len(),
+        "rewriting the file with pages of another size",
+    )?;
+    let target = repaged.path().to_str().ok_or_else(|| {
+        Error::Refused(format!(
+            "the file has pages of another size than the live database, and SQLite cannot rewrite it beside {}, which is not \
+             written in UTF-8. Push a file with pages of {page_size} bytes",
+            live.display()
+        ))
+    })?;
+    let connection = open_to_change(staged, extensions, caller)?;
+    connection
+        .execute_batch(&format!("PRAGMA page_size = {page_size}"))
+        .and_then(|()| connection.execute("VACUUM INTO ?1", [target]))
+        .map_err(|source| match is_of_the_machine(&source) {
+            true => Error::Sqlite {
+                what: format!("cannot write {}", repaged.path().display()),
+                source,
+            },
+            false => Error::Refused(format!(
+                "SQLite cannot rewrite the file with the {page_size} bytes per page of the live database, which cannot change \
+                 in place: {source}. Push a file with pages of {page_size} bytes"
+            )),
+        })
+        .map_err(|error| connection.explain(error))?;
+    repaged.remeasure()?;
+    Ok(repaged)
 }
 
 /// Every open connection would fail from then on, and say something of attached databases.

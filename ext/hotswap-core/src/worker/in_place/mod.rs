@@ -7,6 +7,8 @@
 
 mod difference;
 mod fit;
+mod pages;
+mod proof;
 mod rehearsal;
 mod whole;
 mod why;
@@ -34,6 +36,8 @@ use crate::error::{Context, Error, Result};
 use crate::protocol::InPlace;
 use difference::Difference;
 pub use fit::fit;
+use pages::number;
+use proof::Proof;
 use rehearsal::Estimate;
 use whole::Written;
 pub use why::Why;
@@ -53,6 +57,8 @@ pub struct Overwriting<'a> {
     pub schema_changes: bool,
     /// Why there is no other way.
     pub why: &'a Why,
+    /// Whether to write all of them, also those that seem to be right.
+    pub all_pages: bool,
 }
 
 /// One attempt.
@@ -62,6 +68,7 @@ struct Plan {
     estimate: Estimate,
     /// How long the members will be asked to wait.
     bound: Duration,
+    proof: Proof,
 }
 
 impl Overwriting<'_> {
@@ -70,7 +77,7 @@ impl Overwriting<'_> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, choice, job)?;
         let deadline = Instant::now() + job.timeout();
-        let mut outdated = false;
+        let mut in_vain: fn(&Self) -> Error = Self::locked;
         for _ in 0..ATTEMPTS {
             caller.info(format_args!(
                 "writing in place, because the database {}: {}",
@@ -80,51 +87,80 @@ impl Overwriting<'_> {
             let mut timeline = Timeline::begin(self.fleet.gather(caller, || self.live.checkpoint())?);
             let closed_at = Instant::now();
             timeline.note("disconnected ActiveRecord");
-            let outcome = self.attempt(closed_at, plan, page_size, job, caller);
+            let before = self.data_version();
+            let Plan {
+                difference,
+                bound,
+                proof,
+                ..
+            } = plan;
+            let outcome = self.attempt(closed_at, difference, bound, page_size, job, caller);
             if whole::nothing_came_of(&outcome) {
                 self.fleet.retract();
             }
             if let Ok(Written::Pages(pages)) = outcome {
                 timeline.note(format!("wrote {pages} pages into {}", self.live.path().display()));
             }
+            // Where there is no log SQLite counts the worker's own commit as well. And no other one syncs a journal that fast.
+            let version = match self.live.is_wal() {
+                true => before,
+                false => self.data_version(),
+            };
+            // What another process has written since the commit was not pushed, and proves nothing.
+            let held = proof.hold().is_ok() && version.is_some() && self.data_version() == version;
             // Before anything else: whether it worked or not, people wait.
             let resumed = self.fleet.resume();
-            outdated = match outcome? {
+            in_vain = match outcome? {
                 Written::Pages(_) => {
                     timeline.note("swap lock released, requests resuming");
                     timeline.note("reconnected ActiveRecord");
                     self.tell(timeline, closed_at.elapsed(), job, caller);
-                    return resumed.map_err(Error::past_the_commit);
+                    resumed.map_err(Error::past_the_commit)?;
+                    if !held || self.is_right(proof, job, caller) {
+                        return Ok(());
+                    }
+                    self.all_pages = true;
+                    Self::wrong
                 }
-                Written::Outdated => true,
-                Written::Locked => false,
+                vain => {
+                    resumed?;
+                    match vain {
+                        Written::Outdated => Self::outdated,
+                        _ => Self::locked,
+                    }
+                }
             };
-            resumed?;
             std::thread::sleep(job.max_pause() / 4);
             // Anew: what was found to differ is of a state that has gone.
             plan = self.plan(page_size, choice, job)?;
         }
-        Err(if outdated { self.outdated() } else { self.locked() })
+        Err(in_vain(&self))
     }
 
     /// What will be written, unless it takes too long.
     fn plan(&mut self, page_size: u32, choice: InPlace, job: &Job) -> Result<Plan> {
-        let difference = self.difference(page_size, job)?;
+        let difference = match self.all_pages {
+            true => None,
+            false => self.difference(page_size, job)?,
+        };
         let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
         self.require_space(bytes)?;
         // At full priority, as it will be written: a machine that is busy would seem slower than it is.
         let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
-        if choice != InPlace::Always && estimate.time > job.max_pause() {
+        // What is wrong has to go, however long that takes.
+        let in_any_case = choice == InPlace::Always || self.all_pages;
+        if !in_any_case && estimate.time > job.max_pause() {
             return Err(self.takes_too_long(&estimate, job));
         }
-        let bound = match choice {
-            InPlace::Always => job.max_pause().max(estimate.time * 4),
-            _ => job.max_pause(),
+        let bound = match in_any_case {
+            true => job.max_pause().max(estimate.time * 4),
+            false => job.max_pause(),
         };
         Ok(Plan {
             difference,
             estimate,
             bound,
+            proof: Proof::prepare(self.live.path(), self.staged)?,
         })
     }
 
@@ -195,7 +231,8 @@ impl Overwriting<'_> {
     fn attempt(
         &mut self,
         closed_at: Instant,
-        plan: Plan,
+        difference: Option<Difference>,
+        bound: Duration,
         page_size: u32,
         job: &Job,
         caller: &Caller,
@@ -206,10 +243,8 @@ impl Overwriting<'_> {
             staged,
             schema_changes,
             why,
+            ..
         } = self;
-        let Plan {
-            difference, bound, ..
-        } = plan;
         fleet.ask_for(bound)?;
         let path = live.path().to_owned();
         let watchdog = Watchdog::of_pause(closed_at, bound, &path, staged.path(), caller)?;
@@ -249,6 +284,30 @@ impl Overwriting<'_> {
         }
     }
 
+    /// Changes when another connection than the live one has committed.
+    fn data_version(&self) -> Option<u32> {
+        number(self.live.connection(), "PRAGMA data_version").ok()
+    }
+
+    /// Whether what is held is what was pushed. Where that cannot be told, SQLite's word counts.
+    fn is_right(&self, proof: Proof, job: &Job, caller: &mut Caller) -> bool {
+        let (wal, staged) = (self.live.is_wal(), self.staged);
+        // A reader keeps writers out where there is no log.
+        let right = gently(job, move || match wal {
+            true => proof.is_right(staged),
+            false => proof.header_is_right(staged),
+        });
+        match &right {
+            Ok(true) => caller.log("debug", "what was written is what was pushed"),
+            Ok(false) => caller.log(
+                "error",
+                "what was written is not what was pushed; every page is written now",
+            ),
+            Err(error) => caller.log("warn", error),
+        }
+        right.unwrap_or(true)
+    }
+
     fn takes_too_long(&self, estimate: &Estimate, job: &Job) -> Error {
         Error::Refused(format!(
             "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
@@ -263,6 +322,14 @@ impl Overwriting<'_> {
     fn outdated(&self) -> Error {
         Error::Busy(format!(
             "{} was changed meanwhile in a way that leaves it open which pages differ from the new content; copy again",
+            self.live.path().display()
+        ))
+    }
+
+    fn wrong(&self) -> Error {
+        Error::Broken(format!(
+            "{} is not what was pushed, although SQLite reports that all of it was written. Stop the application and \
+             put a backup in place",
             self.live.path().display()
         ))
     }

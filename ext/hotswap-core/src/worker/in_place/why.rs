@@ -107,7 +107,13 @@ mod tests {
 
     #[test]
     fn nobody_is_told_to_close_a_litestream_without_a_word_about_puma() {
-        let cure = |who: &str| Why::Strangers(who.into()).cure();
+        let cure = |who: &str| {
+            Why::Strangers {
+                who: who.into(),
+                of_the_application: false,
+            }
+            .cure()
+        };
         assert_eq!(cure("process 7 (sqlite3 app.sqlite3)"), "close it there");
         assert!(cure("process 8 (litestream replicate)").contains("Puma would stop as well"));
     }
