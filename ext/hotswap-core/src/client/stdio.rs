@@ -28,22 +28,36 @@ impl Stdio {
 
     /// A descriptor to hand over for reading: of a file from its beginning on, or of a pipe.
     pub(crate) fn source_to_hand_over(&self) -> Option<File> {
-        let at_its_beginning = || nix::unistd::lseek(&self.0, 0, Whence::SeekCur) == Ok(0);
         let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL).ok()?);
         if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
             return None;
         }
         match self.0.metadata().ok()?.file_type() {
-            kind if kind.is_file() && at_its_beginning() => self.0.try_clone().ok(),
+            kind if kind.is_file() && self.is_at_its_beginning() => self.0.try_clone().ok(),
             kind if kind.is_fifo() => self.reopen(OpenOptions::new().read(true)),
             _ => None,
         }
     }
 
-    /// A descriptor to hand over for writing: of a pipe.
+    /// A descriptor to hand over for writing: of a pipe, or of a file that is as a shell's `>` makes it. One that has
+    /// content already, or takes what is written at its end (`>>`), is written to by this process, wherever it stands.
     pub(crate) fn target_to_hand_over(&self) -> Option<File> {
-        let is_pipe = self.0.metadata().ok()?.file_type().is_fifo();
-        is_pipe.then(|| self.reopen(OpenOptions::new().write(true)))?
+        let metadata = self.0.metadata().ok()?;
+        match metadata.file_type() {
+            kind if kind.is_fifo() => self.reopen(OpenOptions::new().write(true)),
+            kind if kind.is_file() && metadata.len() == 0 && self.is_new()? => self.0.try_clone().ok(),
+            _ => None,
+        }
+    }
+
+    fn is_new(&self) -> Option<bool> {
+        let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL).ok()?);
+        let writable = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY && !flags.contains(OFlag::O_APPEND);
+        Some(writable && self.is_at_its_beginning())
+    }
+
+    fn is_at_its_beginning(&self) -> bool {
+        nix::unistd::lseek(&self.0, 0, Whence::SeekCur) == Ok(0)
     }
 
     /// Opened anew, so that it does not block for whom it is handed to, and is what it was for everybody else.

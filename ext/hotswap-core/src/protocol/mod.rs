@@ -16,9 +16,9 @@
 //!   pull, stream                               <- body, body, …, end {…}, done {exit code}
 //! ```
 //!
-//! A standard input or output that is a pipe, or an input that is a file, comes along with the request as a
-//! descriptor. The worker reads or writes a pipe itself, and answers wait, then done {exit code}. Of a file it takes what
-//! lies beside it as well: it answers send file.
+//! A standard input or output that is a pipe, an input that is a file, or an output that is an empty file comes along with
+//! the request as a descriptor. The worker reads or writes a pipe and writes a file itself, and answers wait, then
+//! done {exit code}. Of an input that is a file it takes what lies beside it as well: it answers send file.
 //!
 //! Up to `join` the client speaks with the leader; everything after is read by the worker, to which the leader
 //! hands both connections.

@@ -1,5 +1,6 @@
 //! Where a pull to standard output goes, and how fast that is read.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::caller::PATIENCE;
@@ -29,9 +30,9 @@ enum Way<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    /// Takes the client's pipe if it sent one, and the connection if not.
-    pub fn open(client: &'a mut Connection) -> Result<Self> {
-        let way = match client.take_descriptor() {
+    /// Takes the client's `pipe` if it sent one, and the connection if not.
+    pub fn open(pipe: Option<OwnedFd>, client: &'a mut Connection) -> Result<Self> {
+        let way = match pipe {
             Some(descriptor) => {
                 client.send(&Message::Plan(Plan::Wait))?;
                 Way::Pipe(Pipe::take(descriptor)?, client)

@@ -1,21 +1,25 @@
 //! A pull: one snapshot, into a file of the client's or to its standard output.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+
+use nix::unistd::Whence;
 
 use super::caller::{gave_up, Caller};
 use super::checksums;
 use super::job::{Database, Job};
+use super::leftovers;
 use super::locks;
 use super::outlet::Outlet;
+use super::receive::is_regular;
 use super::rest::Rest;
 use super::snapshot::Snapshot;
 use super::space::{self, Growth};
 use super::visit::Visit;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{Message, Plan, Request};
+use crate::protocol::{Identity, Message, Plan, Request};
 
 /// Pulls a snapshot of `database` to where the client wants it.
 pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<()> {
@@ -26,8 +30,15 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     let path = database.resolved();
     checksums::refuse(&path, &database.label)?;
     let length = if request.dst.stdio {
-        let pinned = Pinned::take(&path, job, caller)?;
-        send(caller, pinned, &path)?
+        match caller.main.take_descriptor() {
+            Some(descriptor) if is_regular(&descriptor)? => {
+                redirect(caller, job, &File::from(descriptor), &path)?
+            }
+            pipe => {
+                let pinned = Pinned::take(&path, job, caller)?;
+                send(caller, pinned, pipe, &path)?
+            }
+        }
     } else {
         caller.ask(Plan::ReceiveFile)?;
         let target = target(caller)?;
@@ -71,11 +82,35 @@ fn target(caller: &mut Caller) -> Result<File> {
         .take_descriptor()
         .ok_or_else(|| Error::Broken("the client sent no target".into()))?;
     let target = File::from(descriptor);
-    let metadata = target.metadata().context("cannot stat the target")?;
-    if !metadata.is_file() || metadata.len() != 0 {
-        return Err(Error::Broken("the target is not a new, regular file".into()));
-    }
+    require_new(&target)?;
     Ok(target)
+}
+
+fn require_new(target: &File) -> Result<()> {
+    let metadata = target.metadata().context("cannot stat the target")?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(());
+    }
+    Err(Error::Broken("the target is not a new, regular file".into()))
+}
+
+/// Writes into the empty file that is the client's standard output. What the user's shell writes there next comes after it.
+fn redirect(caller: &mut Caller, job: &Job, target: &File, database: &Path) -> Result<u64> {
+    require_new(target)?;
+    // A second descriptor of a file that SQLite has open: closing it would drop SQLite's locks.
+    let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
+    let taken = |file: &Path| std::fs::metadata(file).is_ok_and(|metadata| Identity::of(&metadata) == there);
+    if taken(database) || leftovers::sidecars(database).any(|sidecar| taken(&sidecar)) {
+        return Err(Error::Refused(format!(
+            "standard output is a file of the database {} itself; redirect it to another one",
+            database.display()
+        )));
+    }
+    caller.ask(Plan::Wait)?;
+    let pinned = Pinned::take(database, job, caller)?;
+    let length = write(caller, pinned, target, database, "standard output")?;
+    nix::unistd::lseek(target, length as i64, Whence::SeekSet).context("cannot seek in standard output")?;
+    Ok(length)
 }
 
 /// Copies the snapshot into `target`, which the user calls `name`, and lets go of `database` before it waits for the
@@ -98,10 +133,10 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
 
 /// Sends the snapshot itself to a reader that keeps up. One that does not gets a copy: while the snapshot is held
 /// the log grows, or writers wait, and no push gets at the database.
-fn send(caller: &mut Caller, pinned: Pinned, database: &Path) -> Result<u64> {
+fn send(caller: &mut Caller, pinned: Pinned, pipe: Option<OwnedFd>, database: &Path) -> Result<u64> {
     let Caller { main, user, log, .. } = caller;
     let length = pinned.snapshot.len();
-    let mut outlet = Outlet::open(main)?;
+    let mut outlet = Outlet::open(pipe, main)?;
     let mut progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
     let sent = pinned.snapshot.stream(0, |chunk| {
         progress(&outlet);

@@ -51,8 +51,9 @@ fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, liv
     receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
 
-fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
-    let status = nix::sys::stat::fstat(descriptor).context("cannot stat standard input")?;
+/// Whether it is a file, and not a pipe.
+pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
+    let status = nix::sys::stat::fstat(descriptor).context("cannot stat what the client handed over")?;
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
