@@ -36,4 +36,23 @@ RSpec.describe "a push to where no database is" do
     change = "UPDATE items SET name = 'in the middle' || name"
     expect_the_new_one_alone("delete", "-journal", [fill, *[more] * 6, "BEGIN", change])
   end
+
+  # push.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
+  it "is told to wait when there was one as it began", lane: "default" do
+    server = ItemsServer.start
+    live = server.database_path
+    push = FedCommand.start(server, "cp", "-", "storage/app.sqlite3")
+    content = File.binread(server.file("new.sqlite3", "CREATE TABLE others (id INTEGER PRIMARY KEY, name TEXT)"))
+    push.write(content.byteslice(0, 5000))
+    eventually { server.stray_files.any? { |file| file.end_with?(".staged") } }
+    File.rename(live, "#{live}.aside")
+    push.write(content.byteslice(5000..))
+    push.close
+
+    expect(push.wait).to have_attributes(exit_code: 4, stderr: /\AERROR: #{live} was removed by another program during the push, so nothing was swapped/)
+    expect(File.exist?(live)).to be false
+  ensure
+    File.rename("#{live}.aside", live) if live && File.exist?("#{live}.aside")
+    server&.tear_down
+  end
 end
