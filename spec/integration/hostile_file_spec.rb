@@ -186,6 +186,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
 
     after do
       stop_servers
+    ensure
       @group&.remove
     end
 
