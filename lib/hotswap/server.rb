@@ -37,6 +37,17 @@ module Hotswap
         Native.stop
       end
 
+      # @return [Hash] what a worker is told about the application
+      def job
+        {
+          databases: Hotswap.databases.map(&:to_job),
+          max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
+          timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
+          low_priority: Hotswap.configuration.low_priority,
+          in_place: Hotswap.configuration.in_place
+        }
+      end
+
       private
 
       # @return [Boolean] false where this process serves already
@@ -84,16 +95,6 @@ module Hotswap
         return specification.full_require_paths if specification
 
         $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, "sqlite3/sqlite3_native.so")) }
-      end
-
-      def job
-        {
-          databases: Hotswap.databases.map(&:to_job),
-          max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
-          timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
-          low_priority: Hotswap.configuration.low_priority,
-          in_place: Hotswap.configuration.in_place
-        }
       end
     end
   end

@@ -17,6 +17,7 @@ RSpec.describe "a program that is no web server" do
       require "hotswap"
       require "json"
       require "stringio"
+      require "tmpdir"
       def tell(*what) = puts("told " + JSON.generate(what))
       def eventually
         deadline = Time.now + 10
@@ -85,20 +86,64 @@ RSpec.describe "a program that is no web server" do
     expect(log.lines.grep(/hotswap.*: warning:/)).to eq []
   end
 
-  it "cannot push from inside a unit of work, which the swap waits for, and says so" do
+  # The time that a push may wait for is long, so that a refusal which waited for it would not be over in time.
+  it "cannot push from inside a request or a job, which the swap would wait for, and is told so at once; it can pull" do
     new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
     told, = run(<<~RUBY)
-      Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.timeout = 1 }
+      Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.timeout = 600 }
       Hotswap.start
       eventually { File.socket?(Hotswap.socket_path) }
       version
-      tell(*Hotswap::Gate.pass("the nightly import") { hotswap("cp", #{new.inspect}, "database") })
+      Hotswap::Gate.pass("the nightly import") do
+        tell(*hotswap("cp", #{new.inspect}, "database"))
+        tell(*hotswap("cp", #{new.inspect}, "app.sqlite3"))
+        tell(*hotswap("cp", "database", "pulled.sqlite3"))
+      end
+      tell version
+      tell(*hotswap("cp", #{new.inspect}, "database"))
       tell version
     RUBY
 
-    code, stdout, stderr = told.first
-    expect([code, stdout]).to eq [4, ""]
-    expect(stderr).to include("is still working: the nightly import for")
-    expect(told.last).to eq ["old"]
+    refused = [3, "", /\AERROR: this request or job would wait for its own push: app\.sqlite3 .*Process\.detach\(spawn\("bin\/hotswap"/]
+    expect(told).to match [refused, refused, [0, "OK\n", ""], ["old"], [0, "OK\n", "Swapping database...\n"], ["new"]]
+  end
+
+  it "can push from inside a job to a database that this process has not opened: the swap does not wait for it" do
+    new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
+    told, = run(<<~RUBY)
+      Hotswap.configure { |config| config.database_path = "app.sqlite3" }
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) }
+      Hotswap::Gate.pass("a script") { tell(*hotswap("cp", #{new.inspect}, "database")) }
+      tell version
+    RUBY
+
+    expect(told).to eq [[0, "OK\n", "Swapping database...\n"], ["new"]]
+  end
+
+  it "starts a process of its own from inside a job, and that pushes when the job is over" do
+    new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
+    told, = run(<<~RUBY)
+      Hotswap.configure { |config| config.database_path = "app.sqlite3" }
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) }
+      version
+      pushing = Hotswap::Gate.pass("the nightly import") { Process.detach(spawn(*#{HotswapCommand::PROGRAM.inspect}, "cp", #{new.inspect}, "database", out: File::NULL, err: File::NULL)) }
+      tell pushing.value.exitstatus, version
+    RUBY
+
+    expect(told).to eq [[0, "new"]]
+  end
+
+  it "asks the server of its own settings, from whatever folder it runs in" do
+    told, = run(<<~RUBY)
+      Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.socket_path = "tmp/elsewhere.sock" }
+      Hotswap.start
+      eventually { File.socket?(Hotswap.socket_path) }
+      tell(*hotswap("cp", "database", "backup.sqlite3"))
+      Dir.mktmpdir { |elsewhere| Dir.chdir(elsewhere) { tell(*hotswap("cp", "database", "backup.sqlite3")) } }
+    RUBY
+
+    expect(told).to eq [[0, "OK\n", ""]] * 2
   end
 end

@@ -34,8 +34,9 @@ class ItemsServer < RackServer
     Hotswap.start
 
     use Hotswap::Middleware
-    # Waits for the file "go-on" where it is asked to: a request that takes its time.
+    # Waits for the file "go-on" where it is asked to, and makes the file "waits": a request that takes its time.
     run lambda { |env|
+      File.write("waits", "") if env["PATH_INFO"] == "/wait"
       sleep 0.01 until env["PATH_INFO"] != "/wait" || File.exist?("go-on")
       DATABASE.add(Rack::Request.new(env).POST.fetch("name")) if env["REQUEST_METHOD"] == "POST"
       [200, {"content-type" => "text/plain"}, [DATABASE.names]]

@@ -41,6 +41,11 @@ RSpec.describe Hotswap::CLI do
     expect(stderr.string).to include("ERROR: socket not found at #{folder.join("none.sock")}")
   end
 
+  it "does not take a string for the arguments, and shows how they are written" do
+    expect { described_class.run("cp database x") }
+      .to raise_error(ArgumentError, /\["cp", "database", "backup.sqlite3"\].* not "cp database x"/)
+  end
+
   it "does not end the process, and leaves its signal handlers alone" do
     handler = proc {}
     before = trap("INT", handler)

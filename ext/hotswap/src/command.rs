@@ -1,41 +1,25 @@
 //! The command line, as a process of its own or inside one.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::Arc;
 
-use hotswap_core::cli::{self, Surroundings};
-use hotswap_core::client::{Stdio, Streams};
-use magnus::{function, Error, Object, RModule, Ruby};
+use hotswap_core::cli::{self, Application, Surroundings, Unit};
+use hotswap_core::client::{Abort, Stdio, Streams};
+use hotswap_core::signal::Signal;
+use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
+
+use crate::runtime;
+use crate::server::parse_job;
 
 fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     borrowed.try_clone_to_owned().map(File::from).map(Stdio::from)
-}
-
-fn surroundings(
-    folder: String,
-    program: Option<String>,
-    gemfile: Option<String>,
-    streams: [i32; 3],
-    owns_process: bool,
-) -> std::io::Result<Surroundings> {
-    let [stdin, stdout, stderr] = streams;
-    Ok(Surroundings {
-        folder: folder.into(),
-        program: program.map(PathBuf::from),
-        gemfile: gemfile.map(PathBuf::from),
-        streams: Streams {
-            stdin: own(stdin)?,
-            stdout: own(stdout)?,
-            stderr: own(stderr)?,
-        },
-        owns_process,
-    })
 }
 
 /// Runs a command that is the whole process; returns its exit status.
@@ -46,39 +30,154 @@ fn run_command(
     program: Option<String>,
     gemfile: Option<String>,
 ) -> Result<i32, Error> {
-    let surroundings = surroundings(folder, program, gemfile, [0, 1, 2], true)
-        .map_err(|error| Error::new(ruby.exception_io_error(), error.to_string()))?;
+    let surroundings = || -> std::io::Result<Surroundings> {
+        Ok(Surroundings {
+            folder: folder.into(),
+            program: program.map(PathBuf::from),
+            gemfile: gemfile.map(PathBuf::from),
+            application: None,
+            streams: Streams {
+                stdin: own(0)?,
+                stdout: own(1)?,
+                stderr: own(2)?,
+            },
+            owns_process: true,
+            abort: Abort::new()?,
+        })
+    };
+    let surroundings = surroundings().map_err(|error| failed(ruby, &error))?;
     Ok(cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings).into())
 }
 
-/// Starts a command beside whatever this process does. Returns a descriptor, which the caller owns: one byte,
-/// the exit status, can be read from it when the command is done.
-fn start_command(
-    ruby: &Ruby,
-    arguments: Vec<String>,
-    folder: String,
-    stdin: i32,
-    stdout: i32,
-    stderr: i32,
-) -> Result<i32, Error> {
-    let failed = |error: std::io::Error| Error::new(ruby.exception_io_error(), error.to_string());
-    let surroundings = surroundings(folder, None, None, [stdin, stdout, stderr], false).map_err(failed)?;
-    let (reader, mut writer) = UnixStream::pair().map_err(failed)?;
-    let run = move || {
-        hotswap_core::signal::leave_signals_to_others();
-        let code = cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings);
-        // Nobody who waits for it any more needs it.
-        let _ = writer.write_all(&[code as u8]);
-    };
-    std::thread::Builder::new()
-        .name("hotswap-command".into())
-        .spawn(run)
-        .map_err(failed)?;
-    Ok(OwnedFd::from(reader).into_raw_fd())
+fn failed(ruby: &Ruby, error: &std::io::Error) -> Error {
+    Error::new(ruby.exception_io_error(), error.to_string())
 }
 
-pub(crate) fn define(native: RModule) -> Result<(), Error> {
+/// `Hotswap::Native::Command`: a command beside what this process does. Made before it starts, so that no interruption
+/// falls between its start and what ends it.
+#[derive(TypedData)]
+#[magnus(class = "Hotswap::Native::Command", free_immediately, size)]
+struct Command {
+    abort: RefCell<Option<Arc<Abort>>>,
+    end: RefCell<Option<Arc<End>>>,
+}
+
+/// How it ended, and the news of it.
+struct End {
+    signal: Signal,
+    code: AtomicI32,
+}
+
+impl magnus::DataTypeFunctions for Command {}
+
+impl Command {
+    fn new(ruby: &Ruby) -> Result<Self, Error> {
+        let abort = Abort::new().map_err(|error| failed(ruby, &error))?;
+        Ok(Self {
+            abort: RefCell::new(Some(abort)),
+            end: RefCell::default(),
+        })
+    }
+
+    /// `start(arguments, folder, [stdin, stdout, stderr], socket, job)`: the socket is that of the application in this
+    /// process, or nil; `job`, which is JSON, is set inside a request or a job.
+    fn start(
+        ruby: &Ruby,
+        command: &Self,
+        arguments: Vec<String>,
+        folder: String,
+        streams: [i32; 3],
+        socket: Option<String>,
+        job: Option<String>,
+    ) -> Result<(), Error> {
+        let [stdin, stdout, stderr] = streams;
+        let Some(abort) = command.abort.borrow().clone() else {
+            return Err(Error::new(ruby.exception_io_error(), "the command is closed"));
+        };
+        let unit = match job {
+            Some(job) => Some(Unit {
+                job: parse_job(ruby, &job)?,
+                joined: runtime::existing().map_or_else(Vec::new, |runtime| runtime.member.databases()),
+            }),
+            None => None,
+        };
+        let start = || -> std::io::Result<Arc<End>> {
+            let surroundings = Surroundings {
+                folder: folder.into(),
+                program: None,
+                gemfile: None,
+                application: socket.map(|socket| Application {
+                    socket: socket.into(),
+                    unit,
+                }),
+                streams: Streams {
+                    stdin: own(stdin)?.until(&abort),
+                    stdout: own(stdout)?.until(&abort),
+                    stderr: own(stderr)?,
+                },
+                owns_process: false,
+                abort: abort.clone(),
+            };
+            let end = Arc::new(End {
+                signal: Signal::new()?,
+                code: AtomicI32::new(0),
+            });
+            let told = end.clone();
+            let run = move || {
+                hotswap_core::signal::leave_signals_to_others();
+                let code = cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings);
+                told.code.store(code.into(), Ordering::Release);
+                told.signal.set();
+            };
+            std::thread::Builder::new()
+                .name("hotswap-command".into())
+                .spawn(run)?;
+            Ok(end)
+        };
+        let end = start().map_err(|error| failed(ruby, &error))?;
+        command.end.replace(Some(end));
+        Ok(())
+    }
+
+    /// A file descriptor that is readable when the command has ended; nil before it starts.
+    fn descriptor(&self) -> Option<i32> {
+        self.end.borrow().as_ref().map(|end| end.signal.raw())
+    }
+
+    /// The exit status of a command that has ended.
+    fn code(&self) -> Option<i32> {
+        let end = self.end.borrow();
+        end.as_ref().map(|end| end.code.load(Ordering::Acquire))
+    }
+
+    /// Has it end, and its worker with it. Does not wait for that.
+    fn abort(&self) {
+        self.abort.borrow().iter().for_each(|abort| abort.ask());
+    }
+
+    /// Closes what descriptors it has. A command that has not ended goes on.
+    fn close(&self) {
+        self.end.take();
+        self.abort.take();
+    }
+}
+
+/// One that is collected has been given up with the fiber that waited for it.
+impl Drop for Command {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("run_command", function!(run_command, 4))?;
-    native.define_singleton_method("start_command", function!(start_command, 5))?;
+    let command = native.define_class("Command", ruby.class_object())?;
+    command.undef_default_alloc_func();
+    command.define_singleton_method("new", function!(Command::new, 0))?;
+    command.define_method("start", method!(Command::start, 5))?;
+    command.define_method("descriptor", method!(Command::descriptor, 0))?;
+    command.define_method("code", method!(Command::code, 0))?;
+    command.define_method("abort", method!(Command::abort, 0))?;
+    command.define_method("close", method!(Command::close, 0))?;
     Ok(())
 }

@@ -31,7 +31,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     unit::define(ruby, hotswap)?;
     mailbox::define(native)?;
     server::define(native)?;
-    command::define(native)?;
+    command::define(ruby, native)?;
     Ok(())
 }
 

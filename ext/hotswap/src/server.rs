@@ -18,12 +18,7 @@ fn serve(
     hidden: Vec<String>,
     job: String,
 ) -> Result<bool, Error> {
-    let job: Job = serde_json::from_str(&job).map_err(|error| {
-        Error::new(
-            ruby.exception_arg_error(),
-            format!("the job is not understood: {error}"),
-        )
-    })?;
+    let job = parse_job(ruby, &job)?;
     let program = PathBuf::from(command.remove(0));
     let config = Config {
         socket: socket.into(),
@@ -45,6 +40,16 @@ fn serve(
     }
     *server = Some(Server::start(config).map_err(|error| raise(ruby, &error))?);
     Ok(true)
+}
+
+/// What a worker is told about the application, as JSON.
+pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Job, Error> {
+    serde_json::from_str(job).map_err(|error| {
+        Error::new(
+            ruby.exception_arg_error(),
+            format!("the job is not understood: {error}"),
+        )
+    })
 }
 
 /// Stops the server of this very process. A forked child has none of its own to stop.

@@ -1,17 +1,20 @@
 //! The command line: arguments in, exit status out. Nothing in here ends the process.
 
+mod application;
 mod args;
 mod socket;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::client::{self, Stdio, Streams};
+use crate::client::{self, Abort, Stdio, Streams};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+pub use application::{Application, Unit};
 use args::{Cli, Command};
 
 /// Where a command runs.
@@ -23,10 +26,14 @@ pub struct Surroundings {
     pub program: Option<PathBuf>,
     /// `BUNDLE_GEMFILE`, for the same purpose.
     pub gemfile: Option<PathBuf>,
+    /// Whose process it is, unless it is the command's own.
+    pub application: Option<Application>,
     /// Standard input, output and error.
     pub streams: Streams,
     /// Whether the command is the whole process, and so may end it on a signal.
     pub owns_process: bool,
+    /// How its end is asked for from outside.
+    pub abort: Arc<Abort>,
 }
 
 /// Runs `hotswap ARGUMENTS` (without the program's name) and says how it ended.
@@ -72,15 +79,23 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
         folder: surroundings.folder,
         socket,
         owns_process: surroundings.owns_process,
+        abort: surroundings.abort,
     };
     let mut stderr = match surroundings.streams.stderr.try_clone() {
         Ok(stderr) => stderr,
         Err(_) => return ExitCode::Failed,
     };
-    match copy.run(surroundings.streams) {
+    let abort = copy.abort.clone();
+    let allowed = surroundings.application.map_or(Ok(()), |application| {
+        application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
+    });
+    match allowed.and_then(|()| copy.run(surroundings.streams)) {
         Ok(code) => code,
         Err(error) => {
-            report(&mut stderr, &error);
+            // Who had the command end knows why.
+            if !abort.asked() {
+                report(&mut stderr, &error);
+            }
             error.exit_code()
         }
     }

@@ -9,6 +9,9 @@ pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
 /// The socket to connect to; the best guess where there is none.
 pub(super) fn find(surroundings: &Surroundings) -> PathBuf {
+    if let Some(application) = &surroundings.application {
+        return application.socket.clone();
+    }
     let binstub = surroundings
         .program
         .as_deref()
@@ -52,12 +55,14 @@ mod tests {
             folder: folder.to_owned(),
             program: program.map(Path::to_owned),
             gemfile: None,
+            application: None,
             streams: Streams {
                 stdin: null(),
                 stdout: null(),
                 stderr: null(),
             },
             owns_process: false,
+            abort: crate::client::Abort::new().unwrap(),
         }
     }
 

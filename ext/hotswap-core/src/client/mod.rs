@@ -1,5 +1,6 @@
 //! The client: one copy, from the greeting to the exit status.
 
+mod abort;
 mod interrupt;
 mod listener;
 mod opening;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
@@ -19,7 +21,9 @@ use crate::protocol::{
     BodyReader, BodyWriter, Connection, Endpoint, Identity, InPlace, Message, Piece, Plan, Request,
 };
 use crate::worker::resolve;
+pub use abort::Abort;
 use listener::Listener;
+use opening::Opened;
 use source::Source;
 pub use stdio::Stdio;
 use target::Target;
@@ -56,6 +60,8 @@ pub struct Copy {
     pub socket: PathBuf,
     /// Whether a signal may end the process.
     pub owns_process: bool,
+    /// How its end is asked for from outside.
+    pub abort: Arc<Abort>,
 }
 
 impl Copy {
@@ -67,8 +73,8 @@ impl Copy {
             interrupt::end_on_signals();
         }
         let request = Request {
-            src: self.endpoint(&self.src),
-            dst: self.endpoint(&self.dst),
+            src: self.source(),
+            dst: self.destination(),
             skip_integrity_check: self.skip_integrity_check,
             skip_schema_check: self.skip_schema_check,
             in_place: self.in_place,
@@ -76,7 +82,12 @@ impl Copy {
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
         let handed_over = self.hand_over(&streams);
         let descriptors: Vec<_> = handed_over.iter().map(|file| file.as_fd()).collect();
-        let (mut main, mut listener, answer) = opening::open(&self.socket, &request, &descriptors, start)?;
+        let Opened {
+            mut main,
+            watch,
+            mut listener,
+            answer,
+        } = opening::open(&self.socket, &request, &descriptors, &self.abort, start)?;
         drop(descriptors);
         drop(handed_over);
         let done = match answer {
@@ -90,6 +101,12 @@ impl Copy {
             Message::Done { code } => Ok(ExitCode::from_u8(code)),
             _ => Err(lost()),
         };
+        drop(watch);
+        if self.abort.asked() {
+            drop(main);
+            listener.finish();
+            return self.aborted(done, &mut streams.stderr);
+        }
         match &done {
             Ok(_) | Err(Error::Broken(_) | Error::Gone(_)) => {}
             Err(error) => {
@@ -115,6 +132,16 @@ impl Copy {
         Ok(code)
     }
 
+    /// Nothing of the worker is left that could change the database. Says so, if it was quicker.
+    fn aborted(&self, done: Result<ExitCode>, stderr: &mut Stdio) -> Result<ExitCode> {
+        let code = done?;
+        if code == ExitCode::Done && self.dst != "-" {
+            // A reader that has gone is no failure.
+            let _ = writeln!(stderr, "Interrupted too late: the new database is in place");
+        }
+        Ok(code)
+    }
+
     fn refuse_terminals(&self, streams: &Streams) -> Result<()> {
         if self.src == "-" && streams.stdin.is_terminal() {
             return Err(Error::Usage(
@@ -128,6 +155,16 @@ impl Copy {
             ));
         }
         Ok(())
+    }
+
+    /// Where it copies from.
+    pub fn source(&self) -> Endpoint {
+        self.endpoint(&self.src)
+    }
+
+    /// Where it copies to.
+    pub fn destination(&self) -> Endpoint {
+        self.endpoint(&self.dst)
     }
 
     fn endpoint(&self, raw: &str) -> Endpoint {
@@ -179,7 +216,10 @@ impl Copy {
         match body.copy_from(stdin, |sent| listener.progress("sending", sent, 0)) {
             Ok(()) => {
                 // A server that has heard enough says why on the other socket, and Done on this one.
-                let _ = body.finish();
+                // An input that ends because its program is interrupted is no end of the data.
+                if !self.abort.asked() {
+                    let _ = body.finish();
+                }
             }
             Err(Error::Broken(_) | Error::Gone(_)) => {}
             Err(error) => return Err(error),
@@ -191,6 +231,9 @@ impl Copy {
         let mut target = Target::create(&self.folder.join(&self.dst), &self.dst)?;
         main.send_with(&Message::Target, &[target.file().as_fd()])?;
         let code = finish(main)?;
+        if self.abort.asked() {
+            return Err(Error::Gone("the command was interrupted".into()));
+        }
         if code == ExitCode::Done {
             let users = target.users().names;
             target.put_in_place()?;

@@ -4,11 +4,14 @@
 //! the first answer nothing has been asked for that could have been done, so the next leader is asked instead.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::abort::{Abort, Watch};
 use super::listener::Listener;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
@@ -23,17 +26,30 @@ const SUCCESSION: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks whoever leads at `socket` for `request`, with the descriptors that belong to it. Returns the main connection, the thread that `listen` starts on
-/// the other one, and the answer.
+/// A server that has answered.
+pub(super) struct Opened {
+    /// The main connection.
+    pub main: Connection,
+    /// Has the main connection end with the command.
+    pub watch: Watch,
+    /// The thread on the other connection.
+    pub listener: Listener,
+    /// The answer.
+    pub answer: Message,
+}
+
+/// Asks the process that leads at `socket` for `request`, with the descriptors that belong to it.
 pub(super) fn open(
     socket: &Path,
     request: &Request,
     descriptors: &[BorrowedFd<'_>],
+    abort: &Arc<Abort>,
     listen: impl Fn(Connection) -> Result<Listener>,
-) -> Result<(Connection, Listener, Message)> {
+) -> Result<Opened> {
     let give_up = Instant::now() + SUCCESSION;
     loop {
-        match ask(socket, request, descriptors, &listen) {
+        match ask(socket, request, descriptors, abort, &listen) {
+            Err(error) if abort.asked() => return Err(error),
             Err(Error::Gone(_)) if Instant::now() < give_up => std::thread::sleep(PAUSE),
             Err(Error::Gone(why)) => return Err(no_greeting(socket, &why)),
             answered => return answered,
@@ -45,16 +61,23 @@ fn ask(
     socket: &Path,
     request: &Request,
     descriptors: &[BorrowedFd<'_>],
+    abort: &Arc<Abort>,
     listen: impl Fn(Connection) -> Result<Listener>,
-) -> Result<(Connection, Listener, Message)> {
-    let (mut main, stderr) = greet(socket)?;
+) -> Result<Opened> {
+    let (mut main, stderr) = greet(socket, abort)?;
+    let watch = watch(abort, &main, Shutdown::Write)?;
     let mut listener = listen(stderr)?;
     let mut asking = || {
         main.send_with(&Message::Request(request.clone()), descriptors)?;
         main.receive()?.ok_or_else(ended)
     };
     match asking() {
-        Ok(answer) => Ok((main, listener, answer)),
+        Ok(answer) => Ok(Opened {
+            main,
+            watch,
+            listener,
+            answer,
+        }),
         Err(error) => {
             listener.abandon();
             listener.finish();
@@ -63,8 +86,14 @@ fn ask(
     }
 }
 
-fn greet(socket: &Path) -> Result<(Connection, Connection)> {
-    let mut main = Connection::new(reach(socket)?);
+fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> {
+    abort.watch(main, how).context("cannot use the socket")
+}
+
+fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
+    let mut main = Connection::new(reach(socket, abort)?);
+    // Nothing has been asked for yet whose end would be worth waiting for.
+    let _watch = watch(abort, &main, Shutdown::Both)?;
     main.set_patience(Some(GREETING))
         .context("cannot set up the socket")?;
     let hello = Message::Hello {
@@ -115,7 +144,7 @@ fn no_greeting(socket: &Path, why: &str) -> Error {
     ))
 }
 
-fn reach(socket: &Path) -> Result<UnixStream> {
+fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
     let give_up = Instant::now() + TAKEOVER;
     loop {
         let error = match connect(socket) {
@@ -128,7 +157,7 @@ fn reach(socket: &Path) -> Result<UnixStream> {
             ErrorKind::NotFound => was_led(socket),
             _ => false,
         };
-        if !may_come || Instant::now() > give_up {
+        if !may_come || abort.asked() || Instant::now() > give_up {
             return Err(unreachable(socket, &error));
         }
         std::thread::sleep(PAUSE);
@@ -211,8 +240,8 @@ mod tests {
             assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
             main.send(&Message::Plan(Plan::SendStream)).unwrap();
         });
-        let (_, _, answer) = open(&socket, &request(), &[], listen).unwrap();
-        assert!(matches!(answer, Message::Plan(Plan::SendStream)));
+        let opened = open(&socket, &request(), &[], &Abort::new().unwrap(), listen).unwrap();
+        assert!(matches!(opened.answer, Message::Plan(Plan::SendStream)));
         leaders.join().unwrap();
     }
 }

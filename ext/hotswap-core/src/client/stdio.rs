@@ -8,32 +8,48 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::sync::Arc;
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::Whence;
 
+use super::Abort;
+
+/// As much as a pipe takes at once that has room for anything, in bytes: a longer write may wait for its reader.
+const AT_ONCE: usize = libc::PIPE_BUF;
+
 /// See the module.
 #[derive(Debug)]
-pub struct Stdio(File);
+pub struct Stdio {
+    file: File,
+    abort: Option<Arc<Abort>>,
+}
 
 impl Stdio {
+    /// The same, where reading and writing fail once the command is to end. They never block otherwise than in a poll.
+    pub fn until(mut self, abort: &Arc<Abort>) -> Self {
+        self.abort = Some(abort.clone());
+        self
+    }
+
+    /// A second one of the same, which no end of the command keeps from writing.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        self.file.try_clone().map(Self::from)
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        self.0.is_terminal()
+        self.file.is_terminal()
     }
 
     /// A descriptor to hand over for reading: of a file from its beginning on, or of a pipe.
     pub(crate) fn source_to_hand_over(&self) -> Option<File> {
-        let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL).ok()?);
+        let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).ok()?);
         if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
             return None;
         }
-        match self.0.metadata().ok()?.file_type() {
-            kind if kind.is_file() && self.is_at_its_beginning() => self.0.try_clone().ok(),
+        match self.file.metadata().ok()?.file_type() {
+            kind if kind.is_file() && self.is_at_its_beginning() => self.file.try_clone().ok(),
             kind if kind.is_fifo() => self.reopen(OpenOptions::new().read(true)),
             _ => None,
         }
@@ -42,22 +58,22 @@ impl Stdio {
     /// A descriptor to hand over for writing: of a pipe, or of a file that is as a shell's `>` makes it. One that has
     /// content already, or takes what is written at its end (`>>`), is written to by this process, wherever it stands.
     pub(crate) fn target_to_hand_over(&self) -> Option<File> {
-        let metadata = self.0.metadata().ok()?;
+        let metadata = self.file.metadata().ok()?;
         match metadata.file_type() {
             kind if kind.is_fifo() => self.reopen(OpenOptions::new().write(true)),
-            kind if kind.is_file() && metadata.len() == 0 && self.is_new()? => self.0.try_clone().ok(),
+            kind if kind.is_file() && metadata.len() == 0 && self.is_new()? => self.file.try_clone().ok(),
             _ => None,
         }
     }
 
     fn is_new(&self) -> Option<bool> {
-        let flags = OFlag::from_bits_retain(fcntl(&self.0, FcntlArg::F_GETFL).ok()?);
+        let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).ok()?);
         let writable = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY && !flags.contains(OFlag::O_APPEND);
         Some(writable && self.is_at_its_beginning())
     }
 
     fn is_at_its_beginning(&self) -> bool {
-        nix::unistd::lseek(&self.0, 0, Whence::SeekCur) == Ok(0)
+        nix::unistd::lseek(&self.file, 0, Whence::SeekCur) == Ok(0)
     }
 
     /// Opened anew, so that it does not block for whom it is handed to, and is what it was for everybody else.
@@ -65,13 +81,13 @@ impl Stdio {
     fn reopen(&self, options: &mut OpenOptions) -> Option<File> {
         options
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+            .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
             .ok()
     }
 
     /// Whether it is a pipe that nobody reads any more.
     pub(crate) fn is_broken(&self) -> bool {
-        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
         nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok()
             && polled[0]
                 .revents()
@@ -84,23 +100,34 @@ impl Stdio {
         mut attempt: impl FnMut(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            match attempt(&mut self.0) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut polled = [PollFd::new(self.0.as_fd(), ready)];
-                    match nix::poll::poll(&mut polled, PollTimeout::NONE) {
-                        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                        Err(errno) => return Err(errno.into()),
-                    }
-                }
+            if self.abort.is_some() {
+                self.wait(ready)?;
+            }
+            match attempt(&mut self.file) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(ready)?,
                 done => return done,
             }
+        }
+    }
+
+    fn wait(&self, ready: PollFlags) -> io::Result<()> {
+        let abort = self.abort.as_ref();
+        let mut polled = vec![PollFd::new(self.file.as_fd(), ready)];
+        polled.extend(abort.map(|abort| PollFd::new((**abort).as_fd(), PollFlags::POLLIN)));
+        match nix::poll::poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) if abort.is_some_and(|abort| abort.asked()) => Err(io::Error::new(
+                ErrorKind::ConnectionAborted,
+                "the command was interrupted",
+            )),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
     }
 }
 
 impl From<File> for Stdio {
     fn from(file: File) -> Self {
-        Self(file)
+        Self { file, abort: None }
     }
 }
 
@@ -112,7 +139,10 @@ impl Read for Stdio {
 
 impl Write for Stdio {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.retry(PollFlags::POLLOUT, |file| file.write(bytes))
+        let most = if self.abort.is_some() { AT_ONCE } else { usize::MAX };
+        self.retry(PollFlags::POLLOUT, |file| {
+            file.write(&bytes[..bytes.len().min(most)])
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -149,6 +179,34 @@ mod tests {
         reader.read_to_end(&mut received).unwrap();
         sender.join().unwrap();
         assert!(received == expected);
+    }
+
+    #[test]
+    fn a_command_that_is_to_end_waits_for_no_pipe_any_more() {
+        let abort = Abort::new().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        let [reader, writer] = [OwnedFd::from(reader), writer.into()].map(|end| Stdio::from(File::from(end)));
+        let (mut reader, mut writer) = (reader.until(&abort), writer.until(&abort));
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| reader.read(&mut [0; 10]));
+            std::thread::sleep(Duration::from_millis(5));
+            abort.ask();
+            assert!(reading.join().unwrap().is_err());
+        });
+        assert!(writer.write_all(&[0; 1_000_000]).is_err());
+    }
+
+    #[test]
+    fn a_pipe_that_blocks_is_left_by_a_writer_whose_command_is_to_end() {
+        let abort = Abort::new().unwrap();
+        let (_reader, writer) = io::pipe().unwrap();
+        let mut writer = Stdio::from(File::from(OwnedFd::from(writer))).until(&abort);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| writer.write_all(&[0; 1_000_000]));
+            std::thread::sleep(Duration::from_millis(5));
+            abort.ask();
+            assert!(writing.join().unwrap().is_err());
+        });
     }
 
     #[test]

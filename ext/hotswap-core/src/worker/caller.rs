@@ -252,6 +252,8 @@ impl Caller {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
             Err(error @ Error::NobodyReads) => error.exit_code(),
+            // A client that has gone, or whose program is interrupted, knows why.
+            Err(error @ (Error::Gone(_) | Error::Broken(_))) if self.main.peer_is_gone() => error.exit_code(),
             Err(error) => {
                 self.user.tell(&Message::Error(error.to_string()));
                 error.exit_code()

@@ -60,17 +60,16 @@ impl Job {
     /// The managed database that `endpoint` means: by any path that leads to it, as `database` (the first
     /// one), or by its name where no such file exists.
     pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {
-        if endpoint.stdio {
-            return None;
-        }
-        let by_path = self.databases.iter().find(|database| database.is(endpoint));
-        by_path.or_else(|| {
-            if endpoint.identity.is_none() {
-                self.find_by_name(&endpoint.raw)
-            } else {
-                None
-            }
+        self.find_by_path(endpoint).or_else(|| {
+            let is_a_name = !endpoint.stdio && endpoint.identity.is_none();
+            self.find_by_name(&endpoint.raw).filter(|_| is_a_name)
         })
+    }
+
+    /// The managed database that `endpoint` means by its path.
+    pub fn find_by_path(&self, endpoint: &Endpoint) -> Option<&Database> {
+        let mut databases = self.databases.iter().filter(|_| !endpoint.stdio);
+        databases.find(|database| database.is(endpoint))
     }
 
     fn find_by_name(&self, name: &str) -> Option<&Database> {

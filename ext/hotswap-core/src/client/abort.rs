@@ -1,0 +1,119 @@
+//! The end of a command, asked for from outside of it. A program that runs one may be interrupted: it then wants the
+//! worker to stop, and to know that it has.
+//!
+//! Asking ends the sending half of the main connection. The worker takes that for a client that has gone, stops, and still
+//! says on the other half how it ended.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::protocol::Connection;
+use crate::signal::Signal;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Abort {
+    asked: AtomicBool,
+    signal: Signal,
+    connection: Mutex<Option<(UnixStream, Shutdown)>>,
+}
+
+impl Abort {
+    /// One that nobody has asked for yet. Fails when the process is out of file descriptors.
+    pub fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            asked: AtomicBool::new(false),
+            signal: Signal::new()?,
+            connection: Mutex::default(),
+        }))
+    }
+
+    /// Has the command end. Does not wait for that.
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.signal.set();
+        if let Some((connection, how)) = &*self.connection() {
+            // The only error is that the peer was quicker.
+            let _ = connection.shutdown(*how);
+        }
+    }
+
+    /// Whether the command is to end.
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Has it end `connection` as well, in the way of `how`, as long as what this returns lives.
+    pub(super) fn watch(self: &Arc<Self>, connection: &Connection, how: Shutdown) -> io::Result<Watch> {
+        let stream = connection.stream().try_clone()?;
+        // Before the flag is looked at: one of us both sees what the other one wrote.
+        *self.connection() = Some((stream, how));
+        if self.asked() {
+            self.ask();
+        }
+        Ok(Watch(self.clone()))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<(UnixStream, Shutdown)>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Abort {
+    /// Readable once it was asked for.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signal.as_fd()
+    }
+}
+
+/// A connection that ends with the command. It stays open as long as this lives.
+pub(super) struct Watch(Arc<Abort>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        *self.0.connection() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Connection, Connection) {
+        let (one, other) = UnixStream::pair().unwrap();
+        (Connection::new(one), Connection::new(other))
+    }
+
+    #[test]
+    fn the_worker_sees_a_client_that_has_gone_and_can_still_answer() {
+        let abort = Abort::new().unwrap();
+        let (here, there) = pair();
+        let _watch = abort.watch(&here, Shutdown::Write).unwrap();
+        assert!(!there.peer_is_gone());
+        abort.ask();
+        assert!(there.peer_is_gone() && !here.peer_is_gone());
+    }
+
+    #[test]
+    fn a_connection_that_is_made_after_it_was_asked_for_ends_at_once() {
+        let abort = Abort::new().unwrap();
+        abort.ask();
+        let (here, there) = pair();
+        let _watch = abort.watch(&here, Shutdown::Both).unwrap();
+        assert!(there.peer_is_gone());
+    }
+
+    #[test]
+    fn a_connection_that_is_not_watched_any_more_closes() {
+        let abort = Abort::new().unwrap();
+        let (here, there) = pair();
+        drop(abort.watch(&here, Shutdown::Write).unwrap());
+        drop(here);
+        assert!(there.peer_is_gone());
+        abort.ask();
+    }
+}
