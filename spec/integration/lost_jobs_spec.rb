@@ -20,6 +20,7 @@ RSpec.describe "a push into Solid Queue's database", lane: "default" do
   before { app.root.join("files").mkpath }
 
   it "says how many jobs wait that the new one does not have, and goes on" do
+    insert(live, "was done before", finished: "2026-01-01")
     before = copy
     insert(live, "waits here", "waits here too")
     insert(live, "is done", finished: "2026-01-01")

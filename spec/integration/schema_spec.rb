@@ -18,10 +18,13 @@ RSpec.describe "a push of a database with another schema" do
     app.hotswap("cp", app.file("files/incoming.sqlite3", schema, items), "database", *flags)
   end
 
+  def untouched_words = "storage/app.sqlite3 is untouched. If the change is meant, pass --skip-schema-check"
+
   def expect_refused(schema, difference, items: %w[new])
     refused = untouched { push(schema, items) }
 
-    expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: "ERROR: schema mismatch\n#{difference}")
+    expect(refused).to have_attributes(exit_code: 3, stdout: "")
+    expect(refused.stderr).to match(/\AERROR: schema mismatch\n#{Regexp.escape(difference)}(only|changed).*\n#{Regexp.escape(untouched_words)}\n\z/)
   end
 
   {
@@ -48,7 +51,9 @@ RSpec.describe "a push of a database with another schema" do
     "another type" => "id INTEGER PRIMARY KEY, name BLOB",
     "another default" => "id INTEGER PRIMARY KEY, name TEXT DEFAULT 'new'",
     "another collation" => "id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE",
-    "the columns in another order" => "name TEXT, id INTEGER PRIMARY KEY"
+    "the columns in another order" => "name TEXT, id INTEGER PRIMARY KEY",
+    "a keyword in quotes" => %(id INTEGER "PRIMARY" KEY, name TEXT),
+    "a letter that looks like white space" => "id INTEGER \u00a0PRIMARY KEY, name TEXT"
   }.each do |what, columns|
     it "is refused, and shows both sides, for #{what}" do
       expect_refused(live.sub(/\(id.*?\)/, "(#{columns})"),
@@ -102,7 +107,98 @@ RSpec.describe "a push of a database with another schema" do
         ERROR: schema mismatch
         - CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)
         + CREATE TABLE products (id INTEGER PRIMARY KEY, title TEXT, price REAL)
+        only live: items; only in the file: products
+        #{untouched_words}
       TEXT
+    end
+  end
+
+  it "is refused for a letter of another case in a string, in whatever quotes it is" do
+    tables = %w[Admin admin].map { |name| live.sub("name TEXT", %(name TEXT DEFAULT "#{name}" CHECK (name <> "#{name}"))) }
+    push(tables.first, flags: "--skip-schema-check")
+
+    expect(push(tables.last)).to have_attributes(exit_code: 3, stderr: /^changed: items.name, items \(its constraints\)$/)
+  ensure
+    push(live, %w[old], flags: "--skip-schema-check")
+  end
+
+  describe "that is long" do
+    it "is told of with twenty statements, the number of the others, and names; the log has one line" do
+      tables = (1..60).map { |n| "CREATE TABLE more_#{n} (\n  id INTEGER PRIMARY KEY\n)" }
+      log = app.log.length
+      refused = untouched { push("#{live}#{tables.join(";")}") }
+
+      expect(refused).to have_attributes(exit_code: 3, stdout: "")
+      lines = refused.stderr.lines(chomp: true)
+      expect(lines.first(4)).to eq ["ERROR: schema mismatch", "+ CREATE TABLE more_1 (", "+   id INTEGER PRIMARY KEY", "+ )"]
+      expect(lines.grep(/\A\+ CREATE/).size).to eq 20
+      expect(lines.last(3)).to match ["... and 0 more live, 40 more in the file", /\Aonly in the file: more_1, .* and 40 more\z/, untouched_words]
+      logged = app.log[log..].lines.grep(/schema mismatch/)
+      expect(logged).to match [/command failed: schema mismatch: only in the file: more_1, .* and 40 more \(/]
+      expect(app.log[log..]).not_to include "CREATE TABLE"
+    end
+
+    it "is told of in no more than a frame holds" do
+      columns = (1..150).map { |n| "column_#{n}_of_many TEXT NOT NULL DEFAULT ''" }.join(", ")
+      refused = untouched { push((1..300).map { |n| "CREATE TABLE wide_#{n} (#{columns});" }.join + ItemsServer::SCHEMA) }
+
+      expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: schema mismatch\n- CREATE INDEX items_by_name/)
+      expect(refused.stderr.bytesize).to be < 100_000
+      expect(refused.stderr).to end_with "#{untouched_words}\n"
+    end
+  end
+
+  # Only tables are left out, and only those of which SQLite says so or that are a tool's to the last column.
+  describe "with names that SQLite or a tool would choose" do
+    search = "#{live}CREATE VIRTUAL TABLE search USING fts5(body); CREATE VIRTUAL TABLE terms USING fts5vocab(search, 'row');"
+
+    before(:context) { push(search, flags: "--skip-schema-check") }
+
+    {
+      "a trigger that is called like Litestream's tables" => "CREATE TRIGGER _litestream_seq AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "a trigger that is called like a table of the full-text search" => "CREATE TRIGGER search_data AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "a trigger that is called like SQLite's own tables" => "CREATE TRIGGER sqlite_evil AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "an index of a table of the full-text search" => "CREATE INDEX search_data_id ON search_data (id)",
+      "a view that is called like Litestream's tables" => "CREATE VIEW _litestream_lock AS SELECT 1",
+      "a table that is called like Litestream's, and has another column" => "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER, more)",
+      "a table that is called like a virtual table that keeps none" => "CREATE TABLE terms_blocked (term TEXT)",
+      "a table that is called like one that keeps others" => "CREATE TABLE search_log (query TEXT)",
+      "a table that is called like SQLite's statistics, and has another column" => "CREATE TABLE sqlite_stat1 (tbl, idx, stat, more)"
+    }.each do |what, statement|
+      it "is refused for #{what}" do
+        # SQLite makes no such name; in a file it is one all the same.
+        file = app.file("files/incoming.sqlite3", "#{search}#{statement.sub("sqlite_", "xqlite_")};", %w[new])
+        File.binwrite(file, File.binread(file).gsub("xqlite_", "sqlite_")) if statement.include?("sqlite_")
+        inode = File.stat(app.database_path).ino
+
+        expect(app.hotswap("cp", file, "database")).to have_attributes(exit_code: 3,
+          stderr: /\AERROR: schema mismatch\n\+ #{Regexp.escape(statement)}$/)
+        expect(File.stat(app.database_path).ino).to eq inode
+      end
+    end
+
+    it "goes through with what is Litestream's, and with other tables of the full-text search" do
+      litestream = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER);"
+      [litestream, ""].each do |tables|
+        expect(push("#{search}#{tables}DROP TABLE search_docsize;", %w[again], flags: "--skip-integrity-check")).to have_attributes(exit_code: 0)
+      end
+      expect(app.version).to eq "again"
+    end
+
+    # Then SQLite cannot say which tables are the virtual table's own.
+    it "leaves out nothing where the module of the virtual table is missing" do
+      files = ["", "CREATE TABLE search_log (query TEXT);"].map.with_index do |table, number|
+        file = app.file("files/module-#{number}.sqlite3", "#{live}CREATE VIRTUAL TABLE search USING fts5(body);#{table}", %w[module])
+        File.binwrite(file, File.binread(file).gsub("USING fts5", "USING nope"))
+        file
+      end
+      skipped = %w[--skip-integrity-check --skip-schema-check]
+      expect(app.hotswap("cp", files.first, "database", *skipped)).to have_attributes(exit_code: 0)
+
+      expect(app.hotswap("cp", files.first, "database", skipped.first)).to have_attributes(exit_code: 0)
+      expect(app.hotswap("cp", files.last, "database", skipped.first)).to have_attributes(exit_code: 3, stderr: /^only in the file: search_log$/)
+    ensure
+      push(search, flags: "--skip-schema-check")
     end
   end
 end

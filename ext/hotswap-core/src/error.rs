@@ -22,6 +22,16 @@ pub enum Error {
     /// The file, or the request, was looked at and turned down; nothing changed.
     #[error("{0}")]
     Refused(String),
+    /// The schema of the pushed file is not that of the live database; nothing changed.
+    #[error("schema mismatch\n{statements}\n{names}\n{advice}")]
+    SchemaMismatch {
+        /// Those that differ, of either side.
+        statements: String,
+        /// What differs, by name.
+        names: String,
+        /// What can be done.
+        advice: String,
+    },
     /// Somebody kept the database until the deadline; nothing changed.
     #[error("{0}")]
     Busy(String),
@@ -75,12 +85,20 @@ impl Error {
         }
     }
 
+    /// The same for a log, where a schema would be lines and lines.
+    pub fn in_a_log(&self) -> String {
+        match self {
+            Error::SchemaMismatch { names, .. } => format!("schema mismatch: {names}"),
+            other => other.to_string(),
+        }
+    }
+
     /// The exit status that a command failing with this error ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::CannotConnect(_) => ExitCode::CannotConnect,
             Error::Usage(_) => ExitCode::Usage,
-            Error::Refused(_) => ExitCode::Refused,
+            Error::Refused(_) | Error::SchemaMismatch { .. } => ExitCode::Refused,
             Error::Busy(_) | Error::Stranger { .. } => ExitCode::Busy,
             Error::Io { .. }
             | Error::Sqlite { .. }

@@ -236,7 +236,7 @@ impl Caller {
     /// Tells the application's log, if it failed. In one line, however long the difference of two schemas is.
     pub fn log_failure(&mut self, outcome: &Result<()>) {
         if let Err(error) = outcome {
-            let (why, end) = (one_line(&error.to_string()), self.end());
+            let (why, end) = (one_line(&error.in_a_log()), self.end());
             self.log("error", format_args!("command failed: {why} ({end})"));
         }
     }

@@ -1,7 +1,10 @@
 //! The checks that a push has to pass.
 
+use rusqlite::Connection;
+
 use super::attention::Attention;
 use super::caller::Caller;
+use super::contents::{environment, table_with_rows};
 use super::foreign::Foreign;
 use super::job::Database;
 use super::jobs;
@@ -25,7 +28,7 @@ pub struct Passed {
     /// Whether it changes the schema.
     pub schema_changes: bool,
     /// What its user should hear of.
-    pub warning: Option<String>,
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Check<'a> {
@@ -42,21 +45,33 @@ impl<'a> Check<'a> {
         let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
         let incoming = self.judge(&judging).map_err(|error| judging.explain(error))?;
         let Some(live) = live else {
-            return Ok(Passed {
-                schema_changes: true,
-                warning: None,
-            });
+            return Ok(Passed::alone());
         };
         // It may be damaged, and its schema have no end.
         let attention = Attention::pay(live.connection(), caller, Some(staged.path()))?;
-        let warning = jobs::lost(live.connection(), &judging);
-        drop(judging);
-        let schema_changes = self
-            .compare(&incoming, live, caller)
-            .map_err(|error| attention.explain(error))?;
+        self.beside(live, &judging, &incoming, caller)
+            .map_err(|error| attention.explain(error))
+    }
+
+    /// The file beside the live database.
+    fn beside(
+        &self,
+        live: &Live,
+        judging: &Connection,
+        incoming: &Schema,
+        caller: &mut Caller,
+    ) -> Result<Passed> {
+        let Some(current) = self.schema_of(live, caller)? else {
+            return Ok(Passed::alone());
+        };
+        // An empty database is one that the application has not filled yet; there is nothing to keep.
+        if !self.request.skip_schema_check && !current.is_empty() {
+            judge::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
+            self.refuse_to_empty(live, &current, judging, incoming)?;
+        }
         Ok(Passed {
-            schema_changes,
-            warning,
+            schema_changes: !current.is_written_like(incoming),
+            warnings: self.warnings(live, judging, &current, incoming),
         })
     }
 
@@ -71,29 +86,75 @@ impl<'a> Check<'a> {
         Schema::read(judging).map_err(|error| judge::unreadable(error, name))
     }
 
-    /// Whether the schema changes.
-    fn compare(&self, incoming: &Schema, live: &Live, caller: &mut Caller) -> Result<bool> {
-        let current = match live.schema() {
-            Ok(schema) => schema,
-            Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => {
-                return Err(Error::Sqlite { what, source })
-            }
+    /// The schema of the live database. `None` where it cannot be read, and need not be.
+    fn schema_of(&self, live: &Live, caller: &mut Caller) -> Result<Option<Schema>> {
+        match live.schema(&self.database.extensions) {
+            Ok(schema) => Ok(Some(schema)),
+            Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => Err(Error::Sqlite { what, source }),
             Err(error @ Error::Sqlite { .. }) if self.request.skip_schema_check => {
-                caller.log("warn", format_args!("the live database is replaced unseen: {error}"));
-                return Ok(true);
+                caller.log(
+                    "warn",
+                    format_args!("replacing the live database without comparing schemas: {error}"),
+                );
+                Ok(None)
             }
-            Err(error @ Error::Sqlite { .. }) => {
-                return Err(Error::Refused(format!(
-                    "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
-                     damaged database all the same"
-                )))
-            }
-            Err(error) => return Err(error),
-        };
-        // An empty database is one that the application has not filled yet; there is nothing to keep.
-        if !self.request.skip_schema_check && current != Schema::default() {
-            judge::compare_schemas(&current, incoming)?;
+            Err(error @ Error::Sqlite { .. }) => Err(Error::Refused(format!(
+                "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
+                 damaged database all the same"
+            ))),
+            Err(error) => Err(error),
         }
-        Ok(!current.means_the_same_as(incoming))
+    }
+
+    /// Refuses a file without rows that would take the place of rows.
+    fn refuse_to_empty(
+        &self,
+        live: &Live,
+        current: &Schema,
+        judging: &Connection,
+        incoming: &Schema,
+    ) -> Result<()> {
+        if table_with_rows(judging, incoming, true).is_some() {
+            return Ok(());
+        }
+        let Some(table) = table_with_rows(live.connection(), current, false) else {
+            return Ok(());
+        };
+        let (name, label) = (self.request.src.name(), &self.database.label);
+        Err(Error::Refused(format!(
+            "every table of {name} is empty, and {label} has rows in {table}. {label} is untouched. If it is to be \
+             emptied, pass --skip-schema-check"
+        )))
+    }
+
+    fn warnings(
+        &self,
+        live: &Live,
+        judging: &Connection,
+        current: &Schema,
+        incoming: &Schema,
+    ) -> Vec<String> {
+        let name = self.request.src.name();
+        let foreign = match (environment(live.connection()), environment(judging)) {
+            (Some(own), Some(other)) if own != other => Some(format!(
+                "{name} is of the {other} environment. Afterwards, run bin/rails db:environment:set RAILS_ENV={own}"
+            )),
+            _ => None,
+        };
+        let unreadable = (current.is_utf8() && !incoming.is_utf8()).then(|| {
+            format!("the schema of {name} is not written in UTF-8; Active Record cannot use the tables that are concerned")
+        });
+        let lost = jobs::lost(live.connection(), judging);
+        [foreign, unreadable, lost].into_iter().flatten().collect()
+    }
+}
+
+impl Passed {
+    /// Without a live database to compare it with.
+    fn alone() -> Self {
+        Self {
+            schema_changes: true,
+            warnings: Vec::new(),
+        }
     }
 }

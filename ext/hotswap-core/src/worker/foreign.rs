@@ -83,7 +83,7 @@ fn needs_trust(connection: &Connection) -> bool {
 }
 
 /// Loads what the application's own connections load, so that its functions and modules are known.
-fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
+pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
     if extensions.is_empty() {
         return Ok(());
     }

@@ -97,6 +97,8 @@ fn refusal(connection: &Connection, error: &rusqlite::Error, name: &str) -> Erro
         "no such function",
         "unknown function",
         "no such collation",
+        "no such tokenizer",
+        "unknown tokenizer",
     ];
     if missing.iter().any(|sign| text.contains(sign)) {
         return Error::Refused(format!(
@@ -135,14 +137,22 @@ pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
     ))
 }
 
-/// Refuses an incoming schema that differs from the live one, and shows both sides.
-pub fn compare_schemas(live: &Schema, incoming: &Schema) -> Result<()> {
-    let difference = live.difference(incoming);
-    if difference.is_empty() {
+/// Refuses an incoming schema that differs from the live one, and shows both sides. `name` is what the user calls the
+/// file, and `label` the live database.
+pub fn compare_schemas(live: &Schema, incoming: &Schema, name: &str, label: &str) -> Result<()> {
+    let Some(mismatch) = live.mismatch(incoming) else {
         return Ok(());
+    };
+    let mut advice = format!("{label} is untouched. If the change is meant, pass --skip-schema-check");
+    if live.is_of_active_record() {
+        advice += "; for an older backup, then run bin/rails db:migrate";
     }
-    Err(Error::Refused(format!(
-        "schema mismatch\n{}",
-        difference.join("\n")
-    )))
+    if live.is_utf8() && !incoming.is_utf8() {
+        advice += &format!(". The schema of {name} is not written in UTF-8");
+    }
+    Err(Error::SchemaMismatch {
+        statements: mismatch.statements(),
+        names: mismatch.names(),
+        advice,
+    })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
+use super::foreign;
 use super::header::DatabaseHeader;
 use super::lease::{own_descriptor, Asked, Lease};
 use super::leftovers;
@@ -62,8 +63,10 @@ impl Live {
         }))
     }
 
-    /// Its schema.
-    pub fn schema(&self) -> Result<Schema> {
+    /// Its schema. With the application's extensions loaded, as the judge has them: only the module of a virtual table
+    /// knows which tables are its own.
+    pub fn schema(&self, extensions: &[String]) -> Result<Schema> {
+        foreign::load_extensions(&self.connection, extensions)?;
         let read = Schema::read(&self.connection).on_path("cannot read the schema of", &self.path);
         read.map_err(|error| match error {
             Error::Busy(_) => locks::unreadable(&self.path),

@@ -100,7 +100,7 @@ fn push(
         })?
     };
 
-    if let Some(warning) = &passed.warning {
+    for warning in &passed.warnings {
         caller.log("warn", warning);
         caller.status(warning);
     }

@@ -1,237 +1,220 @@
-//! Schemas, compared by what they mean and shown as they were written.
+//! The schema of a database: what its application's code depends on.
 //!
-//! The text of `sqlite_schema` is read, never `table_xinfo`: one virtual table whose module is missing would
-//! fail the whole query.
+//! Statements are read from `sqlite_schema` as bytes, for a name may be of any bytes, and for the text is all there is
+//! where the module of a virtual table is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
-use super::sql::meaning;
+use super::definition::Definition;
+use super::mismatch::{Mismatch, Pair};
 
-/// The objects of a database that its application's code depends on.
+/// Tables that come and go without the application: of SQLite itself, of Litestream, and of the litestream gem, whose
+/// `verify!` makes one. Only tables of exactly these columns.
+const OF_TOOLS: [(&str, &str); 7] = [
+    ("sqlite_sequence", "CREATE TABLE t (name, seq)"),
+    ("sqlite_stat1", "CREATE TABLE t (tbl, idx, stat)"),
+    (
+        "sqlite_stat3",
+        "CREATE TABLE t (tbl, idx, neq, nlt, ndlt, sample)",
+    ),
+    (
+        "sqlite_stat4",
+        "CREATE TABLE t (tbl, idx, neq, nlt, ndlt, sample)",
+    ),
+    (
+        "_litestream_seq",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, seq INTEGER)",
+    ),
+    ("_litestream_lock", "CREATE TABLE t (id INTEGER)"),
+    (
+        "_litestream_verification",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, uuid BLOB)",
+    ),
+];
+
+/// Active Record's own tables. Their rows are not the application's.
+const OF_ACTIVE_RECORD: [&str; 2] = ["schema_migrations", "ar_internal_metadata"];
+
+/// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     objects: BTreeMap<Key, Object>,
+    /// The number that SQLite raises with each change of the schema.
+    version: u32,
 }
 
-/// What an object is called: its kind and its name, as SQLite compares them.
-type Key = (String, String);
+/// Its kind and its name, with its case: SQLite does not need that, but Active Record looks for a table by it.
+pub type Key = (Kind, Vec<u8>);
 
+/// The kinds of objects, in the order in which they are shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Virtual ones as well.
+    Table,
+    /// One that a statement makes.
+    Index,
+    /// And what it selects.
+    View,
+    /// And what it does.
+    Trigger,
+    /// What this SQLite does not know.
+    Other(Vec<u8>),
+}
+
+/// One object of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Object {
-    written: String,
-    meaning: Vec<String>,
+pub struct Object {
+    /// With its case.
+    pub name: Vec<u8>,
+    /// The statement that makes it.
+    pub sql: Vec<u8>,
+    /// What that means.
+    pub definition: Definition,
 }
 
 impl Schema {
     /// Reads the schema of an open database.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut query =
-            connection.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
-        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        Ok(Self::from_rows(
-            rows.collect::<rusqlite::Result<Vec<(String, String, String)>>>()?,
-        ))
-    }
-
-    fn from_rows(rows: Vec<(String, String, String)>) -> Self {
-        let modules: Vec<(String, String)> = rows
-            .iter()
-            .filter_map(|(_, name, sql)| Some((name.to_lowercase(), module(sql)?)))
-            .collect();
-        let objects = rows
-            .into_iter()
-            .filter(|(_, name, _)| !is_internal(&name.to_lowercase(), &modules))
-            .map(|(kind, name, sql)| {
-                let object = Object {
-                    meaning: meaning(&sql),
-                    written: sql,
-                };
-                ((kind, name.to_lowercase()), object)
-            })
-            .collect();
-        Self { objects }
-    }
-
-    /// The lines that tell two schemas apart: `- ` what only `self` has, `+ ` what only `incoming` has.
-    pub fn difference(&self, incoming: &Schema) -> Vec<String> {
-        let missing = self
-            .without(incoming)
-            .map(|object| format!("- {}", object.written));
-        let additional = incoming
-            .without(self)
-            .map(|object| format!("+ {}", object.written));
-        missing.chain(additional).collect()
-    }
-
-    fn without<'a>(&'a self, other: &'a Schema) -> impl Iterator<Item = &'a Object> {
-        let same = |key: &Key, object: &Object| {
-            other
-                .objects
-                .get(key)
-                .is_some_and(|there| there.meaning == object.meaning)
-        };
-        self.objects
-            .iter()
-            .filter(move |(key, object)| !same(key, object))
-            .map(|(_, object)| object)
-    }
-
-    /// Whether two databases mean the same to the application.
-    pub fn means_the_same_as(&self, other: &Schema) -> bool {
-        self.difference(other).is_empty()
-    }
-}
-
-/// The module of a virtual table.
-fn module(sql: &str) -> Option<String> {
-    let words = meaning(sql);
-    let using = words.iter().position(|word| word == "using")?;
-    (words.get(1).map(String::as_str) == Some("virtual"))
-        .then(|| words.get(using + 1).cloned())
-        .flatten()
-}
-
-/// What SQLite, a replication tool or a virtual table keeps for itself.
-fn is_internal(name: &str, modules: &[(String, String)]) -> bool {
-    name.starts_with("sqlite_")
-        || name.starts_with("_litestream_")
-        || modules.iter().any(|(table, module)| {
-            name.strip_prefix(table.as_str())
-                .and_then(|rest| rest.strip_prefix('_'))
-                .is_some_and(|shadow| is_shadow(module, shadow))
-        })
-}
-
-/// Whether a virtual table of this module keeps a table of this name. A module that is not known here owns
-/// every name that begins with its table's.
-fn is_shadow(module: &str, suffix: &str) -> bool {
-    match module {
-        "fts5" => ["data", "idx", "content", "docsize", "config"].contains(&suffix),
-        "fts3" | "fts4" => ["content", "segments", "segdir", "docsize", "stat"].contains(&suffix),
-        "rtree" | "rtree_i32" | "geopoly" => ["node", "rowid", "parent"].contains(&suffix),
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schema(statements: &[(&str, &str, &str)]) -> Schema {
-        Schema::from_rows(
-            statements
-                .iter()
-                .map(|(k, n, s)| (k.to_string(), n.to_string(), s.to_string()))
-                .collect(),
-        )
-    }
-
-    const ITEMS: &str = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)";
-
-    #[test]
-    fn spelling_does_not_matter() {
-        let live = schema(&[("table", "items", ITEMS)]);
-        for same in [
-            "CREATE TABLE items(id integer primary key,name text)",
-            "CREATE TABLE \"items\" (\n  \"id\" INTEGER PRIMARY KEY, -- the key\n  [name] TEXT\n)",
-            "CREATE TABLE `Items` (ID INTEGER PRIMARY KEY, /* of it */ Name TEXT)",
-        ] {
-            assert!(
-                live.means_the_same_as(&schema(&[("table", "items", same)])),
-                "{same}"
+        // Before the statements: a change in between makes it too old, and then whoever looks again looks closely.
+        let version = version(connection)?;
+        let mut objects = BTreeMap::new();
+        let mut query = connection.prepare(
+            "SELECT CAST(type AS TEXT), CAST(name AS TEXT), CAST(sql AS TEXT) FROM sqlite_schema WHERE sql NOT NULL",
+        )?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let text = |column| -> rusqlite::Result<Vec<u8>> {
+                Ok(row
+                    .get_ref(column)?
+                    .as_bytes_or_null()?
+                    .unwrap_or_default()
+                    .to_vec())
+            };
+            let (kind, name, sql) = (text(0)?, text(1)?, text(2)?);
+            let definition = Definition::of(&sql);
+            objects.insert(
+                (Kind::of(&kind), name.clone()),
+                Object {
+                    name,
+                    sql,
+                    definition,
+                },
             );
         }
+        let shadows = shadow_tables(connection)?;
+        objects.retain(|(kind, name), object| {
+            *kind != Kind::Table || !(shadows.contains(name) || is_of_a_tool(name, &object.definition))
+        });
+        Ok(Self { objects, version })
     }
 
-    #[test]
-    fn a_change_is_shown_from_both_sides_as_written() {
-        let live = schema(&[("table", "items", ITEMS)]);
-        let products = "CREATE TABLE products (id INTEGER PRIMARY KEY, title TEXT, price REAL)";
-        let incoming = schema(&[("table", "products", products)]);
-        assert_eq!(
-            live.difference(&incoming),
-            [format!("- {ITEMS}"), format!("+ {products}")]
-        );
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
     }
 
-    #[test]
-    fn every_kind_of_change_is_noticed() {
-        let index = "CREATE INDEX by_name ON items (name)";
-        let live = schema(&[("table", "items", ITEMS), ("index", "by_name", index)]);
-        for (kind, name, changed) in [
-            (
-                "table",
-                "items",
-                "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
-            ),
-            (
-                "table",
-                "items",
-                "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT DEFAULT 'A')",
-            ),
-            (
-                "table",
-                "items",
-                "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE)",
-            ),
-            ("index", "by_name", "CREATE UNIQUE INDEX by_name ON items (name)"),
-            (
-                "index",
-                "by_name",
-                "CREATE INDEX by_name ON items (name) WHERE id > 5",
-            ),
-            ("view", "names", "CREATE VIEW names AS SELECT name FROM items"),
-            (
-                "trigger",
-                "log",
-                "CREATE TRIGGER log AFTER INSERT ON items BEGIN SELECT 1; END",
-            ),
-        ] {
-            let mut rows = vec![("table", "items", ITEMS), ("index", "by_name", index)];
-            rows.retain(|row| row.1 != name);
-            rows.push((kind, name, changed));
-            assert!(!live.means_the_same_as(&schema(&rows)), "{changed}");
+    /// What tells it from one that is to take its place. `None` where they mean the same.
+    pub fn mismatch<'a>(&'a self, incoming: &'a Schema) -> Option<Mismatch<'a>> {
+        let keys: BTreeSet<_> = self.objects.keys().chain(incoming.objects.keys()).collect();
+        let pairs =
+            keys.into_iter()
+                .filter_map(|key| match (self.objects.get(key), incoming.objects.get(key)) {
+                    (Some(here), Some(there)) if self.is_equal(incoming, key, here, there) => None,
+                    (live, incoming) => Some(Pair { live, incoming }),
+                });
+        let pairs: Vec<_> = pairs.collect();
+        (!pairs.is_empty()).then(|| Mismatch::new(pairs))
+    }
+
+    fn is_equal(&self, incoming: &Schema, key: &Key, here: &Object, there: &Object) -> bool {
+        match (&here.definition, &there.definition) {
+            (Definition::Table(here), Definition::Table(there)) if here != there => {
+                let any_order = self.names_the_columns_of(&key.1) && incoming.names_the_columns_of(&key.1);
+                any_order && here.in_any_order() == there.in_any_order()
+            }
+            (here, there) => here == there,
         }
     }
 
-    #[test]
-    fn letters_in_a_string_keep_their_case() {
-        let live = schema(&[("table", "t", "CREATE TABLE t (a TEXT DEFAULT 'Yes')")]);
-        assert!(!live.means_the_same_as(&schema(&[(
-            "table",
-            "t",
-            "CREATE TABLE t (a TEXT DEFAULT 'yes')"
-        )])));
+    /// Whether who uses this table names its columns: Active Record does. A view or a trigger may not.
+    ///
+    /// The first releases of Rails 8.1 sort the columns in schema.rb: loaded tables have another order than migrated ones.
+    fn names_the_columns_of(&self, table: &[u8]) -> bool {
+        self.is_of_active_record()
+            && !self.objects.iter().any(|((kind, _), object)| {
+                matches!(kind, Kind::View | Kind::Trigger) && object.definition.mentions(table)
+            })
     }
 
-    #[test]
-    fn what_tools_keep_for_themselves_does_not_count() {
-        let live = schema(&[("table", "items", ITEMS)]);
-        let grown = schema(&[
-            ("table", "items", ITEMS),
-            ("table", "sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
-            (
-                "table",
-                "_litestream_seq",
-                "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)",
-            ),
-        ]);
-        assert!(live.means_the_same_as(&grown));
+    /// Whether Active Record keeps it.
+    pub fn is_of_active_record(&self) -> bool {
+        let mut tables = OF_ACTIVE_RECORD.iter();
+        tables.all(|table| {
+            self.objects
+                .contains_key(&(Kind::Table, table.as_bytes().to_vec()))
+        })
     }
 
-    #[test]
-    fn shadow_tables_do_not_count_and_neighbours_by_name_do() {
-        let search = ("table", "search", "CREATE VIRTUAL TABLE search USING fts5(body)");
-        let live = schema(&[search]);
-        let data = (
-            "table",
-            "search_data",
-            "CREATE TABLE 'search_data'(id INTEGER PRIMARY KEY, block BLOB)",
-        );
-        assert!(live.means_the_same_as(&schema(&[search, data])));
-        let log = ("table", "search_log", "CREATE TABLE search_log (query TEXT)");
-        assert!(!live.means_the_same_as(&schema(&[search, log])));
+    /// Whether every statement is the same, letter by letter.
+    pub fn is_written_like<'a>(&'a self, other: &'a Schema) -> bool {
+        let statements = |schema: &'a Schema| schema.objects.iter().map(|(key, object)| (key, &object.sql));
+        statements(self).eq(statements(other))
     }
+
+    /// The tables whose rows are the application's, virtual ones included.
+    pub fn tables(&self) -> impl Iterator<Item = &Object> {
+        let objects = self.objects.iter().filter(|((kind, name), _)| {
+            *kind == Kind::Table && !OF_ACTIVE_RECORD.iter().any(|table| table.as_bytes() == name)
+        });
+        objects.map(|(_, object)| object)
+    }
+
+    /// Whether all of it is text.
+    pub fn is_utf8(&self) -> bool {
+        self.objects
+            .values()
+            .all(|object| std::str::from_utf8(&object.sql).is_ok())
+    }
+}
+
+impl Kind {
+    fn of(kind: &[u8]) -> Self {
+        match kind.to_ascii_lowercase().as_slice() {
+            b"table" => Self::Table,
+            b"index" => Self::Index,
+            b"view" => Self::View,
+            b"trigger" => Self::Trigger,
+            other => Self::Other(other.to_vec()),
+        }
+    }
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    // SQLite takes it as a signed number.
+    connection.query_row(
+        "PRAGMA schema_version",
+        [],
+        |row| Ok(row.get::<_, i32>(0)? as u32),
+    )
+}
+
+fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
+    let tool = OF_TOOLS.iter().find(|(table, _)| table.as_bytes() == name);
+    tool.is_some_and(|(_, sql)| Definition::of(sql.as_bytes()) == *definition)
+}
+
+/// The tables in which virtual tables keep their content: those of which SQLite says so. An SQLite
+/// before 3.37 does not say, nor does one that lacks the module; then they are tables like any other.
+fn shadow_tables(connection: &Connection) -> rusqlite::Result<BTreeSet<Vec<u8>>> {
+    let mut query = connection.prepare("PRAGMA main.table_list")?;
+    let mut rows = query.query([])?;
+    let mut shadows = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        if row.get_ref("type")?.as_bytes()? == b"shadow" {
+            shadows.insert(row.get_ref("name")?.as_bytes()?.to_vec());
+        }
+    }
+    Ok(shadows)
 }

@@ -1,82 +1,219 @@
-//! The words of an SQL statement, so that two spellings of one statement compare equal.
+//! The words of an SQL statement, told apart as SQLite tells them apart.
+//!
+//! SQLite works on bytes: only ASCII letters have two cases, only ASCII characters are white space, and every other
+//! byte belongs to a name. So does this module, or a file could hide a name from it that SQLite sees.
 
-/// Splits a statement into words: without comments and white space, names and keywords in lower case and
-/// without quotes, strings and numbers as they are.
-pub fn meaning(sql: &str) -> Vec<String> {
+use std::borrow::Cow;
+use std::ffi::{c_char, c_int};
+
+use rusqlite::ffi;
+
+/// Splits a statement into words, and drops white space and comments.
+pub fn words(sql: &[u8]) -> Vec<&[u8]> {
     let mut words = Vec::new();
     let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            c if c.is_whitespace() => c.len_utf8(),
-            '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |at| at + 4),
-            '\'' => keep(&mut words, quoted(rest, '\''), |text| text.to_owned()),
-            '"' | '`' => keep(&mut words, quoted(rest, first), |text| name(text, first)),
-            '[' => {
-                let end = rest.find(']').map_or(rest.len(), |at| at + 1);
-                keep(&mut words, &rest[..end], |text| {
-                    text.trim_matches(['[', ']']).to_lowercase()
-                })
-            }
-            c if is_word(c) => {
-                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                keep(&mut words, &rest[..end], str::to_lowercase)
-            }
-            c => keep(&mut words, &rest[..c.len_utf8()], str::to_owned),
+    while let [first, after @ ..] = rest {
+        let (length, is_word) = match first {
+            b' ' | b'\t' | b'\n' | b'\x0c' | b'\r' => (1, false),
+            b'-' if after.first() == Some(&b'-') => (until(rest, b"\n"), false),
+            b'/' if after.first() == Some(&b'*') => (2 + until(&rest[2..], b"*/"), false),
+            b'\'' | b'"' | b'`' => (quoted(rest, *first), true),
+            b'x' | b'X' if after.first() == Some(&b'\'') => (1 + quoted(after, b'\''), true),
+            b'[' => (until(rest, b"]"), true),
+            b'0'..=b'9' => (number(rest), true),
+            c if is_in_name(*c) => (run(rest, is_in_name), true),
+            _ => (1, true),
         };
+        if is_word {
+            words.push(&rest[..length]);
+        }
         rest = &rest[length..];
     }
     words
 }
 
-fn keep(words: &mut Vec<String>, text: &str, word: impl Fn(&str) -> String) -> usize {
-    words.push(word(text));
+/// How SQLite reads a word: a keyword in any case, a name with quotes or without. A quoted keyword is a name, and a
+/// quoted `true` is no number, so both keep their quotes. Names keep their case, in which Active Record sees them.
+pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
+    if is_keyword(word) {
+        return word.to_ascii_lowercase().into();
+    }
+    if !is_quoted_name(word) {
+        return word.into();
+    }
+    let name = name(word);
+    let bare = !name.is_empty()
+        && !name[0].is_ascii_digit()
+        && name.iter().all(|c| is_in_name(*c))
+        && !is_keyword(&name)
+        && !is_boolean(&name);
+    if bare {
+        return name;
+    }
+    let mut quoted = vec![b'"'];
+    for byte in name.iter() {
+        quoted.extend(std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 }));
+    }
+    quoted.push(b'"');
+    quoted.into()
+}
+
+/// What a word names, without its quotes.
+pub fn name(word: &[u8]) -> Cow<'_, [u8]> {
+    match word {
+        [b'[', inner @ .., b']'] => inner.into(),
+        [quote @ (b'\'' | b'"' | b'`'), inner @ .., end] if quote == end => {
+            let mut name = Vec::with_capacity(inner.len());
+            let mut rest = inner;
+            while let [first, after @ ..] = rest {
+                name.push(*first);
+                rest = if first == quote {
+                    &after[1.min(after.len())..]
+                } else {
+                    after
+                };
+            }
+            name.into()
+        }
+        _ => word.into(),
+    }
+}
+
+/// Whether it is this word, which is in lower case, in any case and without quotes.
+pub fn is(word: &[u8], keyword: &str) -> bool {
+    word.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// Whether it is `true` or `false`, which are no keywords, and yet more than names.
+pub fn is_boolean(word: &[u8]) -> bool {
+    is(word, "true") || is(word, "false")
+}
+
+/// Whether this SQLite has a keyword of that name.
+pub fn is_keyword(word: &[u8]) -> bool {
+    let Ok(length) = c_int::try_from(word.len()) else {
+        return false;
+    };
+    // SAFETY: SQLite reads so many bytes of the word.
+    unsafe { ffi::sqlite3_keyword_check(word.as_ptr().cast::<c_char>(), length) != 0 }
+}
+
+fn is_quoted_name(word: &[u8]) -> bool {
+    matches!(word.first(), Some(b'"' | b'`' | b'['))
+}
+
+fn is_in_name(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || c == b'_' || c == b'$' || !c.is_ascii()
+}
+
+/// How long it is up to the end of what it ends with, or all of it.
+fn until(text: &[u8], end: &[u8]) -> usize {
+    let found = text.windows(end.len()).position(|window| window == end);
+    found.map_or(text.len(), |at| at + end.len())
+}
+
+fn run(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|c| !belongs(*c)).unwrap_or(text.len())
+}
+
+/// From a quote to the one that ends it. A doubled quote stands for itself.
+fn quoted(text: &[u8], quote: u8) -> usize {
+    let mut at = 1;
+    while let Some(found) = text[at..].iter().position(|c| *c == quote) {
+        at += found + 1;
+        match text.get(at) == Some(&quote) {
+            true => at += 1,
+            false => return at,
+        }
+    }
     text.len()
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
-}
-
-/// From a quote to the one that ends it; a doubled quote stands for itself.
-fn quoted(text: &str, quote: char) -> &str {
-    let mut at = 1;
-    while let Some(found) = text[at..].find(quote) {
-        at += found + 1;
-        match text[at..].starts_with(quote) {
-            true => at += 1,
-            false => return &text[..at],
-        }
+/// With the sign of its exponent.
+fn number(text: &[u8]) -> usize {
+    let length = run(text, |c| is_in_name(c) || c == b'.');
+    let hex = text.len() > 1 && matches!(text[1], b'x' | b'X');
+    match (&text[length - 1], text.get(length)) {
+        (b'e' | b'E', Some(b'+' | b'-')) if !hex => length + 1 + run(&text[length + 1..], is_in_name),
+        _ => length,
     }
-    text
-}
-
-fn name(text: &str, quote: char) -> String {
-    let inner = text.strip_prefix(quote).unwrap_or(text);
-    let inner = inner.strip_suffix(quote).unwrap_or(inner);
-    inner
-        .replace(&format!("{quote}{quote}"), &quote.to_string())
-        .to_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::systems_sqlite::adopt_the_systems_sqlite;
     use super::*;
 
-    #[test]
-    fn words_without_comments_and_quotes() {
-        let sql = "CREATE  TABLE \"My\"\"T\" (a INT, -- one\n b TEXT DEFAULT 'It''s' /* two */, [C d] REAL)";
-        let expected = [
-            "create", "table", "my\"t", "(", "a", "int", ",", "b", "text", "default", "'It''s'", ",", "c d",
-            "real", ")",
-        ];
-        assert_eq!(meaning(sql), expected);
+    fn readings(sql: &str) -> Vec<String> {
+        let words = words(sql.as_bytes());
+        let readings = words.iter().map(|word| reading(word));
+        readings
+            .map(|word| String::from_utf8(word.into_owned()).unwrap())
+            .collect()
     }
 
     #[test]
-    fn what_does_not_end_is_taken_to_the_end() {
-        for sql in ["'abc", "\"abc", "[abc", "/* abc", "-- abc", "a''", "é 'ü"] {
-            meaning(sql);
+    fn two_spellings_read_the_same() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        for (one, other) in [
+            ("CREATE  TABLE t", "create\n\ttable t -- a comment"),
+            ("\"name\" [name] `name`", "name name name"),
+            ("a /* b */, c", "a,c"),
+            ("\"a\"\"b\"", "`a\"b`"),
+        ] {
+            assert_eq!(readings(one), readings(other), "{one}");
+        }
+    }
+
+    #[test]
+    fn what_sqlite_tells_apart_reads_differently() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        for (one, other) in [
+            ("PRIMARY", "\"PRIMARY\""),
+            ("true", "\"true\""),
+            ("current_timestamp", "`current_timestamp`"),
+            ("name", "Name"),
+            ("'Yes'", "'yes'"),
+            ("\"Yes\"", "\"yes\""),
+            ("(", "\"(\""),
+            ("1", "\"1\""),
+            ("x'ab'", "x 'ab'"),
+            ("1e+5", "1e + 5"),
+            ("'a''b'", "'a' 'b'"),
+            ("PRIMARY KEY", "\u{a0}PRIMARY KEY"),
+            ("Ä", "ä"),
+            ("/*/ a */ b", "/*/ b"),
+        ] {
+            assert_ne!(readings(one), readings(other), "{one}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_does_not_end_ends_with_the_text() {
+        for sql in ["'abc", "\"abc", "[abc", "a''", "é 'ü", "x'", "\""] {
+            assert_eq!(
+                words(sql.as_bytes()).concat().len(),
+                sql.replace(' ', "").len(),
+                "{sql}"
+            );
+        }
+        assert!(words(b"/* abc").is_empty() && words(b"-- abc").is_empty() && words(b"/*").is_empty());
+    }
+
+    #[test]
+    fn a_name_is_what_its_quotes_hold() {
+        for (word, expected) in [
+            ("\"a\"\"b\"", "a\"b"),
+            ("[a]", "a"),
+            ("'it''s'", "it's"),
+            ("a", "a"),
+            ("\"", "\""),
+        ] {
+            assert_eq!(name(word.as_bytes()).as_ref(), expected.as_bytes());
         }
     }
 }
