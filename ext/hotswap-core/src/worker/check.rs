@@ -11,6 +11,7 @@ use super::jobs;
 use super::judge;
 use super::live::Live;
 use super::schema::Schema;
+use super::seen::Seen;
 use super::staged::Staged;
 use super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Error, Result};
@@ -25,6 +26,8 @@ pub struct Check<'a> {
 
 /// What is known of a file that has passed.
 pub struct Passed {
+    /// What it was compared with. `None` where there is no live database, or one that cannot be read.
+    pub seen: Option<Seen>,
     /// Whether it changes the schema.
     pub schema_changes: bool,
     /// What its user should hear of.
@@ -64,14 +67,20 @@ impl<'a> Check<'a> {
         let Some(current) = self.schema_of(live, caller)? else {
             return Ok(Passed::alone());
         };
+        let mut without_rows = false;
         // An empty database is one that the application has not filled yet; there is nothing to keep.
         if !self.request.skip_schema_check && !current.is_empty() {
             judge::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
-            self.refuse_to_empty(live, &current, judging, incoming)?;
+            without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
         }
         Ok(Passed {
             schema_changes: !current.is_written_like(incoming),
             warnings: self.warnings(live, judging, &current, incoming),
+            seen: Some(Seen {
+                identity: live.identity(),
+                schema: current,
+                without_rows,
+            }),
         })
     }
 
@@ -106,19 +115,19 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Refuses a file without rows that would take the place of rows.
-    fn refuse_to_empty(
+    /// Whether the file has no rows at all. Refuses one that would take the place of rows.
+    fn brings_no_rows(
         &self,
         live: &Live,
         current: &Schema,
         judging: &Connection,
         incoming: &Schema,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if table_with_rows(judging, incoming, true).is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let Some(table) = table_with_rows(live.connection(), current, false) else {
-            return Ok(());
+            return Ok(true);
         };
         let (name, label) = (self.request.src.name(), &self.database.label);
         Err(Error::Refused(format!(
@@ -153,6 +162,7 @@ impl Passed {
     /// Without a live database to compare it with.
     fn alone() -> Self {
         Self {
+            seen: None,
             schema_changes: true,
             warnings: Vec::new(),
         }

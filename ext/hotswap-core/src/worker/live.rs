@@ -164,6 +164,11 @@ impl Seized {
         })
     }
 
+    /// The one connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Why it is not proven that nobody else has the file open, if it is not.
     pub fn doubt(&self) -> Option<String> {
         let (errno, unseen) = self.unproven.as_ref()?;

@@ -50,6 +50,7 @@ mod receive;
 mod replaced;
 mod rest;
 mod schema;
+mod seen;
 mod snapshot;
 mod source;
 mod space;

@@ -11,10 +11,11 @@ use super::header::DatabaseHeader;
 use super::in_place::{self, Overwriting, Why};
 use super::job::{Database, Job};
 use super::leftovers;
-use super::live::Live;
+use super::live::{require_same_file, Live};
 use super::preflight::{open_fence, require_locks, Obstacle};
 use super::receive::receive;
 use super::replaced::Replaced;
+use super::seen::Seen;
 use super::staged::Staged;
 use super::summary::{How, Summary};
 use super::swap::Swap;
@@ -115,6 +116,7 @@ fn push(
         fleet: &mut fleet,
         schema_changes: passed.schema_changes,
         replaced,
+        seen: passed.seen,
     };
     let why = Why::foreseen(choice, obstacle, path, |unseen| push.warn_of_unseen(path, unseen));
     let how = match why {
@@ -162,6 +164,7 @@ struct Push<'a> {
     fleet: &'a mut Fleet,
     schema_changes: bool,
     replaced: &'a mut Option<Replaced>,
+    seen: Option<Seen>,
 }
 
 impl Push<'_> {
@@ -184,6 +187,7 @@ impl Push<'_> {
             live,
             staged: &mut self.staged,
             schema_changes: self.schema_changes,
+            seen: self.seen.as_ref(),
         };
         swap.run(self.job, self.caller, self.replaced)
     }
@@ -191,6 +195,9 @@ impl Push<'_> {
     /// In one transaction, into the file that is there.
     fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<()> {
         let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
+        if let Some(seen) = &self.seen {
+            require_same_file(live.path(), seen.identity)?;
+        }
         let (staged, extensions) = (&mut self.staged, &self.database.extensions);
         let (caller, check) = (&mut *self.caller, self.check);
         let open = &mut live;
@@ -205,6 +212,7 @@ impl Push<'_> {
             live,
             staged: &self.staged,
             schema_changes: self.schema_changes,
+            seen: self.seen.as_ref(),
             why,
             all_pages: false,
         };

@@ -163,6 +163,12 @@ impl Schema {
         statements(self).eq(statements(other))
     }
 
+    /// Whether the database of this connection still has it.
+    pub fn is_still_that_of(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        // The number changes with ANALYZE and VACUUM too.
+        Ok(version(connection)? == self.version || Self::read(connection)?.is_written_like(self))
+    }
+
     /// The tables whose rows are the application's, virtual ones included.
     pub fn tables(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().filter(|((kind, name), _)| {

@@ -10,6 +10,7 @@ use super::folder_sync::FolderSync;
 use super::job::Job;
 use super::live::{remove_sidecars, Live, Seized};
 use super::replaced::Replaced;
+use super::seen::Seen;
 use super::staged::Staged;
 use super::timeline::Timeline;
 use super::watchdog::Watchdog;
@@ -20,8 +21,7 @@ use crate::error::{Context, Error, Result};
 pub struct Swap<'a> {
     /// The live path, resolved.
     pub path: &'a Path,
-    /// Who uses it. Under our command since before the live database was looked at: what was compared is what
-    /// is replaced, and no other worker has it open.
+    /// Who uses it. Under our command since before the live database was looked at, so no other worker has it open.
     pub fleet: &'a mut Fleet,
     /// The live database, open like any other connection; `None` where there is none yet.
     pub live: Option<Live>,
@@ -29,6 +29,8 @@ pub struct Swap<'a> {
     pub staged: &'a mut Staged,
     /// Whether the members have to forget the schema.
     pub schema_changes: bool,
+    /// What the staged file was compared with.
+    pub seen: Option<&'a Seen>,
 }
 
 impl Swap<'_> {
@@ -58,6 +60,10 @@ impl Swap<'_> {
             .transpose()?;
         if seized.is_none() && self.path.try_exists().on_path("cannot stat", self.path)? {
             return Err(appeared(self.path));
+        }
+        // A migration may have been what the push waited for.
+        if let (Some(seized), Some(seen)) = (&seized, self.seen) {
+            seen.confirm(seized.connection(), self.path)?;
         }
         let sync_took = remove_sidecars(self.path, &folder)?;
         require_quick_disk(

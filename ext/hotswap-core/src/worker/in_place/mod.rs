@@ -13,6 +13,7 @@ mod rehearsal;
 mod whole;
 mod why;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use super::job::Job;
 use super::live::{require_same_file, unlockable, Live};
 use super::locks;
 use super::processes::Bound;
+use super::seen::Seen;
 use super::space;
 use super::staged::Staged;
 use super::strangers::{has_a_fence_open, name, Strangers};
@@ -55,6 +57,8 @@ pub struct Overwriting<'a> {
     pub staged: &'a Staged,
     /// Whether the members have to forget the schema.
     pub schema_changes: bool,
+    /// What the staged file was compared with.
+    pub seen: Option<&'a Seen>,
     /// Why there is no other way.
     pub why: &'a Why,
     /// Whether to write all of them, also those that seem to be right.
@@ -242,6 +246,7 @@ impl Overwriting<'_> {
             live,
             staged,
             schema_changes,
+            seen,
             why,
             ..
         } = self;
@@ -253,8 +258,12 @@ impl Overwriting<'_> {
         live.connection()
             .busy_timeout(job.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
+        // Once, with the lock and before the first page: a migration may have been what the push waited for.
+        let (seen, wal) = (Cell::new(*seen), live.is_wal());
+        let confirm = || seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal));
         let go_on = |part: f64| {
             caller.check_presence()?;
+            confirm()?;
             if closed_at.elapsed() < bound.mul_f64(0.9) {
                 return Ok(());
             }
@@ -269,6 +278,7 @@ impl Overwriting<'_> {
         };
         let commit = || {
             caller.check_presence()?;
+            confirm()?;
             require_same_file(&path, expected)?;
             staged.require_unchanged(stamp)?;
             fleet.announce(*schema_changes)?;

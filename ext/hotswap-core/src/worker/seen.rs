@@ -1,0 +1,61 @@
+//! What the checks saw of the live database, to be looked at again when nobody can change it any more.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::contents::table_with_rows;
+use super::schema::Schema;
+use super::vfs::{self, Purpose};
+use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::protocol::Identity;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Which file it was.
+    pub identity: Identity,
+    /// Its schema.
+    pub schema: Schema,
+    /// Whether it was right only as long as the live database has no rows.
+    pub without_rows: bool,
+}
+
+impl Seen {
+    /// Refuses if the live database is not what was seen. Nobody else can change it now, and `connection` is open to it.
+    pub fn confirm(&self, connection: &Connection, live: &Path) -> Result<()> {
+        match self.schema.is_still_that_of(connection) {
+            Ok(true) => {}
+            Err(source) if is_of_the_machine(&source) => {
+                return Err(source).on_path("cannot read the schema of", live);
+            }
+            Ok(false) | Err(_) => {
+                return Err(Error::Busy(format!(
+                    "the schema of {} changed while the push waited; copy again",
+                    live.display()
+                )))
+            }
+        }
+        if !self.without_rows {
+            return Ok(());
+        }
+        table_with_rows(connection, &self.schema, false).map_or(Ok(()), |table| {
+            Err(Error::Busy(format!(
+                "{} was empty when the push began, and has rows in {table} now; copy again",
+                live.display()
+            )))
+        })
+    }
+
+    /// The same where `live` is about to be written into: a connection that has the lock cannot be asked.
+    pub fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
+        // With a rollback journal nobody gets past the lock, and what was committed is all in the file.
+        let beside = if wal {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            Connection::open_with_flags(live, flags).on_path("cannot open", live)?
+        } else {
+            vfs::open(live, Purpose::Reading)?
+        };
+        self.confirm(&beside, live)
+    }
+}
