@@ -11,7 +11,9 @@ module Hotswap
   module Connections
     # Sees every connection of the sqlite3 gem, whoever opens it.
     module Guard
-      # @return [String, nil] the managed database that it was opened to, every symlink resolved
+      # @return [Database, nil] the managed database that it was opened to
+      attr_reader :hotswap_database
+      # @return [String, nil] where that was then, every symlink resolved
       attr_reader :hotswap_path
 
       def initialize(file, *arguments, **options, &block)
@@ -19,6 +21,7 @@ module Hotswap
           # The gem takes the name of a VFS after its options.
           Membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
             super
+            @hotswap_database = database
             @hotswap_path = database.resolved_path
             Connections.track(self)
           end
@@ -76,7 +79,10 @@ module Hotswap
 
       def open_to(database)
         path = database.resolved_path
-        @opened.keys.select { |connection| connection.hotswap_path == path && !connection.closed? }
+        @opened.keys.select do |connection|
+          # By its database as well: a symlink may have led elsewhere when it was opened.
+          (connection.hotswap_path == path || connection.hotswap_database.equal?(database)) && !connection.closed?
+        end
       end
     end
 

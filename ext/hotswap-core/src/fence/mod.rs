@@ -1,7 +1,7 @@
 //! The fence: who may use a database is a kernel lock, not a message.
 //!
-//! Beside each managed database lies a small file, `<database>.hotswap`. It is created once and never
-//! unlinked; the kernel's POSIX locks on it decide, so a process that dies, however it dies, has let go.
+//! Beside each managed database lies a small file, `<database>.hotswap`. We create it once and never unlink it (others do,
+//! see `member/fleets.rs`). The kernel's POSIX locks on it decide, so a process that dies, however it dies, has let go.
 //!
 //! | byte | shared | exclusive |
 //! |---|---|---|
@@ -31,6 +31,7 @@ pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
 
 use crate::error::{Context, Result};
+use crate::protocol::Identity;
 use crate::signal::leave_signals_to_others;
 
 /// The suffix of the fence file's name.
@@ -40,6 +41,7 @@ pub const SUFFIX: &str = ".hotswap";
 #[derive(Debug)]
 pub struct Fence {
     file: File,
+    identity: Identity,
     database: PathBuf,
 }
 
@@ -49,8 +51,10 @@ impl Fence {
     pub fn open(database: &Path) -> Result<Self> {
         let path = path_of(database);
         let file = open_or_make(&path).on_path("cannot open the fence file", &path)?;
+        let identity = Identity::of(&file.metadata().on_path("cannot stat", &path)?);
         let fence = Self {
             file,
+            identity,
             database: database.to_owned(),
         };
         fence.adopt_owner_and_mode()?;
@@ -60,6 +64,16 @@ impl Fence {
     /// The resolved path of the database behind this fence.
     pub fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// Which file it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether the path still leads to this file. It does not when the folder was restored, or the file removed.
+    pub fn is_in_place(&self) -> bool {
+        identity_beside(&self.database) == Some(self.identity)
     }
 
     fn adopt_owner_and_mode(&self) -> Result<()> {
@@ -156,6 +170,13 @@ impl Fence {
 fn mode_for(database: u32) -> u32 {
     let write = database & 0o222;
     write | write << 1 | 0o600
+}
+
+/// Which fence lies beside `database` (its resolved path), if there is one.
+pub fn identity_beside(database: &Path) -> Option<Identity> {
+    std::fs::symlink_metadata(path_of(database))
+        .ok()
+        .map(|fence| Identity::of(&fence))
 }
 
 /// Where the fence of a database lies.

@@ -16,7 +16,9 @@ use crate::fence::{Board, Fence, Lock, Phase};
 use crate::signal::{leave_signals_to_others, wait_readable};
 
 /// How often the board is read where the kernel tells us of posts, in case it forgets one.
-const PATIENT: Duration = Duration::from_secs(2);
+pub const PATIENT: Duration = Duration::from_secs(2);
+/// How often it looks for a fence that is not where it was.
+const LOST: Duration = Duration::from_millis(200);
 /// How often it is read where the kernel has no inotify instance left for us.
 const IMPATIENT: Duration = Duration::from_millis(10);
 
@@ -33,7 +35,8 @@ pub(super) fn start(member: Arc<Member>) -> io::Result<()> {
 struct Watcher {
     member: Arc<Member>,
     posts: Option<Inotify>,
-    watched: usize,
+    /// When to look whether the fences are where they were.
+    next_look: Instant,
 }
 
 impl Watcher {
@@ -42,45 +45,63 @@ impl Watcher {
         Self {
             member,
             posts,
-            watched: 0,
+            next_look: Instant::now() + PATIENT,
         }
     }
 
     fn run(mut self) {
         while !self.member.stopping.load(Ordering::Acquire) {
             self.member.woken.clear();
-            let memberships = self.member.memberships().clone();
-            self.watch(&memberships[self.watched..]);
+            self.look();
+            let memberships = self.member.memberships();
+            self.watch(&memberships);
             let mut owing = false;
             for one in &memberships {
                 self.answer(one);
                 owing |= one.owes_straggler_lock.load(Ordering::Relaxed);
             }
-            self.wait(if owing { Duration::from_millis(2) } else { PATIENT });
+            drop(memberships);
+            let until_next_look = self.next_look.saturating_duration_since(Instant::now());
+            self.wait(match owing {
+                true => Duration::from_millis(2),
+                false => until_next_look,
+            });
         }
     }
 
-    /// Asks the kernel to tell of posts. By way of the open descriptor: a second one, closed, would drop the locks.
-    fn watch(&mut self, new: &[Arc<Membership>]) {
-        for one in new {
+    /// Follows fences that were replaced. Not after each post: with many databases it takes its time.
+    fn look(&mut self) {
+        if Instant::now() >= self.next_look {
+            let all_in_place = self.member.fleets().follow_all();
+            self.next_look = Instant::now() + if all_in_place { PATIENT } else { LOST };
+        }
+    }
+
+    /// Asks the kernel to tell of posts, and of a fence that is removed. By way of the open descriptor: a second one,
+    /// closed, would drop the locks.
+    fn watch(&mut self, memberships: &[Arc<Membership>]) {
+        let of_interest = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF;
+        for one in memberships {
+            if one.watched.swap(true, Ordering::Relaxed) {
+                continue;
+            }
             let path = format!("/proc/self/fd/{}", one.fence.file().as_raw_fd());
             let watched = self
                 .posts
                 .as_ref()
-                .map(|posts| posts.add_watch(path.as_str(), AddWatchFlags::IN_MODIFY));
+                .map(|posts| posts.add_watch(path.as_str(), of_interest));
             if !matches!(watched, Some(Ok(_))) {
                 self.posts = None;
             }
         }
-        self.watched += new.len();
     }
 
-    fn wait(&self, at_most: Duration) {
+    fn wait(&mut self, at_most: Duration) {
         let woken = self.member.woken.as_fd();
         match &self.posts {
             Some(posts) => {
-                if wait_readable(&[woken, posts.as_fd()], at_most) {
-                    self.forget_events();
+                if wait_readable(&[woken, posts.as_fd()], at_most) && self.forget_events() {
+                    self.next_look = Instant::now();
                 }
             }
             None => {
@@ -89,18 +110,21 @@ impl Watcher {
         }
     }
 
-    fn forget_events(&self) {
-        // The board says what the events do not; EAGAIN means that it was the other descriptor.
-        if let Some(posts) = &self.posts {
-            let _ = posts.read_events();
-        }
+    /// Says whether one of the events was no post: a fence was removed, or moved. What a post says is on the board.
+    fn forget_events(&self) -> bool {
+        // EAGAIN means that it was the other descriptor.
+        let events = self.posts.as_ref().and_then(|posts| posts.read_events().ok());
+        let mut events = events.into_iter().flatten();
+        events.any(|event| event.mask != AddWatchFlags::IN_MODIFY)
     }
 
     /// Waits for a post while an answer is being given, which wants to be quick.
     fn wait_for_post(&self, at_most: Duration) {
         let posts: Option<BorrowedFd<'_>> = self.posts.as_ref().map(|posts| posts.as_fd());
         match posts {
-            Some(posts) if wait_readable(&[posts], at_most) => self.forget_events(),
+            Some(posts) if wait_readable(&[posts], at_most) => {
+                self.forget_events();
+            }
             Some(_) => {}
             None => std::thread::sleep(at_most.min(Duration::from_millis(1))),
         }
@@ -108,6 +132,10 @@ impl Watcher {
 
     fn answer(&self, one: &Membership) {
         let board = one.fence.board();
+        if board.phase == Phase::Settle {
+            // A folder that was moved, and linked to, has the same fence under another path.
+            self.member.fleets().follow(one);
+        }
         match board.phase {
             Phase::Settle if worker_lives(&one.fence) => self.settle(one, board),
             Phase::Close
@@ -158,14 +186,13 @@ impl Watcher {
         let gone = self.let_go(one, board, deadline);
         let mut moved = false;
         if gone.is_ok() {
+            self.member.fleets().leave_what_was_replaced_by(one);
             self.wait_for_the_worker(one, board, deadline);
             moved = self.take_back(one);
         }
         self.member.gate.reopen();
         if moved {
-            self.member
-                .host
-                .swapped(one.fence.database(), closed_at.elapsed());
+            self.member.host.swapped(&one.database(), closed_at.elapsed());
         }
         if let Err(why) = gone {
             self.tell(one, board, &why);
@@ -180,7 +207,7 @@ impl Watcher {
             return Err("was asked to close, and then no longer".into());
         }
         let remaining = deadline.saturating_duration_since(Instant::now());
-        self.member.host.disconnect(one.fence.database(), remaining)?;
+        self.member.host.disconnect(&one.database(), remaining)?;
         one.fence.unlock(Lock::Fence);
         Ok(())
     }
@@ -217,14 +244,14 @@ impl Watcher {
         }
         let before = one.generation.swap(board.generation, Ordering::Relaxed);
         if board.generation != before && !(board.schema_generation <= before && before < board.generation) {
-            self.member.host.refresh(one.fence.database());
+            self.member.host.refresh(&one.database());
         }
         board.generation != before
     }
 
     fn tell(&self, one: &Membership, board: Board, what: &str) {
         let running = self.member.host.running();
-        report::send(one.fence.database(), board.report, what, &running);
+        report::send(&one.database(), board.report, what, &running);
     }
 }
 

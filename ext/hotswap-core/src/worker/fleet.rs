@@ -8,25 +8,30 @@
 //!
 //! An attempt that fails lets everybody through before the next.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::job::Job;
+use super::preflight::require_locks;
 use super::strangers;
 use super::summary::Held;
 use crate::error::{Error, Result};
-use crate::fence::{Board, Fence, Lock, Phase, Tried};
-use crate::member::Collector;
+use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
+use crate::member::{astray, Collector, LOOKS_AGAIN_AFTER};
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
 /// How long a member takes, at most, to tell what keeps it from settling.
 const TELLING: Duration = Duration::from_millis(600);
+/// How long a member takes, at most, to notice that its fence was replaced. On a busy machine it is late.
+const NOTICING: Duration = LOOKS_AGAIN_AFTER.saturating_add(Duration::from_millis(500));
 
 /// See the module. Dropping it asks nothing of anybody any more.
 pub struct Fleet {
     fence: Fence,
+    /// The database as it is configured: a symbolic link in there may have led elsewhere when a member joined.
+    configured: PathBuf,
     board: Board,
     /// The generation, and that of the schema, as they were before what was announced and is not over.
     before: Option<(u64, u64)>,
@@ -40,7 +45,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Becomes the one worker that may ask something of the fleet behind `fence`. Waits for another one to finish.
-    pub fn command(fence: Fence, job: &Job, caller: &mut Caller) -> Result<Self> {
+    pub fn command(fence: Fence, configured: &Path, job: &Job, caller: &mut Caller) -> Result<Self> {
         let live = &*fence.database().to_owned();
         let deadline = Instant::now() + job.timeout();
         let mut told = false;
@@ -79,6 +84,7 @@ impl Fleet {
         };
         let mut fleet = Self {
             fence,
+            configured: configured.to_owned(),
             board,
             before: None,
             reports,
@@ -100,7 +106,9 @@ impl Fleet {
     pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<Instant> {
         let deadline = Instant::now() + self.timeout;
         self.board.max_pause = self.max_pause;
+        self.wait_for_the_astray(deadline, caller)?;
         loop {
+            self.require_in_place()?;
             self.reports.forget();
             self.board.attempt += 1;
             self.ask(Phase::Settle)?;
@@ -129,6 +137,49 @@ impl Fleet {
             ));
             std::thread::sleep(breath);
         }
+    }
+
+    /// Waits until every member that can be seen holds this fence, and not one that lay here before. A member that
+    /// is not reached would go on with files to which no path leads any more.
+    fn wait_for_the_astray(&self, deadline: Instant, caller: &mut Caller) -> Result<()> {
+        let mut found = None;
+        loop {
+            let astray = astray(&[self.fence.database(), &self.configured], self.fence.identity());
+            let names: Vec<_> = astray.iter().map(|one| strangers::name(one.pid)).collect();
+            let names = names.join(", ");
+            if found.is_none() && astray.iter().any(|one| one.holds_another) {
+                caller.status(format_args!(
+                    "The lock file of the database was replaced by another program. Waiting for {names} to notice..."
+                ));
+                found = Some(Instant::now());
+            }
+            // Members that this user cannot see get the time that they take.
+            if astray.is_empty() && found.is_none_or(|found: Instant| found.elapsed() > NOTICING) {
+                // What a member holds of the former fence it has taken on this one as well.
+                return require_locks(&self.fence);
+            }
+            if !astray.is_empty() && Instant::now() >= deadline {
+                return Err(Error::Busy(format!(
+                    "{} was replaced by another program, and {names} did not notice within {:.1} s. Nothing was swapped. \
+                     Restart that process, and copy again",
+                    fence::path_of(self.fence.database()).display(),
+                    self.timeout.as_secs_f64()
+                )));
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A process that joins now takes the fence that lies at the path: that has to be this one.
+    fn require_in_place(&self) -> Result<()> {
+        if self.fence.is_in_place() {
+            return Ok(());
+        }
+        Err(Error::Busy(format!(
+            "{} was removed or replaced by another program meanwhile. Nothing was swapped; copy again",
+            fence::path_of(self.fence.database()).display()
+        )))
     }
 
     fn ask(&mut self, phase: Phase) -> Result<()> {
@@ -193,6 +244,7 @@ impl Fleet {
     /// Announces that the file is about to move. Before the rename: a member that looks for a change in vain
     /// is harmless, one that misses it is not.
     pub fn announce(&mut self, schema_changes: bool) -> Result<()> {
+        self.require_in_place()?;
         self.before = Some((self.board.generation, self.board.schema_generation));
         self.board.generation += 1;
         if schema_changes {

@@ -201,12 +201,14 @@ impl Seized {
 
 /// Whether the path means still what it meant.
 pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
-    let there = std::fs::metadata(path).on_path("cannot stat", path)?;
-    if Identity::of(&there) == expected {
-        return Ok(());
-    }
+    let what = match std::fs::metadata(path) {
+        Ok(there) if Identity::of(&there) == expected => return Ok(()),
+        Ok(_) => "replaced",
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "removed",
+        Err(error) => return Err(error).on_path("cannot stat", path),
+    };
     Err(Error::Busy(format!(
-        "{} was replaced by somebody else meanwhile; copy again",
+        "{} was {what} by another program meanwhile. Nothing was swapped; copy again",
         path.display()
     )))
 }

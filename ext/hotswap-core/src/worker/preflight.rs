@@ -81,6 +81,17 @@ impl Obstacle {
         })
     }
 
+    /// The last look, under the lock: another name or a mount may have come since the first one.
+    pub fn require_none(path: &Path) -> Result<()> {
+        match Self::of(path)? {
+            None => Ok(()),
+            Some(obstacle) => Err(Error::Busy(format!(
+                "{} {obstacle}. It was not so when the push began. Nothing was swapped; copy again",
+                path.display()
+            ))),
+        }
+    }
+
     /// For who wants no other way.
     pub fn refusal(self, path: &Path) -> Error {
         let cure = match self {

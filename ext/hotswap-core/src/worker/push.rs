@@ -20,7 +20,7 @@ use super::staged::Staged;
 use super::summary::{How, Summary};
 use super::swap::Swap;
 use crate::error::{Context, Error, Result};
-use crate::protocol::{InPlace, Request};
+use crate::protocol::{Identity, InPlace, Request};
 
 /// Pushes what the client sends into `database`. `replaced` gets the file that was there, if another one took its place.
 pub fn run(
@@ -82,7 +82,7 @@ fn push(
     checksums::refuse(staged.path(), request.src.name())?;
 
     let check = Check::of(database, request);
-    let mut fleet = Fleet::command(fence, job, caller)?;
+    let mut fleet = Fleet::command(fence, &database.path, job, caller)?;
     // Again: receiving may have taken long.
     require_locks(fleet.fence())?;
     let mut live = Live::open(path)?;
@@ -107,6 +107,7 @@ fn push(
     }
     caller.info(format_args!("{checked}, acquiring swap lock"));
     caller.status("Swapping database...");
+    let live_before = live.as_ref().map(Live::identity);
     let mut push = Push {
         caller,
         job,
@@ -118,26 +119,12 @@ fn push(
         replaced,
         seen: passed.seen,
     };
-    let why = Why::foreseen(choice, obstacle, path, |unseen| push.warn_of_unseen(path, unseen));
-    let how = match why {
-        Some(why) if live.is_some() => push.overwrite(live, &why, choice).map(|()| How::InPlace)?,
-        _ => match push.replace(path, live) {
-            Err(Error::Stranger {
-                who,
-                of_the_application,
-                ..
-            }) if choice == InPlace::Auto => {
-                push.fleet.resume()?;
-                let why = Why::Strangers {
-                    who,
-                    of_the_application,
-                };
-                push.overwrite(Live::open(path)?, &why, choice)?;
-                How::InPlace
-            }
-            replaced => replaced.map(|()| How::Renamed)?,
-        },
-    };
+    let outcome = push.swap(path, live, obstacle, choice);
+    let moved = push.staged.is_promoted();
+    let how = outcome.map_err(|error| match live_before {
+        Some(expected) if !moved => blame_another_program(error, path, expected),
+        _ => error,
+    })?;
     let summary = Summary {
         label: &database.label,
         bytes: push.staged.len(),
@@ -179,6 +166,35 @@ impl Push<'_> {
         }
     }
 
+    fn swap(
+        &mut self,
+        path: &Path,
+        live: Option<Live>,
+        obstacle: Option<Obstacle>,
+        choice: InPlace,
+    ) -> Result<How> {
+        let why = Why::foreseen(choice, obstacle, path, |unseen| self.warn_of_unseen(path, unseen));
+        match why {
+            Some(why) if live.is_some() => self.overwrite(live, &why, choice).map(|()| How::InPlace),
+            _ => match self.replace(path, live) {
+                Err(Error::Stranger {
+                    who,
+                    of_the_application,
+                    ..
+                }) if choice == InPlace::Auto => {
+                    self.fleet.resume()?;
+                    let why = Why::Strangers {
+                        who,
+                        of_the_application,
+                    };
+                    self.overwrite(Live::open(path)?, &why, choice)?;
+                    Ok(How::InPlace)
+                }
+                replaced => replaced.map(|()| How::Renamed),
+            },
+        }
+    }
+
     /// By a rename.
     fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<()> {
         let swap = Swap {
@@ -217,6 +233,15 @@ impl Push<'_> {
             all_pages: false,
         };
         overwriting.run(choice, self.job, self.caller)
+    }
+}
+
+/// Whatever failed where the live file has been moved away meanwhile failed because of that.
+fn blame_another_program(error: Error, path: &Path, expected: Identity) -> Error {
+    let is_a_failure = matches!(error, Error::Io { .. } | Error::Sqlite { .. });
+    match require_same_file(path, expected) {
+        Err(moved @ Error::Busy(_)) if is_a_failure => moved,
+        _ => error,
     }
 }
 

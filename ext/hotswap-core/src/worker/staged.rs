@@ -74,6 +74,11 @@ impl Staged {
         self.length == 0
     }
 
+    /// Whether it is the live one now.
+    pub fn is_promoted(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// The file itself, until it is [promoted](Staged::promote).
     pub fn file(&self) -> &File {
         self.file

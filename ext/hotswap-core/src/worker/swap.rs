@@ -8,7 +8,8 @@ use super::caller::Caller;
 use super::fleet::Fleet;
 use super::folder_sync::FolderSync;
 use super::job::Job;
-use super::live::{remove_sidecars, Live, Seized};
+use super::live::{remove_sidecars, require_same_file, Live, Seized};
+use super::preflight::Obstacle;
 use super::replaced::Replaced;
 use super::seen::Seen;
 use super::staged::Staged;
@@ -54,6 +55,9 @@ impl Swap<'_> {
         timeline.note("disconnected ActiveRecord");
         let watchdog = Watchdog::of_pause(closed_at, job.max_pause(), self.path, self.staged.path(), caller)?;
 
+        if let Some(live_before) = live_before {
+            require_same_file(self.path, live_before)?;
+        }
         let seized = self
             .live
             .map(|live| live.seize(job.max_pause() / 4))
@@ -73,6 +77,7 @@ impl Swap<'_> {
         if let (Some(seized), Some(live_before)) = (&seized, live_before) {
             seized.confirm(live_before)?;
         }
+        Obstacle::require_none(self.path)?;
         self.staged.require_unchanged(stamp)?;
         caller.check_presence()?;
         fleet.announce(self.schema_changes)?;

@@ -4,7 +4,7 @@ use stateright::{Model, Property, Representative};
 
 use super::folder::Folder;
 use super::rules::{Rule, Rules};
-use super::state::{End, Job, Member, Post, State, Stranger, Worker};
+use super::state::{End, Job, Locks, Member, Phase, Post, State, Stranger, Worker};
 use super::{member, properties, worker};
 
 /// A fleet to be looked at.
@@ -21,6 +21,10 @@ pub struct Fleet {
     pub rollback: bool,
     /// The disk may take longer than requests may wait.
     pub slow_disk: bool,
+    /// Once, somebody replaces the fence, with the database or without it.
+    pub by_hand: bool,
+    /// How many attempts there are in all. Each is like the one before; what can go wrong between two shows with two.
+    pub attempts: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,12 @@ pub enum Step {
     TimePasses,
     LeaderDies,
     AnotherLeads,
+    /// The fence is removed, and made again by who needs one.
+    FenceIsReplaced,
+    /// The database too, by another one, and what stood on the board stands there or not.
+    DatabaseIsReplaced {
+        board: bool,
+    },
     StrangerOpens,
     StrangerReads,
     StrangerBegins,
@@ -49,6 +59,8 @@ impl Fleet {
             obstacle: false,
             rollback: false,
             slow_disk: false,
+            by_hand: false,
+            attempts: 2,
         }
     }
 
@@ -84,6 +96,20 @@ impl Fleet {
             Step::TimePasses => return self.pass_time(state),
             Step::LeaderDies if !state.leader_is_dead => state.leader_is_dead = true,
             Step::AnotherLeads if state.leader_is_dead => state.leader_is_dead = false,
+            Step::FenceIsReplaced | Step::DatabaseIsReplaced { .. } if state.place == 0 => {
+                // From a worker's last look to the sync of its rename, by whoever does that, there is nothing that it could do.
+                if matches!(state.boards[0].phase, Phase::Moving | Phase::Moved) {
+                    return false;
+                }
+                state.place = 1;
+                if let Step::DatabaseIsReplaced { board } = step {
+                    state.folder.replace_by_hand();
+                    state.by_hand = true;
+                    if board {
+                        state.boards[1] = state.boards[0];
+                    }
+                }
+            }
             Step::StrangerOpens if state.stranger == Stranger::Elsewhere => {
                 let file = state.folder.file;
                 state.stranger = match state.break_leases(file) {
@@ -166,10 +192,14 @@ impl Model for Fleet {
 
     fn init_states(&self) -> Vec<State> {
         let mut members = [Member::default(); 2];
-        members[..self.members].fill(Member {
-            post: Post::Watching,
+        let held = Locks {
             fence: true,
             straggler: true,
+            ..Locks::default()
+        };
+        members[..self.members].fill(Member {
+            post: Post::Watching,
+            locks: [held, Locks::default()],
             file: Some(0),
             schema: Some(0),
             ..Member::default()
@@ -204,6 +234,10 @@ impl Model for Fleet {
         steps.push(Step::TimePasses);
         if self.leader {
             steps.extend([Step::LeaderDies, Step::AnotherLeads]);
+        }
+        if self.by_hand {
+            steps.push(Step::FenceIsReplaced);
+            steps.extend([true, false].map(|board| Step::DatabaseIsReplaced { board }));
         }
         if self.stranger {
             steps.extend([Step::StrangerOpens, Step::StrangerReads, Step::StrangerBegins]);

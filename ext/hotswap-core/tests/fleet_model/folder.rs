@@ -43,6 +43,14 @@ impl Folder {
         self.hot = false;
     }
 
+    /// Somebody puts a database of their own there, with nothing beside it.
+    pub fn replace_by_hand(&mut self) {
+        self.file += 1;
+        self.content += 1;
+        (self.log, self.mixed, self.hot) = (None, false, false);
+        self.sync();
+    }
+
     /// The log, the index and the journal of the old file, before the new one comes.
     pub fn remove_sidecars(&mut self) {
         self.log = None;

@@ -35,7 +35,7 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
         }
         // Gates are open: nobody is held up for a transaction that somebody forgot.
         Job::AwaitingWriteLock if !state.write_lock_is_free() => return None,
-        Job::AwaitingWriteLock => Job::AskingToSettle,
+        Job::AwaitingWriteLock => Job::Reaching,
         // Somebody else writes: gates open again, and later once more.
         Job::Locking if !state.write_lock_is_free() || state.is_read_and_keeps_writers_out() => {
             worker.again = true;
@@ -65,6 +65,7 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
         }
         Job::Committing => {
             state.folder.content += 1;
+            state.by_hand = false;
             worker.announced = false;
             state.folder.hot = false;
             state.folder.mixed = worker.plan == Plan::Behind;

@@ -1,7 +1,7 @@
 //! A member: `src/member/watcher.rs` and `Membership::take`, one kernel call a step.
 
 use super::rules::{Rule, Rules};
-use super::state::{Member, Phase, Post, State};
+use super::state::{Locks, Member, Phase, Post, State, Worker};
 
 /// What a process of the application may do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Act {
     /// Its clock, or a connection that cannot be closed: it stays.
     GivesUp,
     TakesStragglerLockBack,
+    /// Finds another fence where its own was, and takes it as well.
+    Follows,
     /// Finds the fence taken, and begins to count.
     Waits,
     KillsTheHolder,
@@ -25,10 +27,11 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Act; 11] = [
+    pub const ALL: [Act; 12] = [
         Act::Proceeds,
         Act::GivesUp,
         Act::TakesStragglerLockBack,
+        Act::Follows,
         Act::Waits,
         Act::KillsTheHolder,
         Act::WorkEnters,
@@ -54,6 +57,7 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
             state.members[which] = member;
         }
         Act::TakesStragglerLockBack => return take_straggler_lock_back(state, which),
+        Act::Follows => return follow(state, which),
         Act::Waits => return wait(state, which),
         Act::KillsTheHolder => return kill_the_holder(state, rules, which),
         Act::WorkEnters if member.admits_new_work() && !member.unit => member.unit = true,
@@ -89,20 +93,27 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
 }
 
 fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
-    let (fence_is_taken, straggler_is_taken) = (state.fence_is_taken(), state.straggler_is_taken());
-    let (board, a_worker_lives) = (state.board, state.a_worker_lives());
     let mut member = state.members[which];
+    if member.post == Post::Absent {
+        member.at = state.place;
+    }
+    let (fence_is_taken, straggler_is_taken) = (
+        state.fence_is_taken(member.at),
+        state.straggler_is_taken(member.at),
+    );
+    let (board, a_worker_lives) = (state.board(member.at), state.a_worker_lives(member.at));
+    let answered = member.here().answered;
     member.post = match member.post {
         Post::Absent if !fence_is_taken => {
-            member.fence = true;
+            member.here().fence = true;
             Post::Joining
         }
         Post::Joining if !straggler_is_taken => {
-            member.straggler = true;
+            member.here().straggler = true;
             Post::Admitted
         }
         Post::Joining if rules.has(Rule::JoinInDebt) => {
-            member.owes_straggler = true;
+            member.here().owes_straggler = true;
             Post::Admitted
         }
         Post::Joining => {
@@ -113,54 +124,97 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             read_the_board(state, rules, &mut member);
             Post::Watching
         }
-        Post::Watching if board.phase == Phase::Settle && a_worker_lives && !member.owes_straggler => {
-            Post::Settling
-        }
-        Post::Watching
-            if board.phase == Phase::Close && a_worker_lives && board.attempt != member.answered =>
-        {
-            member.answered = board.attempt;
-            Post::Closing
-        }
+        Post::Watching => match next_answer(state, &member) {
+            Some((fence, post)) => {
+                member.at = fence;
+                if post == Post::Closing {
+                    member.here().answered = state.board(fence).attempt;
+                }
+                post
+            }
+            None => return false,
+        },
         Post::Settling if !member.unit => {
-            member.owes_straggler = true;
-            member.straggler = false;
+            member.here().owes_straggler = true;
+            member.here().straggler = false;
             Post::Watching
         }
         // Asked no longer: what was running goes on, and the lock is kept.
         Post::Settling if board.phase != Phase::Settle || !a_worker_lives => Post::Watching,
         Post::Closing if !member.unit || !rules.has(Rule::DrainFirst) => Post::Sealed,
-        Post::Sealed if board.phase == Phase::Close && board.attempt == member.answered => Post::Leaving,
+        Post::Sealed if board.phase == Phase::Close && board.attempt == answered => Post::Leaving,
         Post::Sealed => Post::Watching,
         Post::Leaving => {
             member.file = None;
-            member.fence = false;
+            member.here().fence = false;
+            if member.at == state.place {
+                // What lay here before is nobody's who has no file of it open.
+                member.locks[1 - usize::from(member.at)] = Locks::default();
+            }
             Post::Away
         }
         Post::Away if !fence_is_taken => {
             come_back(&mut member);
-            member.fence = true;
+            member.here().fence = true;
             Post::Back
         }
-        Post::Absent | Post::Watching | Post::Settling | Post::Closing | Post::Away => return false,
+        Post::Absent | Post::Settling | Post::Closing | Post::Away => return false,
     };
     state.members[which] = member;
     true
 }
 
+/// The board that it answers next, and how.
+fn next_answer(state: &State, member: &Member) -> Option<(u8, Post)> {
+    [0, 1].into_iter().find_map(|fence| {
+        let (board, locks) = (state.board(fence), member.locks[usize::from(fence)]);
+        if !locks.fence || !state.a_worker_lives(fence) {
+            return None;
+        }
+        match board.phase {
+            Phase::Settle if !locks.owes_straggler => Some((fence, Post::Settling)),
+            Phase::Close if board.attempt != locks.answered => Some((fence, Post::Closing)),
+            Phase::Quiet | Phase::Settle | Phase::Close | Phase::Moving | Phase::Moved => None,
+        }
+    })
+}
+
 /// With the lock: until it is let go of again no file moves.
 fn read_the_board(state: &mut State, rules: Rules, member: &mut Member) {
-    if state.board.phase == Phase::Moving && rules.has(Rule::WhoFindsMovingSyncs) {
+    let board = state.board(member.at);
+    if board.phase == Phase::Moving && rules.has(Rule::WhoFindsMovingSyncs) {
         state.folder.sync();
     }
     compare_generations(state, member);
 }
 
 fn compare_generations(state: &State, member: &mut Member) {
-    if member.generation != state.board.generation {
-        member.generation = state.board.generation;
+    let board = state.board(member.at);
+    if member.here().generation != board.generation {
+        member.here().generation = board.generation;
         member.schema = None;
     }
+}
+
+/// By its watcher, or when it opens a connection. It goes on with the file that it has open.
+fn follow(state: &mut State, which: usize) -> bool {
+    let place = state.place;
+    let (taken, straggler_is_taken) = (state.fence_is_taken(place), state.straggler_is_taken(place));
+    let generation = state.board(place).generation;
+    let member = &mut state.members[which];
+    let may = matches!(member.post, Post::Watching | Post::Settling | Post::Closing)
+        && !member.holds_fence(place)
+        && !taken;
+    if may {
+        member.locks[usize::from(place)] = Locks {
+            fence: true,
+            straggler: !straggler_is_taken,
+            owes_straggler: straggler_is_taken,
+            generation,
+            answered: 0,
+        };
+    }
+    may
 }
 
 fn come_back(member: &mut Member) {
@@ -170,19 +224,23 @@ fn come_back(member: &mut Member) {
 }
 
 fn take_straggler_lock_back(state: &mut State, which: usize) -> bool {
-    let asked = state.board.phase == Phase::Settle && state.a_worker_lives();
-    let free = !state.straggler_is_taken();
-    let member = &mut state.members[which];
-    let may = member.post == Post::Watching && member.owes_straggler && !asked && free;
-    if may {
-        member.owes_straggler = false;
-        member.straggler = true;
+    for fence in [0, 1] {
+        let asked = state.board(fence).phase == Phase::Settle && state.a_worker_lives(fence);
+        let free = !state.straggler_is_taken(fence);
+        let member = &mut state.members[which];
+        let locks = &mut member.locks[usize::from(fence)];
+        if member.post == Post::Watching && locks.owes_straggler && !asked && free {
+            locks.owes_straggler = false;
+            locks.straggler = true;
+            return true;
+        }
     }
-    may
+    false
 }
 
 fn wait(state: &mut State, which: usize) -> bool {
-    let (attempt, taken) = (state.board.attempt, state.fence_is_taken());
+    let at = state.members[which].at;
+    let (attempt, taken) = (state.board(at).attempt, state.fence_is_taken(at));
     let member = &mut state.members[which];
     let may = member.post == Post::Away && taken && member.waits_for != Some(attempt);
     if may {
@@ -194,8 +252,10 @@ fn wait(state: &mut State, which: usize) -> bool {
 
 fn kill_the_holder(state: &mut State, rules: Rules, which: usize) -> bool {
     let member = &state.members[which];
-    let waited = member.waits_for == Some(state.board.attempt) || !rules.has(Rule::PatienceBeginsAnew);
-    let Some(holder) = state.workers.iter().position(|worker| worker.fence) else {
+    let attempt = state.board(member.at).attempt;
+    let waited = member.waits_for == Some(attempt) || !rules.has(Rule::PatienceBeginsAnew);
+    let holds = |worker: &Worker| worker.fence && worker.at == member.at;
+    let Some(holder) = state.workers.iter().position(holds) else {
         return false;
     };
     let may =

@@ -7,7 +7,7 @@ use super::state::{End, Job, Member, Phase, State, Stranger, Worker};
 use super::{member, worker};
 
 pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
-pub const TOGETHER: &str = "no member has another file open than the live one";
+pub const TOGETHER: &str = "no member has another file open than the live one, unless that was replaced by hand and nothing was pushed since";
 pub const LASTS: &str = "what a member has open is still the live file after a power cut";
 pub const WRITTEN: &str = "what was written is in a file that is still the live one after a power cut";
 pub const ONE: &str = "what is in the live file is of one content";
@@ -31,7 +31,7 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
     let mut all = vec![
         always(WHOLE, |_, state| is_whole_after_power_cuts(state)),
         always(TOGETHER, |_, state| {
-            each_file(state, |file| file == state.folder.file)
+            state.by_hand || each_file(state, |file| file == state.folder.file)
         }),
         always(WRITTEN, |_, state| state.written <= state.folder.synced.0),
         always(ONE, |_, state| !state.folder.mixed),
@@ -42,7 +42,10 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
         }),
         always(FRESH, is_fresh),
         always(NEWS, |_, state| news_are_true(state)),
-        always(FAIR, |_, state| !ended(state, End::RefusedForAnotherWorker)),
+        // Workers at two fences do not wait for each other.
+        always(FAIR, |_, state| {
+            state.place > 0 || !ended(state, End::RefusedForAnotherWorker)
+        }),
         always(PATIENT, |_, state| !ended(state, End::KilledTooEarly)),
         always(GUARDED, |_, state| is_guarded(state)),
         always(RETURN, every_member_returns),
@@ -53,8 +56,8 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
             all_on_new,
         ),
         sometimes("a swap is refused", |_, state| ended(state, End::Refused)),
-        sometimes("a second attempt succeeds", |_, state| {
-            state.told == 1 && state.board.attempt == 2
+        sometimes("the last attempt succeeds", |fleet, state| {
+            state.told == 1 && state.boards[0].attempt == fleet.attempts
         }),
         sometimes(
             "a worker is killed after its rename, before it tells",
@@ -78,6 +81,21 @@ pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
     }
     if fleet.workers > 1 {
         all.push(sometimes("two swaps succeed", |_, state| state.told == 2));
+    }
+    if fleet.by_hand {
+        let reached = |fleet: &Fleet, state: &State| {
+            let members = &state.members[..fleet.members];
+            state.place == 1
+                && !state.by_hand
+                && state.told == 2
+                && members
+                    .iter()
+                    .all(|member| member.unit && member.file == Some(state.folder.file))
+        };
+        all.push(sometimes(
+            "a push over a database that was replaced by hand reaches everybody",
+            reached,
+        ));
     }
     if fleet.stranger && !fleet.obstacle {
         let late = |_: &Fleet, state: &State| {
@@ -107,13 +125,22 @@ fn each_file(state: &State, is: impl Fn(u8) -> bool) -> bool {
 
 fn is_locked(member: &Member) -> bool {
     let in_use = member.admits_new_work() || member.unit || member.file.is_some();
-    member.fence || !in_use
+    member.holds_a_fence() || !in_use
 }
 
 fn moves_alone(state: &State, worker: &Worker) -> bool {
     let moves = (Job::Locking..=Job::SyncingRename).contains(&worker.job);
-    let inside = state.members.iter().filter(|member| member.fence).count()
-        + state.workers.iter().filter(|worker| worker.fence).count();
+    let at = worker.at;
+    let inside = state
+        .members
+        .iter()
+        .filter(|member| member.holds_fence(at))
+        .count()
+        + state
+            .workers
+            .iter()
+            .filter(|worker| worker.fence && worker.at == at)
+            .count();
     !moves || worker.operation && worker.fence && inside == 1
 }
 
@@ -123,12 +150,14 @@ fn is_fresh(_: &Fleet, state: &State) -> bool {
     let member = members.all(|member| !member.unit || member.file.is_none() || member.schema == content);
     // One that reads has the content of when it began.
     let writes = state.stranger == Stranger::Writing(state.folder.file);
-    member && (!writes || state.stranger_schema == content)
+    (member || state.by_hand) && (!writes || state.stranger_schema == content)
 }
 
 fn news_are_true(state: &State) -> bool {
     let died = ended(state, End::Killed) || ended(state, End::KilledTooEarly);
-    state.board.phase != Phase::Quiet || state.board.generation == state.folder.content || died
+    // After the fence was replaced, what is told by the new one is not what it was told by the former one.
+    let board = state.boards[0];
+    state.place > 0 || board.phase != Phase::Quiet || board.generation == state.folder.content || died
 }
 
 /// A worker that is killed after its rename cannot keep the replaced file from those who came just before it.
@@ -164,8 +193,9 @@ fn every_member_returns(fleet: &Fleet, state: &State) -> bool {
         .all(|which| {
             let [a, b, c, d, e] =
                 [Proceeds, GivesUp, Waits, KillsTheHolder, WorkEnds].map(|act| Step::Member(which, act));
-            let is_back =
-                |state: &State| state.members[which].admits_new_work() && state.members[which].fence;
+            let is_back = |state: &State| {
+                state.members[which].admits_new_work() && state.members[which].holds_a_fence()
+            };
             fleet.gets_home(state, &[a, b, c, d, e, Step::TimePasses], is_back)
         })
 }
@@ -174,7 +204,7 @@ fn every_newcomer_enters(fleet: &Fleet, state: &State) -> bool {
     let mut newcomers = (0..fleet.members).filter(|which| !state.members[*which].has_joined());
     let proceeds = |which| [Step::Member(which, member::Act::Proceeds)];
     newcomers.all(|which| {
-        state.fence_is_taken()
+        state.fence_is_taken(state.place)
             || fleet.gets_home(state, &proceeds(which), |state| state.members[which].has_joined())
     })
 }

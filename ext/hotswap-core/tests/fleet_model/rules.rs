@@ -51,6 +51,10 @@ pub enum Rule {
     KillTheOverdue,
     /// The bounds are those of one attempt: a member that slept through one begins to count anew.
     PatienceBeginsAnew,
+    /// A worker waits until every member holds the fence that it has opened.
+    ReachTheAstray,
+    /// A worker moves the file only while its fence lies at the path.
+    FenceInPlace,
     /// A process that boots while the straggler lock is taken comes in without it, and takes it later.
     JoinInDebt,
 }

@@ -15,7 +15,7 @@ pub enum Phase {
     Moved,
 }
 
-/// The content of the fence file.
+/// The content of a fence file.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
 pub struct Board {
     pub phase: Phase,
@@ -44,22 +44,31 @@ pub enum Post {
     Back,
 }
 
+/// What a member has of one fence.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    pub post: Post,
+pub struct Locks {
     /// Byte 0, shared.
     pub fence: bool,
     /// Byte 2, shared.
     pub straggler: bool,
     pub owes_straggler: bool,
+    pub generation: u8,
+    pub answered: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    pub post: Post,
+    /// By the number of the fence.
+    pub locks: [Locks; 2],
+    /// The fence whose board it answers.
+    pub at: u8,
     /// A unit of work is inside the gate.
     pub unit: bool,
     /// The file that its connections have open.
     pub file: Option<u8>,
     /// The content whose schema it remembers.
     pub schema: Option<u8>,
-    pub generation: u8,
-    pub answered: u8,
     /// The attempt whose worker it found in possession of the fence, and whether that is too long ago.
     pub waits_for: Option<u8>,
     pub out_of_patience: bool,
@@ -73,6 +82,19 @@ impl Member {
     pub fn has_joined(&self) -> bool {
         !matches!(self.post, Post::Absent | Post::Joining | Post::Admitted)
     }
+
+    /// What it has of the fence whose board it answers.
+    pub fn here(&mut self) -> &mut Locks {
+        &mut self.locks[usize::from(self.at)]
+    }
+
+    pub fn holds_a_fence(&self) -> bool {
+        self.locks.iter().any(|locks| locks.fence)
+    }
+
+    pub fn holds_fence(&self, fence: u8) -> bool {
+        self.locks[usize::from(fence)].fence
+    }
 }
 
 /// Where a worker is. See `worker.rs`.
@@ -85,6 +107,7 @@ pub enum Job {
     Looking,
     Planning,
     AwaitingWriteLock,
+    Reaching,
     AskingToSettle,
     Settling,
     AskingToClose,
@@ -150,6 +173,8 @@ pub enum Plan {
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker {
     pub job: Job,
+    /// The fence that it has opened.
+    pub at: u8,
     /// Byte 1, exclusive.
     pub operation: bool,
     /// Byte 2, exclusive.
@@ -205,7 +230,10 @@ impl Stranger {
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
 pub struct State {
-    pub board: Board,
+    /// By the number of the fence.
+    pub boards: [Board; 2],
+    /// The fence that lies at the path.
+    pub place: u8,
     pub folder: Folder,
     pub members: [Member; 2],
     pub workers: [Worker; 2],
@@ -217,16 +245,27 @@ pub struct State {
     pub told: u8,
     /// The newest file into which somebody has written.
     pub written: u8,
+    /// Somebody has put a database of their own in the place of the live one, and nothing was pushed over it yet. Who
+    /// has the former one open goes on with it.
+    pub by_hand: bool,
 }
 
 impl State {
-    /// Whether some worker holds byte 0.
-    pub fn fence_is_taken(&self) -> bool {
-        self.workers.iter().any(|worker| worker.fence)
+    pub fn board(&self, fence: u8) -> Board {
+        self.boards[usize::from(fence)]
     }
 
-    pub fn straggler_is_taken(&self) -> bool {
-        self.workers.iter().any(|worker| worker.straggler)
+    /// Whether some worker holds byte 0 of it.
+    pub fn fence_is_taken(&self, fence: u8) -> bool {
+        self.workers
+            .iter()
+            .any(|worker| worker.fence && worker.at == fence)
+    }
+
+    pub fn straggler_is_taken(&self, fence: u8) -> bool {
+        self.workers
+            .iter()
+            .any(|worker| worker.straggler && worker.at == fence)
     }
 
     /// Whether SQLite lets anybody write into the live file.
@@ -266,8 +305,10 @@ impl State {
     }
 
     /// What a member sees of a worker: that byte 1 is held.
-    pub fn a_worker_lives(&self) -> bool {
-        self.workers.iter().any(|worker| worker.operation)
+    pub fn a_worker_lives(&self, fence: u8) -> bool {
+        self.workers
+            .iter()
+            .any(|worker| worker.operation && worker.at == fence)
     }
 
     /// Opening a file by its path. A lease on it holds the caller up, and its holder learns of it.

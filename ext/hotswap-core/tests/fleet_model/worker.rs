@@ -23,9 +23,6 @@ impl Act {
     pub const ALL: [Act; 4] = [Act::Proceeds, Act::GoesInPlace, Act::GivesUp, Act::Dies];
 }
 
-/// How many attempts there are in all. Each is like the one before; what can go wrong between two shows with two.
-const ATTEMPTS: u8 = 2;
-
 /// Does it, or says that it cannot be done now.
 pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     let rules = fleet.rules;
@@ -58,29 +55,36 @@ pub fn kill(state: &mut State, which: usize, by_member: bool) {
 fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
     let rules = fleet.rules;
     let (live, other) = (state.folder.file, state.workers[1 - which]);
-    let settled = state.members.iter().all(|member| !member.straggler);
-    let closed = state.members.iter().all(|member| !member.fence);
     let mut worker = state.workers[which];
+    let at = usize::from(worker.at);
+    let settled = state.members.iter().all(|member| !member.locks[at].straggler);
+    let closed = state.members.iter().all(|member| !member.locks[at].fence);
+    let is_beside = other.at == worker.at;
     worker.job = match worker.job {
         // The leader hands the client over, and is not needed any more.
         Job::NotStarted if state.leader_is_dead => return false,
-        Job::NotStarted if rules.has(Rule::LookAsCommander) => Job::Queueing,
-        Job::NotStarted => Job::Looking,
-        Job::Queueing if other.operation => return false,
+        Job::NotStarted => {
+            worker.at = state.place;
+            match rules.has(Rule::LookAsCommander) {
+                true => Job::Queueing,
+                false => Job::Looking,
+            }
+        }
+        Job::Queueing if other.operation && is_beside => return false,
         Job::Queueing => {
             worker.operation = true;
             Job::Commanding
         }
         Job::Commanding => {
-            let unsynced = matches!(state.board.phase, Phase::Moving | Phase::Moved);
+            let unsynced = matches!(state.boards[at].phase, Phase::Moving | Phase::Moved);
             if unsynced && rules.has(Rule::CommanderSyncs) {
                 state.folder.sync();
             }
-            state.board.phase = Phase::Quiet;
+            state.boards[at].phase = Phase::Quiet;
             if worker.file.is_none() {
                 Job::Looking
             } else {
-                Job::AskingToSettle
+                Job::Reaching
             }
         }
         Job::Looking if other.seized && other.file == Some(live) => return false,
@@ -90,7 +94,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             state.folder.take_back();
             match worker.operation {
                 true if fleet.obstacle => Job::Planning,
-                true => Job::AskingToSettle,
+                true => Job::Reaching,
                 false => Job::Queueing,
             }
         }
@@ -103,27 +107,31 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             Some(next) => next,
             None => return false,
         },
-        Job::AskingToSettle if state.board.attempt == ATTEMPTS => return false,
+        Job::Reaching if rules.has(Rule::ReachTheAstray) && is_anybody_astray(state, worker.at) => {
+            return false
+        }
+        Job::Reaching => Job::AskingToSettle,
+        Job::AskingToSettle if state.boards[at].attempt == fleet.attempts => return false,
         Job::AskingToSettle => {
-            state.board.attempt += 1;
-            state.board.phase = Phase::Settle;
+            state.boards[at].attempt += 1;
+            state.boards[at].phase = Phase::Settle;
             Job::Settling
         }
-        Job::Settling if settled && !other.straggler => {
+        Job::Settling if settled && !(other.straggler && is_beside) => {
             worker.straggler = true;
             Job::AskingToClose
         }
         Job::AskingToClose => {
-            state.board.phase = Phase::Close;
+            state.boards[at].phase = Phase::Close;
             Job::Closing
         }
-        Job::Closing if closed && !other.fence => {
+        Job::Closing if closed && !(other.fence && is_beside) => {
             worker.fence = true;
             begin(&worker, rules)
         }
         Job::Settling | Job::Closing => return false,
         Job::Reopening => {
-            state.board.phase = Phase::Quiet;
+            state.boards[at].phase = Phase::Quiet;
             worker.straggler = false;
             Job::AskingToSettle
         }
@@ -157,11 +165,16 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             }
             Job::Confirming
         }
-        Job::Confirming => next_or_back_out(worker.lease != Lease::Broken, Job::Announcing, &mut worker),
+        Job::Confirming => {
+            let same = worker.lease != Lease::Broken && worker.file == Some(live);
+            next_or_back_out(same, Job::Announcing, &mut worker)
+        }
+        Job::Announcing if rules.has(Rule::FenceInPlace) && worker.at != state.place => Job::BackingOut,
+        Job::Announcing if worker.file != Some(live) => Job::BackingOut,
         Job::Announcing => {
             worker.announced = rules.has(Rule::GenerationFirst);
-            state.board.generation += u8::from(worker.announced);
-            state.board.phase = Phase::Moving;
+            state.boards[at].generation += u8::from(worker.announced);
+            state.boards[at].phase = Phase::Moving;
             if !rules.has(Rule::CommitThenTell) {
                 state.told = state.folder.content + 1;
             }
@@ -173,6 +186,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         Job::Renaming => {
             state.folder.file += 1;
             state.folder.content += 1;
+            state.by_hand = false;
             worker.announced = false;
             worker.pushed = state.folder.content;
             Job::SyncingRename
@@ -189,8 +203,8 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             Job::Quieting
         }
         Job::Quieting => {
-            state.board.generation += u8::from(!rules.has(Rule::GenerationFirst));
-            state.board.phase = Phase::Quiet;
+            state.boards[at].generation += u8::from(!rules.has(Rule::GenerationFirst));
+            state.boards[at].phase = Phase::Quiet;
             Job::LettingIn
         }
         Job::LettingIn | Job::LettingBackIn => {
@@ -222,12 +236,12 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
                 state.folder.take_back();
             }
             if worker.announced && rules.has(Rule::TakeBackTheNews) {
-                state.board.generation -= 1;
+                state.boards[at].generation -= 1;
             }
             worker.announced = false;
             (worker.lease, worker.file, worker.seized) = (Lease::None, None, false);
             (worker.write_lock, worker.plan) = (false, Plan::None);
-            state.board.phase = Phase::Quiet;
+            state.boards[at].phase = Phase::Quiet;
             Job::LettingBackIn
         }
         Job::GivingUp if worker.again => {
@@ -249,6 +263,12 @@ fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
     }
     worker.again = true;
     Job::BackingOut
+}
+
+/// Whether some member, or a process that is about to become one, has another fence than this worker.
+fn is_anybody_astray(state: &State, fence: u8) -> bool {
+    let mut members = state.members.iter();
+    members.any(|member| member.holds_a_fence() && !member.holds_fence(fence))
 }
 
 /// What comes first once nobody else is inside the fence.
@@ -279,19 +299,20 @@ fn is_open_elsewhere(state: &State, which: usize, file: u8, stranger: bool, work
 /// Requests do not wait for it any longer, nor does the next worker for what a dead one began.
 fn stops_waiting_for_the_disk(state: &mut State, rules: Rules, which: usize) -> bool {
     let (rollback, worker) = (state.folder.rollback, &mut state.workers[which]);
+    let at = usize::from(worker.at);
     match worker.job {
         Job::SyncingRename => {
             worker.keeps_writers_out = rollback && rules.has(Rule::KeepWritersOut);
             (worker.straggler, worker.fence, worker.overdue) = (false, false, false);
             worker.job = Job::AwaitingDisk;
-            state.board.phase = Phase::Moved;
+            state.boards[at].phase = Phase::Moved;
         }
         Job::Commanding => {
             worker.job = match worker.file {
                 None => Job::Looking,
-                Some(_) => Job::AskingToSettle,
+                Some(_) => Job::Reaching,
             };
-            state.board.phase = Phase::Quiet;
+            state.boards[at].phase = Phase::Quiet;
         }
         _ => return false,
     }
@@ -306,7 +327,7 @@ fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
             return true;
         }
         Job::Looking | Job::Planning | Job::AwaitingWriteLock => Job::BackingOut,
-        Job::AskingToSettle | Job::Settling => Job::BackingOut,
+        Job::Reaching | Job::AskingToSettle | Job::Settling => Job::BackingOut,
         Job::Closing if rules.has(Rule::MoveWithFence) => Job::Reopening,
         Job::Closing => begin(worker, rules),
         // What is in the log does not tell what has changed.

@@ -1,0 +1,206 @@
+//! What a process is a member of, for workers to read.
+//!
+//! A fence can be replaced under a running application: its folder is restored, or a tool removes what it does not know.
+//! A worker that opens the new fence finds no member there, although processes have the database open. So each
+//! member declares which fence it holds for which path, in a file without a name that it keeps open. A worker finds that
+//! file in `/proc`, and waits for the members that hold another fence than its own.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::sys::memfd::{memfd_create, MFdFlags};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::private::{self, Private};
+use crate::protocol::Identity;
+
+const NAME: &str = "hotswap-member";
+/// Its length and its checksum, eight bytes each, stand before the content.
+const HEAD: usize = 16;
+
+/// The fence that a process holds for a path, which is told by its hash. No fence: it is about to open one.
+type Entry = (u64, Option<Identity>);
+
+/// The declaration of this process.
+#[derive(Debug)]
+pub(super) struct Declaration {
+    entries: Vec<Entry>,
+    file: Option<(File, Private)>,
+}
+
+impl Declaration {
+    /// Declares nothing yet. Where the kernel gives no such file, workers have to trust that this process follows
+    /// its fence in time.
+    pub fn new() -> Self {
+        // A forked child is no member, and must not go on to declare what its parent was.
+        let make = || {
+            let file = file_without_a_name().ok()?;
+            let private = Private::keep(&file);
+            Some((file, private))
+        };
+        Self {
+            entries: Vec::new(),
+            file: private::making(make),
+        }
+    }
+
+    /// Declares which fence this process holds for `path`, in place of what it declared before.
+    pub fn declare(&mut self, path: &Path, fence: Option<Identity>) {
+        let entry = (hash(path), fence);
+        match self.entries.iter_mut().find(|(known, _)| *known == entry.0) {
+            Some(known) if *known == entry => return,
+            Some(known) => *known = entry,
+            None => self.entries.push(entry),
+        }
+        self.publish();
+    }
+
+    /// Declares nothing for `path` any more.
+    pub fn withdraw(&mut self, path: &Path) {
+        let hash = hash(path);
+        self.entries.retain(|(known, _)| *known != hash);
+        self.publish();
+    }
+
+    /// What is declared for `path`.
+    pub fn fence_of(&self, path: &Path) -> Option<Identity> {
+        let hash = hash(path);
+        self.entries.iter().find(|(known, _)| *known == hash)?.1
+    }
+
+    fn publish(&self) {
+        let Some((file, _)) = &self.file else { return };
+        let content = serde_json::to_vec(&self.entries).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEAD + content.len());
+        bytes.extend((content.len() as u64).to_le_bytes());
+        bytes.extend(xxh3_64(&content).to_le_bytes());
+        bytes.extend(content);
+        // It is memory. Without room for it a worker reads what was declared before, and waits.
+        let _ = file.write_all_at(&bytes, 0);
+    }
+}
+
+fn file_without_a_name() -> nix::Result<File> {
+    // Without this flag the kernel may refuse, or complain in its log. Before 6.3 it does not know it.
+    let sealed = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    memfd_create(NAME, MFdFlags::MFD_CLOEXEC | sealed)
+        .or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC))
+        .map(File::from)
+}
+
+fn hash(path: &Path) -> u64 {
+    xxh3_64(path.as_os_str().as_bytes())
+}
+
+/// A process that has joined the fleet of a path, and does not hold the fence that lies there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Astray {
+    /// The process.
+    pub pid: u32,
+    /// Whether it holds another fence, and is not just about to join.
+    pub holds_another: bool,
+}
+
+/// Looks for processes that are members for any of `paths`, which all mean one database, without holding `fence`. Sees
+/// the processes that this user may look into.
+pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
+    let hashes: Vec<_> = paths.iter().map(|path| hash(path)).collect();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let find = |pid| {
+        let declared = declared_by(pid)
+            .into_iter()
+            .filter(|(path, _)| hashes.contains(path));
+        let fences: Vec<_> = declared.map(|(_, fence)| fence).collect();
+        let is_astray = !fences.is_empty() && !fences.contains(&Some(fence));
+        is_astray.then_some(Astray {
+            pid,
+            holds_another: fences.iter().any(Option::is_some),
+        })
+    };
+    pids.filter_map(find).collect()
+}
+
+fn declared_by(pid: u32) -> Vec<Entry> {
+    let name = format!("/memfd:{NAME} (deleted)");
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    descriptors
+        .map(|entry| entry.path())
+        // By the name of a descriptor, which asks no file system anything.
+        .filter(|path| std::fs::read_link(path).is_ok_and(|link| link == Path::new(&name)))
+        .filter_map(|path| File::open(path).ok())
+        .filter_map(|file| read(&file))
+        .flatten()
+        .collect()
+}
+
+/// A reader can meet a write half way; the checksum tells, and the next look is a microsecond later.
+fn read(file: &File) -> Option<Vec<Entry>> {
+    (0..100).find_map(|_| read_once(file).ok())
+}
+
+fn read_once(file: &File) -> io::Result<Vec<Entry>> {
+    let mut head = [0; HEAD];
+    file.read_exact_at(&mut head, 0)?;
+    let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+    let length = file.metadata()?.len().saturating_sub(HEAD as u64);
+    let mut content = vec![0; word(0).min(length) as usize];
+    file.read_exact_at(&mut content, HEAD as u64)?;
+    match xxh3_64(&content) == word(8) {
+        true => Ok(serde_json::from_slice(&content)?),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(inode: u64) -> Identity {
+        Identity { device: 1, inode }
+    }
+
+    #[test]
+    fn a_process_that_holds_another_fence_for_the_path_is_astray() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (
+            folder.path().join("live.sqlite3"),
+            folder.path().join("other.sqlite3"),
+        );
+        let own = std::process::id();
+        let here = |paths: &[&Path], fence| {
+            let found = astray(paths, identity(fence));
+            found.into_iter().find(|astray| astray.pid == own)
+        };
+        let mut declaration = Declaration::new();
+        assert_eq!(here(&[&path], 1), None);
+
+        declaration.declare(&path, None);
+        let joining = Astray {
+            pid: own,
+            holds_another: false,
+        };
+        assert_eq!(here(&[&path], 1), Some(joining));
+
+        declaration.declare(&path, Some(identity(1)));
+        assert_eq!(here(&[&path], 1), None);
+        let lost = Astray {
+            pid: own,
+            holds_another: true,
+        };
+        assert_eq!(here(&[&other, &path], 2), Some(lost));
+        assert_eq!(here(&[&other], 2), None);
+
+        declaration.declare(&other, Some(identity(2)));
+        assert_eq!(here(&[&other, &path], 2), None);
+        declaration.withdraw(&other);
+        declaration.withdraw(&path);
+        assert_eq!(here(&[&other, &path], 2), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! The fleets that a process has joined, and how it finds its way when a fence is replaced.
+//!
+//! A fence is made once. It is replaced all the same when somebody restores the folder, moves it, or cleans it up while
+//! the application runs. A member then takes the fence that lies there now, beside the one that it has, and works on
+//! with the files that it has open: a copy may still be half made, and only a worker knows that a database is whole.
+//! The next push reaches the member by the new fence and has it close everything.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::declaration::Declaration;
+use super::membership::Membership;
+use super::patience::Patience;
+use crate::error::Result;
+use crate::fence;
+use crate::protocol::Identity;
+use crate::worker::resolve;
+
+/// See the module.
+pub(super) struct Fleets {
+    memberships: Vec<Arc<Membership>>,
+    declaration: Declaration,
+    /// With the workers that keep this process out of a fleet that it wants to join.
+    patience: HashMap<PathBuf, Patience>,
+}
+
+impl Fleets {
+    pub fn new() -> Self {
+        Self {
+            memberships: Vec::new(),
+            declaration: Declaration::new(),
+            patience: HashMap::new(),
+        }
+    }
+
+    pub fn memberships(&self) -> &[Arc<Membership>] {
+        &self.memberships
+    }
+
+    /// See [`Member::join`](super::Member::join).
+    pub fn join(&mut self, path: &Path) -> Result<bool> {
+        let database = resolve(path);
+        if let Some(one) = self.holding_the_fence_of(&database) {
+            self.is_found_by(&one, path, &database);
+            return Ok(true);
+        }
+        let before = [path, &database].map(|name| self.declaration.fence_of(name));
+        // First of all: a worker that does not see this yet has put its fence in place before ours is opened.
+        self.declare(path, &database, None);
+        let patience = self.patience.entry(database.clone()).or_default();
+        let taken = Membership::take(&database, patience);
+        if let Ok(Some(membership)) = taken {
+            self.patience.remove(&database);
+            return self.add(membership, path, &database);
+        }
+        for (name, fence) in [path, &database].into_iter().zip(before) {
+            match fence {
+                Some(fence) => self.declaration.declare(name, Some(fence)),
+                None => self.declaration.withdraw(name),
+            }
+        }
+        taken.map(|_| false)
+    }
+
+    fn add(&mut self, membership: Membership, path: &Path, database: &Path) -> Result<bool> {
+        let identity = membership.fence.identity();
+        let known = self
+            .memberships
+            .iter()
+            .find(|one| one.fence.identity() == identity);
+        let one = match known.cloned() {
+            None => {
+                let one = Arc::new(membership);
+                self.memberships.push(one.clone());
+                one
+            }
+            // It was moved back in between. To close a second descriptor would drop the locks of the first.
+            Some(known) => {
+                std::mem::forget(membership);
+                known
+            }
+        };
+        self.is_found_by(&one, path, database);
+        Ok(true)
+    }
+
+    fn holding_the_fence_of(&self, database: &Path) -> Option<Arc<Membership>> {
+        let there = fence::identity_beside(database)?;
+        let mut memberships = self.memberships.iter();
+        memberships.find(|one| one.fence.identity() == there).cloned()
+    }
+
+    fn is_found_by(&mut self, one: &Membership, path: &Path, database: &Path) {
+        if one.is_found_by(path, database) {
+            let others = self
+                .memberships
+                .iter()
+                .filter(|other| !std::ptr::eq(&***other, one));
+            for other in others {
+                // It may still have that one open past SQLite's locks.
+                if other.is_lost_to(path) && other.objects() {
+                    one.object();
+                }
+            }
+        }
+        self.declare(path, database, Some(one.fence.identity()));
+    }
+
+    fn declare(&mut self, path: &Path, database: &Path, fence: Option<Identity>) {
+        for name in [path, database] {
+            self.declaration.declare(name, fence);
+        }
+    }
+
+    /// Looks where all paths lead now. Says whether this process holds the fence beside each database.
+    pub fn follow_all(&mut self) -> bool {
+        let memberships = self.memberships.clone();
+        let lost = memberships.iter().filter(|one| {
+            // The usual case, which is to be cheap: nothing is resolved.
+            let stays = one.paths() == [one.database()] && one.fence.is_in_place();
+            !stays && !self.follow(one)
+        });
+        lost.count() == 0
+    }
+
+    /// The same for those that lead to one.
+    pub fn follow(&mut self, one: &Membership) -> bool {
+        let paths = one.paths();
+        let lost = paths.iter().filter(|path| !self.follow_path(path));
+        lost.count() == 0
+    }
+
+    fn follow_path(&mut self, path: &Path) -> bool {
+        // Where there is none, whoever needs one makes it: a worker, or this process when it opens a connection.
+        if fence::identity_beside(&resolve(path)).is_none() {
+            return false;
+        }
+        let before = self.memberships.len();
+        let joined = self.join(path);
+        if self.memberships.len() > before {
+            tracing::warn!(
+                target: "hotswap",
+                "the lock file of {} was replaced by another program. If the database was replaced with it, this process \
+                 works on with the one that it has open, until the next push or a restart",
+                path.display()
+            );
+        }
+        matches!(joined, Ok(true))
+    }
+
+    /// Lets go of the fences that were replaced by that of `one`: all connections are closed.
+    pub fn leave_what_was_replaced_by(&mut self, one: &Membership) {
+        self.memberships
+            .retain(|other| std::ptr::eq(&**other, one) || !other.was_replaced_by(one));
+    }
+}

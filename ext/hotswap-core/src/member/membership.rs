@@ -1,0 +1,244 @@
+//! The membership in the fleet behind one fence.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::patience::Patience;
+use crate::error::{Error, Result};
+use crate::fence::{Fence, Lock, Phase, Tried};
+
+/// See the module. It lasts as long as the fence is open here, also when no path leads to it any more.
+pub(crate) struct Membership {
+    pub fence: Fence,
+    pub generation: AtomicU64,
+    pub answered: AtomicU64,
+    pub owes_straggler_lock: AtomicBool,
+    objects: AtomicBool,
+    /// Whether the watcher has asked the kernel to tell of posts.
+    pub watched: AtomicBool,
+    names: Mutex<Names>,
+}
+
+/// What leads to the database.
+struct Names {
+    /// Resolved.
+    database: PathBuf,
+    /// As the application calls it: a symbolic link in there may lead elsewhere one day.
+    paths: Vec<PathBuf>,
+    /// Those that led here and lead to another fence now. Connections that were opened by them may still be here.
+    lost: Vec<PathBuf>,
+}
+
+impl Membership {
+    /// Takes the locks on the fence of `database` (its resolved path), or says that a swap is under way.
+    pub fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
+        let fence = Fence::open(database)?;
+        let board = fence.board();
+        let got = |lock| match fence.try_shared(lock) {
+            Tried::Got => Ok(true),
+            Tried::Held => Ok(false),
+            Tried::Impossible(errno) => Err(Error::Io {
+                what: format!("cannot lock the fence of {}", database.display()),
+                source: errno.into(),
+            }),
+        };
+        if !got(Lock::Fence)? {
+            // No member may be left to do that.
+            patience.bear(&fence, &board);
+            return Ok(None);
+        }
+        // A worker that is stopped while the gates are closed may keep this one for good. It decides nothing:
+        // a newcomer comes in without it, closes when it is asked to like everybody, and takes it later.
+        let owes_straggler_lock = !got(Lock::Straggler)?;
+        let board = fence.board();
+        if board.phase == Phase::Moving {
+            fence.finish_what_a_dead_worker_began(board.max_pause);
+        }
+        Ok(Some(Self {
+            generation: AtomicU64::new(board.generation),
+            answered: AtomicU64::new(0),
+            owes_straggler_lock: AtomicBool::new(owes_straggler_lock),
+            objects: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            names: Mutex::new(Names {
+                database: database.to_owned(),
+                paths: Vec::new(),
+                lost: Vec::new(),
+            }),
+            fence,
+        }))
+    }
+
+    /// Has every worker at this fence refuse, for as long as the process lives. Says whether it does.
+    pub fn object(&self) -> bool {
+        self.objects.store(true, Ordering::Relaxed);
+        self.fence.try_shared(Lock::Objection).got()
+    }
+
+    /// Whether it was to object.
+    pub fn objects(&self) -> bool {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// The resolved path of the database.
+    pub fn database(&self) -> PathBuf {
+        self.names().database.clone()
+    }
+
+    /// The paths that the application has for it.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.names().paths.clone()
+    }
+
+    /// Notes that `path` leads here, by way of `database`. Says whether that is news.
+    pub fn is_found_by(&self, path: &Path, database: &Path) -> bool {
+        let mut names = self.names();
+        if names.database != database {
+            names.database = database.to_owned();
+        }
+        if names.paths.iter().any(|known| known == path) {
+            return false;
+        }
+        names.lost.retain(|lost| lost != path);
+        names.paths.push(path.to_owned());
+        true
+    }
+
+    /// Notes that `path` leads elsewhere now. Says whether it led here.
+    pub fn is_lost_to(&self, path: &Path) -> bool {
+        let mut names = self.names();
+        let before = names.paths.len();
+        names.paths.retain(|known| known != path);
+        let led_here = names.paths.len() < before;
+        if led_here {
+            names.lost.push(path.to_owned());
+        }
+        led_here
+    }
+
+    /// Whether everything that ever led here leads to `one` now.
+    pub fn was_replaced_by(&self, one: &Self) -> bool {
+        let (here, there) = (self.names(), one.names());
+        here.paths.is_empty() && here.lost.iter().all(|path| there.paths.contains(path))
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fence::Board;
+    use nix::sys::signal::{kill, Signal};
+    use nix::sys::wait::waitpid;
+    use nix::unistd::{fork, pause, ForkResult, Pid};
+    use std::time::{Duration, Instant};
+
+    /// A worker that holds a lock exclusively and does nothing else, until it is dropped.
+    struct StoppedWorker(Pid);
+
+    impl StoppedWorker {
+        fn with(lock: Lock, database: &Path) -> Self {
+            let fence = Fence::open(database).unwrap();
+            // SAFETY: the child makes system calls only, and never returns.
+            let child = match unsafe { fork() }.unwrap() {
+                ForkResult::Child => {
+                    fence.try_exclusive(lock);
+                    loop {
+                        pause();
+                    }
+                }
+                ForkResult::Parent { child } => child,
+            };
+            while fence.exclusive_holder(lock) != Some(child.as_raw()) {
+                std::thread::yield_now();
+            }
+            Self(child)
+        }
+    }
+
+    impl Drop for StoppedWorker {
+        fn drop(&mut self) {
+            kill(self.0, Signal::SIGKILL).unwrap();
+            waitpid(self.0, None).unwrap();
+        }
+    }
+
+    fn take(database: &Path) -> Option<Membership> {
+        Membership::take(database, &mut Patience::default()).unwrap()
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_the_fence_and_for_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+
+        let moving = StoppedWorker::with(Lock::Fence, &database);
+        assert!(take(&database).is_none());
+        drop(moving);
+
+        let closing = StoppedWorker::with(Lock::Straggler, &database);
+        let newcomer = take(&database).unwrap();
+        assert!(newcomer.owes_straggler_lock.load(Ordering::Relaxed));
+        drop((newcomer, closing));
+
+        let newcomer = take(&database).unwrap();
+        assert!(!newcomer.owes_straggler_lock.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_newcomer_ends_a_worker_that_keeps_it_out_for_longer_than_any_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        let fence = Fence::open(&database).unwrap();
+        let max_pause = Duration::from_millis(20);
+        fence
+            .post(&Board {
+                max_pause,
+                ..fence.board()
+            })
+            .unwrap();
+
+        let _stopped = StoppedWorker::with(Lock::Fence, &database);
+        let (mut patience, begun) = (Patience::default(), Instant::now());
+        while Membership::take(&database, &mut patience).unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(begun.elapsed() > max_pause);
+    }
+
+    #[test]
+    fn a_member_that_was_stopped_spares_the_worker_that_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        let fence = Fence::open(&database).unwrap();
+        let max_pause = Duration::from_millis(20);
+        let earlier = Board {
+            max_pause,
+            ..fence.board()
+        };
+        fence.post(&earlier).unwrap();
+
+        let worker = StoppedWorker::with(Lock::Fence, &database);
+        let mut patience = Patience::default();
+        patience.bear(&fence, &earlier);
+        std::thread::sleep(2 * max_pause);
+        let attempt = earlier.attempt + 1;
+        let asks_for_more = Board {
+            max_pause: 100 * max_pause,
+            ..earlier
+        };
+        for later in [Board { attempt, ..earlier }, asks_for_more] {
+            fence.post(&later).unwrap();
+            // As read before the stop.
+            patience.bear(&fence, &earlier);
+        }
+        // A signal takes a moment.
+        std::thread::sleep(max_pause);
+        assert_eq!(fence.exclusive_holder(Lock::Fence), Some(worker.0.as_raw()));
+    }
+}

@@ -1,0 +1,137 @@
+# frozen_string_literal: true
+
+require_relative "support/fleet"
+
+# What a restore by hand leaves behind while the server runs: processes that have files open to which no path leads any
+# more. They work on with them, as every program does, until the next push, which has to reach them.
+RSpec.describe "a database that was restored by hand under the running server", :fleet do
+  let(:app) { boot_app(workers: 2, initializer: "Rails.application.config.hotswap.timeout = 8") }
+
+  before { expect_all_on(app, "v1", processes: 2) }
+
+  def storage = app.root.join("storage")
+
+  def push(version, *options)
+    app.hotswap("cp", app.databases.release(version), app.database_path, *options)
+  end
+
+  def expect_pushed(version, *options)
+    pushed = push(version, *options)
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n"), pushed.stderr
+    expect_written_to_the_live_file(version)
+    pushed
+  end
+
+  # Each process serves the new content, and what it acknowledges is in the file that the path means.
+  def expect_written_to_the_live_file(version)
+    tokens = {}
+    eventually(20) do
+      token = "after-#{version}-#{tokens.size}"
+      written = app.post("/items", token: token).json
+      expect(written["version"]).to eq version
+      tokens[token] = written.fetch("pid")
+      tokens.values.uniq.size == 2
+    end
+    found = TestDatabase.read(app.database_path) { |db| db.execute("SELECT token FROM items WHERE token LIKE 'after-#{version}-%'").flatten }
+    expect(found).to match_array(tokens.keys)
+    expect_all_on(app, version, processes: 2)
+  end
+
+  {
+    "the folder was moved aside and a copy put in its place" => lambda { |storage|
+      storage.rename("#{storage}.aside")
+      system("cp", "-a", "#{storage}.aside", storage.to_s, exception: true)
+    },
+    "the folder was moved away, and a link to it put in its place" => lambda { |storage|
+      storage.rename("#{storage}.elsewhere")
+      File.symlink("#{storage}.elsewhere", storage)
+    },
+    "a copy of the folder is linked to in its place" => lambda { |storage|
+      system("cp", "-a", storage.to_s, "#{storage}.copy", exception: true)
+      storage.rename("#{storage}.aside")
+      File.symlink("#{storage}.copy", storage)
+    },
+    "the database and its fence were removed and made again" => lambda { |storage|
+      seeds = DemoApp.seeded_database
+      storage.glob("production.sqlite3*").each(&:delete)
+      FileUtils.cp(seeds, storage.join("production.sqlite3"))
+    },
+    "the database and its fence were removed" => lambda { |storage|
+      storage.glob("production.sqlite3*").each(&:delete)
+    },
+    "only the fence was removed" => ->(storage) { storage.join("production.sqlite3.hotswap").delete },
+    "only the database was removed and made again" => lambda { |storage|
+      storage.glob("production.sqlite3{,-wal,-shm}").each(&:delete)
+      FileUtils.cp(DemoApp.seeded_database, storage.join("production.sqlite3"))
+    },
+    "every file was replaced by a rename, as rsync does" => lambda { |storage|
+      storage.glob("production.sqlite3{,.hotswap}").each do |file|
+        FileUtils.cp(file, "#{file}.rsync")
+        File.rename("#{file}.rsync", file)
+      end
+      storage.glob("production.sqlite3-{wal,shm}").each(&:delete)
+    },
+    "the fence was overwritten with that of another day" => lambda { |storage|
+      storage.join("production.sqlite3.hotswap").write("\0" * 64, mode: "r+")
+    }
+  }.each do |what, restore|
+    it "moves every process with the next push, when #{what}" do
+      restore.call(storage)
+      # No process is taken for a stranger, which would have the new content written into the file.
+      expect_pushed("first", "--in-place=never")
+      expect_pushed("second")
+      expect(app.stray_files).to eq []
+    end
+  end
+
+  def restore_a_copy
+    storage.rename("#{storage}.aside")
+    system("cp", "-a", "#{storage}.aside", storage.to_s, exception: true)
+  end
+
+  it "goes on with what it has open until then, as a console does, and says so in the log" do
+    console = AppProgram.console(app)
+    console.say("puts \"sees \#{Release.current}.\"")
+    console.wait_for("sees v1.", 60)
+    restore_a_copy
+    eventually { app.log.scan("the lock file of #{app.database_path} was replaced by another program").size == 2 }
+    SQLite3::Database.new(app.database_path) { |db| db.execute("INSERT INTO releases (version) VALUES ('by hand')") }
+    expect_all_on(app, "v1", processes: 2)
+
+    expect_pushed("pushed")
+    console.say("puts \"now \#{Release.current}, \#{Item.create!(name: 'console', token: 'of-the-console').token}.\"")
+    console.wait_for("now pushed, of-the-console.")
+    TestDatabase.read(app.database_path) { |db| expect(db.execute("SELECT name FROM items WHERE token = 'of-the-console'")).to eq [["console"]] }
+  end
+
+  # Fails without the look for the astray (worker/fleet.rs): then the push succeeds, and the process that is stopped goes on
+  # with the former file when it is continued.
+  it "waits for a process that has not noticed, and refuses the push in its name" do
+    stopped = worker_pids(app).first
+    Process.kill(:STOP, stopped)
+    restore_a_copy
+    refused = push("too early")
+
+    expect(refused).to have_attributes(exit_code: 4, stdout: "")
+    expect(refused.stderr).to match(/^ERROR: .*production\.sqlite3\.hotswap was replaced by another program, and process #{stopped} \(puma.*did not notice within 8\.0 s/)
+    expect(TestDatabase.version(app.database_path)).to eq "v1"
+
+    Process.kill(:CONT, stopped)
+    expect_pushed("in time")
+  ensure
+    Process.kill(:CONT, stopped)
+  end
+
+  it "refuses a push that waited for a request when it happened, and moves everybody with the next one" do
+    slow = Thread.new { app.get("/slow?t=4") }
+    eventually { app.log.include?(%(Started GET "/slow?t=4")) }
+    waiting = app.start_hotswap("cp", app.databases.release("overtaken"), app.database_path)
+    eventually { expect(waiting.stderr).to include("Swapping") }
+    restore_a_copy
+    slow.join
+
+    expect(waiting.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /was (removed|replaced) by another program/)
+    expect(TestDatabase.version(app.database_path)).to eq "v1"
+    expect_pushed("next")
+  end
+end
