@@ -105,7 +105,7 @@ RSpec.describe "a command that is cut off" do
         end
 
         expect(push.wait).to have_attributes(stdout: "", stderr: "")
-        eventually { expect(logged).to include("command failed: the integrity check was given up") }
+        eventually { expect(logged).to include("command failed: the client went away") }
         expect(logged).not_to include("swap lock acquired")
       end
     end

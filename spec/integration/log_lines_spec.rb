@@ -79,7 +79,7 @@ RSpec.describe "what is logged" do
     other = app.databases.other_schema
     expect(app.hotswap("cp", other, live)).to have_attributes(exit_code: 3)
 
-    eventually { log.grep(/\Acommand failed: schema mismatch \| - CREATE .* in process/).one? }
+    eventually { log.grep(/\Acommand failed: schema mismatch: .* in process/).one? }
     expect(app.log.lines.drop(lines_before).grep(/^[-+] CREATE/)).to eq []
   end
 
