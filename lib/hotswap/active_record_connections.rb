@@ -55,7 +55,7 @@ module Hotswap
       def disconnect_pool(pool, database, deadline)
         close_idle(pool, database)
         while (busy = pool.connections.find { |connection| !close_resting(connection, database) })
-          refuse(database, "a query runs in #{whereabouts(busy.owner)}") if Gate.now > deadline
+          refuse("runs a query on #{database.label} in #{whereabouts(busy.owner)}") if Gate.now > deadline
 
           sleep 0.001
           close_idle(pool, database)
@@ -66,7 +66,7 @@ module Hotswap
       def close_idle(pool, database)
         pool.synchronize do
           idle = pool.connections.reject(&:in_use?)
-          refuse(database, "a transaction is open") if idle.any? { |connection| in_transaction?(connection) }
+          refuse("has a transaction open on #{database.label}") if idle.any? { |connection| in_transaction?(connection) }
 
           pool.flush!
         end
@@ -80,7 +80,7 @@ module Hotswap
         return true unless connection.active?
 
         while_resting(connection) do
-          refuse(database, "a transaction is open in #{whereabouts(connection.owner)}") if in_transaction?(connection)
+          refuse("has a transaction open on #{database.label} in #{whereabouts(connection.owner)}") if in_transaction?(connection)
 
           connection.disconnect!
           true
@@ -124,8 +124,9 @@ module Hotswap
         (owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"
       end
 
-      def refuse(database, how)
-        raise DisconnectRefused, "has a connection to #{database.label} that is in use outside of any request or job: #{how}"
+      # @param what [String] the end of a sentence about this process
+      def refuse(what)
+        raise DisconnectRefused, "#{what}, outside of any request or job"
       end
     end
   end

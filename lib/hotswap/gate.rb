@@ -65,8 +65,19 @@ module Hotswap
 
       # @return [Array<String>] what is inside, the oldest first: "GET /reports for 4.2 s"
       def running
+        units.map(&:to_s)
+      end
+
+      # @return [Array<Unit>] those that are inside, the oldest first
+      def units
         # Looked for in the heap: this is asked when a swap is late, and a list would be paid for by every request.
-        ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:age).reverse.map(&:to_s)
+        ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:age).reverse
+      end
+
+      # @return [Float] seconds after which no swap can be the reason why the gate, or a fence, is closed
+      def longest_wait
+        # A push may have asked for a longer pause than is configured.
+        ([Hotswap.configuration.max_pause, Native.longest_pause].max * 4) + 5
       end
 
       # @return [String]

@@ -71,8 +71,9 @@ module Hotswap
         Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
       end
 
-      def answer_running(_, _)
-        Gate.running
+      # Those that have been inside for so many seconds, as "4.2 GET /reports".
+      def answer_running(_, seconds)
+        Gate.units.select { |unit| unit.age >= seconds.to_f }.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }
       end
 
       def database_at(path)

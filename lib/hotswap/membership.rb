@@ -27,10 +27,10 @@ module Hotswap
 
       # Waits while another process swaps the database; what is there afterwards is what gets opened.
       def join(database)
-        patience = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (Hotswap.configuration.max_pause * 4) + 5
+        since = Gate.now
         path = database.absolute_path
         until Native.join(path)
-          raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > patience
+          raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Gate.now - since > Gate.longest_wait
 
           sleep 0.002
         end

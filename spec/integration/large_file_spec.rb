@@ -60,7 +60,7 @@ RSpec.describe "a push of a large file", lane: "default" do
     %w[wal delete].each do |mode|
       SQLite3::Database.new(large) { |db| db.execute("PRAGMA journal_mode = #{mode}") }
       expect(File.binread(large, 2, 18).bytes).to eq((mode == "wal") ? [2, 2] : [1, 1])
-      %i[push push_as_stdin push_through_pipe].map { |name| method(name) }.each { |way| expect(way.call(large)).to have_attributes(exit_code: 0, stderr: "Swapping database...\n") }
+      %i[push push_as_stdin push_through_pipe].map { |name| method(name) }.each { |way| expect(way.call(large)).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED) }
 
       expect(app.version).to eq "large"
       expect(Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]).to eq before

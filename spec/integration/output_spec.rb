@@ -27,7 +27,7 @@ RSpec.describe "what the command prints, and where" do
   it "says on stderr that it swaps, and OK on stdout when it has" do
     pushed = app.hotswap("cp", app.databases.release("v2"), live)
 
-    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "Swapping database...\n")
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED)
   end
 
   it "says nothing at all with --quiet or -q, when it goes well" do
@@ -58,7 +58,7 @@ RSpec.describe "what the command prints, and where" do
     reader.close
     pushed = app.hotswap("cp", app.databases.release("unread"), live, out: writer)
 
-    expect(pushed).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(pushed).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
     expect(app.version).to eq "unread"
   ensure
     writer.close

@@ -126,7 +126,7 @@ RSpec.describe "who owns a database", lane: "default" do
 
     locking_as(reader, fence) do |said|
       expect(said).to include("Permission denied")
-      expect(push).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "Swapping database...\n")
+      expect(push).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED)
     end
     expect(File.stat(fence).mode & 0o777).to eq 0o600
   end

@@ -11,7 +11,7 @@ RSpec.describe "a push" do
   end
 
   let(:live) { "storage/production.sqlite3" }
-  let(:released) { {exit_code: 0, stdout: "OK\n", stderr: "Swapping database...\n"} }
+  let(:released) { {exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED} }
 
   def digests(folder) = Pathname(folder).children.select(&:file?).to_h { |file| [file.basename.to_s, Digest::SHA256.file(file)] }
 

@@ -26,13 +26,13 @@ RSpec.describe "a push of a file that" do
     pushed = push(path)
 
     said = "#{path} is of the development environment. Afterwards, run bin/rails db:environment:set RAILS_ENV=production"
-    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "#{said}\nSwapping database...\n")
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\A#{Regexp.escape(said)}\nSwapping database\.\.\.\n.*, \d+ bytes, renamed, .*\n\z/)
     expect(app.log[log..]).to include(said)
-    expect(push(file(%w[again], environment: "development"))).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(push(file(%w[again], environment: "development"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
   end
 
   it "calls its environment by no name goes through without a word" do
-    expect(push(file(%w[new], environment: "a\e[31m\nb"))).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(push(file(%w[new], environment: "a\e[31m\nb"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
   end
 
   it "has no rows is refused where the live database has some, unless the schema check is skipped" do
@@ -55,7 +55,7 @@ RSpec.describe "a push of a file that" do
     expect(refused).to have_attributes(exit_code: 3, stderr: /^only in the file: caf\u{fffd}\n.*\. The schema of #{path} is not written in UTF-8$/)
     pushed = push(path, "--skip-schema-check")
     expect(pushed).to have_attributes(exit_code: 0, stderr: /^the schema of #{path} is not written in UTF-8/)
-    expect(push(path)).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(push(path)).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
     expect(app.version).to eq "latin"
   end
 

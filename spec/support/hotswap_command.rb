@@ -8,6 +8,9 @@ require_relative "project"
 class HotswapCommand
   PROGRAM = [RbConfig.ruby, "-I", Project::ROOT.join("lib").to_s, Project::ROOT.join("exe/hotswap").to_s].freeze
 
+  # What a push says that succeeds: on a busy machine it may have to wait.
+  SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*.+, \d+ bytes, renamed, requests held for .+\n\z/
+
   Result = Struct.new(:stdout, :stderr, :exit_code, :signal) do
     def success? = exit_code == 0
   end

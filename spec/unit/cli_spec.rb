@@ -55,7 +55,7 @@ RSpec.describe Hotswap::CLI do
 
   it "pushes from a StringIO" do
     expect(cp("-", "database", stdin: StringIO.new(File.binread(new_file("from a StringIO"))))).to eq 0
-    expect([stdout.string, stderr.string]).to eq ["OK\n", "Swapping database...\n"]
+    expect([stdout.string, stderr.string]).to match ["OK\n", HotswapCommand::SWAPPED]
     expect(server.version).to eq "from a StringIO"
   end
 

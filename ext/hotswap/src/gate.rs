@@ -65,6 +65,11 @@ fn memberships() -> Vec<String> {
         .collect()
 }
 
+/// Seconds for which a worker may keep this process waiting, as far as one has said so.
+fn longest_pause() -> f64 {
+    runtime::existing().map_or(0.0, |runtime| runtime.member.longest_pause().as_secs_f64())
+}
+
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("gate_closed?", function!(closed, 0))?;
     native.define_singleton_method("inside", function!(inside, 0))?;
@@ -74,6 +79,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("gate_descriptor", function!(open_descriptor, 0))?;
     native.define_singleton_method("join", function!(join, 1))?;
     native.define_singleton_method("object", function!(object, 1))?;
+    native.define_singleton_method("longest_pause", function!(longest_pause, 0))?;
     native.define_singleton_method("memberships", function!(memberships, 0))?;
     native.define_singleton_method("generation", function!(runtime::generation, 0))?;
     Ok(())

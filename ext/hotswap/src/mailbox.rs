@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hotswap_core::member::Host;
+use hotswap_core::member::{Host, Running};
 use hotswap_core::signal::Signal;
 use magnus::{function, Error, Object, RModule, Ruby};
 
@@ -91,7 +91,7 @@ impl Host for Mailbox {
         match self.ask("disconnect", path, timeout.as_secs_f64().to_string(), timeout) {
             Some((true, _)) => Ok(()),
             Some((false, why)) => Err(why.join("; ")),
-            None => Err("did not get round to closing its connections within the pause".into()),
+            None => Err("did not close its connections within max_pause".into()),
         }
     }
 
@@ -112,11 +112,20 @@ impl Host for Mailbox {
         self.posted.set();
     }
 
-    fn running(&self) -> Vec<String> {
-        self.ask("running", String::new(), String::new(), SOON)
-            .map(|(_, lines)| lines)
-            .unwrap_or_default()
+    fn running(&self, age: Duration) -> Vec<Running> {
+        let answer = self.ask("running", String::new(), age.as_secs_f64().to_string(), SOON);
+        let (_, lines) = answer.unwrap_or_default();
+        lines.iter().filter_map(|line| running(line)).collect()
     }
+}
+
+/// "4.2 GET /reports": seconds, then what it is.
+fn running(line: &str) -> Option<Running> {
+    let (seconds, what) = line.split_once(' ')?;
+    Some(Running {
+        what: what.into(),
+        age: Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?,
+    })
 }
 
 fn mailbox(ruby: &Ruby) -> Result<&'static Mailbox, Error> {

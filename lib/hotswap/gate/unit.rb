@@ -53,11 +53,12 @@ module Hotswap
 
       # Waits on a descriptor: a thread lets go of the interpreter meanwhile, a fiber of its reactor.
       def wait_until
-        patience = Gate.now + (Hotswap.configuration.max_pause * 4) + 5
+        since = Gate.now
         until yield
-          raise GateTimeout, "waited at hotswap's gate for longer than any swap may take" if Gate.now > patience
+          remaining = since + Gate.longest_wait - Gate.now
+          raise GateTimeout, "waited at hotswap's gate for longer than any swap may take" if remaining.negative?
 
-          Gate.open_signal.wait_readable(patience - Gate.now)
+          Gate.open_signal.wait_readable(remaining)
         end
       end
     end

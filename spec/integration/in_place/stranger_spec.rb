@@ -127,7 +127,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     stranger.stop
 
     result = push("--in-place", "never")
-    expect(result).to have_attributes(exit_code: 0, stderr: "Swapping database...\n")
+    expect(result).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
     expect(File.stat(path).ino).not_to eq @inode
     expect_whole(@new)
   end
@@ -136,7 +136,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     result = push("--in-place=always")
 
     expect(result).to have_attributes(exit_code: 0,
-      stderr: "Swapping database...\nIn place, because the database is to keep its file, by --in-place=always.\n")
+      stderr: /\ASwapping database\.\.\.\nIn place, because the database is to keep its file, by --in-place=always\.\n.*, \d+ bytes, written in place, .*\n\z/)
     expect(File.stat(path).ino).to eq @inode
     expect_whole(@new)
   end

@@ -59,12 +59,29 @@ pub(super) struct Cp {
     /// Whether to write into the live file, in one transaction, instead of replacing it [default: auto]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub in_place: Option<InPlace>,
+    /// Give up a push that finds no quiet moment for so long [default: config.hotswap.timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub timeout: Option<u64>,
+    /// Hold requests back for at most so long at a time [default: config.hotswap.max_pause]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub max_pause: Option<u64>,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application]
     #[arg(long, env = "HOTSWAP_SOCKET", hide_env_values = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Say nothing but errors
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Seconds as the settings take them, in milliseconds. What is shorter than one is one.
+fn milliseconds(seconds: &str) -> Result<u64, String> {
+    match seconds.parse::<f64>() {
+        // Longer than the board has room for is as good as without end.
+        Ok(number) if number > 0.0 && number.is_finite() => {
+            Ok((number * 1e3).ceil().min(f64::from(u32::MAX)) as u64)
+        }
+        _ => Err("it is a number of seconds above zero".into()),
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +102,14 @@ mod tests {
         };
         assert!(cp.skip_schema_check && cp.quiet && !cp.skip_integrity_check);
         assert_eq!((cp.src.as_str(), cp.dst.as_str()), ("-", "db"));
+    }
+
+    #[test]
+    fn seconds_are_what_the_settings_take() {
+        assert_eq!(milliseconds("30"), Ok(30_000));
+        assert_eq!(milliseconds("0.0001"), Ok(1));
+        for wrong in ["0", "-1", "inf", "NaN", "soon", ""] {
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -75,6 +75,8 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
         skip_integrity_check: cp.skip_integrity_check,
         skip_schema_check: cp.skip_schema_check,
         in_place: cp.in_place,
+        timeout_ms: cp.timeout,
+        max_pause_ms: cp.max_pause,
         quiet: cp.quiet,
         folder: surroundings.folder,
         socket,

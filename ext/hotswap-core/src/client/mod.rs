@@ -52,6 +52,10 @@ pub struct Copy {
     pub skip_schema_check: bool,
     /// `--in-place`.
     pub in_place: Option<InPlace>,
+    /// `--timeout`, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// `--max-pause`, in milliseconds.
+    pub max_pause_ms: Option<u64>,
     /// `--quiet`.
     pub quiet: bool,
     /// The caller's folder.
@@ -78,6 +82,8 @@ impl Copy {
             skip_integrity_check: self.skip_integrity_check,
             skip_schema_check: self.skip_schema_check,
             in_place: self.in_place,
+            timeout_ms: self.timeout_ms,
+            max_pause_ms: self.max_pause_ms,
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
         let handed_over = self.hand_over(&streams);

@@ -68,7 +68,7 @@ fn ask(
     let watch = watch(abort, &main, Shutdown::Write)?;
     let mut listener = listen(stderr)?;
     let mut asking = || {
-        main.send_with(&Message::Request(request.clone()), descriptors)?;
+        main.send_with(&Message::Request(Box::new(request.clone())), descriptors)?;
         main.receive()?.ok_or_else(ended)
     };
     match asking() {
@@ -202,6 +202,8 @@ mod tests {
             skip_integrity_check: false,
             skip_schema_check: false,
             in_place: None,
+            timeout_ms: None,
+            max_pause_ms: None,
         }
     }
 

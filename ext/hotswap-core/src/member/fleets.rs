@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::declaration::Declaration;
 use super::membership::Membership;
@@ -147,6 +148,13 @@ impl Fleets {
             );
         }
         matches!(joined, Ok(true))
+    }
+
+    /// The longest time that a worker has asked for.
+    pub fn longest_pause(&self) -> Duration {
+        let joined = self.memberships.iter().map(|one| one.fence.board().max_pause);
+        let waiting = self.patience.values().map(Patience::longest);
+        joined.chain(waiting).max().unwrap_or_default()
     }
 
     /// Lets go of the fences that were replaced by that of `one`: all connections are closed.

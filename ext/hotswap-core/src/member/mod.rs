@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use declaration::{astray, Astray};
-pub use report::{Collector, Report};
+pub use report::{Collector, Report, Running, Why};
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;
 
 use fleets::Fleets;
@@ -37,8 +37,8 @@ pub trait Host: Send + Sync {
     fn refresh(&self, database: &Path);
     /// The database has been replaced, and work goes on, after it was `held` back for so long. Must not wait.
     fn swapped(&self, database: &Path, held: Duration);
-    /// What is running inside the gate: "GET /reports for 4.2 s".
-    fn running(&self) -> Vec<String>;
+    /// What has been running inside the gate for `age` or longer.
+    fn running(&self, age: Duration) -> Vec<Running>;
 }
 
 /// This process as a member of the fleets of its databases.
@@ -108,6 +108,12 @@ impl Member {
             }
         }
         databases
+    }
+
+    /// How long a worker may hold this process back at a time, by what stands on the boards of its databases and of those
+    /// that it wants to join.
+    pub fn longest_pause(&self) -> Duration {
+        self.fleets().longest_pause()
     }
 
     /// Ends the watcher. The locks stay until the process ends.

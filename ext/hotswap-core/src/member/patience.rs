@@ -12,6 +12,7 @@ use crate::fence::{Board, Fence, Lock};
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     waiting: Option<(u64, Instant)>,
+    longest: Duration,
     told: bool,
 }
 
@@ -19,6 +20,7 @@ impl Patience {
     /// Kills the worker that was found in the way at the fence for longer than `board`, read before that, allows.
     /// What it leaves is whole.
     pub fn bear(&mut self, fence: &Fence, board: &Board) {
+        self.longest = board.max_pause;
         if !self.ends(board.attempt, board.max_pause, Instant::now()) {
             return;
         }
@@ -37,6 +39,11 @@ impl Patience {
                 );
             }
         }
+    }
+
+    /// How long the worker that is in the way may be.
+    pub fn longest(&self) -> Duration {
+        self.longest
     }
 
     /// Whether the worker of `attempt`, which is found in the way at `now`, has been there for longer than it may.

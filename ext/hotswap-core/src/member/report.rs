@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Result};
+use crate::fence::Board;
 use crate::random;
 use crate::server::reachable;
 use crate::worker::{leftovers, strangers};
@@ -21,39 +23,53 @@ pub struct Report {
     pub pid: u32,
     /// The same for people: "process 4711 (bin/rails console)".
     pub name: String,
-    /// What it could not do, as the end of a sentence: "did not come to rest within the pause".
-    pub what: String,
-    /// What was running inside its gate.
-    pub running: Vec<String>,
+    /// The attempt that it is about.
+    pub attempt: u64,
+    /// What keeps it.
+    pub why: Why,
+    /// What was running inside its gate before it was asked, and is running still.
+    pub running: Vec<Running>,
 }
 
-impl std::fmt::Display for Report {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} {}", self.name, self.what)?;
-        if !self.running.is_empty() {
-            write!(out, ": {}", self.running.join(", "))?;
-        }
-        Ok(())
-    }
+/// What keeps a member from letting go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// Work that was running when the worker asked is running still. The gate is open.
+    Working,
+    /// Work inside took longer than the gate may be closed.
+    OutlastsThePause,
+    /// The application holds `Hotswap::Middleware::SWAP_LOCK`.
+    SwapLock,
+    /// A connection could not be closed: what the application says of it.
+    Connection(String),
+}
+
+/// A unit of work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// What it is: "GET /reports".
+    pub what: String,
+    /// How long it had been running when the member said so.
+    pub age: Duration,
 }
 
 /// Room for a datagram, and so for what a member may say.
 const LONGEST: usize = 16 * 1024;
 
-/// Sends a report to the worker that posted `id` on the board of `database`. A worker that is gone, or too
-/// busy to listen, misses it.
-pub(super) fn send(database: &Path, id: u64, what: &str, running: &[String]) {
+/// Sends a report to the worker that posted `board` for `database`. A worker that is gone misses it.
+pub(super) fn send(database: &Path, board: &Board, why: Why, mut running: Vec<Running>) {
+    running.truncate(20);
+    for one in &mut running {
+        one.what = one.what.chars().take(200).collect();
+    }
     let report = Report {
         pid: std::process::id(),
         name: strangers::name(std::process::id()),
-        what: what.into(),
-        running: running
-            .iter()
-            .take(20)
-            .map(|one| one.chars().take(200).collect())
-            .collect(),
+        attempt: board.attempt,
+        why,
+        running,
     };
-    let _ = try_send(database, id, &report);
+    let _ = try_send(database, board.report, &report);
 }
 
 fn try_send(database: &Path, id: u64, report: &Report) -> io::Result<()> {
@@ -75,7 +91,8 @@ pub struct Collector {
     socket: UnixDatagram,
     path: PathBuf,
     id: u64,
-    latest: Vec<Report>,
+    attempt: u64,
+    latest: Vec<(Report, Instant)>,
 }
 
 impl Collector {
@@ -94,6 +111,7 @@ impl Collector {
             socket,
             path,
             id,
+            attempt: 0,
             latest: Vec::new(),
         })
     }
@@ -103,14 +121,14 @@ impl Collector {
         self.id
     }
 
-    /// Forgets what was said about an earlier attempt.
-    pub fn forget(&mut self) {
-        self.take();
+    /// From here on takes reports about `attempt`, and forgets what was said about an earlier one.
+    pub fn begin(&mut self, attempt: u64) {
+        self.attempt = attempt;
         self.latest.clear();
     }
 
-    /// The newest report of each process.
-    pub fn reports(&mut self) -> &[Report] {
+    /// The newest report of each process, with when it came.
+    pub fn reports(&mut self) -> &[(Report, Instant)] {
         self.take();
         &self.latest
     }
@@ -118,10 +136,11 @@ impl Collector {
     fn take(&mut self) {
         let mut buffer = [0; LONGEST];
         while let Ok(length) = self.socket.recv(&mut buffer) {
-            // A datagram that is no report is nobody's we know.
-            if let Ok(report) = serde_json::from_slice::<Report>(&buffer[..length]) {
-                self.latest.retain(|earlier| earlier.pid != report.pid);
-                self.latest.push(report);
+            // Ignores what is no report, or one that comes too late.
+            let report = serde_json::from_slice::<Report>(&buffer[..length]).ok();
+            if let Some(report) = report.filter(|report| report.attempt == self.attempt) {
+                self.latest.retain(|(earlier, _)| earlier.pid != report.pid);
+                self.latest.push((report, Instant::now()));
             }
         }
     }
@@ -145,28 +164,41 @@ mod tests {
         std::fs::create_dir(&deep).unwrap();
         let database = deep.join("live.sqlite3");
         let mut collector = Collector::open(&database).unwrap();
-        send(
-            &database,
-            collector.id(),
-            "is still working",
-            &["GET /slow for 1.0 s".into()],
+        let about = |attempt| Board {
+            attempt,
+            report: collector.id(),
+            ..Board::default()
+        };
+        let (first, second) = (about(1), about(2));
+        let slow = |seconds| {
+            vec![Running {
+                what: "GET /slow".into(),
+                age: Duration::from_secs(seconds),
+            }]
+        };
+        collector.begin(1);
+        send(&database, &first, Why::Working, slow(1));
+        send(&database, &first, Why::OutlastsThePause, slow(2));
+        send(&database, &second, Why::SwapLock, vec![]);
+        let said: Vec<_> = collector
+            .reports()
+            .iter()
+            .map(|(report, _)| report.clone())
+            .collect();
+        let expected = Report {
+            pid: std::process::id(),
+            name: strangers::name(std::process::id()),
+            attempt: 1,
+            why: Why::OutlastsThePause,
+            running: slow(2),
+        };
+        assert_eq!(said, [expected]);
+        collector.begin(2);
+        send(&database, &first, Why::Working, slow(1));
+        assert!(
+            collector.reports().is_empty(),
+            "it is about an attempt that is over"
         );
-        send(
-            &database,
-            collector.id(),
-            "did not come to rest",
-            &["GET /slow for 2.0 s".into()],
-        );
-        let said: Vec<_> = collector.reports().iter().map(ToString::to_string).collect();
-        assert_eq!(
-            said,
-            [format!(
-                "{} did not come to rest: GET /slow for 2.0 s",
-                strangers::name(std::process::id())
-            )]
-        );
-        collector.forget();
-        assert!(collector.reports().is_empty());
         drop(collector);
         assert_eq!(std::fs::read_dir(&deep).unwrap().count(), 0);
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::patience::Patience;
-use super::{report, Member, Membership};
+use super::{report, Member, Membership, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
 use crate::signal::{leave_signals_to_others, wait_readable};
 
@@ -162,11 +162,12 @@ impl Watcher {
             return;
         }
         let asked_for = || one.fence.board() == board && worker_lives(&one.fence);
-        let mut told = Instant::now();
+        let asked_at = Instant::now();
+        let mut told = asked_at;
         let settled = self.member.gate.settle(|| {
             if told.elapsed() >= Duration::from_millis(500) {
                 told = Instant::now();
-                self.tell(one, board, "is still working");
+                self.tell(one, &board, Why::Working, asked_at);
             }
             asked_for()
         });
@@ -181,9 +182,10 @@ impl Watcher {
         let closed_at = Instant::now();
         let deadline = closed_at + board.max_pause;
         if !self.member.gate.close() {
-            return self.tell(one, board, "holds Hotswap::Middleware::SWAP_LOCK");
+            return self.tell(one, &board, Why::SwapLock, closed_at);
         }
-        let gone = self.let_go(one, board, deadline);
+        let gone = self.let_go(one, &board, deadline);
+        let in_time = one.fence.board() == board;
         let mut moved = false;
         if gone.is_ok() {
             self.member.fleets().leave_what_was_replaced_by(one);
@@ -194,20 +196,22 @@ impl Watcher {
         if moved {
             self.member.host.swapped(&one.database(), closed_at.elapsed());
         }
-        if let Err(why) = gone {
-            self.tell(one, board, &why);
+        // With the gate open: nobody waits for what is told.
+        match gone {
+            Err(why) => self.tell(one, &board, why, closed_at),
+            Ok(()) if !moved && !in_time => self.tell(one, &board, Why::OutlastsThePause, closed_at),
+            Ok(()) => {}
         }
     }
 
-    fn let_go(&self, one: &Membership, board: Board, deadline: Instant) -> Result<(), String> {
-        if !self.member.gate.seal(deadline) {
-            return Err("did not come to rest within the pause".into());
-        }
-        if one.fence.board() != board {
-            return Err("was asked to close, and then no longer".into());
+    fn let_go(&self, one: &Membership, board: &Board, deadline: Instant) -> Result<(), Why> {
+        // A worker that no longer waits when the last unit has left got the lock too late.
+        if !self.member.gate.seal(deadline) || one.fence.board() != *board {
+            return Err(Why::OutlastsThePause);
         }
         let remaining = deadline.saturating_duration_since(Instant::now());
-        self.member.host.disconnect(&one.database(), remaining)?;
+        let disconnected = self.member.host.disconnect(&one.database(), remaining);
+        disconnected.map_err(Why::Connection)?;
         one.fence.unlock(Lock::Fence);
         Ok(())
     }
@@ -249,9 +253,13 @@ impl Watcher {
         board.generation != before
     }
 
-    fn tell(&self, one: &Membership, board: Board, what: &str) {
-        let running = self.member.host.running();
-        report::send(&one.database(), board.report, what, &running);
+    /// Tells the worker why it has to wait, and names what was inside when it `asked`, and is still.
+    fn tell(&self, one: &Membership, board: &Board, why: Why, asked: Instant) {
+        let running = match why {
+            Why::Working | Why::OutlastsThePause => self.member.host.running(asked.elapsed()),
+            Why::SwapLock | Why::Connection(_) => Vec::new(),
+        };
+        report::send(&one.database(), board, why, running);
     }
 }
 

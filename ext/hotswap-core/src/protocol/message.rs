@@ -41,7 +41,7 @@ pub enum Message {
         session: String,
     },
     /// Client: what the user typed.
-    Request(Request),
+    Request(Box<Request>),
     /// Worker: what it takes.
     Plan(Plan),
     /// Client: here is the source, as descriptors: the file, then its sidecars in this order.
@@ -112,6 +112,12 @@ pub struct Request {
     /// `--in-place`; as the application is configured where it is not given.
     #[serde(default)]
     pub in_place: Option<InPlace>,
+    /// `--timeout`, in milliseconds; as the application is configured where it is not given.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// `--max-pause`, likewise.
+    #[serde(default)]
+    pub max_pause_ms: Option<u64>,
 }
 
 impl Request {
@@ -125,6 +131,12 @@ impl Request {
             options.push("--skip-schema-check".into());
         }
         options.extend(self.in_place.map(|choice| format!("--in-place={choice}")));
+        let seconds = |milliseconds: u64| milliseconds as f64 / 1e3;
+        options.extend(self.timeout_ms.map(|time| format!("--timeout={}", seconds(time))));
+        options.extend(
+            self.max_pause_ms
+                .map(|time| format!("--max-pause={}", seconds(time))),
+        );
         options
     }
 }

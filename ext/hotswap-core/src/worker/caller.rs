@@ -143,7 +143,7 @@ impl Caller {
     /// Reads what the user typed.
     pub fn request(&mut self) -> Result<Request> {
         match self.main.receive()? {
-            Some(Message::Request(request)) => Ok(request),
+            Some(Message::Request(request)) => Ok(*request),
             _ => Err(Error::Broken("the client asked for nothing".into())),
         }
     }

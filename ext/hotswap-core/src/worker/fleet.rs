@@ -12,18 +12,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::caller::Caller;
+use super::in_the_way::{advice, seconds, Blocker, InTheWay, Telling};
 use super::job::Job;
 use super::preflight::require_locks;
 use super::strangers;
 use super::summary::Held;
 use crate::error::{Error, Result};
 use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
-use crate::member::{astray, Collector, LOOKS_AGAIN_AFTER};
+use crate::member::{astray, Collector, Report, LOOKS_AGAIN_AFTER};
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
-/// How long a member takes, at most, to tell what keeps it from settling.
+/// How long a member takes, at most, to tell what keeps it.
 const TELLING: Duration = Duration::from_millis(600);
+/// A member that is still in the way says so twice a second: what is older than this is over.
+const STALE: Duration = Duration::from_millis(1500);
 /// How long a member takes, at most, to notice that its fence was replaced. On a busy machine it is late.
 const NOTICING: Duration = LOOKS_AGAIN_AFTER.saturating_add(Duration::from_millis(500));
 
@@ -36,6 +39,7 @@ pub struct Fleet {
     /// The generation, and that of the schema, as they were before what was announced and is not over.
     before: Option<(u64, u64)>,
     reports: Collector,
+    in_the_way: InTheWay,
     max_pause: Duration,
     timeout: Duration,
     /// Since when the gates are closed.
@@ -88,6 +92,7 @@ impl Fleet {
             board,
             before: None,
             reports,
+            in_the_way: InTheWay::default(),
             max_pause: job.max_pause(),
             timeout: job.timeout(),
             closed_at: None,
@@ -107,35 +112,38 @@ impl Fleet {
         let deadline = Instant::now() + self.timeout;
         self.board.max_pause = self.max_pause;
         self.wait_for_the_astray(deadline, caller)?;
+        let mut telling = Telling::until(deadline);
+        let mut blockers = Vec::new();
         loop {
             self.require_in_place()?;
-            self.reports.forget();
             self.board.attempt += 1;
+            self.reports.begin(self.board.attempt);
             self.ask(Phase::Settle)?;
-            if !self.wait_for(Lock::Straggler, deadline, caller)? {
-                let reasons = self.reasons(Lock::Straggler);
-                return Err(self.give_up(&reasons));
+            if !self.wait_until_settled(deadline, &mut telling, &blockers, caller)? {
+                let holder = self.fence.holder(Lock::Straggler);
+                blockers = self.hear(holder, caller)?;
+                return Err(self.give_up(&blockers));
             }
             before_closing();
-            self.reports.forget();
+            self.reports.begin(self.board.attempt);
             let closed_at = Instant::now();
             self.closed_at = Some(closed_at);
             self.ask(Phase::Close)?;
-            if self.wait_for(Lock::Fence, Instant::now() + self.board.max_pause, caller)? {
+            if self.wait_until_closed(caller)? {
                 return Ok(closed_at);
             }
-            let reasons = self.reasons(Lock::Fence);
+            let holder = self.fence.holder(Lock::Fence);
             self.resume()?;
+            let reopened = Instant::now();
+            blockers = self.hear(holder, caller)?;
             let breath = BREATH.max(self.board.max_pause / 4);
-            // An attempt that is cut short would blame whoever it meets first.
-            if Instant::now() + breath + self.board.max_pause.max(TELLING) >= deadline {
-                return Err(self.give_up(&reasons));
+            // An attempt that is cut short would blame the first process that it meets.
+            if reopened + breath + self.board.max_pause.max(TELLING) >= deadline {
+                return Err(self.give_up(&blockers));
             }
-            caller.info(format_args!(
-                "no quiet moment within the pause, trying again: {}",
-                reasons.join("; ")
-            ));
-            std::thread::sleep(breath);
+            telling.log(&blockers, caller);
+            telling.tell(&blockers, caller);
+            std::thread::sleep(breath.saturating_sub(reopened.elapsed()));
         }
     }
 
@@ -187,57 +195,97 @@ impl Fleet {
         self.fence.post(&self.board)
     }
 
-    fn wait_for(&mut self, lock: Lock, deadline: Instant, caller: &Caller) -> Result<bool> {
-        let mut nap = Duration::from_micros(50);
-        let longest = if lock == Lock::Fence {
-            Duration::from_micros(200)
-        } else {
-            Duration::from_millis(2)
-        };
-        loop {
-            match self.fence.try_exclusive(lock) {
-                Tried::Got => return Ok(true),
-                Tried::Impossible(errno) => return Err(unlockable(self.fence.database(), errno)),
-                Tried::Held => {}
+    /// Waits, with the gates open, for what was running. `blockers`: of an attempt before this one.
+    fn wait_until_settled(
+        &mut self,
+        deadline: Instant,
+        telling: &mut Telling,
+        blockers: &[Blocker],
+        caller: &mut Caller,
+    ) -> Result<bool> {
+        let asked = Instant::now();
+        let mut nap = Nap::up_to(Duration::from_millis(2));
+        while !self.try_exclusive(Lock::Straggler)? {
+            if Instant::now() >= deadline {
+                return Ok(false);
             }
-            // Who reports while all are closed cannot let go in this attempt; nobody need wait for its end.
-            let hopeless = lock == Lock::Fence && !self.reports.reports().is_empty();
-            if hopeless || Instant::now() >= deadline {
+            // Their sockets hold a few reports each: the newest comes in where the older ones are taken.
+            self.reports.reports();
+            if telling.is_due() {
+                let silent = self.fence.holder(Lock::Straggler);
+                let now = self.blockers(silent.filter(|_| asked.elapsed() >= TELLING));
+                telling.tell(if now.is_empty() { blockers } else { &now }, caller);
+            }
+            caller.check_presence()?;
+            nap.take();
+        }
+        Ok(true)
+    }
+
+    /// Waits for as long as requests may wait.
+    fn wait_until_closed(&mut self, caller: &Caller) -> Result<bool> {
+        let deadline = Instant::now() + self.board.max_pause;
+        let mut nap = Nap::up_to(Duration::from_micros(200));
+        while !self.try_exclusive(Lock::Fence)? {
+            // A member that reports while all are closed cannot let go in this attempt; requests need not wait for
+            // its end.
+            if !self.reports.reports().is_empty() || Instant::now() >= deadline {
                 return Ok(false);
             }
             caller.check_presence()?;
-            std::thread::sleep(nap);
-            nap = (nap * 2).min(longest);
+            nap.take();
+        }
+        Ok(true)
+    }
+
+    fn try_exclusive(&self, lock: Lock) -> Result<bool> {
+        match self.fence.try_exclusive(lock) {
+            Tried::Got => Ok(true),
+            Tried::Held => Ok(false),
+            Tried::Impossible(errno) => Err(unlockable(self.fence.database(), errno)),
         }
     }
 
-    /// What was in the way, as far as anybody said.
-    fn reasons(&mut self, lock: Lock) -> Vec<String> {
-        let mut reasons: Vec<String> = self.reports.reports().iter().map(ToString::to_string).collect();
-        if let Some(pid) = self.fence.holder(lock) {
-            let known = self
-                .reports
-                .reports()
-                .iter()
-                .any(|report| report.pid == pid as u32);
-            if !known && pid > 0 {
-                reasons.push(format!(
-                    "{} holds the database and does not answer",
-                    strangers::name(pid as u32)
-                ));
-            } else if pid == 0 {
-                reasons.push("a process in another container holds the database".into());
-            }
+    /// Who was in the way, with the gates open again. A member that closed when it was told to has its own clock, and
+    /// reports when that is over: `holder`, which kept the lock, is waited for.
+    fn hear(&mut self, holder: Option<i32>, caller: &Caller) -> Result<Vec<Blocker>> {
+        let since = Instant::now();
+        let has_said =
+            |(report, _): &(Report, Instant)| holder.is_none_or(|pid| pid <= 0 || pid as u32 == report.pid);
+        while since.elapsed() < TELLING && !self.reports.reports().iter().any(has_said) {
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(2));
         }
-        reasons
+        Ok(self.blockers(holder))
     }
 
-    fn give_up(&self, reasons: &[String]) -> Error {
+    /// Who is in the way, as far as they said so lately. `holder`, which has a lock, is in the way in any case.
+    fn blockers(&mut self, holder: Option<i32>) -> Vec<Blocker> {
+        let reports = self.reports.reports().iter();
+        let fresh: Vec<_> = reports.filter(|(_, heard)| heard.elapsed() < STALE).collect();
+        let mut blockers: Vec<_> = fresh
+            .iter()
+            .map(|(report, heard)| self.in_the_way.of_report(report, *heard))
+            .collect();
+        match holder {
+            Some(pid) if fresh.iter().any(|(report, _)| report.pid as i32 == pid) => {}
+            Some(pid @ 1..) => blockers.push(self.in_the_way.of_silent(pid as u32)),
+            Some(_) if blockers.is_empty() => blockers.push(InTheWay::elsewhere()),
+            _ => {}
+        }
+        blockers
+    }
+
+    fn give_up(&self, blockers: &[Blocker]) -> Error {
+        let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
         Error::Busy(format!(
-            "the application did not come to rest within {:.1} s, so nothing was swapped. What was in the way:\n{}\n\
-             Copy again when it is done, or raise config.hotswap.timeout or config.hotswap.max_pause",
-            self.timeout.as_secs_f64(),
-            if reasons.is_empty() { "- nobody said".into() } else { format!("- {}", reasons.join("\n- ")) }
+            "gave up after {}: the application was still busy. Nothing was swapped. In the way:\n- {}\n{}",
+            seconds(self.timeout),
+            match &*names {
+                [] => "a process that did not say so".into(),
+                names => names.join("\n- "),
+            },
+            advice(blockers, self.max_pause, self.timeout)
         ))
     }
 
@@ -307,6 +355,24 @@ fn unlockable(database: &Path, errno: nix::errno::Errno) -> Error {
     Error::Io {
         what: format!("cannot lock the fence of {}", database.display()),
         source: errno.into(),
+    }
+}
+
+/// Sleeps that grow longer.
+struct Nap {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Nap {
+    fn up_to(longest: Duration) -> Self {
+        let next = Duration::from_micros(50);
+        Self { next, longest }
+    }
+
+    fn take(&mut self) {
+        std::thread::sleep(self.next);
+        self.next = (self.next * 2).min(self.longest);
     }
 }
 

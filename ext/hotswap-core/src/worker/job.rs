@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::leftovers;
 use crate::error::{Error, Result};
 use crate::fence;
-use crate::protocol::{Endpoint, Identity, InPlace};
+use crate::protocol::{Endpoint, Identity, InPlace, Request};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,15 @@ pub struct Database {
 }
 
 impl Job {
+    /// The same, with what the user of one command has set instead.
+    pub fn for_request(self, request: &Request) -> Self {
+        Self {
+            max_pause_ms: request.max_pause_ms.unwrap_or(self.max_pause_ms),
+            timeout_ms: request.timeout_ms.unwrap_or(self.timeout_ms),
+            ..self
+        }
+    }
+
     /// How long requests may be held back at a time.
     pub fn max_pause(&self) -> Duration {
         Duration::from_millis(self.max_pause_ms)

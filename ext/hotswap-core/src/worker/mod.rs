@@ -26,6 +26,7 @@ mod host_sqlite;
 #[cfg(test)]
 mod hostile_files;
 mod in_place;
+mod in_the_way;
 mod job;
 mod jobs;
 mod journal;
@@ -49,6 +50,7 @@ mod push;
 mod receive;
 mod replaced;
 mod rest;
+mod rows;
 mod schema;
 mod seen;
 mod snapshot;
@@ -102,7 +104,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let mut caller = Caller::new(main, stderr, leader)?;
     let last_words = LastWords::prepare(&caller)?;
     let mut replaced = None;
-    let outcome = command(&mut caller, &handover.job, &mut replaced);
+    let outcome = command(&mut caller, handover.job, &mut replaced);
     drop(last_words);
     caller.log_failure(&outcome);
     caller.finish(&outcome);
@@ -137,8 +139,9 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
 }
 
 /// `replaced` gets the file that has to stay locked after the command, however that ends.
-fn command(caller: &mut Caller, job: &Job, replaced: &mut Option<Replaced>) -> Result<()> {
+fn command(caller: &mut Caller, job: Job, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
+    let job = &job.for_request(&request);
     caller.info(format_args!("command: {request}"));
     match job.route(&request.src, &request.dst)? {
         Route::Push(database) => push::run(caller, job, database, &request, replaced),

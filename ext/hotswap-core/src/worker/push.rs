@@ -6,6 +6,7 @@ use super::caller::Caller;
 use super::check::{Check, Passed};
 use super::checksums;
 use super::fleet::Fleet;
+use super::foreign::Foreign;
 use super::gently::gently;
 use super::header::DatabaseHeader;
 use super::in_place::{self, Overwriting, Why};
@@ -15,10 +16,12 @@ use super::live::{require_same_file, Live};
 use super::preflight::{open_fence, require_locks, Obstacle};
 use super::receive::receive;
 use super::replaced::Replaced;
+use super::rows::Rows;
 use super::seen::Seen;
 use super::staged::Staged;
 use super::summary::{How, Summary};
 use super::swap::Swap;
+use super::vfs::Purpose;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, InPlace, Request};
 
@@ -89,7 +92,7 @@ fn push(
     if was_there && live.is_none() {
         return Err(gone(path));
     }
-    let passed = {
+    let (passed, rows) = {
         // Moved in, all of them: a connection may go to another thread, but not be shared with one.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
@@ -97,7 +100,13 @@ fn push(
             if live.is_some() && obstacle.is_none() {
                 staged.dress_like(path)?;
             }
-            pass(check, staged, live.as_ref(), caller)
+            let passed = pass(check, staged, live.as_ref(), caller)?;
+            let before = live
+                .as_ref()
+                .map(|live| Rows::count(live.connection(), live.path()));
+            let after = Foreign::open(staged.path(), Purpose::Reading, &database.extensions, caller)
+                .map(|judging| Rows::count(&judging, staged.path()));
+            Ok::<_, Error>((passed, (before.unwrap_or_default(), after.unwrap_or_default())))
         })?
     };
 
@@ -135,6 +144,8 @@ fn push(
         .options()
         .iter()
         .fold(String::new(), |all, option| format!("{all}, {option}"));
+    push.caller
+        .status(format_args!("{summary}{}.", rows.0.changes_to(&rows.1)));
     let end = push.caller.end();
     push.caller
         .info(format_args!("push complete: {summary}{options}, {end}"));

@@ -133,13 +133,15 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
         Message::Join {
             session: "0123456789abcdef0123456789abcdef".into(),
         },
-        Message::Request(Request {
+        Message::Request(Box::new(Request {
             src: endpoint("-"),
             dst: endpoint("storage/production.sqlite3"),
             skip_integrity_check: false,
             skip_schema_check: true,
             in_place: None,
-        }),
+            timeout_ms: Some(30_000),
+            max_pause_ms: None,
+        })),
         Message::Plan(Plan::SendStream),
         Message::File {
             length: 8192,
