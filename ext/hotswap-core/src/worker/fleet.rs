@@ -119,10 +119,13 @@ impl Fleet {
             self.board.attempt += 1;
             self.reports.begin(self.board.attempt);
             self.ask(Phase::Settle)?;
+            let asked = Instant::now();
             if !self.wait_until_settled(deadline, &mut telling, &blockers, caller)? {
                 let holder = self.fence.holder(Lock::Straggler);
-                blockers = self.hear(holder, caller)?;
-                return Err(self.give_up(&blockers));
+                let running = self.hear(holder, caller)?;
+                // The deadline cut this attempt short. The attempt before it failed for a reason of its own.
+                let cut_short = !blockers.is_empty() && asked.elapsed() < self.timeout / 2;
+                return Err(self.give_up(if cut_short { &blockers } else { &running }));
             }
             before_closing();
             self.reports.begin(self.board.attempt);
