@@ -112,7 +112,7 @@ RSpec.describe "a database with a rollback journal" do
     refused = locked { app.hotswap("cp", "database", backup) }
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/\AERROR: .*app\.sqlite3.*locked by another process.*copy again/)
+    expect(refused.stderr).to match(/\AERROR: .*app\.sqlite3 cannot be read, because process #{Process.pid} .*keeps it locked.*copy again/)
     expect(folder.children).to eq []
   end
 
