@@ -153,6 +153,7 @@ RSpec.describe "a push of a database with another schema" do
     search = "#{live}CREATE VIRTUAL TABLE search USING fts5(body); CREATE VIRTUAL TABLE terms USING fts5vocab(search, 'row');"
 
     before(:context) { push(search, flags: "--skip-schema-check") }
+    after(:context) { push(live, %w[old], flags: "--skip-schema-check") }
 
     {
       "a trigger that is called like Litestream's tables" => "CREATE TRIGGER _litestream_seq AFTER INSERT ON items BEGIN DELETE FROM items; END",
