@@ -174,7 +174,7 @@ RSpec.describe "the source of a push", lane: "default" do
   it "that is written all the time, with a log or without, is never pushed half" do
     %w[WAL DELETE TRUNCATE MEMORY].each do |mode|
       FileUtils.rm_rf(build)
-      source = app.file("build/out.sqlite3", ItemsServer::SCHEMA)
+      source = app.file("build/out.sqlite3", ItemsServer::SCHEMA, %w[first first])
       writer = writing_pairs(source, mode)
       outcomes = Array.new(10) do
         outcome = push(source)
