@@ -130,7 +130,7 @@ impl Swap<'_> {
 
 /// The rename needs one more sync, which nobody can take back. A disk that has just been slow will be slow again.
 fn require_quick_disk(sync_took: Duration, left: Duration) -> Result<()> {
-    if sync_took <= left / 4 {
+    if sync_took <= left / 2 {
         return Ok(());
     }
     Err(Error::Busy(format!(
