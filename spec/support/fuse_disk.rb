@@ -9,6 +9,7 @@ require "timeout"
 #
 #   disk = FuseDisk.mount(folder)
 #   disk.hold(:getattr) { File.stat("#{folder}/file") }   # waits for good
+#   disk.refuse(:setattr, :EPERM)                          # keeps no modes
 class FuseDisk
   SERVER = File.join(__dir__, "fuse_disk/server.rb")
   PATIENCE = 10
@@ -50,6 +51,9 @@ class FuseDisk
   end
 
   def answer = say("answer", "answered")
+
+  # From now on the answer to questions of this kind is this error: disk.refuse(:setattr, :EPERM)
+  def refuse(kind, error) = say("refuse #{kind} #{error}", "refused")
 
   def children = Dir.children(@folder)
 

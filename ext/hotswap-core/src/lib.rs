@@ -11,6 +11,7 @@
 //!
 //! Nothing in this crate knows Ruby. What it needs of the application it asks through [`member::Host`].
 
+mod backup_disk;
 pub mod cli;
 pub mod client;
 pub mod error;

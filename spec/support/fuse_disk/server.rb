@@ -3,13 +3,14 @@
 # A file system in memory, served to the kernel through /dev/fuse: ruby server.rb FOLDER
 #
 # It says "mounted", and then takes a line at a time: "hold fsyncdir getattr" leaves every further request of these kinds
-# without an answer, "answer" gives all answers that are due. After the end of its input it goes, and every process that
+# without an answer, "answer" gives all answers that are due; "refuse setattr EPERM" has them answered with that error. After the end of its input it goes, and every process that
 # waits for it gets an error.
 class FuseServer
   KINDS = {
     1 => :lookup, 2 => :forget, 3 => :getattr, 4 => :setattr, 8 => :mknod, 9 => :mkdir, 10 => :unlink, 11 => :rmdir, 12 => :rename, 13 => :link,
     14 => :open, 15 => :read, 16 => :write, 17 => :statfs, 18 => :release, 20 => :fsync, 25 => :flush, 26 => :init, 27 => :opendir,
-    28 => :readdir, 29 => :releasedir, 30 => :fsyncdir, 35 => :create, 36 => :interrupt, 38 => :destroy, 42 => :batch_forget, 45 => :rename2
+    28 => :readdir, 29 => :releasedir, 30 => :fsyncdir, 33 => :setlkw, 35 => :create, 36 => :interrupt, 38 => :destroy, 42 => :batch_forget, 45 => :rename2,
+    51 => :tmpfile
   }.freeze
   SILENT = %i[forget batch_forget interrupt].freeze
   FOLDER = 0o040000
@@ -17,6 +18,8 @@ class FuseServer
   ROOT = 1
   # 7.31, as in Linux 5.4.
   VERSION = [7, 31].freeze
+  # The kernel asks for each flock.
+  FLAGS = 1 << 10
   LONGEST_WRITE = 128 * 1024
 
   Node = Struct.new(:id, :mode, :uid, :gid, :links, :data, :children, :changed)
@@ -24,6 +27,7 @@ class FuseServer
   def initialize(folder)
     @nodes = {}
     @held = []
+    @refused = {}
     @due = []
     make(FOLDER | 0o755, 0, 0)
     @kernel = File.open("/dev/fuse", "r+b")
@@ -52,6 +56,11 @@ class FuseServer
   private
 
   def obey(order, *kinds)
+    if order == "refuse"
+      @refused[kinds.first.to_sym] = Errno.const_get(kinds.last)
+      return puts("refused")
+    end
+
     @held = (order == "hold") ? kinds.map(&:to_sym) : []
     return puts("held") if order == "hold"
 
@@ -64,6 +73,8 @@ class FuseServer
   def answer(kind, request)
     unique, id, uid, gid = request.unpack("x8QQLL")
     return if SILENT.include?(kind)
+
+    raise @refused[kind] if @refused[kind]
 
     @caller = [uid, gid]
     body = kind ? send(kind, @nodes[id], request.byteslice(40..)) : raise(Errno::ENOSYS)
@@ -78,12 +89,12 @@ class FuseServer
     nil # who asked has gone
   end
 
-  def init(_, _) = [*VERSION, 0, 0, 16, 12, LONGEST_WRITE, 1].pack("LLLLSSLL") + ("\0" * 36)
+  def init(_, _) = [*VERSION, 0, FLAGS, 16, 12, LONGEST_WRITE, 1].pack("LLLLSSLL") + ("\0" * 36)
   def destroy(*) = ""
   def opendir(*) = [0, 0, 0].pack("QLL")
   alias_method :open, :opendir
   def release(*) = ""
-  %i[releasedir flush fsync fsyncdir].each { |kind| alias_method kind, :release }
+  %i[setlkw releasedir flush fsync fsyncdir].each { |kind| alias_method kind, :release }
   def statfs(*) = [1 << 20, 1 << 19, 1 << 19, 1 << 20, 1 << 19, 4096, 255, 4096, 0].pack("QQQQQLLLL") + ("\0" * 24)
   def getattr(node, _) = [0, 0, 0].pack("QLL") + attributes(node)
   def lookup(folder, name) = entry(child(folder, name))
@@ -102,6 +113,9 @@ class FuseServer
     mode = body.unpack1("x4L")
     entry(add(folder, body.byteslice(16..), make(mode, *@caller))) + opendir
   end
+
+  # Without a name until it is linked.
+  def tmpfile(_, body) = entry(make(body.unpack1("x4L"), *@caller).tap { |node| node.links = 0 }) + opendir
 
   def mknod(folder, body) = entry(add(folder, body.byteslice(16..), make(body.unpack1("L"), *@caller)))
   def mkdir(folder, body) = entry(add(folder, body.byteslice(8..), make(FOLDER | body.unpack1("L"), *@caller)))

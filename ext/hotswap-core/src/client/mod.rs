@@ -243,6 +243,9 @@ impl Copy {
         if code == ExitCode::Done {
             let users = target.users().names;
             target.put_in_place()?;
+            if let Some(doubt) = target.doubt() {
+                listener.status(&format!("WARNING: {doubt}"));
+            }
             if !users.is_empty() {
                 listener.status(&format!(
                     "WARNING: {} is open in {}, which goes on with the file that was replaced: what it writes is lost. \

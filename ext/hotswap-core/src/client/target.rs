@@ -2,7 +2,7 @@
 //! file system cannot do that, another one that is removed with the command.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::AtFlags;
 
 use super::interrupt;
+use crate::backup_disk;
 use crate::error::{in_words, Context, Error, Result};
 use crate::random;
 use crate::worker::{leftovers, resolve, Bound, Strangers};
@@ -19,6 +20,8 @@ pub(super) struct Target {
     file: File,
     path: PathBuf,
     draft: Option<PathBuf>,
+    /// The mode that it is to have: that of the file which it replaces.
+    mode: u32,
 }
 
 impl Target {
@@ -63,14 +66,57 @@ impl Target {
         let (file, draft) = create_in(&folder).map_err(|error| cannot_write(error, &folder))?;
         interrupt::set_draft(draft.clone());
         let mode = existing.map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
-        let target = Self { file, path, draft };
-        // Before it has a name, where it can: then nobody takes it for one that was left behind.
-        leftovers::mark(&target.file).on_path("cannot lock a file in", &folder)?;
-        target
-            .file
-            .set_permissions(std::fs::Permissions::from_mode(mode))
-            .on_path("cannot set the mode of", &target.path)?;
+        let target = Self {
+            file,
+            path,
+            draft,
+            mode,
+        };
+        target.mark_and_dress(&target.file)?;
         Ok(target)
+    }
+
+    /// Marks `file` as one whose maker lives, and gives it the mode, as far as the file system can do either. A file
+    /// that has no name yet is marked before it gets one, so no sweeper takes it for a leftover.
+    fn mark_and_dress(&self, file: &File) -> Result<()> {
+        match leftovers::mark(file) {
+            // Then no sweeper there can take the lock either, and none removes the file.
+            Err(error) if !backup_disk::cannot(&error) => {
+                return Err(error).on_path("cannot lock a file in", self.folder())
+            }
+            _ => {}
+        }
+        if self.mode_of(file)? == self.mode {
+            return Ok(());
+        }
+        match file.set_permissions(std::fs::Permissions::from_mode(self.mode)) {
+            Err(error) if !backup_disk::cannot(&error) => {
+                Err(error).on_path("cannot set the mode of", &self.path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn mode_of(&self, file: &File) -> Result<u32> {
+        let metadata = file.metadata().on_path("cannot stat", &self.path)?;
+        Ok(metadata.permissions().mode() & 0o777)
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// What the user has to know of the file that is in place: that it has another mode than it should.
+    pub fn doubt(&self) -> Option<String> {
+        let mode = std::fs::metadata(&self.path).ok()?.permissions().mode() & 0o777;
+        (mode != self.mode).then(|| {
+            format!(
+                "{} has the mode {mode:o} and not {:o}, because its file system did not set that. Its folder or its mount \
+                 decides who can read the backup",
+                self.path.display(),
+                self.mode
+            )
+        })
     }
 
     /// The file to write into.
@@ -89,9 +135,6 @@ impl Target {
             Some(draft) => draft,
             None => self.give_it_a_name()?,
         };
-        // Until it is in place, it goes with us.
-        self.draft = Some(draft.clone());
-        interrupt::set_draft(self.draft.clone());
         // An old log beside the target would be taken for the new file's.
         let mut removed = false;
         for sidecar in leftovers::sidecars(&self.path) {
@@ -101,32 +144,76 @@ impl Target {
                 Err(error) => return Err(error).on_path("cannot remove", &sidecar),
             }
         }
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let folder = self.folder().to_owned();
         if removed {
             // After a power cut it must not come back beside the new file either.
-            sync(folder).on_path("cannot sync", folder)?;
+            self.sync_folder().on_path("cannot sync", &folder)?;
         }
-        std::fs::rename(&draft, &self.path).on_path("cannot put the snapshot in place at", &self.path)?;
+        std::fs::rename(&draft, &self.path).map_err(|error| self.not_renamed(error))?;
         self.draft = None;
         interrupt::set_draft(None);
-        sync(folder).on_path(
+        self.sync_folder().on_path(
             "the snapshot is in place, but may be gone after a power cut: cannot sync",
-            folder,
+            &folder,
         )
     }
 
-    fn give_it_a_name(&self) -> Result<PathBuf> {
-        let draft = draft_name(self.path.parent().unwrap_or(Path::new("/")))?;
+    fn not_renamed(&self, source: std::io::Error) -> Error {
+        let path = self.path.display();
+        let instead = match source.raw_os_error() {
+            Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL) => {
+                format!(
+                    ", whose file system renames no files (write it with hotswap cp ... - > {path} instead)"
+                )
+            }
+            _ => String::new(),
+        };
+        Error::Io {
+            what: format!("cannot put the snapshot in place at {path}{instead}"),
+            source,
+        }
+    }
+
+    /// A folder that may be written and not read cannot be opened to be synced.
+    fn sync_folder(&self) -> std::io::Result<()> {
+        match File::open(self.folder()) {
+            Ok(folder) => backup_disk::sync(&folder, &self.file),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => backup_disk::sync_all_of(&self.file),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Until it is in place, the draft goes with us.
+    fn give_it_a_name(&mut self) -> Result<PathBuf> {
+        let folder = self.folder().to_owned();
+        let draft = draft_name(&folder)?;
+        self.keep_draft(&draft);
         let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        nix::unistd::linkat(
+        let linked = nix::unistd::linkat(
             nix::fcntl::AT_FDCWD,
             nameless.as_str(),
             nix::fcntl::AT_FDCWD,
             &draft,
             AtFlags::AT_SYMLINK_FOLLOW,
-        )
-        .on_path("cannot link", &draft)?;
+        );
+        if linked.is_ok() {
+            return Ok(draft);
+        }
+        // A file system may make files without a name and no links, and /proc is not everywhere.
+        let mut copy = create_draft(&draft).on_path("cannot create", &draft)?;
+        self.mark_and_dress(&copy)?;
+        self.file
+            .rewind()
+            .and_then(|()| std::io::copy(&mut self.file, &mut copy))
+            .and_then(|_| backup_disk::sync(&copy, &copy))
+            .on_path("cannot write", &draft)?;
+        self.file = copy;
         Ok(draft)
+    }
+
+    fn keep_draft(&mut self, draft: &Path) {
+        self.draft = Some(draft.to_owned());
+        interrupt::set_draft(self.draft.clone());
     }
 }
 
@@ -137,10 +224,6 @@ impl Drop for Target {
             interrupt::set_draft(None);
         }
     }
-}
-
-fn sync(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Whether `path`, such as /dev/stdout, leads to a descriptor of a process by way of `/proc`.
@@ -169,25 +252,21 @@ fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
         .mode(0o600)
         .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
         .open(folder);
-    match nameless {
-        Ok(file) => Ok((file, None)),
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
-            ) =>
-        {
-            let draft = draft_name(folder).map_err(std::io::Error::other)?;
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&draft)?;
-            Ok((file, Some(draft)))
-        }
-        Err(error) => Err(error),
+    if let Ok(file) = nameless {
+        return Ok((file, None));
     }
+    // File systems refuse a file without a name with many errors; if the folder is in the way, this one meets it as well.
+    let draft = draft_name(folder).map_err(std::io::Error::other)?;
+    Ok((create_draft(&draft)?, Some(draft)))
+}
+
+fn create_draft(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn draft_name(folder: &Path) -> Result<PathBuf> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use super::pages::Pages;
 use super::writeback::Writeback;
+use crate::backup_disk;
 use crate::error::{Context, Result};
 
 /// How many bytes are written at once. With an eighth of it a disk takes a third longer.
@@ -92,8 +93,8 @@ impl<'a> Way<'a> {
             self.give_up()?;
         }
         match self.file.write_all_at(bytes, at) {
-            // A disk with larger blocks, or one that took half of it.
-            Err(error) if self.past_cache && error.raw_os_error() == Some(libc::EINVAL) => {
+            // A disk with larger blocks, one that took half of it, or one that writes through the cache only.
+            Err(error) if self.past_cache && backup_disk::cannot(&error) => {
                 self.give_up()?;
                 self.file.write_all_at(bytes, at)?;
             }

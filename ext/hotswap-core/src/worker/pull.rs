@@ -18,6 +18,7 @@ use super::snapshot::Snapshot;
 use super::space::{self, Growth};
 use super::visit::Visit;
 use super::watchdog::Watchdog;
+use crate::backup_disk;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, Message, Plan, Request};
 
@@ -127,7 +128,7 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
     pinned.visit.confirm()?;
     drop(pinned);
     steps.are_done();
-    target.sync_all().context("cannot sync the target")?;
+    backup_disk::sync(target, target).context("cannot sync the target")?;
     Ok(length)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::fstatvfs;
 
 use super::leftovers;
+use crate::backup_disk;
 use crate::error::{Context, Error, Result};
 
 /// What must stay free for the application to go on writing, in bytes.
@@ -26,9 +27,16 @@ pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
     )))
 }
 
+/// As much as there can be where the file system does not say: one that counts nothing has no blocks.
 fn free(file: impl AsFd) -> Result<u64> {
-    let disk = fstatvfs(file).context("cannot ask for the free space")?;
-    Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+    let disk = match fstatvfs(file) {
+        Err(errno) if backup_disk::cannot(&errno.into()) => return Ok(u64::MAX),
+        asked => asked.context("cannot ask for the free space")?,
+    };
+    match disk.blocks() {
+        0 => Ok(u64::MAX),
+        _ => Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64),
+    }
 }
 
 /// How far a log may grow because somebody reads a snapshot slowly: its pages go into the database one day, and that

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use crate::backup_disk;
+
 /// How many bytes are one step.
 pub const STEP: u64 = 8 * 1024 * 1024;
 
@@ -63,9 +65,8 @@ fn write_back(file: &File, at: u64, wait: Wait) -> io::Result<()> {
     let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), at as _, STEP as _, flags) };
     match nix::errno::Errno::result(answer) {
         Ok(_) => Ok(()),
-        Err(nix::errno::Errno::ENOSYS | nix::errno::Errno::EINVAL | nix::errno::Errno::ESPIPE) => {
-            sync(file, wait)
-        }
+        Err(nix::errno::Errno::ESPIPE) => sync(file, wait),
+        Err(errno) if backup_disk::cannot(&errno.into()) => sync(file, wait),
         Err(errno) => Err(errno.into()),
     }
 }
