@@ -144,7 +144,6 @@ fn a_slow_disk_keeps_no_promise_from_being_kept() {
 }
 
 #[test]
-#[ignore = "its runs have not all been gone through yet: cargo test --test fleet_model -- --ignored"]
 fn a_fence_that_is_replaced_by_hand_keeps_no_promise_from_being_kept() {
     let by_hand = |members, workers, obstacle| Fleet {
         by_hand: true,

@@ -92,6 +92,16 @@ impl Member {
         self.locks.iter().any(|locks| locks.fence)
     }
 
+    /// The fence that its declaration names: the newest one that it took. A member that is away has let go of the lock,
+    /// and declares the fence on.
+    pub fn declares(&self) -> Option<u8> {
+        match self.post {
+            _ if self.locks[1].fence => Some(1),
+            Post::Away => Some(self.at),
+            _ => self.locks[0].fence.then_some(0),
+        }
+    }
+
     pub fn holds_fence(&self, fence: u8) -> bool {
         self.locks[usize::from(fence)].fence
     }

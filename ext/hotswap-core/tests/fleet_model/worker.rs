@@ -265,10 +265,10 @@ fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
     Job::BackingOut
 }
 
-/// Whether some member, or a process that is about to become one, has another fence than this worker.
+/// Whether some member, or a process that is about to become one, declares another fence than that of this worker.
 fn is_anybody_astray(state: &State, fence: u8) -> bool {
     let mut members = state.members.iter();
-    members.any(|member| member.holds_a_fence() && !member.holds_fence(fence))
+    members.any(|member| member.declares().is_some_and(|declared| declared != fence))
 }
 
 /// What comes first once nobody else is inside the fence.
