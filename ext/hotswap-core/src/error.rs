@@ -45,6 +45,9 @@ pub enum Error {
         /// Whether they are processes of the application.
         of_the_application: bool,
     },
+    /// The disk is too slow for a rename while requests wait. Nothing changed.
+    #[error("the disk is too slow for a swap while requests wait")]
+    SlowDisk,
     /// A system call failed.
     #[error("{what}: {}", in_words(source))]
     Io {
@@ -99,7 +102,7 @@ impl Error {
             Error::CannotConnect(_) => ExitCode::CannotConnect,
             Error::Usage(_) => ExitCode::Usage,
             Error::Refused(_) | Error::SchemaMismatch { .. } => ExitCode::Refused,
-            Error::Busy(_) | Error::Stranger { .. } => ExitCode::Busy,
+            Error::Busy(_) | Error::Stranger { .. } | Error::SlowDisk => ExitCode::Busy,
             Error::Io { .. }
             | Error::Sqlite { .. }
             | Error::NobodyReads

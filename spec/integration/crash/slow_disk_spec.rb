@@ -16,8 +16,9 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
   def listing = Untouched.listing(app.root.join("storage"))
 
+  # watchdog.rs, `of_pause`: what SQLite itself asks of the disk.
   it "has the push end with 4 and the reason, changes nothing, and leaves nothing that the next one does not take away" do
-    step = syncs.first
+    step = locking
     before = listing
     app.offer("second")
     refused = app.calls.with(step, :slow) { app.push }
@@ -28,6 +29,64 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(app.push).to have_attributes(exit_code: 0)
     expect(app.names).to eq %w[second]
     expect(listing).to eq before
+  end
+
+  # swap.rs, `run`, and push.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
+  it "lets requests in where the folder's sync is slow, and tries again by itself" do
+    step = syncs.first
+    app.offer("second")
+    push = app.calls.with(step, :slow) { app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE).tap { |running| eventually { expect(running).not_to be_running } } }
+
+    expect(push.wait).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /requests held for/)
+    expect(app.names).to eq %w[second]
+    expect(app.log).to include("the disk is too slow for a swap while requests wait, trying again")
+    expect(app.log).not_to include("was ended")
+  end
+
+  # quick_disk.rs: in the trial, with the gates open, and then in the sync itself.
+  ["nameless", "folder"].each do |file|
+    it "waits until the disk is quick again, says so, and keeps no request waiting: fsync #{file}" do
+      syncs
+      app.offer("second")
+      push = app.calls.with(sync_of(file), :slow, lasting: true) do
+        app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE).tap do |running|
+          eventually { expect(running.stderr).to match(/^Waiting for the disk of .*storage: a sync takes longer.*Giving up in \d+ s; requests go on\.$/) }
+          answered_within(1.5) { expect(app.names).to eq %w[first] }
+          expect(running).to be_running
+        end
+      end
+
+      expect(push.wait).to have_attributes(exit_code: 0, stdout: "OK\n")
+      expect(app.names).to eq %w[second]
+    end
+
+    it "gives up after the timeout where the disk stays slow, and changes nothing: fsync #{file}" do
+      syncs
+      before = listing
+      app.offer("second")
+      refused = app.calls.with(sync_of(file), :slow, lasting: true) { app.push("--timeout", "3") }
+
+      expect(refused).to have_attributes(exit_code: 4, stdout: "", stderr: /^ERROR: the disk of .*storage was busy: .*Nothing was changed\./)
+      expect(app.names).to eq %w[first]
+      expect(listing).to eq before
+      expect(app.push).to have_attributes(exit_code: 0)
+      expect(app.names).to eq %w[second]
+    end
+  end
+
+  def sync_of(file) = SystemCalls::Step.new("worker", "fsync", file, 1)
+
+  def answered_within(seconds)
+    began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    yield
+    expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - began).to be < seconds
+  end
+
+  # What SQLite does when it takes the database for itself.
+  def locking
+    app.offer("first")
+    steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
+    steps.take_while { |step| "#{step.call} #{step.file}" != "unlink app.sqlite3-shm" }.reverse.find { |step| "#{step.program} #{step.call} #{step.file}" == "worker lock app.sqlite3" }
   end
 
   # swap.rs, `run`, behind the rename.

@@ -107,9 +107,13 @@ impl Fleet {
     /// while the gates are open still.
     ///
     /// When this succeeds every member is closed, and stays so until [`Fleet::resume`]. What it returns is when the
-    /// gates began to close.
-    pub fn gather(&mut self, caller: &mut Caller, mut before_closing: impl FnMut()) -> Result<Instant> {
-        let deadline = Instant::now() + self.timeout;
+    /// gates began to close. It gives up at `deadline`, or where `before_closing` fails.
+    pub fn gather(
+        &mut self,
+        deadline: Instant,
+        caller: &mut Caller,
+        mut before_closing: impl FnMut() -> Result<()>,
+    ) -> Result<Instant> {
         self.board.max_pause = self.max_pause;
         self.wait_for_the_astray(deadline, caller)?;
         let mut telling = Telling::until(deadline);
@@ -127,7 +131,7 @@ impl Fleet {
                 let cut_short = !blockers.is_empty() && asked.elapsed() < self.timeout / 2;
                 return Err(self.give_up(if cut_short { &blockers } else { &running }));
             }
-            before_closing();
+            before_closing()?;
             self.reports.begin(self.board.attempt);
             let closed_at = Instant::now();
             self.closed_at = Some(closed_at);

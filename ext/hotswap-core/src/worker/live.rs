@@ -214,8 +214,8 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
 }
 
 /// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
-/// that file itself is gone. Durable when this returns; says how long the disk took for that.
-pub fn remove_sidecars(path: &Path, folder: &File) -> Result<Duration> {
+/// that file itself is gone. It has to be made durable.
+pub fn remove_sidecars(path: &Path) -> Result<()> {
     for sidecar in leftovers::sidecars(path) {
         match std::fs::remove_file(&sidecar) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -224,9 +224,7 @@ pub fn remove_sidecars(path: &Path, folder: &File) -> Result<Duration> {
             _ => {}
         }
     }
-    let begun = Instant::now();
-    folder.sync_all().context("cannot sync the database's folder")?;
-    Ok(begun.elapsed())
+    Ok(())
 }
 
 /// As the header says, and not SQLite, which answers no question about a database with a damaged schema. Before

@@ -14,6 +14,7 @@ use super::job::{Database, Job};
 use super::leftovers;
 use super::live::{require_same_file, Live};
 use super::preflight::{open_fence, require_locks, Obstacle};
+use super::quick_disk::QuickDisk;
 use super::receive::receive;
 use super::replaced::Replaced;
 use super::rows::Rows;
@@ -22,6 +23,7 @@ use super::staged::Staged;
 use super::summary::{How, Summary};
 use super::swap::Swap;
 use super::vfs::Purpose;
+use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, InPlace, Request};
 
@@ -127,6 +129,7 @@ fn push(
         schema_changes: passed.schema_changes,
         replaced,
         seen: passed.seen,
+        watchdog: None,
     };
     let outcome = push.swap(path, live, obstacle, choice);
     let moved = push.staged.is_promoted();
@@ -163,6 +166,8 @@ struct Push<'a> {
     schema_changes: bool,
     replaced: &'a mut Option<Replaced>,
     seen: Option<Seen>,
+    /// Of an end that a slow disk may hold up: dropped after the staged file.
+    watchdog: Option<Watchdog>,
 }
 
 impl Push<'_> {
@@ -206,17 +211,36 @@ impl Push<'_> {
         }
     }
 
-    /// By a rename.
-    fn replace(&mut self, path: &Path, live: Option<Live>) -> Result<()> {
-        let swap = Swap {
-            path,
-            fleet: self.fleet,
-            live,
-            staged: &mut self.staged,
-            schema_changes: self.schema_changes,
-            seen: self.seen.as_ref(),
-        };
-        swap.run(self.job, self.caller, self.replaced)
+    /// By a rename. Requests go on while the disk is too slow for that.
+    fn replace(&mut self, path: &Path, mut live: Option<Live>) -> Result<()> {
+        let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
+        let mut disk = QuickDisk::of(path, self.job);
+        loop {
+            let swap = Swap {
+                path,
+                fleet: self.fleet,
+                live,
+                staged: &mut self.staged,
+                stamp,
+                disk: &disk,
+                schema_changes: self.schema_changes,
+                seen: self.seen.as_ref(),
+            };
+            match swap.run(self.job, self.caller, self.replaced) {
+                Err(Error::SlowDisk) => {}
+                outcome => return outcome,
+            }
+            self.fleet.resume()?;
+            disk.wait(path, self.staged.path(), self.caller, &mut self.watchdog)?;
+            live = match expected {
+                Some(expected) => {
+                    let again = Live::open(path)?;
+                    require_same_file(path, expected)?;
+                    again
+                }
+                None => None,
+            };
+        }
     }
 
     /// In one transaction, into the file that is there.

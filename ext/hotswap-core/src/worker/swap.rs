@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::caller::Caller;
+use super::disk_call::DiskCall;
 use super::fleet::Fleet;
-use super::folder_sync::FolderSync;
 use super::job::Job;
 use super::live::{remove_sidecars, require_same_file, Live, Seized};
 use super::preflight::Obstacle;
+use super::quick_disk::QuickDisk;
 use super::replaced::Replaced;
 use super::seen::Seen;
-use super::staged::Staged;
+use super::staged::{Staged, Stamp};
 use super::timeline::Timeline;
 use super::watchdog::Watchdog;
 use super::writers_out::WritersOut;
@@ -28,6 +29,10 @@ pub struct Swap<'a> {
     pub live: Option<Live>,
     /// What takes its place: checked, dressed, durable.
     pub staged: &'a mut Staged,
+    /// What the staged file looked like when it was checked.
+    pub stamp: Stamp,
+    /// Where all of that lies.
+    pub disk: &'a QuickDisk,
     /// Whether the members have to forget the schema.
     pub schema_changes: bool,
     /// What the staged file was compared with.
@@ -35,22 +40,24 @@ pub struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Does it, or changes nothing. `replaced` gets the file that was there, past the commit point also where this fails.
+    /// Does it, or changes nothing; [`Error::SlowDisk`] says that it may work a little later. `replaced` gets the file that was there, past the commit point also where this fails.
     pub fn run(self, job: &Job, caller: &mut Caller, replaced: &mut Option<Replaced>) -> Result<()> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
         let live_before = self.live.as_ref().map(Live::identity);
         let wal = self.live.as_ref().is_some_and(Live::is_wal);
-        let stamp = self.staged.stamp()?;
-
-        let sync = FolderSync::prepare(
-            folder
+        let sync_folder = || {
+            let folder = folder
                 .try_clone()
-                .on_path("cannot open the folder of", self.path)?,
-        )?;
+                .on_path("cannot open the folder of", self.path)?;
+            DiskCall::prepare(move || folder.sync_all())
+        };
+        let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
-        let mut timeline =
-            Timeline::begin(fleet.gather(caller, || self.live.iter().for_each(Live::checkpoint))?);
+        let mut timeline = Timeline::begin(fleet.gather(self.disk.deadline(), caller, || {
+            self.live.iter().for_each(Live::checkpoint);
+            self.disk.require()
+        })?);
         let closed_at = Instant::now();
         timeline.note("disconnected ActiveRecord");
         let watchdog = Watchdog::of_pause(closed_at, job.max_pause(), self.path, self.staged.path(), caller)?;
@@ -69,16 +76,18 @@ impl Swap<'_> {
         if let (Some(seized), Some(seen)) = (&seized, self.seen) {
             seen.confirm(seized.connection(), self.path)?;
         }
-        let sync_took = remove_sidecars(self.path, &folder)?;
-        require_quick_disk(
-            sync_took,
-            (closed_at + job.max_pause()).saturating_duration_since(Instant::now()),
-        )?;
+        remove_sidecars(self.path)?;
+        sync_unlink.begin();
+        let left = (closed_at + job.max_pause()).saturating_duration_since(Instant::now());
+        sync_unlink
+            .wait_until(Instant::now() + QuickDisk::allows(left))
+            .ok_or(Error::SlowDisk)?
+            .context("cannot sync the database's folder")?;
         if let (Some(seized), Some(live_before)) = (&seized, live_before) {
             seized.confirm(live_before)?;
         }
         Obstacle::require_none(self.path)?;
-        self.staged.require_unchanged(stamp)?;
+        self.staged.require_unchanged(self.stamp)?;
         caller.check_presence()?;
         fleet.announce(self.schema_changes)?;
         let staged_path = self.staged.path().to_owned();
@@ -126,19 +135,6 @@ impl Swap<'_> {
         *replaced = seized.map(Seized::replaced);
         durable.and(resumed.map_err(Error::past_the_commit))
     }
-}
-
-/// The rename needs one more sync, which nobody can take back. A disk that has just been slow will be slow again.
-fn require_quick_disk(sync_took: Duration, left: Duration) -> Result<()> {
-    if sync_took <= left / 2 {
-        return Ok(());
-    }
-    Err(Error::Busy(format!(
-        "the disk took {:.2} s to sync the database's folder, and requests may wait for {:.2} s more; nothing was changed. \
-         Copy again when the disk is less busy, or raise config.hotswap.max_pause",
-        sync_took.as_secs_f64(),
-        left.as_secs_f64()
-    )))
 }
 
 fn appeared(path: &Path) -> Error {

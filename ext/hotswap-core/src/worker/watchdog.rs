@@ -40,8 +40,19 @@ impl Watchdog {
         staged: &Path,
         caller: &Caller,
     ) -> Result<Self> {
-        let deadline = closed_at + bound;
-        let late = move || (Instant::now() >= deadline).then(|| too_slow(bound));
+        Self::until(closed_at + bound, too_slow(bound), database, staged, caller)
+    }
+
+    /// The same for the end of a push that a slow disk may hold up: at `deadline` the process tells `caller` that it is
+    /// busy, and `why`.
+    pub fn until(
+        deadline: Instant,
+        why: String,
+        database: &Path,
+        staged: &Path,
+        caller: &Caller,
+    ) -> Result<Self> {
+        let late = move || (Instant::now() >= deadline).then(|| Error::Busy(why.clone()));
         Self::start(database, Some(staged.to_owned()), caller, late)
     }
 
@@ -147,12 +158,12 @@ fn remove(staged: &Path) {
     }
 }
 
-fn too_slow(bound: Duration) -> Error {
-    Error::Busy(format!(
+fn too_slow(bound: Duration) -> String {
+    format!(
         "requests would have had to wait for longer than {:.1} s, because the disk did not answer in time; nothing was \
          changed. Copy again when it is less busy, or raise config.hotswap.max_pause",
         bound.as_secs_f64()
-    ))
+    )
 }
 
 fn stands_still(target: &str) -> Error {

@@ -24,7 +24,7 @@ class WatchedServer < ItemsServer
   # What a push brings, by its only row.
   def offer(name) = file(NEW, SCHEMA, [name])
 
-  def push(**options) = hotswap("cp", NEW, LIVE, **options)
+  def push(*arguments, **options) = hotswap("cp", NEW, LIVE, *arguments, **options)
 
   # In one transaction, into the file that is there.
   def overwrite(**options) = hotswap("cp", "--in-place=always", NEW, LIVE, **options)

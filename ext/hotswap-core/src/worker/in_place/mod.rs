@@ -88,7 +88,11 @@ impl Overwriting<'_> {
                 self.why, plan.estimate
             ));
             self.wait_for_the_write_lock(deadline, caller)?;
-            let mut timeline = Timeline::begin(self.fleet.gather(caller, || self.live.checkpoint())?);
+            let mut timeline =
+                Timeline::begin(self.fleet.gather(Instant::now() + job.timeout(), caller, || {
+                    self.live.checkpoint();
+                    Ok(())
+                })?);
             let closed_at = Instant::now();
             timeline.note("disconnected ActiveRecord");
             let before = self.data_version();

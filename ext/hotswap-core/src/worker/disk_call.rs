@@ -1,36 +1,35 @@
-//! The sync that makes a rename durable, in a thread of its own: a slow disk is the user's to wait for, and not a request's.
+//! A call that waits for the disk, in a thread of its own: a slow disk is the user's to wait for, and not a request's.
 
-use std::fs::File;
 use std::io;
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
 use crate::error::{Context, Result};
 
-/// See the module.
-pub struct FolderSync {
+/// See the module. Dropping one that has begun leaves it to its thread.
+pub struct DiskCall {
     begin: Sender<()>,
     end: Receiver<io::Result<()>>,
 }
 
-impl FolderSync {
-    /// Starts the thread, so that nothing can keep it from starting after the rename.
-    pub fn prepare(folder: File) -> Result<Self> {
+impl DiskCall {
+    /// Starts the thread, so that nothing can keep it from starting when the call is due.
+    pub fn prepare(call: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<Self> {
         let (begin, begun) = channel();
         let (ended, end) = channel();
         std::thread::Builder::new()
-            .name("folder-sync".into())
+            .name("disk".into())
             .spawn(move || {
                 if begun.recv().is_ok() {
                     // Nobody hears it where the process ends.
-                    let _ = ended.send(folder.sync_all());
+                    let _ = ended.send(call());
                 }
             })
             .context("cannot start a thread")?;
         Ok(Self { begin, end })
     }
 
-    /// Begins to sync.
+    /// Makes the call.
     pub fn begin(&self) {
         // The thread waits for it.
         let _ = self.begin.send(());
@@ -44,13 +43,16 @@ impl FolderSync {
         {
             Ok(outcome) => Some(outcome),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Err(io::Error::other("the thread that syncs ended"))),
+            Err(RecvTimeoutError::Disconnected) => Some(Err(ended())),
         }
     }
 
     /// What came of it, however long that takes.
     pub fn wait(&self) -> io::Result<()> {
-        let ended = || Err(io::Error::other("the thread that syncs ended"));
-        self.end.recv().unwrap_or_else(|_| ended())
+        self.end.recv().unwrap_or_else(|_| Err(ended()))
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the thread that calls the disk ended")
 }
