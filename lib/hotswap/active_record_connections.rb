@@ -110,7 +110,7 @@ module Hotswap
       def using?(owner)
         return true unless owner&.alive?
 
-        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
+        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
       end
 
       # Also in one that was begun behind Active Record's back.

@@ -57,7 +57,7 @@ module Hotswap
       end
 
       def complain(database, error)
-        Log.error("after_swap of #{database.label} failed: #{error.message.lines.first&.strip} (#{error.class}) " \
+        Log.error("after_swap of #{database.label} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
           "at #{error.backtrace&.first}")
       end
     end

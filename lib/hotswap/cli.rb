@@ -61,7 +61,7 @@ module Hotswap
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, Dir.pwd, streams.map(&:fileno), own_socket, (JSON.generate(Server.job) if Gate.inside?))
+      command.start(arguments, FileName.current_folder, streams.map(&:fileno), own_socket, (JSON.generate(Server.job) if Gate.inside?))
     ensure
       # The command has copies of its own; ours have to go for it to see, and be, an end of file.
       @ends.each(&:close)

@@ -27,7 +27,7 @@ module Hotswap
 
     def initialize
       @socket_path = SOCKET_PATH
-      @root = Dir.pwd
+      @root = FileName.current_folder || "/"
       @max_pause = 0.5
       @timeout = 30.0
       @low_priority = true
@@ -59,17 +59,20 @@ module Hotswap
 
     # @return [String] by default hotswap.stderr.sock for hotswap.sock
     def stderr_socket_path
-      @stderr_socket_path || socket_path.to_s.sub(/(\.sock)?\z/, '.stderr\1')
+      return @stderr_socket_path if @stderr_socket_path
+
+      path = socket_path.to_s
+      path.end_with?(".sock") ? "#{path.delete_suffix(".sock")}.stderr.sock" : "#{path}.stderr"
     end
 
     # @return [String]
     def absolute_socket_path
-      File.expand_path(socket_path.to_s, root.to_s)
+      FileName.expand(socket_path, root)
     end
 
     # @return [String]
     def absolute_stderr_socket_path
-      File.expand_path(stderr_socket_path.to_s, root.to_s)
+      FileName.expand(stderr_socket_path, root)
     end
 
     # @return [Array<String>] the databases that were set, none if it is left to us to find them

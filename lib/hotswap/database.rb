@@ -18,19 +18,19 @@ module Hotswap
     # a file: URI. Symlinks are not resolved.
     # @return [String, nil] nil for a database in memory
     def self.absolute_path(name, root = Hotswap.configuration.root)
-      name = name.to_s.encode(Encoding::UTF_8)
+      name = FileName.utf8(name)
       # SQLite resolves its URIs against the process's folder, and not against the application's.
       uri = FileUri.parse(name)
       return uri.absolute_path if uri
       return if name.empty? || name.start_with?(":memory:")
 
-      File.expand_path(name, root.to_s)
+      FileName.expand(name, root)
     end
 
     # With every symlink resolved, as far as the path exists; SQLite puts its files beside that one.
     # @return [String]
     def self.resolve(path)
-      File.realpath(path)
+      FileName.utf8(File.realpath(path))
     rescue Errno::ENOENT, Errno::ENOTDIR
       parent = File.dirname(path)
       (parent == path) ? path : File.join(resolve(parent), File.basename(path))
@@ -60,15 +60,16 @@ module Hotswap
       self.class.resolve(absolute_path)
     end
 
-    # @return [String] relative to the application where that is shorter
+    # @return [String] relative to the application where that is shorter, in the form in which a log can take it
     def label
-      absolute_path.delete_prefix("#{Hotswap.configuration.root}/")
+      Native.visible(absolute_path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
     end
 
     # What a worker has to know of it.
     # @return [Hash]
     def to_job
-      {path: absolute_path, label: label, name: name, extensions: extensions, objection: objection}
+      {path: FileName.to_json_value(absolute_path), label: label, name: name, extensions: extensions.map { |path| FileName.utf8(path).scrub },
+       objection: objection && Native.visible(objection)}
     end
   end
 end

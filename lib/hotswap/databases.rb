@@ -29,7 +29,7 @@ module Hotswap
       return super() { |database| yield database } if block_given?
       return if path.nil? || path.to_s == "-"
 
-      absolute = File.expand_path(path.to_s, Hotswap.configuration.root.to_s)
+      absolute = FileName.expand(path, Hotswap.configuration.root)
       by_path(absolute) || (by_name(path.to_s) unless File.exist?(absolute))
     end
 
@@ -37,7 +37,8 @@ module Hotswap
     # @param name [String] as it was given to SQLite3::Database.new, relative to the process's folder
     # @return [Database, nil]
     def opened_as(name)
-      absolute = Database.absolute_path(name, Dir.pwd)
+      # Without a current folder a relative path leads nowhere.
+      absolute = Database.absolute_path(name, FileName.current_folder || File::NULL)
       # Nothing is remembered: a symlink may lead elsewhere the next time, and so may a relative path.
       absolute && by_path(absolute)
     end

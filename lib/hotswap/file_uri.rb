@@ -6,7 +6,7 @@ module Hotswap
     # @param name [String] what a connection is given to open, in any encoding
     # @return [FileUri, nil] nil for a plain path
     def self.parse(name)
-      name = name.encode(Encoding::UTF_8)
+      name = FileName.utf8(name)
       new(name) if name.start_with?("file:")
     end
 
@@ -14,7 +14,7 @@ module Hotswap
     attr_reader :parameters
 
     def initialize(uri)
-      path, query = uri.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
+      path, query = uri.b.delete_prefix("file:").sub(/#.*/m, "").split("?", 2)
       @path = decode(path.to_s.sub(%r{\A//[^/]*}, ""))
       @parameters = query.to_s.split("&").to_h { |parameter| parameter.split("=", 2).then { |name, value| [decode(name.to_s), decode(value.to_s)] } }
     end
@@ -23,7 +23,8 @@ module Hotswap
     def absolute_path
       return if @path.empty? || @path.start_with?(":memory:") || parameters["mode"] == "memory" || parameters["vfs"] == "memdb"
 
-      File.expand_path(@path)
+      # Without a current folder a relative path leads nowhere.
+      FileName.expand(@path, FileName.current_folder || File::NULL)
     end
 
     # Why a worker, which opens the file by its plain path, cannot be trusted with it.
@@ -48,6 +49,6 @@ module Hotswap
     private
 
     # %xx is a byte.
-    def decode(text) = text.b.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
+    def decode(text) = text.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
   end
 end

@@ -46,7 +46,7 @@ module Hotswap
 
       # The class of what a block of the application raised helps to find it. Ours say nothing to a user.
       def told(error)
-        message = error.message.lines.first.to_s.strip
+        message = Native.visible(error.message.lines(chomp: true).first.to_s).strip
         error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
       end
 

@@ -9,11 +9,11 @@ module Hotswap
 
     class << self
       # @param level [Symbol, String] :debug, :info, :warn or :error
-      # @param text [String] of several lines, each becomes a line of its own
+      # @param text [String] becomes one line, whatever characters are in it
       def write(level, text)
         logger = Hotswap.logger
         tag = named_for_us?(logger) ? "" : TAG
-        text.each_line(chomp: true) { |line| logger.public_send(level, "#{tag}#{line}") }
+        logger.public_send(level, "#{tag}#{Native.visible(text)}")
         nil
       end
 

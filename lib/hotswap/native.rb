@@ -17,7 +17,7 @@ module Hotswap
   module Native
     # @return [String] the library itself, which a worker loads into SQLite as well
     def self.library
-      @library ||= $LOADED_FEATURES.find { |feature| feature.match?(%r{/hotswap/(\d+\.\d+/)?hotswap\.(so|bundle)\z}) } #: String
+      @library ||= $LOADED_FEATURES.find { |feature| feature.end_with?("/hotswap/hotswap.so", "/hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/hotswap.so") } #: String
     end
   end
 end

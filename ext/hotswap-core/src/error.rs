@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use crate::visible::{self, Shown};
 use crate::ExitCode;
 
 /// The result of everything in this crate that can fail for a user to read about.
@@ -57,7 +58,7 @@ pub enum Error {
         source: io::Error,
     },
     /// SQLite failed on a file that it should have been able to use.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", visible::line(source.to_string()))]
     Sqlite {
         /// What was being done, with the path.
         what: String,
@@ -158,7 +159,7 @@ pub trait Context<T> {
     where
         Self: Sized,
     {
-        self.context(format!("{what} {}", path.display()))
+        self.context(format!("{what} {}", path.shown()))
     }
 }
 
@@ -184,8 +185,9 @@ impl<T> Context<T> for rusqlite::Result<T> {
     fn context(self, what: impl Into<String>) -> Result<T> {
         self.map_err(|source| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy(format!(
-                "{}: {source} by another process that does not let go; copy again when it has",
-                what.into()
+                "{}: {} by another process that does not let go; copy again when it has",
+                what.into(),
+                visible::line(source.to_string())
             )),
             _ => Error::Sqlite {
                 what: what.into(),

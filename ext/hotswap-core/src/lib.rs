@@ -25,6 +25,7 @@ pub mod protocol;
 mod random;
 pub mod server;
 pub mod signal;
+pub mod visible;
 pub mod worker;
 
 pub use error::{Error, Result};

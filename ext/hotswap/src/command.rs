@@ -1,10 +1,8 @@
 //! The command line, as a process of its own or inside one.
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 
@@ -13,6 +11,7 @@ use hotswap_core::client::{Abort, Stdio, Streams};
 use hotswap_core::signal::Signal;
 use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
 
+use crate::file_name::FileName;
 use crate::runtime;
 use crate::server::parse_job;
 
@@ -25,16 +24,16 @@ fn own(descriptor: i32) -> std::io::Result<Stdio> {
 /// Runs a command that is the whole process; returns its exit status.
 fn run_command(
     ruby: &Ruby,
-    arguments: Vec<String>,
-    folder: String,
-    program: Option<String>,
-    gemfile: Option<String>,
+    arguments: Vec<FileName>,
+    folder: Option<FileName>,
+    program: Option<FileName>,
+    gemfile: Option<FileName>,
 ) -> Result<i32, Error> {
     let surroundings = || -> std::io::Result<Surroundings> {
         Ok(Surroundings {
-            folder: folder.into(),
-            program: program.map(PathBuf::from),
-            gemfile: gemfile.map(PathBuf::from),
+            folder: folder.map(FileName::into_path),
+            program: program.map(FileName::into_path),
+            gemfile: gemfile.map(FileName::into_path),
             application: None,
             streams: Streams {
                 stdin: own(0)?,
@@ -46,7 +45,11 @@ fn run_command(
         })
     };
     let surroundings = surroundings().map_err(|error| failed(ruby, &error))?;
-    Ok(cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings).into())
+    Ok(cli::run(
+        arguments.into_iter().map(|argument| argument.0).collect(),
+        surroundings,
+    )
+    .into())
 }
 
 fn failed(ruby: &Ruby, error: &std::io::Error) -> Error {
@@ -84,10 +87,10 @@ impl Command {
     fn start(
         ruby: &Ruby,
         command: &Self,
-        arguments: Vec<String>,
-        folder: String,
+        arguments: Vec<FileName>,
+        folder: Option<FileName>,
         streams: [i32; 3],
-        socket: Option<String>,
+        socket: Option<FileName>,
         job: Option<String>,
     ) -> Result<(), Error> {
         let [stdin, stdout, stderr] = streams;
@@ -103,11 +106,11 @@ impl Command {
         };
         let start = || -> std::io::Result<Arc<End>> {
             let surroundings = Surroundings {
-                folder: folder.into(),
+                folder: folder.map(FileName::into_path),
                 program: None,
                 gemfile: None,
                 application: socket.map(|socket| Application {
-                    socket: socket.into(),
+                    socket: socket.into_path(),
                     unit,
                 }),
                 streams: Streams {
@@ -125,7 +128,10 @@ impl Command {
             let told = end.clone();
             let run = move || {
                 hotswap_core::signal::leave_signals_to_others();
-                let code = cli::run(arguments.into_iter().map(OsString::from).collect(), surroundings);
+                let code = cli::run(
+                    arguments.into_iter().map(|argument| argument.0).collect(),
+                    surroundings,
+                );
                 told.code.store(code.into(), Ordering::Release);
                 told.signal.set();
             };

@@ -1,12 +1,12 @@
 //! The functions around the gate and the memberships.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hotswap_core::gate::Gate;
 use magnus::{function, Error, Object, RModule, Ruby};
 
+use crate::file_name::FileName;
 use crate::{raise, runtime};
 
 /// The gate of this process.
@@ -41,28 +41,25 @@ fn open_descriptor(ruby: &Ruby) -> Result<i32, Error> {
     Ok(of_this_process(ruby)?.open_signal().raw())
 }
 
-fn join(ruby: &Ruby, database: String) -> Result<bool, Error> {
+fn join(ruby: &Ruby, database: FileName) -> Result<bool, Error> {
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
     runtime
         .member
-        .join(&PathBuf::from(database))
+        .join(&database.into_path())
         .map_err(|error| raise(ruby, &error))
 }
 
 /// For a member of that fleet.
-fn object(ruby: &Ruby, database: String) -> Result<bool, Error> {
+fn object(ruby: &Ruby, database: FileName) -> Result<bool, Error> {
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
-    Ok(runtime.member.object(&PathBuf::from(database)))
+    Ok(runtime.member.object(&database.into_path()))
 }
 
-fn memberships() -> Vec<String> {
+fn memberships() -> Vec<FileName> {
     let databases = runtime::existing()
         .map(|runtime| runtime.member.databases())
         .unwrap_or_default();
-    databases
-        .iter()
-        .map(|path| path.to_string_lossy().into_owned())
-        .collect()
+    databases.iter().map(|path| FileName::of(path)).collect()
 }
 
 /// Seconds for which a worker may keep this process waiting, as far as one has said so.

@@ -11,6 +11,7 @@
 #![allow(missing_docs)]
 
 mod command;
+mod file_name;
 mod gate;
 mod log;
 mod mailbox;
@@ -27,6 +28,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     runtime::note_forks();
     let hotswap: RModule = ruby.define_module("Hotswap")?;
     let native = hotswap.define_module("Native")?;
+    file_name::define(native)?;
     gate::define(native)?;
     unit::define(ruby, hotswap)?;
     mailbox::define(native)?;

@@ -1,6 +1,7 @@
 //! Questions of native threads to the application, answered by one Ruby thread.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Sender};
@@ -9,8 +10,10 @@ use std::time::Duration;
 
 use hotswap_core::member::{Host, Running};
 use hotswap_core::signal::Signal;
+use hotswap_core::visible;
 use magnus::{function, Error, Object, RModule, Ruby};
 
+use crate::file_name::FileName;
 use crate::{raise, runtime};
 
 /// How many lines may wait to be logged. An application that is too busy to log loses the newest.
@@ -29,8 +32,8 @@ pub(crate) struct Mailbox {
     posted: Signal,
 }
 
-/// What Ruby gets: a number for the answer (0 where none is due), a kind, and two texts.
-type Question = (u64, &'static str, String, String);
+/// What Ruby gets: a number for the answer (0 where none is due), a kind, what it is about, and a text.
+type Question = (u64, &'static str, FileName, String);
 
 /// What Ruby gave back: whether it worked, and lines.
 type Answer = (bool, Vec<String>);
@@ -49,12 +52,18 @@ impl Mailbox {
     pub fn log(&self, level: &'static str, text: String) {
         let mut questions = lock(&self.questions);
         if questions.len() < MOST_LINES {
-            questions.push_back((0, "log", level.into(), text));
+            questions.push_back((0, "log", FileName(level.into()), text));
             self.posted.set();
         }
     }
 
-    fn ask(&self, kind: &'static str, subject: String, detail: String, patience: Duration) -> Option<Answer> {
+    fn ask(
+        &self,
+        kind: &'static str,
+        subject: FileName,
+        detail: String,
+        patience: Duration,
+    ) -> Option<Answer> {
         let (answered, answer) = channel();
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         lock(&self.answers).insert(number, answered);
@@ -87,33 +96,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Host for Mailbox {
     fn disconnect(&self, database: &Path, timeout: Duration) -> Result<(), String> {
-        let path = database.to_string_lossy().into_owned();
+        let path = FileName::of(database);
         match self.ask("disconnect", path, timeout.as_secs_f64().to_string(), timeout) {
             Some((true, _)) => Ok(()),
-            Some((false, why)) => Err(why.join("; ")),
+            Some((false, why)) => Err(visible::line(why.join("; "))),
             None => Err("did not close its connections within max_pause".into()),
         }
     }
 
     fn refresh(&self, database: &Path) {
         // One that takes longer is done all the same, while requests run already.
-        let _ = self.ask(
-            "refresh",
-            database.to_string_lossy().into_owned(),
-            String::new(),
-            REFRESH,
-        );
+        let _ = self.ask("refresh", FileName::of(database), String::new(), REFRESH);
     }
 
     fn swapped(&self, database: &Path, held: Duration) {
-        let path = database.to_string_lossy().into_owned();
+        let path = FileName::of(database);
         let milliseconds = format!("{:.1}", held.as_secs_f64() * 1e3);
         lock(&self.questions).push_back((0, "swapped", path, milliseconds));
         self.posted.set();
     }
 
     fn running(&self, age: Duration) -> Vec<Running> {
-        let answer = self.ask("running", String::new(), age.as_secs_f64().to_string(), SOON);
+        let answer = self.ask(
+            "running",
+            FileName(OsString::new()),
+            age.as_secs_f64().to_string(),
+            SOON,
+        );
         let (_, lines) = answer.unwrap_or_default();
         lines.iter().filter_map(|line| running(line)).collect()
     }
@@ -123,7 +132,7 @@ impl Host for Mailbox {
 fn running(line: &str) -> Option<Running> {
     let (seconds, what) = line.split_once(' ')?;
     Some(Running {
-        what: what.into(),
+        what: visible::line(what),
         age: Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?,
     })
 }

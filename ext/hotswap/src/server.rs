@@ -7,25 +7,27 @@ use hotswap_core::server::{Config, Server, WorkerCommand};
 use hotswap_core::worker::{self, Job};
 use magnus::{function, Error, Object, RModule, Ruby};
 
+use crate::file_name::FileName;
 use crate::{raise, runtime};
 
 /// `serve(socket, stderr_socket, [program, *arguments], hidden, job)`: `job` is JSON.
 fn serve(
     ruby: &Ruby,
-    socket: String,
-    stderr_socket: String,
-    mut command: Vec<String>,
+    socket: FileName,
+    stderr_socket: FileName,
+    command: Vec<FileName>,
     hidden: Vec<String>,
     job: String,
 ) -> Result<bool, Error> {
     let job = parse_job(ruby, &job)?;
-    let program = PathBuf::from(command.remove(0));
+    let mut command = command.into_iter().map(|word| word.0);
+    let program = PathBuf::from(command.next().unwrap_or_default());
     let config = Config {
-        socket: socket.into(),
-        stderr_socket: stderr_socket.into(),
+        socket: socket.into_path(),
+        stderr_socket: stderr_socket.into_path(),
         worker: WorkerCommand {
             program,
-            arguments: command,
+            arguments: command.collect(),
             hidden,
         },
         job,

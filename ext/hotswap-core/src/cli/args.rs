@@ -1,5 +1,6 @@
 //! The command line as it is typed. The comments here are the help that users read.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -47,9 +48,9 @@ Examples:
 #[derive(Args, Clone, Debug)]
 pub(super) struct Cp {
     /// Where from: a file, a managed database, or - for standard input
-    pub src: String,
+    pub src: OsString,
     /// Where to: a managed database, a file, or - for standard output
-    pub dst: String,
+    pub dst: OsString,
     /// Push without PRAGMA integrity_check (header, length and transfer are checked all the same)
     #[arg(long)]
     pub skip_integrity_check: bool,
@@ -65,8 +66,8 @@ pub(super) struct Cp {
     /// Hold requests back for at most so long at a time [default: config.hotswap.max_pause]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub max_pause: Option<u64>,
-    /// The server's socket [default: tmp/sockets/hotswap.sock in the application]
-    #[arg(long, env = "HOTSWAP_SOCKET", hide_env_values = true, value_name = "PATH")]
+    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
+    #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Say nothing but errors
     #[arg(long, short)]
@@ -101,7 +102,7 @@ mod tests {
             panic!("{cli:?}")
         };
         assert!(cp.skip_schema_check && cp.quiet && !cp.skip_integrity_check);
-        assert_eq!((cp.src.as_str(), cp.dst.as_str()), ("-", "db"));
+        assert!(cp.src == "-" && cp.dst == "db");
     }
 
     #[test]

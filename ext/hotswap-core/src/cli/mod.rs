@@ -14,14 +14,15 @@ use clap::Parser;
 use crate::client::{self, Abort, Stdio, Streams};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::visible;
 pub use application::{Application, Unit};
 use args::{Cli, Command};
 
 /// Where a command runs.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// The caller's folder; relative paths are relative to it.
-    pub folder: PathBuf,
+    /// The caller's folder; relative paths are relative to it. None where it has been deleted.
+    pub folder: Option<PathBuf>,
     /// The script that was started, by which an application's binstub tells where the application is.
     pub program: Option<PathBuf>,
     /// `BUNDLE_GEMFILE`, for the same purpose.
@@ -58,16 +59,23 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode
         Err(error) => {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
-            print(&mut surroundings.streams.stderr, &format!("ERROR: {text}"));
+            print(
+                &mut surroundings.streams.stderr,
+                &visible::lines(format!("ERROR: {text}")),
+            );
             ExitCode::Usage
         }
     }
 }
 
-fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
-    let socket = match &cp.socket {
-        Some(named) => surroundings.folder.join(named),
-        None => socket::find(&surroundings),
+fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
+    let Some(folder) = surroundings.folder.take() else {
+        let deleted = "the current folder has been deleted. Change to another one (cd /), and name files by absolute paths";
+        return report(&mut surroundings.streams.stderr, &Error::Usage(deleted.into()));
+    };
+    let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
+        Some(named) => folder.join(named),
+        None => socket::find(&folder, &surroundings),
     };
     let copy = client::Copy {
         src: cp.src,
@@ -78,7 +86,7 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
         timeout_ms: cp.timeout,
         max_pause_ms: cp.max_pause,
         quiet: cp.quiet,
-        folder: surroundings.folder,
+        folder,
         socket,
         owns_process: surroundings.owns_process,
         abort: surroundings.abort,
@@ -95,16 +103,17 @@ fn copy(cp: args::Cp, surroundings: Surroundings) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Who had the command end knows why.
-            if !abort.asked() {
-                report(&mut stderr, &error);
+            match abort.asked() {
+                true => error.exit_code(),
+                false => report(&mut stderr, &error),
             }
-            error.exit_code()
         }
     }
 }
 
-fn report(stderr: &mut Stdio, error: &Error) {
-    print(stderr, &format!("ERROR: {error}\n"));
+fn report(stderr: &mut Stdio, error: &Error) -> ExitCode {
+    print(stderr, &format!("ERROR: {}\n", visible::lines(error.to_string())));
+    error.exit_code()
 }
 
 /// Somebody who does not read any more is no failure of ours.

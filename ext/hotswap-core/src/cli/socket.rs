@@ -7,21 +7,27 @@ use super::Surroundings;
 /// Where the socket lies below the application's root, unless it is configured otherwise.
 pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
+/// The socket that `HOTSWAP_SOCKET` names. A variable that is set and empty, as container tools leave it, names none.
+pub(super) fn of_the_environment() -> Option<PathBuf> {
+    let named = std::env::var_os("HOTSWAP_SOCKET")?;
+    (!named.is_empty()).then(|| named.into())
+}
+
 /// The socket to connect to; the best guess where there is none.
-pub(super) fn find(surroundings: &Surroundings) -> PathBuf {
+pub(super) fn find(folder: &Path, surroundings: &Surroundings) -> PathBuf {
     if let Some(application) = &surroundings.application {
         return application.socket.clone();
     }
     let binstub = surroundings
         .program
         .as_deref()
-        .and_then(|program| application_of_binstub(&surroundings.folder, program));
+        .and_then(|program| application_of_binstub(folder, program));
     let bundle = surroundings
         .gemfile
         .as_deref()
         .and_then(Path::parent)
         .map(Path::to_owned);
-    let above = || surroundings.folder.ancestors().map(Path::to_owned);
+    let above = || folder.ancestors().map(Path::to_owned);
     let has_socket = |root: &PathBuf| root.join(DEFAULT).exists();
     let is_application = |root: &PathBuf| root.join("config.ru").exists();
     binstub
@@ -33,7 +39,7 @@ pub(super) fn find(surroundings: &Surroundings) -> PathBuf {
         .or(binstub)
         .or_else(|| above().find(is_application))
         .or_else(|| bundle.filter(is_application))
-        .unwrap_or_else(|| surroundings.folder.clone())
+        .unwrap_or_else(|| folder.to_owned())
         .join(DEFAULT)
 }
 
@@ -49,10 +55,10 @@ mod tests {
     use super::*;
     use crate::client::Streams;
 
-    fn surroundings(folder: &Path, program: Option<&Path>) -> Surroundings {
+    fn found(folder: &Path, program: Option<&Path>) -> PathBuf {
         let null = || std::fs::File::open("/dev/null").unwrap().into();
-        Surroundings {
-            folder: folder.to_owned(),
+        let surroundings = Surroundings {
+            folder: None,
             program: program.map(Path::to_owned),
             gemfile: None,
             application: None,
@@ -63,7 +69,8 @@ mod tests {
             },
             owns_process: false,
             abort: crate::client::Abort::new().unwrap(),
-        }
+        };
+        find(folder, &surroundings)
     }
 
     fn application(root: &Path) -> PathBuf {
@@ -78,10 +85,7 @@ mod tests {
     fn from_any_folder_inside_the_application() {
         let folder = tempfile::tempdir().unwrap();
         let socket = application(folder.path());
-        assert_eq!(
-            find(&surroundings(&folder.path().join("app/models"), None)),
-            socket
-        );
+        assert_eq!(found(&folder.path().join("app/models"), None), socket);
     }
 
     #[test]
@@ -90,8 +94,8 @@ mod tests {
         let socket = application(one.path());
         application(other.path());
         let binstub = one.path().join("bin/hotswap");
-        assert_eq!(find(&surroundings(Path::new("/"), Some(&binstub))), socket);
-        assert_eq!(find(&surroundings(other.path(), Some(&binstub))), socket);
+        assert_eq!(found(Path::new("/"), Some(&binstub)), socket);
+        assert_eq!(found(other.path(), Some(&binstub)), socket);
     }
 
     #[test]
@@ -99,11 +103,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = application(folder.path());
         std::fs::remove_file(&socket).unwrap();
-        assert_eq!(find(&surroundings(&folder.path().join("app"), None)), socket);
+        assert_eq!(found(&folder.path().join("app"), None), socket);
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_eq!(
-            find(&surroundings(elsewhere.path(), None)),
-            elsewhere.path().join(DEFAULT)
-        );
+        assert_eq!(found(elsewhere.path(), None), elsewhere.path().join(DEFAULT));
     }
 }

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Stdio;
 use crate::error::{Context, Result};
 use crate::protocol::{Connection, Message};
+use crate::visible;
 
 /// A transfer that is over sooner gets no bar.
 const LASTS: Duration = Duration::from_millis(500);
@@ -102,8 +103,8 @@ impl Listener {
 impl Screen {
     fn line(&mut self, text: &str) {
         self.clear();
-        // Nobody there to read it is no failure.
-        let _ = writeln!(self.stderr, "{text}");
+        // A reader that has gone is no failure.
+        let _ = writeln!(self.stderr, "{}", visible::lines(text));
     }
 
     fn progress(&mut self, stage: &str, done: u64, total: u64) {
@@ -122,7 +123,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_message(stage.to_owned());
+        bar.set_message(visible::line(stage));
         bar.set_position(done);
     }
 

@@ -8,9 +8,11 @@ mod source;
 mod stdio;
 mod target;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::killed::{Killer, OutOfMemory};
 use crate::protocol::{
     BodyReader, BodyWriter, Connection, Endpoint, Identity, InPlace, Message, Piece, Plan, Request,
 };
+use crate::visible;
 use crate::worker::resolve;
 pub use abort::Abort;
 use listener::Listener;
@@ -43,9 +46,9 @@ pub struct Streams {
 #[derive(Debug)]
 pub struct Copy {
     /// As typed.
-    pub src: String,
+    pub src: OsString,
     /// As typed.
-    pub dst: String,
+    pub dst: OsString,
     /// `--skip-integrity-check`.
     pub skip_integrity_check: bool,
     /// `--skip-schema-check`.
@@ -173,10 +176,10 @@ impl Copy {
         self.endpoint(&self.dst)
     }
 
-    fn endpoint(&self, raw: &str) -> Endpoint {
+    fn endpoint(&self, raw: &OsStr) -> Endpoint {
         let absolute = self.folder.join(raw);
         Endpoint {
-            raw: raw.into(),
+            raw: visible::line(raw.as_bytes()),
             stdio: raw == "-",
             resolved: resolve(&absolute),
             identity: std::fs::metadata(&absolute)
@@ -188,9 +191,9 @@ impl Copy {
 
     /// What of the user's standard input or output the worker can read or write itself.
     fn hand_over(&self, streams: &Streams) -> Option<File> {
-        match (&*self.src, &*self.dst) {
-            ("-", _) => streams.stdin.source_to_hand_over(),
-            (_, "-") => streams.stdout.target_to_hand_over(),
+        match (self.src == "-", self.dst == "-") {
+            (true, _) => streams.stdin.source_to_hand_over(),
+            (_, true) => streams.stdout.target_to_hand_over(),
             _ => None,
         }
     }
@@ -204,9 +207,12 @@ impl Copy {
     }
 
     fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<ExitCode> {
-        let source = match &*self.src {
-            "-" => Source::of_stdin(stdin.source_to_hand_over().ok_or_else(lost)?)?,
-            raw => Source::open(&self.folder.join(raw), raw, !self.owns_process)?,
+        let source = match self.src == "-" {
+            true => Source::of_stdin(stdin.source_to_hand_over().ok_or_else(lost)?)?,
+            false => {
+                let source = self.source();
+                Source::open(&source.absolute, &source.raw, !self.owns_process)?
+            }
         };
         main.send_with(&source.message(), &source.descriptors())?;
         finish(main)
@@ -234,7 +240,8 @@ impl Copy {
     }
 
     fn receive_file(&self, main: &mut Connection, listener: &Listener) -> Result<ExitCode> {
-        let mut target = Target::create(&self.folder.join(&self.dst), &self.dst)?;
+        let Endpoint { raw, absolute, .. } = self.destination();
+        let mut target = Target::create(&absolute, &raw)?;
         main.send_with(&Message::Target, &[target.file().as_fd()])?;
         let code = finish(main)?;
         if self.abort.asked() {
@@ -248,9 +255,8 @@ impl Copy {
             }
             if !users.is_empty() {
                 listener.status(&format!(
-                    "WARNING: {} is open in {}, which goes on with the file that was replaced: what it writes is lost. \
+                    "WARNING: {raw} is open in {}, which goes on with the file that was replaced: what it writes is lost. \
                      Close it there",
-                    self.dst,
                     users.join(", ")
                 ));
             }

@@ -16,6 +16,7 @@ use super::listener::Listener;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
 use crate::server::{connect, was_led};
+use crate::visible::Shown;
 
 /// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
 const GREETING: Duration = Duration::from_secs(10);
@@ -140,7 +141,7 @@ fn no_greeting(socket: &Path, why: &str) -> Error {
     Error::CannotConnect(format!(
         "what answers at {} does not greet as hotswap does ({why}). Restart the application, or name \
          another socket with --socket or HOTSWAP_SOCKET",
-        socket.display()
+        socket.shown()
     ))
 }
 
@@ -165,7 +166,7 @@ fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
 }
 
 fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
-    let path = socket.display();
+    let path = socket.shown();
     Error::CannotConnect(match error.kind() {
         ErrorKind::NotFound => format!(
             "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \

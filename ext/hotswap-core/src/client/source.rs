@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{in_words, Error, Result};
 use crate::protocol::{Identity, Message, Sidecar, Stamp};
+use crate::visible::Shown;
 use crate::worker::leftovers;
 
 /// See the module.
@@ -119,7 +120,7 @@ fn open_beside(database: &Path) -> Result<Vec<(Sidecar, File)>> {
     let mut beside = Vec::new();
     for sidecar in SIDECARS {
         let path = name_beside(database, sidecar);
-        let name = path.to_string_lossy();
+        let name = path.shown();
         let file = match open(&path, libc::O_NOFOLLOW) {
             Ok(file) => file,
             Err(error) if leftovers::is_absent(&error) => continue,

@@ -13,6 +13,7 @@ use super::interrupt;
 use crate::backup_disk;
 use crate::error::{in_words, Context, Error, Result};
 use crate::random;
+use crate::visible::Shown;
 use crate::worker::{leftovers, resolve, Bound, Strangers};
 
 /// See the module.
@@ -37,7 +38,7 @@ impl Target {
             Error::Refused(format!(
                 "cannot write {raw}: {} ({})",
                 in_words(&error),
-                at.display()
+                at.shown()
             ))
         };
         let existing = match std::fs::metadata(&path) {

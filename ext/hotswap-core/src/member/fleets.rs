@@ -16,6 +16,7 @@ use super::patience::Patience;
 use crate::error::Result;
 use crate::fence;
 use crate::protocol::Identity;
+use crate::visible::Shown;
 use crate::worker::resolve;
 
 /// See the module.
@@ -144,7 +145,7 @@ impl Fleets {
                 target: "hotswap",
                 "the lock file of {} was replaced by another program. If the database was replaced with it, this process \
                  works on with the one that it has open, until the next push or a restart",
-                path.display()
+                path.shown()
             );
         }
         matches!(joined, Ok(true))

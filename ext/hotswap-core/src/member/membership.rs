@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::patience::Patience;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
+use crate::visible::Shown;
 
 /// See the module. It lasts as long as the fence is open here, also when no path leads to it any more.
 pub(crate) struct Membership {
@@ -39,7 +40,7 @@ impl Membership {
             Tried::Got => Ok(true),
             Tried::Held => Ok(false),
             Tried::Impossible(errno) => Err(Error::Io {
-                what: format!("cannot lock the fence of {}", database.display()),
+                what: format!("cannot lock the fence of {}", database.shown()),
                 source: errno.into(),
             }),
         };

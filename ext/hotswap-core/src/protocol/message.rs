@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Header, InPlace, Kind, Stamp};
+use super::{path, Header, InPlace, Kind, Stamp};
 use crate::error::{Error, Result};
 use crate::worker::Job;
 
@@ -28,6 +28,7 @@ pub enum Message {
         /// The token that joins both sockets.
         session: String,
         /// Where the stderr socket lies.
+        #[serde(with = "path")]
         stderr_socket: PathBuf,
     },
     /// Leader: go away, and why.
@@ -153,13 +154,15 @@ impl std::fmt::Display for Request {
 /// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// As typed.
+    /// As typed, in the form in which a terminal and a log can take it.
     pub raw: String,
     /// Standard input or output.
     pub stdio: bool,
     /// Absolute, against the caller's folder.
+    #[serde(with = "path")]
     pub absolute: PathBuf,
     /// With every symlink resolved, as far as the path exists.
+    #[serde(with = "path")]
     pub resolved: PathBuf,
     /// Of the file there, when there is one.
     pub identity: Option<Identity>,

@@ -28,6 +28,7 @@ mod connection;
 mod frame;
 mod in_place;
 mod message;
+pub(crate) mod path;
 mod stamp;
 
 pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};

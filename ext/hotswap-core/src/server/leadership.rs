@@ -19,6 +19,7 @@ use crate::error::{Context, Result};
 use crate::fence::open_or_make;
 use crate::private::{self, Private};
 use crate::protocol::Identity;
+use crate::visible::Shown;
 
 /// How long a leader that was killed may listen after it has lost its lock: the kernel closes its descriptors
 /// one after the other.
@@ -180,7 +181,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
     if !there.file_type().is_socket() {
         return Err(cannot_serve(format!(
             "{} exists and is not a socket; remove it, or set config.hotswap.socket_path",
-            path.display()
+            path.shown()
         )));
     }
     let patience = Instant::now() + DYING;
@@ -192,7 +193,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
         }
         return Err(cannot_serve(format!(
             "{} is served by another program{}; stop it, or set config.hotswap.socket_path",
-            path.display(),
+            path.shown(),
             peer_pid(&answered)
                 .map(|pid| format!(" (pid {pid})"))
                 .unwrap_or_default()

@@ -10,6 +10,7 @@ mod leadership;
 mod session;
 mod spawn;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::error::{Context, Error, Result};
+use crate::visible::Shown;
 use crate::worker::Job;
 use leadership::Leadership;
 pub(crate) use leadership::{address_of, connect, reachable, was_led};
@@ -42,7 +44,7 @@ pub struct WorkerCommand {
     /// Usually the Ruby that runs the application.
     pub program: PathBuf,
     /// Its arguments.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<OsString>,
     /// Names of environment variables, a trailing `*` standing for any ending.
     pub hidden: Vec<String>,
 }
@@ -113,7 +115,7 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     } else {
         ""
     };
-    tracing::info!(target: "hotswap", "process {} listens on {}{since}", std::process::id(), config.socket.display());
+    tracing::info!(target: "hotswap", "process {} listens on {}{since}", std::process::id(), config.socket.shown());
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::select! {

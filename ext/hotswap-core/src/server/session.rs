@@ -1,6 +1,6 @@
 //! One session: a worker of its own, which gets the client's two connections.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -16,6 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::killed::OutOfMemory;
 use crate::private::{self, Private};
 use crate::protocol::{Connection, Handover, Message, Narration};
+use crate::visible::Shown;
 use crate::worker::leftovers;
 
 /// How long a worker may take to start.
@@ -89,7 +90,7 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
             Some(_) | None => {
                 return Err(Error::Broken(format!(
                     "{} ended at once",
-                    config.worker.program.display()
+                    config.worker.program.shown()
                 )))
             }
         }
@@ -122,7 +123,7 @@ fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<Pid> {
     });
     let detached = Detached {
         program: worker.program.as_os_str(),
-        arguments: worker.arguments.iter().map(OsStr::new).collect(),
+        arguments: worker.arguments.iter().map(OsString::as_os_str).collect(),
         environment: environment.collect(),
         stdin: control,
     };

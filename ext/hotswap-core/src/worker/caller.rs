@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
 use crate::signal::hung_up;
+use crate::visible;
 
 /// How long a client may be silent in the middle of a transfer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +62,7 @@ impl Log {
         // Without a leader there is nobody to write it; the swap goes on all the same.
         let _ = self.0.send(&Message::Log(Narration {
             level: level.into(),
-            text: text.to_string(),
+            text: visible::line(text.to_string()),
         }));
     }
 }

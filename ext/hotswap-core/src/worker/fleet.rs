@@ -20,6 +20,7 @@ use super::summary::Held;
 use crate::error::{Error, Result};
 use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
 use crate::member::{astray, Collector, Report, LOOKS_AGAIN_AFTER};
+use crate::visible::Shown;
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
@@ -177,7 +178,7 @@ impl Fleet {
                 return Err(Error::Busy(format!(
                     "{} was replaced by another program, and {names} did not notice within {:.1} s. Nothing was swapped. \
                      Restart that process, and copy again",
-                    fence::path_of(self.fence.database()).display(),
+                    fence::path_of(self.fence.database()).shown(),
                     self.timeout.as_secs_f64()
                 )));
             }
@@ -193,7 +194,7 @@ impl Fleet {
         }
         Err(Error::Busy(format!(
             "{} was removed or replaced by another program meanwhile. Nothing was swapped; copy again",
-            fence::path_of(self.fence.database()).display()
+            fence::path_of(self.fence.database()).shown()
         )))
     }
 
@@ -360,7 +361,7 @@ impl Fleet {
 
 fn unlockable(database: &Path, errno: nix::errno::Errno) -> Error {
     Error::Io {
-        what: format!("cannot lock the fence of {}", database.display()),
+        what: format!("cannot lock the fence of {}", database.shown()),
         source: errno.into(),
     }
 }

@@ -16,6 +16,7 @@ use super::caller::Caller;
 use super::memory_limit::MemoryLimit;
 use super::vfs::{self, Purpose};
 use crate::error::{Context, Error, Result};
+use crate::visible;
 
 /// See the module. Fields are dropped in order: the end of the connection is watched as well.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result
             } else {
                 // SAFETY: a message that is not null is a C string, allocated by SQLite for us.
                 unsafe {
-                    let why = CStr::from_ptr(message).to_string_lossy().into_owned();
+                    let why = visible::line(CStr::from_ptr(message).to_bytes());
                     ffi::sqlite3_free(message.cast());
                     why
                 }

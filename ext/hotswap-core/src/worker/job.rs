@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::leftovers;
 use crate::error::{Error, Result};
 use crate::fence;
-use crate::protocol::{Endpoint, Identity, InPlace, Request};
+use crate::protocol::{path, Endpoint, Identity, InPlace, Request};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     /// Absolute, as configured; symlinks not resolved.
+    #[serde(with = "path")]
     pub path: PathBuf,
     /// As people write it: relative to the application where that is shorter.
     pub label: String,

@@ -5,6 +5,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use super::accounts::without_views;
 use super::schema::Schema;
 use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::visible;
 
 /// How much of a file that is checked SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
 const MAPPED: i64 = 1 << 40;
@@ -63,7 +64,12 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut check = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS})"))?;
     let rows: Vec<String> = check
         .query_map([], |row| {
-            let problem = String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?);
+            let problem = row.get_ref(0)?.as_bytes()?;
+            // What is wrong with pages comes in one row of many lines, with no name in it. Any other has names.
+            let problem = match problem.starts_with(b"*** in database ") {
+                true => visible::lines(problem),
+                false => visible::line(problem),
+            };
             Ok(problem.chars().take(PROBLEM).collect())
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -91,7 +97,7 @@ fn modules_are_known(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What the check ran into: a damaged file, or one that needs what this server does not have.
 fn refusal(connection: &Connection, error: &rusqlite::Error, name: &str) -> Error {
-    let text = error.to_string();
+    let text = visible::line(error.to_string());
     let missing = [
         "no such module",
         "no such function",
@@ -132,8 +138,9 @@ pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
         };
     }
     Error::Refused(format!(
-        "the schema of {name} cannot be read: {error}. The application could not use it either, and the running \
-         database is untouched; repair the file (sqlite3 FILE .recover) or copy another one"
+        "the schema of {name} cannot be read: {}. The application could not use it either, and the running \
+         database is untouched; repair the file (sqlite3 FILE .recover) or copy another one",
+        visible::line(error.to_string())
     ))
 }
 

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use super::letting_go::own_descriptors;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
+use crate::visible::Shown;
 
 /// What the kernel said.
 #[derive(Debug)]
@@ -106,5 +107,5 @@ pub fn own_descriptor(file: &Path) -> Result<RawFd> {
     let identity = Identity::of(&std::fs::metadata(file).on_path("cannot stat", file)?);
     own_descriptors()
         .find_map(|(descriptor, of)| (of == identity).then_some(descriptor))
-        .ok_or_else(|| Error::Broken(format!("SQLite has no descriptor of {} open", file.display())))
+        .ok_or_else(|| Error::Broken(format!("SQLite has no descriptor of {} open", file.shown())))
 }

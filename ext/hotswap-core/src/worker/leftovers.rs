@@ -10,12 +10,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::Sidecar;
 use crate::server::address_of;
+use crate::visible;
 
 /// How the name of a staged file ends.
 pub const STAGED: &str = ".staged";
@@ -126,7 +128,10 @@ fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
 
 /// A line for the log about one of them.
 pub fn removed(name: &OsStr) -> String {
-    format!("removed {}, left by a push that died", name.to_string_lossy())
+    format!(
+        "removed {}, left by a push that died",
+        visible::line(name.as_bytes())
+    )
 }
 
 /// Removes what commands that were killed left beside the `target` of a pull.

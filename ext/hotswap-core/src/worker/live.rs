@@ -20,6 +20,7 @@ use super::schema::Schema;
 use super::strangers::Strangers;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
+use crate::visible::Shown;
 
 fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -172,7 +173,7 @@ impl Seized {
     /// Why it is not proven that nobody else has the file open, if it is not.
     pub fn doubt(&self) -> Option<String> {
         let (errno, unseen) = self.unproven.as_ref()?;
-        let path = self.path.display();
+        let path = self.path.shown();
         let unseen = match unseen.join(", ") {
             names if names.is_empty() => names,
             names => format!(", nor in what could not be looked at in time: {names}"),
@@ -209,7 +210,7 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
     };
     Err(Error::Busy(format!(
         "{} was {what} by another program meanwhile. Nothing was swapped; copy again",
-        path.display()
+        path.shown()
     )))
 }
 
@@ -272,7 +273,7 @@ pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
         // The file may be written, but not its log.
         Some(ErrorCode::ReadOnly) => not_writable(path),
         _ => Error::Sqlite {
-            what: format!("cannot lock {}", path.display()),
+            what: format!("cannot lock {}", path.shown()),
             source: error,
         },
     }
@@ -284,7 +285,7 @@ fn somebody_else(path: &Path) -> Error {
 
 fn stranger(path: &Path, strangers: &Strangers) -> Error {
     Error::Stranger {
-        database: path.display().to_string(),
+        database: path.shown(),
         who: strangers.phrase(),
         of_the_application: strangers.of_the_application,
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::leftovers;
 use super::processes::name;
 use crate::error::Error;
+use crate::visible::Shown;
 
 /// The bytes of a database file that SQLite locks: for those who read they are shared.
 const OF_THE_FILE: (libc::off_t, libc::off_t) = (0x4000_0000, 512);
@@ -20,7 +21,7 @@ pub fn unreadable(database: &Path) -> Error {
     Error::Busy(format!(
         "{} cannot be read, because {} keeps it locked against everybody else. A connection with PRAGMA locking_mode = EXCLUSIVE \
          does that until it is closed: leave the PRAGMA out, or end the transaction, and copy again",
-        database.display(),
+        database.shown(),
         who.map_or("another process".into(), name)
     ))
 }

@@ -2,6 +2,7 @@
 
 use super::definition::Definition;
 use super::schema::Object;
+use crate::visible;
 
 /// How many statements are shown.
 const STATEMENTS: usize = 20;
@@ -44,7 +45,7 @@ impl<'a> Mismatch<'a> {
         let mut lines = Vec::new();
         for (sign, statements) in [('-', &live[..of_live]), ('+', &incoming[..of_incoming])] {
             for statement in statements {
-                let text = cut(&String::from_utf8_lossy(&statement.sql), LENGTH);
+                let text = cut(&visible::lines(&statement.sql), LENGTH);
                 lines.extend(text.lines().map(|line| format!("{sign} {line}")));
             }
         }
@@ -125,11 +126,7 @@ fn list(names: &[String]) -> String {
 
 /// A name as it can stand in a line.
 pub fn printable(name: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(name)
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    cut(&text, NAME)
+    cut(&visible::line(name), NAME)
 }
 
 fn cut(text: &str, length: usize) -> String {

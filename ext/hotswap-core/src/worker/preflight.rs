@@ -9,6 +9,7 @@ use std::path::Path;
 use super::{processes, statx};
 use crate::error::{Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
+use crate::visible::Shown;
 
 /// Why a file cannot be put in the place of the live one: a rename that cannot work, or that would leave other
 /// names behind. Its words are the end of "it ...".
@@ -58,10 +59,7 @@ impl Obstacle {
             Err(error) => return Err(error).on_path("cannot stat", path),
         };
         if !live.is_file() {
-            return Err(Error::Refused(format!(
-                "{} is not a regular file",
-                path.display()
-            )));
+            return Err(Error::Refused(format!("{} is not a regular file", path.shown())));
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         let about_folder = std::fs::metadata(folder).on_path("cannot stat", folder)?;
@@ -87,7 +85,7 @@ impl Obstacle {
             None => Ok(()),
             Some(obstacle) => Err(Error::Busy(format!(
                 "{} {obstacle}. It was not so when the push began. Nothing was swapped; copy again",
-                path.display()
+                path.shown()
             ))),
         }
     }
@@ -106,7 +104,7 @@ impl Obstacle {
         };
         Error::Refused(format!(
             "{} {self}. {cure}, or leave out --in-place=never",
-            path.display()
+            path.shown()
         ))
     }
 }
@@ -128,7 +126,7 @@ pub fn require_locks(fence: &Fence) -> Result<()> {
         "{} has opened {} with nolock, immutable or a vfs in its name, so SQLite's locks do not protect the database from it. \
          Take that out, restart the process, and copy again",
         processes::name(pid as u32),
-        fence.database().display()
+        fence.database().shown()
     )))
 }
 
@@ -141,12 +139,12 @@ pub fn no_place_beside(live: &Path, error: Error) -> Error {
     }
     let fence = fence::path_of(live);
     let cure = if fence.exists() && nix::unistd::access(&fence, nix::unistd::AccessFlags::W_OK).is_err() {
-        format!("Give {} the owner and the mode of the database", fence.display())
+        format!("Give {} the owner and the mode of the database", fence.shown())
     } else {
         let folder = live.parent().unwrap_or(Path::new("/"));
         format!(
             "Let the application write into {}, or mount it so",
-            folder.display()
+            folder.shown()
         )
     };
     Error::Refused(format!(
@@ -167,7 +165,7 @@ pub fn not_writable(live: &Path) -> Error {
     Error::Refused(format!(
         "{} can be opened for reading only, so nobody can be kept out while it is replaced. {cure}, and copy again. \
          Copying out of the database works as it is",
-        live.display()
+        live.shown()
     ))
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::signal::leave_signals_to_others;
+use crate::visible;
 
 /// How long a look may take. A machine with a thousand processes takes 20 ms.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,7 @@ pub fn name(pid: u32) -> String {
     let words: Vec<_> = command
         .split(|byte| *byte == 0)
         .filter(|word| !word.is_empty())
-        .map(String::from_utf8_lossy)
+        .map(visible::line)
         .collect();
     let mut command = words.join(" ");
     if let Some((end, _)) = command.char_indices().nth(LONGEST_COMMAND) {
@@ -138,9 +139,9 @@ pub fn name(pid: u32) -> String {
     match command.as_str() {
         // A process that just starts, that has changed how it is called, or whose memory is locked, still has its
         // program's name.
-        "" => std::fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(
+        "" => std::fs::read(format!("/proc/{pid}/comm")).map_or_else(
             |_| format!("process {pid}"),
-            |program| format!("process {pid} ({})", program.trim_end()),
+            |program| format!("process {pid} ({})", visible::line(program.trim_ascii_end())),
         ),
         command => format!("process {pid} ({command})"),
     }

@@ -21,6 +21,7 @@ use super::watchdog::Watchdog;
 use crate::backup_disk;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, Message, Plan, Request};
+use crate::visible::Shown;
 
 /// Pulls a snapshot of `database` to where the client wants it.
 pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<()> {
@@ -104,7 +105,7 @@ fn redirect(caller: &mut Caller, job: &Job, target: &File, database: &Path) -> R
     if taken(database) || leftovers::sidecars(database).any(|sidecar| taken(&sidecar)) {
         return Err(Error::Refused(format!(
             "standard output is a file of the database {} itself; redirect it to another one",
-            database.display()
+            database.shown()
         )));
     }
     caller.ask(Plan::Wait)?;

@@ -26,6 +26,7 @@ use super::vfs::Purpose;
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, InPlace, Request};
+use crate::visible::Shown;
 
 /// Pushes what the client sends into `database`. `replaced` gets the file that was there, if another one took its place.
 pub fn run(
@@ -50,7 +51,7 @@ fn gone(path: &Path) -> Error {
     Error::Busy(format!(
         "{} was removed by another program during the push, so nothing was swapped. Copy again when it is back, or if \
          there is to be a new one",
-        path.display()
+        path.shown()
     ))
 }
 
@@ -174,7 +175,7 @@ impl Push<'_> {
     fn warn_of_unseen(&mut self, path: &Path, unseen: &[String]) {
         if !unseen.is_empty() {
             let who = unseen.join(", ");
-            let path = path.display();
+            let path = path.shown();
             self.caller.log(
                 "warn",
                 format_args!("it could not be found out in time who has {path} open: {who} did not let itself be looked at"),

@@ -21,6 +21,7 @@ use super::staged::Staged;
 use super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, Sidecar, CHUNK};
+use crate::visible;
 
 /// How much is received between two looks at the disk and at the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
@@ -222,7 +223,10 @@ fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
                 what: "cannot bring the source's log into its copy".into(),
                 source: error,
             },
-            false => Error::Refused(format!("the source's log does not fit the source: {error}")),
+            false => {
+                let why = visible::line(error.to_string());
+                Error::Refused(format!("the source's log does not fit the source: {why}"))
+            }
         })
         .map_err(|error| merging.explain(error))?;
     drop(merging);

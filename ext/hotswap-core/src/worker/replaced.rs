@@ -14,6 +14,7 @@ use super::caller::Log;
 use super::lease::Lease;
 use super::processes::Bound;
 use super::strangers::Strangers;
+use crate::visible::Shown;
 
 /// For how long a process may be on its way to the file by a path that means another one now.
 const ON_THE_WAY: Duration = Duration::from_millis(100);
@@ -51,7 +52,7 @@ impl Replaced {
             None => self.search(log),
         }
         if !self.told.is_empty() {
-            let path = self.path.display();
+            let path = self.path.shown();
             log.write(
                 "info",
                 format_args!("no process has the replaced file of {path} open any more; the worker ends"),
@@ -113,7 +114,7 @@ impl Replaced {
             format_args!(
                 "the file that was {} until the swap is open in {who}. The worker, process {}, keeps it locked until it is \
                  closed there: what that process wrote would damage the new database",
-                self.path.display(),
+                self.path.shown(),
                 std::process::id()
             ),
         );

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::mismatch::printable;
+
 /// Files that are larger are not counted: SQLite reads them for that, a megabyte in a millisecond or so.
 const COUNTED: u64 = 32 * 1024 * 1024;
 /// How long a count may take.
@@ -78,14 +80,15 @@ impl Rows {
         let mut names: Vec<_> = before.iter().chain(after).map(|(name, _)| name).collect();
         names.sort_unstable();
         names.dedup();
-        let changes = names
-            .into_iter()
-            .filter_map(|name| match (self.of_table(name), new.of_table(name)) {
+        let changes = names.into_iter().filter_map(|name| {
+            let shown = printable(name.as_bytes());
+            match (self.of_table(name), new.of_table(name)) {
                 (old, new) if old == new => None,
-                (Some(old), Some(new)) => Some(format!("{name} {old} → {new}")),
-                (Some(old), None) => Some(format!("{name} {old} → gone")),
-                (None, new) => Some(format!("{name} new, {}", new.unwrap_or(0))),
-            });
+                (Some(old), Some(new)) => Some(format!("{shown} {old} → {new}")),
+                (Some(old), None) => Some(format!("{shown} {old} → gone")),
+                (None, new) => Some(format!("{shown} new, {}", new.unwrap_or(0))),
+            }
+        });
         let changes: Vec<_> = changes.collect();
         let named = changes[..changes.len().min(NAMED)].join(", ");
         match (changes.len(), changes.len().saturating_sub(NAMED)) {

@@ -9,6 +9,7 @@ use super::schema::Schema;
 use super::vfs::{self, Purpose};
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::Identity;
+use crate::visible::Shown;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Seen {
             Ok(false) | Err(_) => {
                 return Err(Error::Busy(format!(
                     "the schema of {} changed while the push waited; copy again",
-                    live.display()
+                    live.shown()
                 )))
             }
         }
@@ -42,7 +43,7 @@ impl Seen {
         table_with_rows(connection, &self.schema, false).map_or(Ok(()), |table| {
             Err(Error::Busy(format!(
                 "{} was empty when the push began, and has rows in {table} now; copy again",
-                live.display()
+                live.shown()
             )))
         })
     }

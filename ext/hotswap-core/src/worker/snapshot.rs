@@ -27,6 +27,7 @@ use super::leftovers;
 use super::log_index::LogIndex;
 use super::pages::{Log, Pages};
 use crate::error::{Context, Result};
+use crate::visible::Shown;
 
 /// How much of a stream is in memory: read and written again before it leaves the processor's cache.
 pub const CHUNK: usize = 256 * 1024;
@@ -49,7 +50,7 @@ impl Snapshot {
     }
 
     fn pin(connection: Connection, path: &Path) -> Result<Self> {
-        let reading = format!("cannot read {}", path.display());
+        let reading = format!("cannot read {}", path.shown());
         connection
             .busy_timeout(Duration::from_secs(5))
             .context(&reading)?;

@@ -5,6 +5,7 @@
 //! system that has nothing beside it, or its own log and no more. This holds no matter who put what there, and when.
 
 use std::ffi::{c_char, c_int, CStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -44,10 +45,14 @@ pub fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
 
 /// A path as part of an SQLite URI.
 fn escape(path: &Path) -> String {
-    path.to_string_lossy()
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23")
+    let bytes = path.as_os_str().as_bytes().iter();
+    let plain = |byte: &u8| matches!(byte, b'/' | b'.' | b'-' | b'_') || byte.is_ascii_alphanumeric();
+    bytes
+        .map(|byte| match plain(byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("%{byte:02x}"),
+        })
+        .collect()
 }
 
 /// SQLite's own file system. It is never unregistered, and its functions may be called from any thread.

@@ -12,6 +12,7 @@ use super::preflight::require_locks;
 use super::strangers;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
+use crate::visible::Shown;
 
 /// See the module. The locks go with it.
 pub struct Visit {
@@ -64,6 +65,6 @@ fn busy(fence: &Fence, database: &Path) -> Error {
         .map_or("another process".into(), |pid| strangers::name(pid as u32));
     Error::Busy(format!(
         "{other} has been swapping {} for too long; copy again when it is done",
-        database.display()
+        database.shown()
     ))
 }

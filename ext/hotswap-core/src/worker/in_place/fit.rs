@@ -15,6 +15,7 @@ use super::super::space;
 use super::super::staged::Staged;
 use super::super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::visible::{self, Shown};
 
 /// Where Litestream has its sequence and its lock. Without them in the new content its replication ends.
 const KEPT: &str =
@@ -82,7 +83,7 @@ fn repaged(
         Error::Refused(format!(
             "the file has pages of another size than the live database, and SQLite cannot rewrite it beside {}, which is not \
              written in UTF-8. Push a file with pages of {page_size} bytes",
-            live.display()
+            live.shown()
         ))
     })?;
     let connection = open_to_change(staged, extensions, caller)?;
@@ -91,12 +92,13 @@ fn repaged(
         .and_then(|()| connection.execute("VACUUM INTO ?1", [target]))
         .map_err(|source| match is_of_the_machine(&source) {
             true => Error::Sqlite {
-                what: format!("cannot write {}", repaged.path().display()),
+                what: format!("cannot write {}", repaged.path().shown()),
                 source,
             },
             false => Error::Refused(format!(
                 "SQLite cannot rewrite the file with the {page_size} bytes per page of the live database, which cannot change \
-                 in place: {source}. Push a file with pages of {page_size} bytes"
+                 in place: {}. Push a file with pages of {page_size} bytes",
+                visible::line(source.to_string())
             )),
         })
         .map_err(|error| connection.explain(error))?;

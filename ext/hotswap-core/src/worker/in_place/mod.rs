@@ -36,6 +36,7 @@ use super::vfs::{self, Purpose};
 use super::watchdog::Watchdog;
 use crate::error::{Context, Error, Result};
 use crate::protocol::InPlace;
+use crate::visible::Shown;
 use difference::Difference;
 pub use fit::fit;
 use pages::number;
@@ -107,7 +108,7 @@ impl Overwriting<'_> {
                 self.fleet.retract();
             }
             if let Ok(Written::Pages(pages)) = outcome {
-                timeline.note(format!("wrote {pages} pages into {}", self.live.path().display()));
+                timeline.note(format!("wrote {pages} pages into {}", self.live.path().shown()));
             }
             // Where there is no log SQLite counts the worker's own commit as well. And no other one syncs a journal that fast.
             let version = match self.live.is_wal() {
@@ -191,12 +192,12 @@ impl Overwriting<'_> {
         let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Refused(format!(
                 "{} {}, and cannot be written into, for it is damaged: {error}. To have the file replaced, {}",
-                path.display(),
+                path.shown(),
                 self.why,
                 self.why.cure()
             )),
             _ => Error::Sqlite {
-                what: format!("cannot read {}", path.display()),
+                what: format!("cannot read {}", path.shown()),
                 source: error,
             },
         })?;
@@ -336,7 +337,7 @@ impl Overwriting<'_> {
     fn outdated(&self) -> Error {
         Error::Busy(format!(
             "{} was changed meanwhile in a way that leaves it open which pages differ from the new content; copy again",
-            self.live.path().display()
+            self.live.path().shown()
         ))
     }
 
@@ -344,7 +345,7 @@ impl Overwriting<'_> {
         Error::Broken(format!(
             "{} is not what was pushed, although SQLite reports that all of it was written. Stop the application and \
              put a backup in place",
-            self.live.path().display()
+            self.live.path().shown()
         ))
     }
 
@@ -364,7 +365,7 @@ impl Overwriting<'_> {
         };
         Error::Busy(format!(
             "{} is locked, and open in {who}; end its transaction there and copy again",
-            path.display()
+            path.shown()
         ))
     }
 

@@ -1,0 +1,127 @@
+//! Text from outside, as a terminal and a log can take it.
+//!
+//! A file, a table or a process may have any name. Raw on a terminal, such a name could move the cursor, clear the screen or
+//! reverse what stands beside it; raw in a log, it could begin a line of its own. Here it becomes text that shows what is in
+//! it: `\x1b`, `\u{202e}`. What has been through here once stays the same the next time.
+
+use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What can stand within a line: nothing of it ends the line.
+pub fn line(text: impl AsRef<[u8]>) -> String {
+    escape(text.as_ref(), |_| false)
+}
+
+/// What may have several lines, such as SQL: they and their tabs stay.
+pub fn lines(text: impl AsRef<[u8]>) -> String {
+    escape(text.as_ref(), |c| matches!(c, '\n' | '\t'))
+}
+
+/// A path, as it can stand within a line: for messages, where `display` is not enough.
+pub trait Shown {
+    /// See [`line`].
+    fn shown(&self) -> String;
+}
+
+impl Shown for Path {
+    fn shown(&self) -> String {
+        line(self.as_os_str().as_bytes())
+    }
+}
+
+fn escape(text: &[u8], stays: impl Fn(char) -> bool) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // Writing to a String does not fail.
+            let _ = match c {
+                c if !is_invisible(c) || stays(c) => write!(visible, "{c}"),
+                '\n' | '\r' | '\t' => write!(visible, "{}", c.escape_default()),
+                c if c.is_ascii() => write!(visible, "\\x{:02x}", u32::from(c)),
+                c => write!(visible, "{}", c.escape_unicode()),
+            };
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(visible, "\\x{byte:02x}");
+        }
+    }
+    visible
+}
+
+/// Whether a character shows nothing, or changes how others are shown. The joiner (U+200D) is one, also between two emoji.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        for (raw, shown) in [
+            (&b"\x1b[2J\x07"[..], "\\x1b[2J\\x07"),
+            (b"a\nb\r\nc\td\x7f", "a\\nb\\r\\nc\\td\\x7f"),
+            ("\u{9b}2J\u{85}".as_bytes(), "\\u{9b}2J\\u{85}"),
+            (
+                "\u{202e}3etilqs\u{2066}\u{200f}\u{61c}".as_bytes(),
+                "\\u{202e}3etilqs\\u{2066}\\u{200f}\\u{61c}",
+            ),
+            (
+                "a\u{200b}b\u{feff}c\u{2028}d\u{e0041}".as_bytes(),
+                "a\\u{200b}b\\u{feff}c\\u{2028}d\\u{e0041}",
+            ),
+            (b"caf\xe9 \xff\xc3", "caf\\xe9 \\xff\\xc3"),
+            (b"\0", "\\x00"),
+        ] {
+            assert_eq!(line(raw), shown);
+        }
+    }
+
+    #[test]
+    fn no_character_that_unicode_calls_control_or_bidirectional_gets_through() {
+        let bad = (0..0x20)
+            .chain(0x7f..0xa0)
+            .chain(0x202a..=0x202e)
+            .chain(0x2066..=0x2069);
+        for number in bad.chain([0x200e, 0x200f, 0x61c, 0x2028, 0x2029]) {
+            let c = char::from_u32(number).unwrap();
+            let shown = line(c.to_string());
+            assert!(shown.starts_with('\\') && shown.is_ascii(), "{number:x}: {shown}");
+        }
+    }
+
+    #[test]
+    fn text_of_any_language_stays_as_it_is() {
+        for text in [
+            "naïve café",
+            "漢字",
+            "🎉 ☃️",
+            "Ελλάδα, עברית, العربية, हिन्दी",
+            "C:\\x1b",
+            "",
+        ] {
+            assert_eq!((line(text), lines(text)), (text.to_owned(), text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn sql_keeps_its_lines() {
+        assert_eq!(
+            lines("CREATE TABLE t (\n\tid, \"\x1b\"\r\n)"),
+            "CREATE TABLE t (\n\tid, \"\\x1b\"\\r\n)"
+        );
+    }
+
+    #[test]
+    fn twice_is_as_good_as_once() {
+        let once = line(b"\x1b\xff\n\\");
+        assert_eq!((line(&once), lines(&once)), (once.clone(), once.clone()));
+    }
+}
