@@ -41,6 +41,7 @@ module Hotswap
       def job
         {
           databases: Hotswap.databases.map(&:to_job),
+          root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
           max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
           timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
           low_priority: Hotswap.configuration.low_priority,

@@ -91,7 +91,39 @@ RSpec.describe "the command line, where no server is" do
 
     expect(answer).to have_attributes(exit_code: 1, stdout: "")
     expect(answer.stderr).to start_with("ERROR: socket not found at #{File.realpath(@folder)}/tmp/sockets/hotswap.sock\n")
-      .and include("Is the application running", "--socket", "HOTSWAP_SOCKET")
+      .and include("Is the application running", "--socket", "HOTSWAP_SOCKET", "docs/backups.md says how to restore")
+  end
+
+  it "answers an unknown command with those that there are" do
+    expect(hotswap("list").stderr).to eq <<~TEXT
+      ERROR: there is no command 'list'
+
+      Commands:
+        cp       Copy a database to or from the running application
+        version  Print the version
+        help     Print the help of a command
+
+      For more information, try '--help'.
+    TEXT
+  end
+
+  {
+    "--force" => "a push needs no leave",
+    "--dry-run" => "there is no trial run",
+    "--skip-schema" => "did you mean '--skip-schema-check'?",
+    "--nothing" => "the options are --skip-integrity-check, --skip-schema-check"
+  }.each do |option, hint|
+    it "answers #{option} with what is true, and with no option that looks alike" do
+      answer = hotswap("cp", option, "a", "b")
+
+      expect(answer).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: unexpected argument '#{option}': #{Regexp.escape(hint)}/)
+      expect(answer.stderr).not_to include("tip:")
+    end
+  end
+
+  it "says which argument is empty, as a variable is that is not set" do
+    expect(hotswap("cp", "", "primary")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: SRC is empty: .*variable/)
+    expect(hotswap("cp", "primary", "")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: DST is empty: .*variable/)
   end
 
   it "names the socket that it was told to use" do
@@ -109,7 +141,7 @@ RSpec.describe "the command line, where no server is" do
     answer = hotswap("cp", "a", "b", "--socket", stale)
 
     expect(answer).to have_attributes(exit_code: 1, stdout: "")
-    expect(answer.stderr).to start_with("ERROR: nobody listens at #{stale}").and include("Start it")
+    expect(answer.stderr).to start_with("ERROR: nobody listens at #{stale}").and include("Start it", "docs/backups.md")
     expect(File.socket?(stale)).to be true
   end
 

@@ -78,9 +78,26 @@ RSpec.describe "how a database is named" do
     neither = untouched { app.hotswap("cp", good, "storage/production.sqlite") }
 
     expect(neither).to have_attributes(exit_code: 2, stdout: "")
-    expect(neither.stderr).to start_with "ERROR: neither path matches a managed database (storage/production.sqlite3, " \
-      "storage/production-queue.sqlite3, storage/production-cache.sqlite3, storage/production-errors.sqlite3)"
+    databases = %w[primary queue cache errors].map { |name| app.database_path(name) }
+    expect(neither.stderr).to start_with("ERROR: neither path matches a managed database (#{databases.join(", ")})\n")
+      .and include("or by its name (primary, queue, cache, errors)")
     expect(app.root.join("storage/production.sqlite")).not_to exist
+  end
+
+  it "by a path from the application's root, where the caller's folder has none of that name" do
+    Dir.mktmpdir("hs") do |folder|
+      pulled = app.hotswap("cp", "storage/production.sqlite3", "copy.sqlite3", "--socket", app.socket_path, chdir: folder)
+      expect(pulled).to have_attributes(exit_code: 0)
+      expect(TestDatabase.content(File.join(folder, "copy.sqlite3"))).to eq TestDatabase.content(app.database_path)
+      expect(app.hotswap("cp", "copy.sqlite3", "./storage/production.sqlite3", "--socket", app.socket_path, chdir: folder)).to have_attributes(exit_code: 0)
+
+      # A target of the pull is the caller's, whatever it is called.
+      FileUtils.mkpath(File.join(folder, "storage"))
+      expect(app.hotswap("cp", "primary", "storage/production.sqlite3", "--socket", app.socket_path, chdir: folder)).to have_attributes(exit_code: 0)
+      expect(File).to exist(File.join(folder, "storage/production.sqlite3"))
+      both = app.hotswap("cp", "copy.sqlite3", "storage/production.sqlite3", "--socket", app.socket_path, chdir: folder)
+      expect(both).to have_attributes(exit_code: 2, stderr: /\AERROR: neither path matches/)
+    end
   end
 
   it "takes - for no database on either side" do

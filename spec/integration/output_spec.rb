@@ -69,7 +69,7 @@ RSpec.describe "what the command prints, and where" do
       refused = untouched { app.hotswap("cp", "-", live, in: slave) }
 
       expect(refused).to have_attributes(exit_code: 2, stdout: "")
-      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp -/)
+      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp - .*leave -t out/)
     end
   end
 
@@ -78,7 +78,7 @@ RSpec.describe "what the command prints, and where" do
       refused = app.hotswap("cp", live, "-", out: slave)
 
       expect(refused).to have_attributes(exit_code: 2)
-      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> /)
+      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> .*leave -t out/)
       slave.close
       expect(shown).to eq ""
     end
@@ -107,12 +107,15 @@ RSpec.describe "what the command prints, and where" do
     terminal do |slave, shown|
       terminal do |quiet_slave, shown_quietly|
         refused = untouched do
-          push_until(-> { shown.include?("sending") }, [[], {}], [["--quiet"], {err: quiet_slave}], [[], {err: slave}])
+          push_until(-> { shown.include?("B/s") }, [[], {}], [["--quiet"], {err: quiet_slave}], [[], {err: slave}])
         end
         eventually { [shown, shown_quietly].all? { |text| text.include?("ERROR") } }
 
         expect(refused).to all(have_attributes(exit_code: 3, stdout: ""))
         expect(shown).to match(/sending.*MiB/m).and match(/ERROR: [^\r\n]*truncated/)
+        # One shape from the first frame on, and no rate that nothing could have.
+        frames = shown.scan(/[^\r\n]*\d [KMG]?i?B[^\r\n]*/).map { |frame| frame.gsub(/\e\[[\d;?]*\w/, "").strip }
+        expect(frames).to all(match(%r{\Asending [\d.]+ [KMG]?i?B( [\d.]+ [KMG]?i?B/s)?\z}))
         expect(shown_quietly).to match(/\AERROR: [^\r\n]*truncated[^\r\n]*\r\n\z/)
         expect(refused.first.stderr).to match(/\AERROR: [^\r\n]*truncated[^\r\n]*\n\z/)
       end

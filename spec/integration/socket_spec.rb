@@ -84,7 +84,7 @@ RSpec.describe "the way to the socket" do
     stranger = pull_as_somebody_else
 
     expect(stranger).to have_attributes(exit_code: 1, stdout: "")
-    expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}").and include("run the command as the user")
+    expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}: it belongs to root.").and include("Run the command as the user", "or as root")
   end
 
   # accept.rs, `admit`.
@@ -117,7 +117,7 @@ RSpec.describe "a server and what lies at its socket's path" do
 
     app.kill
     expect(File.socket?(app.socket_path)).to be true
-    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stderr: /\AERROR: nobody listens at/)
+    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stderr: /\AERROR: nobody listens at .* is gone. Start it.*docs\/backups.md/)
 
     app.boot
     expect(app.hotswap("cp", app.databases.release("v3"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
@@ -151,5 +151,22 @@ RSpec.describe "a server and what lies at its socket's path" do
     expect(app.hotswap("cp", live, "-", "--socket", socket).stdout).to start_with("SQLite format 3\0")
     # Puma that had to be killed cleans nothing up.
     expect(socket.dirname.glob("*.sock")).to eq [] if app.stop == :stopped
+  end
+end
+
+RSpec.describe "a server that restarts by running its program anew" do
+  it "is said to restart, and not to be gone" do
+    config = "sleep 0.01 while File.exist?('hold')\n#{ItemsServer::APPLICATION}"
+    server = keep(ItemsServer.new(config: config, database: "storage/app.sqlite3", threads: 1).tap do |items|
+      items.file("storage/app.sqlite3", ItemsServer::SCHEMA, %w[old], journal_mode: "wal")
+      items.send(:set_up)
+    end)
+    server.write("hold", "")
+    server.process.signal(:USR2)
+    pull = -> { server.hotswap("cp", "database", "copy.sqlite3") }
+    eventually { expect(pull.call.stderr).to eq "ERROR: nobody listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Copy again in a moment\n" }
+
+    server.root.join("hold").delete
+    eventually { expect(pull.call).to have_attributes(exit_code: 0) }
   end
 end

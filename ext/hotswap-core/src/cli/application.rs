@@ -37,11 +37,11 @@ impl Application {
         };
         // Names are those of the server that is asked. A path leads to the same file, whoever serves it.
         let is_ours = resolve(socket) == resolve(&self.socket);
-        let find = |endpoint: &Endpoint| match is_ours {
-            true => unit.job.find(endpoint),
-            false => unit.job.find_by_path(endpoint),
+        let sides = match is_ours {
+            true => unit.job.sides(src, dst),
+            false => (unit.job.find_by_path(src), unit.job.find_by_path(dst)),
         };
-        match (find(src), find(dst)) {
+        match sides {
             (None, Some(database)) if unit.joined.contains(&database.resolved()) => {
                 Err(Error::Refused(format!(
                     "this request or job would wait for its own push: {} is replaced when requests and jobs that run now \

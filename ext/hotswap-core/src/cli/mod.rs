@@ -2,6 +2,7 @@
 
 mod application;
 mod args;
+mod mistake;
 mod socket;
 
 use std::ffi::OsString;
@@ -57,13 +58,8 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode
             print(&mut surroundings.streams.stdout, &answer.render().to_string())
         }
         Err(error) => {
-            let text = error.render().to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text);
-            print(
-                &mut surroundings.streams.stderr,
-                &visible::lines(format!("ERROR: {text}")),
-            );
-            ExitCode::Usage
+            let mistake = Error::Usage(mistake::explain(&error));
+            report(&mut surroundings.streams.stderr, &mistake)
         }
     }
 }
@@ -73,6 +69,12 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
         let deleted = "the current folder has been deleted. Change to another one (cd /), and name files by absolute paths";
         return report(&mut surroundings.streams.stderr, &Error::Usage(deleted.into()));
     };
+    for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
+        if typed.is_empty() {
+            let empty = format!("{side} is empty: perhaps a variable of the shell is not set. Name a file or a managed database");
+            return report(&mut surroundings.streams.stderr, &Error::Usage(empty));
+        }
+    }
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
         Some(named) => folder.join(named),
         None => socket::find(&folder, &surroundings),

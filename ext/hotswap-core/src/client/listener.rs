@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Stdio;
 use crate::error::{Context, Result};
@@ -29,6 +29,27 @@ struct Screen {
     quiet: bool,
     started: Instant,
     bar: Option<ProgressBar>,
+    stage: Option<Stage>,
+}
+
+/// A part of a transfer that is measured by itself.
+struct Stage {
+    name: String,
+    /// When it was first heard of, and how far it was then, in bytes.
+    since: Instant,
+    from: u64,
+}
+
+impl Stage {
+    /// "120.00 MiB/s" since it began; nothing before that says anything.
+    fn rate(&self, done: u64) -> String {
+        let time = self.since.elapsed();
+        if time < LASTS {
+            return String::new();
+        }
+        let rate = done.saturating_sub(self.from) as f64 / time.as_secs_f64();
+        format!(" {}/s", HumanBytes(rate as u64))
+    }
 }
 
 impl Listener {
@@ -44,6 +65,7 @@ impl Listener {
             quiet,
             started: Instant::now(),
             bar: None,
+            stage: None,
         }));
         let shared = screen.clone();
         let listen = move || {
@@ -108,23 +130,43 @@ impl Screen {
     }
 
     fn progress(&mut self, stage: &str, done: u64, total: u64) {
-        if self.quiet || self.started.elapsed() < LASTS || !self.stderr.is_terminal() {
+        if self.quiet || !self.stderr.is_terminal() {
             return;
         }
-        let bar = self
-            .bar
-            .get_or_insert_with(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
-        let template = if total > 0 {
-            bar.set_length(total);
-            "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}"
-        } else {
-            "{msg} {spinner} {bytes} {bytes_per_sec}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+        if self.stage.as_ref().is_none_or(|current| current.name != stage) {
+            self.stage = Some(Stage {
+                name: stage.to_owned(),
+                since: Instant::now(),
+                from: done,
+            });
         }
+        if self.started.elapsed() < LASTS {
+            return;
+        }
+        let rate = self
+            .stage
+            .as_ref()
+            .map_or(String::new(), |stage| stage.rate(done));
+        // Complete before it is drawn: a bar shows itself with each change.
+        let bar = self.bar.get_or_insert_with(|| {
+            let hidden = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            let template = match total {
+                0 => "{msg} {bytes}{prefix}",
+                _ => "{msg} [{bar:30}] {bytes}/{total_bytes}{prefix}",
+            };
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            hidden.with_style(style.progress_chars("#>-"))
+        });
         bar.set_message(visible::line(stage));
+        bar.set_prefix(rate);
+        if total > 0 {
+            bar.set_length(total);
+        }
         bar.set_position(done);
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 
     fn clear(&mut self) {

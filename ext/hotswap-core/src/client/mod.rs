@@ -154,13 +154,16 @@ impl Copy {
     fn refuse_terminals(&self, streams: &Streams) -> Result<()> {
         if self.src == "-" && streams.stdin.is_terminal() {
             return Err(Error::Usage(
-                "standard input is a terminal; pipe a database into it: cat new.sqlite3 | hotswap cp - ..."
+                "standard input is a terminal; pipe a database into it: cat new.sqlite3 | hotswap cp - ... If you do so already, \
+                 leave -t out of docker exec, kubectl exec or ssh"
                     .into(),
             ));
         }
         if self.dst == "-" && streams.stdout.is_terminal() {
             return Err(Error::Usage(
-                "standard output is a terminal; redirect it: hotswap cp ... - > backup.sqlite3".into(),
+                "standard output is a terminal; redirect it: hotswap cp ... - > backup.sqlite3. If you do so already, leave -t \
+                 out of docker exec, kubectl exec or ssh"
+                    .into(),
             ));
         }
         Ok(())

@@ -6,17 +6,20 @@
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::unistd::{Uid, User};
+
 use super::abort::{Abort, Watch};
 use super::listener::Listener;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
-use crate::server::{connect, was_led};
-use crate::visible::Shown;
+use crate::server::{connect, last_leader, was_led};
+use crate::visible::{self, Shown};
 
 /// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
 const GREETING: Duration = Duration::from_secs(10);
@@ -165,18 +168,42 @@ fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
     }
 }
 
+/// Who owns the socket, or, where even that cannot be seen, the folder that hides it.
+fn owner(socket: &Path) -> Option<String> {
+    let uid = socket
+        .ancestors()
+        .find_map(|path| path.symlink_metadata().ok())?
+        .uid();
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    Some(user.map_or_else(
+        || format!("the user with uid {uid}"),
+        |user| visible::line(user.name),
+    ))
+}
+
 fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
     let path = socket.shown();
     Error::CannotConnect(match error.kind() {
         ErrorKind::NotFound => format!(
             "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \
-             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET"
+             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET. \
+             docs/backups.md says how to restore a backup while the application is stopped"
         ),
-        ErrorKind::ConnectionRefused => {
-            format!("nobody listens at {path}: the application that made this socket is gone. Start it, and copy again")
-        }
+        ErrorKind::ConnectionRefused => match last_leader(socket) {
+            Some(pid) => format!(
+                "nobody listens at {path}: the application is restarting (process {pid}). Copy again in a moment"
+            ),
+            None => format!(
+                "nobody listens at {path}: the application that made this socket is gone. Start it, and copy again. \
+                 docs/backups.md says how to restore a backup while the application is stopped"
+            ),
+        },
         ErrorKind::PermissionDenied => {
-            format!("not allowed to use {path}: run the command as the user that runs the application")
+            let owner = owner(socket).unwrap_or_else(|| "another user".into());
+            format!(
+                "not allowed to use {path}: it belongs to {owner}. Run the command as the user that runs the application, \
+                 or as root"
+            )
         }
         _ => format!("cannot connect to {path}: {error}"),
     })

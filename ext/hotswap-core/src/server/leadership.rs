@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -59,6 +59,11 @@ impl Leadership {
         if taken_over {
             wait_for_lock(&lock).on_path("cannot lock", &path)?;
         }
+        // For a client that finds nobody. Without it the client cannot say as much.
+        let signature = signature(std::process::id()).unwrap_or_default();
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.write_all_at(signature.as_bytes(), 0));
         Ok(Self {
             socket: socket.to_owned(),
             taken_over,
@@ -85,6 +90,24 @@ fn lock_of(socket: &Path) -> PathBuf {
 /// closing the file there would give up its lock.
 pub(crate) fn was_led(socket: &Path) -> bool {
     lock_of(socket).exists()
+}
+
+/// The process that led last at `socket`, if it runs: a server that restarts by running its program anew stays the process
+/// that it was.
+pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
+    let written = std::fs::read_to_string(lock_of(socket)).ok()?;
+    let pid = written.split(' ').next()?.parse().ok()?;
+    (Some(written) == signature(pid)).then_some(pid)
+}
+
+/// "4711 8888": a process that runs and when it began, by which it is told from a later one of the same number.
+fn signature(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name in parentheses, which may have any characters.
+    let mut fields = stat.rsplit(") ").next()?.split(' ');
+    let runs = !fields.next()?.starts_with(['Z', 'X']);
+    let began = fields.nth(18)?;
+    runs.then(|| format!("{pid} {began}"))
 }
 
 fn wait_for_lock(file: &File) -> io::Result<()> {

@@ -23,7 +23,7 @@ use crate::error::{Context, Error, Result};
 use crate::visible::Shown;
 use crate::worker::Job;
 use leadership::Leadership;
-pub(crate) use leadership::{address_of, connect, reachable, was_led};
+pub(crate) use leadership::{address_of, connect, last_leader, reachable, was_led};
 
 /// What a leader needs to know.
 #[derive(Clone, Debug)]

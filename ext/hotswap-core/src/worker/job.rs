@@ -9,12 +9,16 @@ use super::leftovers;
 use crate::error::{Error, Result};
 use crate::fence;
 use crate::protocol::{path, Endpoint, Identity, InPlace, Request};
+use crate::visible::Shown;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The managed databases, the first one first.
     pub databases: Vec<Database>,
+    /// The application's root; empty where it is not known.
+    #[serde(default, with = "path")]
+    pub root: PathBuf,
     /// How long requests may be held back at a time, in milliseconds.
     pub max_pause_ms: u64,
     /// How long a swap may take from its first attempt on, in milliseconds.
@@ -76,6 +80,24 @@ impl Job {
         })
     }
 
+    /// Which database either side of a copy is. A relative path that leads to none from the caller's folder is tried from
+    /// the application's root, if neither side is a database otherwise.
+    pub fn sides(&self, src: &Endpoint, dst: &Endpoint) -> (Option<&Database>, Option<&Database>) {
+        match (self.find(src), self.find(dst)) {
+            (None, None) => (self.find_below_root(src), self.find_below_root(dst)),
+            found => found,
+        }
+    }
+
+    fn find_below_root(&self, endpoint: &Endpoint) -> Option<&Database> {
+        let is_elsewhere = endpoint.stdio || endpoint.identity.is_some() || self.root.as_os_str().is_empty();
+        if is_elsewhere || Path::new(&endpoint.raw).is_absolute() {
+            return None;
+        }
+        let path = resolve(&self.root.join(&endpoint.raw));
+        self.databases.iter().find(|database| database.resolved() == path)
+    }
+
     /// The managed database that `endpoint` means by its path.
     pub fn find_by_path(&self, endpoint: &Endpoint) -> Option<&Database> {
         let mut databases = self.databases.iter().filter(|_| !endpoint.stdio);
@@ -102,31 +124,47 @@ impl Job {
         })
     }
 
-    /// The paths, for a message.
-    pub fn labels(&self) -> String {
-        self.databases
-            .iter()
-            .map(|database| database.label.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
+    /// What can be copied, for a user who has named something else.
+    fn offer(&self) -> String {
+        let names = self.databases.iter().filter_map(|database| database.name.clone());
+        let names = list(names.collect());
+        let by_name = match names.is_empty() {
+            true => String::new(),
+            false => format!(" or by its name ({names})"),
+        };
+        format!(
+            "({})\nOne side has to be one of these, by any path that leads to it{by_name}; the first one is also called database",
+            list(self.databases.iter().map(|database| database.path.shown()).collect())
+        )
     }
 
     /// Which side of a copy is managed: exactly one must be.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
         self.refuse_files_of_databases(src)?;
         self.refuse_files_of_databases(dst)?;
-        match (self.find(src), self.find(dst)) {
+        match self.sides(src, dst) {
             (Some(_), Some(_)) => Err(Error::Usage(
                 "source and destination can't both be managed databases".into(),
             )),
             (Some(database), None) => database.require_managed().map(|()| Route::Pull(database)),
             (None, Some(database)) => database.require_managed().map(|()| Route::Push(database)),
             (None, None) => Err(Error::Usage(format!(
-                "neither path matches a managed database ({})\nOne side has to be one of these, by any path that leads \
-                 to it; the first one is also called database",
-                self.labels()
+                "neither path matches a managed database {}",
+                self.offer()
             ))),
         }
+    }
+}
+
+/// How many databases a message lists.
+const LISTED: usize = 20;
+
+fn list(mut words: Vec<String>) -> String {
+    let more = words.len().saturating_sub(LISTED);
+    words.truncate(LISTED);
+    match more {
+        0 => words.join(", "),
+        more => format!("{} and {more} more", words.join(", ")),
     }
 }
 
@@ -336,6 +374,31 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_path_that_leads_nowhere_is_tried_from_the_root() {
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let job = Job {
+            root: root.path().to_owned(),
+            ..job(root.path())
+        };
+        let side = |name: &str| endpoint(&elsewhere.path().join(name), name);
+        assert!(matches!(
+            job.route(&side("live.sqlite3"), &side("copy")),
+            Ok(Route::Pull(_))
+        ));
+        assert!(matches!(
+            job.route(&side("new"), &side("./queue.sqlite3")),
+            Ok(Route::Push(_))
+        ));
+        // What is called like a database and lies where the user is, or is to be made there, is no database.
+        std::fs::write(elsewhere.path().join("live.sqlite3"), b"a copy").unwrap();
+        assert!(job.route(&side("live.sqlite3"), &side("copy")).is_err());
+        assert!(matches!(
+            job.route(&side("primary"), &side("queue.sqlite3")),
+            Ok(Route::Pull(_))
+        ));
+    }
+
+    #[test]
     fn exactly_one_side_must_be_managed() {
         let folder = tempfile::tempdir().unwrap();
         let job = job(folder.path());
@@ -354,9 +417,13 @@ mod tests {
             .to_string();
         assert_eq!(both, "source and destination can't both be managed databases");
         let neither = job.route(&side("a"), &side("b")).unwrap_err().to_string();
+        let folder = folder.path().display();
         assert_eq!(
             neither.lines().next(),
-            Some("neither path matches a managed database (live.sqlite3, queue.sqlite3)")
+            Some(&*format!(
+                "neither path matches a managed database ({folder}/live.sqlite3, {folder}/queue.sqlite3)"
+            ))
         );
+        assert!(neither.contains("by its name (primary, queue)"), "{neither}");
     }
 }

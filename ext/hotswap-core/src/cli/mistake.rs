@@ -1,0 +1,155 @@
+//! What is wrong with the words of a command line, and what would be right.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+
+use super::args::Cli;
+
+/// Options that other programs have and that this one needs not.
+const MISSED: &[(&[&str], &str)] = &[
+    (
+        &["--force", "-f", "--yes", "-y", "--overwrite", "--clobber"],
+        "a push needs no leave: it replaces the database when the file has passed its checks. An option that leaves a check out \
+         is --skip-schema-check, another one --skip-integrity-check",
+    ),
+    (
+        &["--dry-run", "-n", "--check", "--simulate"],
+        "there is no trial run. A push whose file is refused changes nothing",
+    ),
+    (
+        &["--verbose", "-v", "--debug"],
+        "the command says on standard error what it does. The application's log has every step",
+    ),
+];
+
+/// The message for words that are not understood. Clap itself proposes what merely looks alike.
+pub(super) fn explain(error: &clap::Error) -> String {
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    match (
+        error.kind(),
+        named(ContextKind::InvalidSubcommand),
+        named(ContextKind::InvalidArg),
+    ) {
+        (ErrorKind::InvalidSubcommand, Some(word), _) => {
+            format!("there is no command '{word}'\n\n{}\n\n{MORE}", commands())
+        }
+        (ErrorKind::UnknownArgument, _, Some(word)) => {
+            format!(
+                "unexpected argument '{word}': {}\n\n{}\n\n{MORE}",
+                hint(word),
+                usage()
+            )
+        }
+        _ => {
+            let text = error.render().to_string();
+            text.strip_prefix("error: ")
+                .unwrap_or(&text)
+                .trim_end()
+                .to_owned()
+        }
+    }
+}
+
+const MORE: &str = "For more information, try '--help'.";
+
+fn commands() -> String {
+    let cli = Cli::command();
+    let line = |command: &Command| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("  {:8} {about}", command.get_name())
+    };
+    let commands: Vec<_> = cli.get_subcommands().map(line).collect();
+    format!(
+        "Commands:\n{}\n  help     Print the help of a command",
+        commands.join("\n")
+    )
+}
+
+fn usage() -> &'static str {
+    "Usage: hotswap cp [OPTIONS] <SRC> <DST>"
+}
+
+fn hint(word: &str) -> String {
+    let name = word.split('=').next().unwrap_or(word);
+    if !name.starts_with('-') {
+        return "cp takes one source and one destination".into();
+    }
+    if let Some((_, why)) = MISSED.iter().find(|(names, _)| names.contains(&name)) {
+        return (*why).into();
+    }
+    let options = options();
+    let alike = options.iter().max_by_key(|option| shared(option, name));
+    match alike.filter(|option| shared(option, name) >= ALIKE) {
+        Some(option) => format!("did you mean '{option}'?"),
+        None => format!(
+            "the options are {}. A file of that name is written ./{word}",
+            options.join(", ")
+        ),
+    }
+}
+
+/// How much of its beginning, in bytes, a word shares with the option that is meant: `--timeuot`.
+const ALIKE: usize = 5;
+
+fn shared(option: &str, typed: &str) -> usize {
+    option
+        .bytes()
+        .zip(typed.bytes())
+        .take_while(|(a, b)| a == b)
+        .count()
+}
+
+fn options() -> Vec<String> {
+    let cli = Cli::command();
+    let cp = cli.find_subcommand("cp").into_iter();
+    let names = cp
+        .flat_map(Command::get_arguments)
+        .filter_map(|argument| argument.get_long());
+    names
+        .filter(|name| *name != "help")
+        .map(|name| format!("--{name}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn explained(words: &[&str]) -> String {
+        explain(&Cli::try_parse_from(std::iter::once(&"hotswap").chain(words)).unwrap_err())
+    }
+
+    #[test]
+    fn a_command_that_is_unknown_is_answered_with_those_that_are_known() {
+        let said = explained(&["mv", "a", "b"]);
+        assert!(
+            said.starts_with("there is no command 'mv'\n\nCommands:\n  cp       Copy a database"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn an_option_gets_a_hint_that_is_true() {
+        for (option, hint) in [
+            ("--force", "needs no leave"),
+            ("--dry-run", "there is no trial run"),
+            ("--skip-schema", "did you mean '--skip-schema-check'?"),
+            ("--timeuot=3", "did you mean '--timeout'?"),
+            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, --socket, --quiet."),
+            ("c", "cp takes one source and one destination"),
+        ] {
+            let said = explained(&["cp", option, "a", "b"]);
+            let said = if option == "c" { explained(&["cp", "a", "b", option]) } else { said };
+            assert!(said.contains(hint) && !said.contains("tip:"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_as_ever() {
+        assert!(explained(&["cp", "a"]).contains("<DST>"));
+    }
+}
