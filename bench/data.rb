@@ -3,15 +3,13 @@
 require "digest"
 require "fileutils"
 require "open3"
+require_relative "data/users"
+require_relative "data/workshop"
 
 module Bench
-  # The databases that are pushed and pulled: the demo's own, grown to a size. Kept between runs.
+  # The databases that are pushed and pulled: the demo's own, grown to a size. They are kept between runs.
   class Data
     SOURCES = "{db,app/models,config}/**/*"
-    # Half the length of a post, in bytes. Three posts fill a page, as those of a screen's length do; with its share
-    # of the indexes each takes so many bytes.
-    BODY = 620
-    TAKEN = 1410
 
     Size = Struct.new(:label, :bytes) do
       def to_s = label
@@ -24,9 +22,16 @@ module Bench
     # The one that is live, and one to push: the same but for what GET /version answers.
     VERSIONS = %w[v1 v2].freeze
 
-    def path(size, version = "v1")
-      file = File.join(folder, "#{size.label.delete(" ")}-#{version}.sqlite3")
-      grow(file, size, version) unless File.exist?(file)
+    # What fills a database. The first one is what every figure is about, unless its column says otherwise.
+    CONTENTS = {"random order" => Users.new, "key order" => Users.new(in_key_order: true), "workshop" => Workshop.new}.freeze
+    RANDOM_ORDER = CONTENTS.keys.first
+
+    # The path of a database, which is made if it does not exist yet.
+    #
+    # @param content [String] a key of CONTENTS
+    def path(size, version = "v1", content = RANDOM_ORDER)
+      file = File.join(folder, "#{[size.label, content, version].join("-").delete(" ")}.sqlite3")
+      grow(file, size, version, content) unless File.exist?(file)
       file
     end
 
@@ -45,7 +50,7 @@ module Bench
 
     private
 
-    # What a run that changes the demo's tables leaves is forgotten.
+    # Databases of an older demo, or of older generators, are removed.
     def folder
       @folder ||= File.join(WORK, "data", fingerprint).tap do |path|
         FileUtils.rm_rf(Dir[File.join(WORK, "data/*")] - [path])
@@ -54,8 +59,9 @@ module Bench
     end
 
     def fingerprint
-      files = Dir[File.join(::Site::SOURCE, SOURCES)].select { |file| File.file?(file) }.sort
-      Digest::SHA256.hexdigest([File.read(__FILE__), Machine.version_of("rails"), *files.map { |file| File.read(file) }].join("\0"))[0, 12]
+      demo = Dir[File.join(::Site::SOURCE, SOURCES)].select { |file| File.file?(file) }.sort
+      generators = [__FILE__, *Dir[File.join(__dir__, "data/*.rb")].sort]
+      Digest::SHA256.hexdigest([Machine.version_of("rails"), *[*demo, *generators].map { |file| File.read(file) }].join("\0"))[0, 12]
     end
 
     def seeded
@@ -69,28 +75,19 @@ module Bench
       end
     end
 
-    def grow(file, size, version)
-      return from(path(size), file, version) unless version == VERSIONS.first
+    def grow(file, size, version, content)
+      return from(path(size, VERSIONS.first, content), file, version) unless version == VERSIONS.first
 
-      FileUtils.cp(File.join(seeded, "production.sqlite3"), "#{file}.new")
-      missing = size.bytes - File.size("#{file}.new")
-      Data.sql("#{file}.new", <<~SQL)
-        PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; PRAGMA cache_size=-200000;
-        #{missing.positive? ? more_posts(missing / TAKEN) : FEWER_COMMENTS}
-        PRAGMA journal_mode=WAL;
-      SQL
-      File.rename("#{file}.new", file)
+      draft = "#{file}.new"
+      FileUtils.cp(File.join(seeded, "production.sqlite3"), draft)
+      Data.sql(draft, "PRAGMA journal_mode=DELETE; #{FEWER_COMMENTS}")
+      CONTENTS.fetch(content).grow(draft, size.bytes)
+      Data.sql(draft, "PRAGMA journal_mode=WAL;")
+      File.rename(draft, file)
     end
 
+    # So that the demo's own rows fit into the smallest size.
     FEWER_COMMENTS = "DELETE FROM comments WHERE id % 10 > 1; VACUUM;"
-
-    def more_posts(count)
-      <<~SQL
-        INSERT INTO posts (user_id, title, body, created_at, updated_at)
-          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < #{count})
-          SELECT 1 + i % 100, 'Post ' || i, hex(randomblob(#{BODY})), '2024-05-07 09:00:00', '2024-05-07 09:00:00' FROM n;
-      SQL
-    end
 
     def from(base, file, version)
       FileUtils.cp(base, "#{file}.new")

@@ -18,10 +18,10 @@ module Bench
     def say(text) = @out.puts("  #{text}")
 
     # A site that serves a database of that size, for the length of the block.
-    def site(size, **options)
+    def site(size, content = Data::RANDOM_ORDER, **options)
       Dir.mktmpdir("site-", WORK) do |folder|
         site = Site.new(folder, **options)
-        site.install(data.others, data.path(size))
+        site.install(data.others, data.path(size, "v1", content))
         settle
         yield site.boot
       ensure

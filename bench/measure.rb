@@ -31,6 +31,15 @@ module Bench
 
     def for_large(size, target) = (target if size.bytes >= LARGE)
 
+    # The rows of the block for the content that figures are about; where every content is asked for, each row takes the
+    # figures of the others beside its own.
+    def on_contents(every: true)
+      first, *others = Data::CONTENTS.keys
+      rows = yield first
+      others.each { |content| rows.zip(yield(content)) { |row, other| row.take(content, other) } } if every
+      rows
+    end
+
     def milliseconds(seconds) = seconds * 1000
 
     def megabytes(bytes) = bytes / 1024.0 / 1024

@@ -5,12 +5,13 @@ module Bench
   #
   #   Row.new("push of 1 GB", value: 4.1, unit: "s", against: {"cp, fsync, check" => 5.2}, ratio: 0.79, target: {ratio: ..0.8})
   class Row
-    attr_reader :name, :value, :unit, :against, :ratio, :target, :runs, :note
+    attr_reader :name, :value, :unit, :against, :ratio, :target, :runs, :note, :beside
 
     # @param target [Hash] one of value:, ratio: or beyond: (what it is more than `against`), with the Range it
     #   belongs in; a row without one informs
+    # @param beside [Hash{String => Hash}] for other contents of the database, its value: and ratio:
     # @param missed [Proc, nil] tells why, where the target is not met
-    def initialize(name, value:, unit:, against: {}, ratio: nil, target: nil, runs: nil, note: nil, missed: nil)
+    def initialize(name, value:, unit:, against: {}, ratio: nil, target: nil, runs: nil, note: nil, beside: {}, missed: nil)
       @name = name
       @value = value
       @unit = unit
@@ -18,6 +19,7 @@ module Bench
       @ratio = ratio
       @target = target
       @runs = runs
+      @beside = beside
       @note = [note, (missed&.call unless met? || target.nil?)].compact.join("; ")
     end
 
@@ -26,8 +28,14 @@ module Bench
 
     def self.parse(data)
       target = data["target"]&.to_h { |kind, (low, high)| [kind.to_sym, Range.new(low, high)] }
+      beside = data.fetch("beside", {}).transform_values { |figures| figures.transform_keys(&:to_sym) }
       new(data["name"], value: data["value"], unit: data["unit"], against: data["against"], ratio: data["ratio"],
-        target: target, runs: data["runs"], note: data["note"])
+        target: target, runs: data["runs"], note: data["note"], beside: beside)
+    end
+
+    # Takes what the same measure came to on another content.
+    def take(content, row)
+      @beside = beside.merge(content => {value: row.value, ratio: row.ratio})
     end
 
     def measured? = !value.nil?
@@ -41,7 +49,7 @@ module Bench
     end
 
     def to_h
-      {name:, value:, unit:, against:, ratio:, runs:, note:, met: met?,
+      {name:, value:, unit:, against:, ratio:, runs:, note:, beside:, met: met?,
        target: target&.transform_values { |range| [range.begin, range.end] }}
     end
 

@@ -16,13 +16,14 @@ module Bench
     # @param bundle [Symbol] see Bundle
     # @param workers [Integer] of Puma; 0 is one process that serves by itself
     # @param server [Symbol] :puma, or :rails for `bin/rails server`
-    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma)
+    # @param low_priority [Boolean] config.hotswap.low_priority
+    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma, low_priority: true)
       settings = {"WEB_CONCURRENCY" => workers.to_s, "PRELOAD" => preload ? "1" : "0", "RAILS_MAX_THREADS" => "5", "RAILS_LOG_LEVEL" => "warn"}
       super(folder, settings.merge("BUNDLE_GEMFILE" => Bundle.gemfile(bundle)))
       @bundle = bundle
       @workers = workers
       @server = server
-      keep_a_log
+      configure(low_priority)
     end
 
     def install(databases, live)
@@ -73,6 +74,11 @@ module Bench
     # Pulls into a file.
     def pull(file) = hotswap("cp", DATABASE, file)
 
+    # Pulls into a file that the shell has opened as standard output.
+    def pull_redirected(file)
+      Command.shell("#{client.join(" ")} cp #{DATABASE} - > \"$COPY\"", chdir: folder, env: @settings.merge("COPY" => file))
+    end
+
     # Pulls through a pipe that is emptied as fast as it fills.
     def pull_stream
       Command.shell("#{client.join(" ")} cp #{DATABASE} - | cat > /dev/null", chdir: folder, env: @settings)
@@ -108,10 +114,13 @@ module Bench
       ["bundle", "exec", "puma", "-C", "config/puma.rb"]
     end
 
-    def keep_a_log
+    # The namesake has the logger only.
+    def configure(low_priority)
       FileUtils.mkdir_p(path("config/initializers"))
-      File.write(path("config/initializers/hotswap_log.rb"),
-        "Hotswap.logger = Logger.new(Rails.root.join(#{LOG.inspect})) if defined?(Hotswap)\n")
+      File.write(path("config/initializers/hotswap.rb"), <<~RUBY)
+        Hotswap.logger = Logger.new(Rails.root.join(#{LOG.inspect})) if defined?(Hotswap)
+        #{"Rails.application.config.hotswap.low_priority = false" unless low_priority}
+      RUBY
     end
 
     def wait_for(what)

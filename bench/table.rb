@@ -3,14 +3,15 @@
 module Bench
   # Rows for people, in Markdown.
   class Table
-    HEAD = ["", "value", "against", "ratio", "target", "met", "runs", ""].freeze
-
+    # Each content that rows were measured on beside their own has a column.
     def initialize(rows)
       @rows = rows
+      @contents = rows.flat_map { |row| row.beside.keys }.uniq
     end
 
     def to_s
-      lines = [HEAD, *@rows.map { |row| cells(row) }]
+      head = ["", "value", "against", "ratio", "target", "met", *@contents, "runs", ""]
+      lines = [head, *@rows.map { |row| cells(row) }]
       widths = lines.transpose.map { |column| column.map(&:size).max }
       rule = widths.map { |width| "-" * width }
       [lines.first, rule, *lines.drop(1)].map { |line| "| #{line.zip(widths).map { |cell, width| cell.ljust(width) }.join(" | ")} |" }.join("\n")
@@ -20,8 +21,15 @@ module Bench
 
     def cells(row)
       [row.name, figure(row.value, row.unit), row.against.map { |name, value| "#{name} #{figure(value, row.unit)}" }.join(", "),
-        row.ratio ? "#{number(row.ratio)} ×" : "", target(row), met(row), row.runs.to_s, row.note.to_s]
+        ratio(row.ratio), target(row), met(row), *@contents.map { |content| beside(row, content) }, row.runs.to_s, row.note.to_s]
     end
+
+    def beside(row, content)
+      figures = row.beside[content] or return ""
+      [figure(figures[:value], row.unit), ratio(figures[:ratio])].reject(&:empty?).join(", ")
+    end
+
+    def ratio(ratio) = ratio ? "#{number(ratio)} ×" : ""
 
     def figure(value, unit) = value ? "#{number(value)} #{unit}".strip : ""
 

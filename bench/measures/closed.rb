@@ -10,26 +10,30 @@ module Bench
 
     def rows
       plan.fleets.flat_map do |workers|
-        plan.sizes.flat_map { |size| lab.site(size, workers: workers) { |site| swaps(site, size) } }
+        plan.sizes.flat_map do |size|
+          on_contents(every: size == plan.big && workers == plan.fleets.first) do |content|
+            lab.site(size, content, workers: workers) { |site| swaps(site, size, content) }
+          end
+        end
       end
     end
 
     private
 
-    def swaps(site, size)
-      rows = [row(site, size)]
-      rows << busy { row(site, size, ", a core busy") } if size == plan.sizes.first
+    def swaps(site, size, content)
+      rows = [row(site, size, content)]
+      rows << busy { row(site, size, content, ", a core busy") } if size == plan.sizes.first
       rows
     end
 
-    def row(site, size, how = "")
+    def row(site, size, content, how = "")
       fleet = "#{site.workers} worker#{"s" unless site.workers == 1}"
       lab.say "the gate closed: #{fleet}, #{size}#{how}"
       log = site.swap_log
       @syncs = []
       count = plan.full? ? SWAPS.fetch(size.label) : 4
       lab.quiet.wait
-      load = Load.on(site, **RATES) { |_| count.times { swap(site, size) } }
+      load = Load.on(site, **RATES) { |_| count.times { swap(site, size, content) } }
       raise "#{load.failures.size} requests failed: #{load.report.failure_counts}" if load.failures.any?
 
       closed, held = log.closed, log.held_back
@@ -70,8 +74,8 @@ module Bench
     end
 
     # Without the check: it has ended long before the gate closes.
-    def swap(site, size)
-      site.push(lab.data.path(size, "v2"), "--skip-integrity-check")
+    def swap(site, size, content)
+      site.push(lab.data.path(size, "v2", content), "--skip-integrity-check")
       site.settle
       @syncs << sync_by_hand(site)
     end

@@ -1,37 +1,56 @@
 # frozen_string_literal: true
 
 module Bench
-  # For how long nobody has the database while its content is replaced in place, by the server's own log, against the
-  # shell's .restore, which does the same and asks nobody: where a hundredth of it differs, and where all of it does.
+  # For how long no process has the database while its content is replaced in place, by the server's own log, against the
+  # shell's .restore, which does the same without asking the application. How much differs decides: hotswap writes the pages
+  # that differ, and a row that changes takes its whole page with it.
   class InPlace < Measure
     SIZE = Data::SIZES.fetch("100 MB")
-    CHANGES = {
-      "a hundredth" => "UPDATE posts SET title = 'New ' || substr(title, 5) WHERE id <= (SELECT max(id) / 100 FROM posts)",
-      "all" => "UPDATE posts SET body = hex(randomblob(length(body) / 2))"
+    TABLES = {
+      "random order" => {"accounts" => "name = lower(hex(randomblob(8)))", "orders" => "total_cents = total_cents + 1",
+        "line_items" => "quantity = quantity + 1", "events" => "payload = hex(randomblob(length(payload) / 2))",
+        "documents" => "checksum = lower(hex(randomblob(20)))"},
+      "workshop" => {"users" => "last_seen_at = created_at", "posts" => "title = upper(title) || '.'", "comments" => "body = upper(body)"}
+    }.tap { |tables| tables["key order"] = tables["random order"] }.freeze
+    ROWS = {
+      "the newest hundredth of the rows" => "rowid > (SELECT max(rowid) * 99 / 100 FROM %s)",
+      "a hundredth of the rows, at random," => "abs(random()) %% 100 = 0 /* of %s */",
+      "every row" => "rowid > 0 /* of %s */"
     }.freeze
 
     def rows
-      lab.folder do |folder|
-        CHANGES.map { |how_much, change| lab.site(SIZE) { |site| compare(site, how_much, changed(folder, change)) } }
+      on_contents do |content|
+        lab.folder { |folder| ROWS.map { |which, rows| lab.site(SIZE, content) { |site| compare(site, content, which, changed(folder, content, rows)) } } }
       end
     end
 
     private
 
-    def changed(folder, change)
+    def changed(folder, content, rows)
       File.join(folder, "changed.sqlite3").tap do |file|
-        FileUtils.cp(lab.data.path(SIZE), file)
-        Data.sql(file, "PRAGMA journal_mode=DELETE; #{change}; PRAGMA journal_mode=WAL;")
+        FileUtils.cp(lab.data.path(SIZE, "v1", content), file)
+        changes = TABLES.fetch(content).map { |table, change| "UPDATE #{table} SET #{change} WHERE #{format(rows, table)};" }
+        Data.sql(file, "PRAGMA journal_mode=DELETE; #{changes.join} PRAGMA journal_mode=WAL;")
       end
     end
 
     # There and back again, so that each time as much differs.
-    def compare(site, how_much, changed)
-      lab.say "in place, #{how_much} of #{SIZE} differs, and .restore, in turn"
-      files = [changed, lab.data.path(SIZE)].cycle
+    def compare(site, content, which, changed)
+      lab.say "in place, #{which} of #{SIZE} in #{content} differs, and .restore, in turn"
+      original = lab.data.path(SIZE, "v1", content)
+      files = [changed, original].cycle
       rounds = lab.rounds(plan.rounds_of(SIZE), push: -> { push(site, files.next) }, restore: -> { restore(site, files.next) })
-      Row.new("in place, #{how_much} of #{SIZE} differs: closed", value: rounds[:push].median, unit: "ms",
-        against: {"sqlite3 .restore" => rounds[:restore].median}, ratio: rounds.ratio(:push, :restore), runs: rounds.size)
+      Row.new("in place, #{which} of #{SIZE} changed: closed", value: rounds[:push].median, unit: "ms",
+        against: {"sqlite3 .restore" => rounds[:restore].median}, ratio: rounds.ratio(:push, :restore), runs: rounds.size,
+        note: "#{share(original, changed)} % of the pages differ")
+    end
+
+    PAGE = 4096
+
+    def share(one, other)
+      pages = [one, other].map { |path| File.binread(path).unpack("a#{PAGE}" * (File.size(path) / PAGE)) }
+      differing = pages.first.zip(pages.last).count { |ours, theirs| ours != theirs }
+      (100.0 * differing / pages.first.size).round
     end
 
     def push(site, file)

@@ -6,24 +6,22 @@ module Bench
     APPLICATION = {value: ..5}.freeze
     WORKER = {value: ..64}.freeze
 
-    def rows
-      lab.folder do |folder|
-        lab.site(plan.big) do |site|
-          watches = transfers(site, folder).map do |name, transfer|
-            lab.say "memory during a #{name} of #{plan.big}"
-            watch = Watch.during(site, &transfer)
-            site.settle
-            [name, watch]
-          end
-          watches.map { |name, watch| application(name, watch) } + [worker(watches.map(&:last))]
-        end
-      end
-    end
+    def rows = on_contents { |content| lab.folder { |folder| lab.site(plan.big, content) { |site| watch(site, content, folder) } } }
 
     private
 
-    def transfers(site, folder)
-      file = lab.data.path(plan.big, "v2")
+    def watch(site, content, folder)
+      watches = transfers(site, content, folder).to_h do |name, transfer|
+        lab.say "memory during a #{name} of #{plan.big} in #{content}"
+        watch = Watch.during(site, &transfer)
+        site.settle
+        [name, watch]
+      end
+      watches.map { |name, watch| application(name, watch) } + [worker(watches.values)]
+    end
+
+    def transfers(site, content, folder)
+      file = lab.data.path(plan.big, "v2", content)
       {
         "push from a file" => -> { site.push(file) }, "push through a pipe" => -> { site.push_pipe(file) },
         "pull to a file" => -> { site.pull(File.join(folder, "copy.sqlite3")) }, "pull into a pipe" => -> { site.pull_stream }

@@ -1,16 +1,22 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a pipe, against cat.
+  # How long a pull takes: to a file, durable, against cp and a sync of the copy; redirected into a file and into a pipe, against cat.
   class Pull < Measure
     FILE = {ratio: ..1.1}.freeze
     STREAM = {ratio: ..2.0}.freeze
 
     def rows
-      plan.sizes.flat_map { |size| lab.folder { |folder| lab.site(size) { |site| to_a_file(size, site, folder) + to_a_pipe(size, site) } } } + [second_copy]
+      plan.sizes.flat_map { |size| on_contents(every: size == plan.big) { |content| ways(size, content) } } + [second_copy]
     end
 
     private
+
+    def ways(size, content)
+      lab.folder do |folder|
+        lab.site(size, content) { |site| to_a_file(size, site, folder) + redirected(size, site, folder) + to_a_pipe(size, site) }
+      end
+    end
 
     def to_a_file(size, site, folder)
       lab.say "pull of #{size} to a file: hotswap, cp, .backup, VACUUM INTO in turn"
@@ -30,6 +36,23 @@ module Bench
       [Row.new("pull of #{size} to a file, durable", value: rounds[:hotswap].median, unit: "s",
         against: {"cp, sync" => rounds[:cp].median, ".backup, sync" => rounds[:backup].median, "VACUUM INTO, sync" => rounds[:vacuum].median},
         ratio: rounds.ratio(:hotswap, :cp), target: for_large(size, FILE), runs: rounds.size)]
+    end
+
+    # hotswap waits until the file is on the disk, cat does not.
+    def redirected(size, site, folder)
+      lab.say "pull of #{size} into a redirected file: hotswap, cat in turn"
+      copy = File.join(folder, "copy.sqlite3")
+      afresh = lambda do |&command|
+        command.call.tap do
+          FileUtils.rm_f(copy)
+          site.settle
+        end
+      end
+      rounds = lab.rounds(plan.rounds_of(size),
+        hotswap: -> { afresh.call { site.pull_redirected(copy) } },
+        cat: -> { afresh.call { Command.shell(%(cat "$LIVE" > "$COPY"), env: {"LIVE" => site.database, "COPY" => copy}) } })
+      [Row.new("pull of #{size} into a redirected file", value: rounds[:hotswap].median, unit: "s", against: {"cat" => rounds[:cat].median},
+        ratio: rounds.ratio(:hotswap, :cat), target: for_large(size, STREAM), runs: rounds.size)]
     end
 
     def to_a_pipe(size, site)

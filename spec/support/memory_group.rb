@@ -18,16 +18,21 @@ class MemoryGroup
     root, limit = File.exist?("#{SECOND}/cgroup.controllers") ? [SECOND, "memory.max"] : [FIRST, "memory.limit_in_bytes"]
     folder = "#{root}/hotswap-spec-#{Process.pid}-#{rand(1_000_000)}"
     Dir.mkdir(folder)
-    File.write("#{folder}/#{limit}", (megabytes * 1024 * 1024).to_s)
-    new(folder)
+    new(folder, limit).tap { |group| group.limit_to(megabytes) }
   rescue SystemCallError
     Dir.rmdir(folder) if folder && Dir.exist?(folder)
     nil
   end
 
-  def initialize(folder)
+  def initialize(folder, limit)
     @folder = folder
+    @limit = limit
   end
+
+  def limit_to(megabytes) = File.write("#{@folder}/#{@limit}", (megabytes * 1024 * 1024).to_s)
+
+  # The anonymous memory of its processes, in megabytes.
+  def own_memory = File.read("#{@folder}/memory.stat")[/^(?:anon|total_rss) (\d+)$/, 1].to_i / 1024 / 1024
 
   # What comes before a command so that it runs in the group.
   def entering = ["sh", "-c", "echo $$ > #{@folder}/cgroup.procs; exec \"$@\"", "sh"]

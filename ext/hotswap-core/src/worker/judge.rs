@@ -3,6 +3,7 @@
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::accounts::without_views;
+use super::memory;
 use super::schema::Schema;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::visible;
@@ -44,13 +45,25 @@ pub fn check_integrity(connection: &Connection, name: &str) -> Result<()> {
     }
 }
 
-/// Has SQLite read the file where it lies in the page cache, which halves the time: the check looks up every row in every
-/// index, in the order of the rows and not of the index. Truncating a mapped file would end this process with SIGBUS;
+/// Lets SQLite read the file where it lies in the page cache, which saves a third of the time: the check looks up every row in
+/// every index, in the order of the rows and not of the index. A file that is larger than the memory that is left is read
+/// page by page instead. There the kernel drops pages all the time, and a mapped page brings its neighbours with it each
+/// time it is needed again. Truncating a mapped file would end this process with SIGBUS;
 /// but only this process writes to a staged file, and no other knows its name. So would a disk that cannot read
 /// what was written a moment ago: the push ends, and the live database is untouched.
 fn map(connection: &Connection) -> rusqlite::Result<()> {
+    let fits = |left| file_size(connection).is_ok_and(|size| size.unsigned_abs() <= left);
+    if !memory::left().is_none_or(fits) {
+        return Ok(());
+    }
     let mapped = connection.query_row(&format!("PRAGMA mmap_size={MAPPED}"), [], |_| Ok(()));
     mapped.optional().map(drop)
+}
+
+/// In bytes.
+fn file_size(connection: &Connection) -> rusqlite::Result<i64> {
+    let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    connection.query_row(size, [], |row| row.get(0))
 }
 
 fn damaged(name: &str, found: &str) -> Error {
