@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "etc"
+
 # The spec reads these priorities from the kernel while a worker has received half of a push. They build on this run's own
 # priority, which is not 0 under `nice bin/test`.
 own = Process.getpriority(Process::PRIO_PROCESS, 0)
@@ -23,6 +25,31 @@ own = Process.getpriority(Process::PRIO_PROCESS, 0)
     ensure
       push.close
       push.wait
+    end
+  end
+end
+
+RSpec.describe "a push while other programs keep every processor busy" do
+  # Random keys: looking them up takes time.
+  table = <<~SQL
+    CREATE TABLE visitors (id TEXT PRIMARY KEY NOT NULL, email TEXT NOT NULL);
+    CREATE UNIQUE INDEX visitors_by_email ON visitors (email);
+    INSERT INTO visitors WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80000)
+      SELECT hex(randomblob(16)), hex(randomblob(12)) || '@example.com' FROM n;
+  SQL
+
+  before { @app = keep(ItemsServer.start) }
+
+  it "says that it waits for a processor" do
+    file = @app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{table}", %w[new])
+    programs = Array.new(Etc.nprocessors) { Process.spawn("yes", out: File::NULL) }
+
+    expect(@app.hotswap("cp", file, "storage/app.sqlite3", "--skip-schema-check"))
+      .to have_attributes(exit_code: 0, stderr: /^Other programs keep every processor busy; checking takes longer\.$/)
+  ensure
+    programs.each do |program|
+      Process.kill("KILL", program)
+      Process.wait(program)
     end
   end
 end

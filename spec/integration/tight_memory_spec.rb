@@ -3,20 +3,19 @@
 # A container may leave hardly any memory beside the application. The pages of a database belong to the page cache, which
 # the kernel empties for the worker; only the worker's anonymous memory has to fit.
 RSpec.describe "a container with 64 MB of memory beside the application's own" do
-  ROWS = 300_000
   # The check looks every row up in a random place of the index. The table is larger than the memory.
-  TABLE = <<~SQL
+  table = <<~SQL
     CREATE TABLE visitors (id INTEGER PRIMARY KEY, email TEXT NOT NULL, about TEXT NOT NULL);
     CREATE UNIQUE INDEX visitors_by_email ON visitors (email);
   SQL
-  CONTENT = <<~SQL
-    INSERT INTO visitors WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < #{ROWS})
+  content = <<~SQL
+    INSERT INTO visitors WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
       SELECT i, hex(randomblob(12)) || '@example.com', hex(randomblob(200)) FROM n;
   SQL
 
   before do
     @group = MemoryGroup.make(megabytes: 2_000) or skip "no control group can be made here"
-    @app = keep(ItemsServer.start(by_way_of: @group.entering, schema: "#{ItemsServer::SCHEMA}; #{TABLE}"))
+    @app = keep(ItemsServer.start(by_way_of: @group.entering, schema: "#{ItemsServer::SCHEMA}; #{table}"))
     @group.limit_to(@group.own_memory + 64)
   end
 
@@ -29,7 +28,7 @@ RSpec.describe "a container with 64 MB of memory beside the application's own" d
   attr_reader :app
 
   it "is enough for a push and a pull of a database twice as large" do
-    file = app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{TABLE}; #{CONTENT}", %w[new])
+    file = app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{table}; #{content}", %w[new])
     expect(File.size(file)).to be > 2 * 64 * 1024 * 1024
 
     expect(app.hotswap("cp", file, "storage/app.sqlite3")).to have_attributes(exit_code: 0)

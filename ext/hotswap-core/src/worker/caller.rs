@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use super::processor::Processor;
 use super::strangers;
 use super::summary::Spoken;
 use crate::error::{Error, Result};
@@ -29,19 +30,46 @@ const HASTE: Duration = Duration::from_millis(50);
 pub struct User {
     stderr: Option<Connection>,
     told_progress: Instant,
+    processor: Processor,
+    told_of_waiting: bool,
 }
 
 impl User {
-    /// How far it is, at most ten times a second.
-    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
-        if self.told_progress.elapsed() >= Duration::from_millis(100) {
-            self.told_progress = Instant::now();
-            self.tell(&Message::Progress {
-                stage: stage.into(),
-                done,
-                total,
-            });
+    /// The user, on `stderr`.
+    fn new(stderr: Option<Connection>) -> Self {
+        Self {
+            stderr,
+            told_progress: Instant::now(),
+            processor: Processor::new(),
+            told_of_waiting: false,
         }
+    }
+
+    /// The same user, for the thread that calls this to tell of its own progress.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::new(
+            self.stderr.as_ref().map(Connection::try_clone).transpose()?,
+        ))
+    }
+
+    /// How far the calling thread is, at most ten times a second, and whether it waits for a processor.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        if self.told_progress.elapsed() < Duration::from_millis(100) {
+            return;
+        }
+        self.told_progress = Instant::now();
+        let waits = self.processor.is_awaited();
+        if waits && !self.told_of_waiting {
+            self.told_of_waiting = true;
+            self.tell(&Message::Status(format!(
+                "Other programs keep every processor busy; {stage} takes longer."
+            )));
+        }
+        let stage = match waits {
+            true => format!("{stage}, waiting for a processor"),
+            false => stage.into(),
+        };
+        self.tell(&Message::Progress { stage, done, total });
     }
 
     /// One that has gone is noticed where it matters, on the main connection.
@@ -123,10 +151,7 @@ impl Caller {
         Ok(Self {
             who: who(&main),
             main,
-            user: User {
-                stderr: Some(stderr),
-                told_progress: Instant::now(),
-            },
+            user: User::new(Some(stderr)),
             log: Log(leader),
             began: Instant::now(),
         })
@@ -224,10 +249,7 @@ impl Caller {
     fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             main: self.main.try_clone()?,
-            user: User {
-                stderr: self.user.stderr.as_ref().map(Connection::try_clone).transpose()?,
-                told_progress: self.user.told_progress,
-            },
+            user: self.user.try_clone()?,
             log: Log(self.log.0.try_clone()?),
             who: self.who.clone(),
             began: self.began,

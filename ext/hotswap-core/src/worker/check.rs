@@ -14,7 +14,7 @@ use super::schema::Schema;
 use super::seen::Seen;
 use super::staged::Staged;
 use super::vfs::Purpose;
-use crate::error::{is_of_the_machine, Error, Result};
+use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::Request;
 
 /// What of them one push asks for.
@@ -46,7 +46,7 @@ impl<'a> Check<'a> {
         // of the rows that break them.
         let extensions = &self.database.extensions;
         let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
-        let incoming = self.judge(&judging).map_err(|error| judging.explain(error))?;
+        let incoming = self.judge(&judging, caller).map_err(|error| judging.explain(error))?;
         let Some(live) = live else {
             return Ok(Passed::alone());
         };
@@ -85,11 +85,12 @@ impl<'a> Check<'a> {
     }
 
     /// What needs the file alone. Answers its schema.
-    fn judge(&self, judging: &Foreign) -> Result<Schema> {
+    fn judge(&self, judging: &Foreign, caller: &Caller) -> Result<Schema> {
         let name = self.request.src.name();
         judge::require_reasonable_schema(judging, name)?;
         if !self.request.skip_integrity_check {
-            judge::check_integrity(judging, name)?;
+            let mut user = caller.user.try_clone().context("cannot use the client's socket")?;
+            judge::check_integrity(judging, name, move || user.progress("checking", 0, 0))?;
         }
         // Whatever is skipped: the application could not open such a file either.
         Schema::read(judging).map_err(|error| judge::unreadable(error, name))

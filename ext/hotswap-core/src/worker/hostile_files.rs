@@ -108,7 +108,7 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     let before = std::fs::read(path).unwrap();
     let (caller, _there) = Caller::of_a_test();
     let connection = Foreign::open(path, Purpose::Changing, &[], &caller)?;
-    judge::check_integrity(&connection, "hostile.sqlite3")?;
+    judge::check_integrity(&connection, "hostile.sqlite3", || {})?;
     Schema::read(&connection).map_err(|error| judge::unreadable(error, "hostile.sqlite3"))?;
     drop(connection);
     assert!(

@@ -10,6 +10,8 @@ use crate::visible;
 
 /// How much of a file that is checked SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
 const MAPPED: i64 = 1 << 40;
+/// After how many steps of its virtual machine SQLite tells of its progress: about 10 ms.
+const STEPS: i32 = 100_000;
 /// How many problems are named.
 const PROBLEMS: usize = 10;
 /// How long the name of one may be, in characters: it holds names of the file's own.
@@ -34,9 +36,23 @@ pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<
     )))
 }
 
-/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`.
-pub fn check_integrity(connection: &Connection, name: &str) -> Result<()> {
-    let found = map(connection).and_then(|()| without_views(connection, || problems(connection)));
+/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`. Meanwhile SQLite calls `progress`, up to a hundred
+/// times a second.
+pub fn check_integrity(
+    connection: &Connection,
+    name: &str,
+    mut progress: impl FnMut() + Send + 'static,
+) -> Result<()> {
+    let go_on = move || {
+        progress();
+        false
+    };
+    let found = connection
+        .progress_handler(STEPS, Some(go_on))
+        .and_then(|()| map(connection))
+        .and_then(|()| without_views(connection, || problems(connection)));
+    // Fails with the setting of it only.
+    let _ = connection.progress_handler(0, None::<fn() -> bool>);
     match found.and_then(|found| modules_are_known(connection).map(|()| found)) {
         Ok(found) if found.is_empty() => Ok(()),
         Ok(found) => Err(damaged(name, &format!("\n{}\n", found.join("\n")))),

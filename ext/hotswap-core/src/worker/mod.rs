@@ -45,6 +45,7 @@ mod pages;
 mod pipe;
 mod preflight;
 mod processes;
+mod processor;
 mod pull;
 mod push;
 mod quick_disk;
