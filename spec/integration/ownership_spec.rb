@@ -107,7 +107,8 @@ RSpec.describe "who owns a database", lane: "default" do
   # Holds a lock on each byte of the fence, from a descriptor that is open for reading, as long as the block runs.
   def locking_as(user, fence)
     lock = <<~RUBY
-      File.open(ARGV[0]) { |file| file.fcntl(6, [0, 0, 0, 3, 0].pack("s!s!x4q!q!i!x4")) && puts("locked") && $stdin.read }
+      $stdout.sync = true
+      File.open(ARGV[0]) { |file| file.fcntl(6, [0, 0, 0, 3, 0].pack("s!s!x4q!q!i!x4")) && (puts("locked") || $stdin.read) }
     RUBY
     as_reader = %W[setpriv --reuid=#{user} --regid=#{user} --clear-groups]
     io = IO.popen([Project.plain_environment, *as_reader, RbConfig.ruby, "--disable-gems", "-e", lock, fence], "r+", err: [:child, :out], unsetenv_others: true)
@@ -130,5 +131,31 @@ RSpec.describe "who owns a database", lane: "default" do
       expect(push).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED)
     end
     expect(File.stat(fence).mode & 0o777).to eq 0o600
+  end
+
+  # Protected is that a worker looks who has the fence's locks (preflight.rs, require_members_alone).
+  it "has a push refuse, by name and without a pause, where a user who may only read has locks on the fence from before" do
+    reading = nil
+    start(as_user(www)) do |storage, database|
+      FileUtils.touch("#{database}.hotswap").then { FileUtils.chown(www, www, "#{database}.hotswap") }
+      FileUtils.chmod(0o755, storage.parent)
+      FileUtils.chmod(0o755, storage)
+      FileUtils.chmod(0o644, [database, "#{database}.hotswap"])
+      reading = Fiber.new { locking_as(reader, "#{database}.hotswap") { |said| Fiber.yield said } }
+      expect(reading.resume).to eq "locked\n"
+    end
+    fence = "#{app.database_path}.hotswap"
+
+    %w[auto never always].each do |choice|
+      refused = push("--in-place=#{choice}")
+      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /^ERROR: process \d+ \(.*ruby.*\) holds a lock on #{fence}, and its user #{reader} may only read the database\./)
+    end
+    expect(app.log).not_to include("received")
+    expect(app.version).to eq "old"
+    expect(File.stat(fence).mode & 0o777).to eq 0o600
+
+    reading.resume
+    expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
+    expect(app.version).to eq "new"
   end
 end

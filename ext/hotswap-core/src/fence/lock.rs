@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
+use crate::protocol::Identity;
+
 /// What a byte of the fence file stands for; see the [module](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
@@ -67,6 +69,26 @@ pub(super) fn holder(file: &File, lock: Lock, kind: i32) -> Option<i32> {
     (answered && i32::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
 }
 
+/// The processes with a lock on the file, by the kernel's list of all locks.
+pub(super) fn holders(file: Identity) -> Vec<u32> {
+    let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
+    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
+    let mut pids: Vec<_> = list.lines().filter_map(|line| holder_in(line, &here)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. A process that waits has `->` behind the number.
+fn holder_in(line: &str, file: &str) -> Option<u32> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match *words {
+        [_, "POSIX", _, _, pid, at, ..] if at == file => pid.parse().ok(),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Fence;
@@ -101,6 +123,16 @@ mod tests {
             .is_none()));
         fence.unlock(Lock::Fence);
         assert!(in_another_process(|| fence.try_exclusive(Lock::Fence).got()));
+    }
+
+    #[test]
+    fn the_processes_that_hold_a_lock_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
+        assert!(fence.try_shared(Lock::Straggler).got());
+        assert_eq!(fence.holders(), [std::process::id()]);
+        fence.unlock(Lock::Straggler);
+        assert!(fence.holders().is_empty());
     }
 
     #[test]

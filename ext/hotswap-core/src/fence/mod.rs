@@ -30,6 +30,7 @@ pub use board::{Board, Phase};
 pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
 
+use crate::backup_disk;
 use crate::error::{Context, Result};
 use crate::protocol::Identity;
 use crate::signal::leave_signals_to_others;
@@ -85,10 +86,14 @@ impl Fence {
             return Ok(()); // No database yet: the first worker that meets one adopts.
         };
         let mode = mode_for(database.mode());
-        if fence.mode() & 0o777 != mode && fence.uid() == nix::unistd::geteuid().as_raw() {
-            self.file
-                .set_permissions(Permissions::from_mode(mode))
-                .on_path("cannot set the mode of", &path)?;
+        if fence.mode() & 0o777 != mode {
+            match self.file.set_permissions(Permissions::from_mode(mode)) {
+                // Only the owner and root set it, and some file systems set it by themselves.
+                Err(error) if !backup_disk::cannot(&error) => {
+                    return Err(error).on_path("cannot set the mode of", &path)
+                }
+                _ => {}
+            }
         }
         if (fence.uid(), fence.gid()) != (database.uid(), database.gid()) {
             let give = |owner| std::os::unix::fs::fchown(&self.file, owner, Some(database.gid()));
@@ -123,6 +128,12 @@ impl Fence {
     /// The process that holds `lock` exclusively, or nobody.
     pub fn exclusive_holder(&self, lock: Lock) -> Option<i32> {
         lock::holder(&self.file, lock, libc::F_RDLCK)
+    }
+
+    /// The processes that hold any lock on it, as far as the kernel lists them here. Those of another pid namespace are
+    /// not among them.
+    pub fn holders(&self) -> Vec<u32> {
+        lock::holders(self.identity)
     }
 
     /// What stands on the board. An empty or damaged board reads as a quiet one.

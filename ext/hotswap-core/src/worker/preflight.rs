@@ -117,8 +117,10 @@ pub fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
 }
 
-/// Refuses a database that a process has opened past SQLite's locks: what it writes, nobody waits for. It names that process.
+/// Refuses a database that a process has opened past SQLite's locks: what it writes, nobody waits for. Refuses as well where a
+/// process holds a lock on the fence that it must not have. It names the process.
 pub fn require_locks(fence: &Fence) -> Result<()> {
+    require_members_alone(fence)?;
     let Some(pid) = fence.holder(Lock::Objection) else {
         return Ok(());
     };
@@ -128,6 +130,41 @@ pub fn require_locks(fence: &Fence) -> Result<()> {
         processes::name(pid as u32),
         fence.database().shown()
     )))
+}
+
+/// Refuses where a process has a lock on the fence whose user may only read the database. It is no member, and lets go of nothing.
+/// It got the lock when an older version of hotswap let others read the fence, and cannot get it again.
+fn require_members_alone(fence: &Fence) -> Result<()> {
+    let path = fence::path_of(fence.database());
+    let metadata = fence.file().metadata().on_path("cannot stat", &path)?;
+    let mut holders = fence.holders().into_iter();
+    let Some((pid, user)) = holders.find_map(|pid| Some((pid, reader(pid, &metadata)?))) else {
+        return Ok(());
+    };
+    Err(Error::Refused(format!(
+        "{} holds a lock on {}, and its user {user} may only read the database. End that process, and copy again. It cannot take \
+         the lock a second time",
+        processes::name(pid),
+        path.display()
+    )))
+}
+
+/// The user of the process, if that user may not write `file`.
+fn reader(pid: u32, file: &Metadata) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = |name: &str| -> Option<Vec<u32>> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().filter_map(|id| id.parse().ok()).collect())
+    };
+    // The fourth is the one that counts for files.
+    let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
+    let is_member = group == file.gid() || numbers("Groups:")?.contains(&file.gid());
+    let class = match (user == file.uid(), is_member) {
+        (true, _) => 6,
+        (false, true) => 3,
+        (false, false) => 0,
+    };
+    (user != 0 && file.mode() >> class & 0o2 == 0).then_some(user)
 }
 
 /// The refusal, where `error` says that this user may not make or write a file beside `live`.
