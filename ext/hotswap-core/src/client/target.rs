@@ -114,7 +114,7 @@ impl Target {
             format!(
                 "{} has the mode {mode:o} and not {:o}, because its file system did not set that. Its folder or its mount \
                  decides who can read the backup",
-                self.path.display(),
+                self.path.shown(),
                 self.mode
             )
         })
@@ -160,7 +160,7 @@ impl Target {
     }
 
     fn not_renamed(&self, source: std::io::Error) -> Error {
-        let path = self.path.display();
+        let path = self.path.shown();
         let instead = match source.raw_os_error() {
             Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL) => {
                 format!(

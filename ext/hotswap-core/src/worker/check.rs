@@ -46,7 +46,9 @@ impl<'a> Check<'a> {
         // of the rows that break them.
         let extensions = &self.database.extensions;
         let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
-        let incoming = self.judge(&judging, caller).map_err(|error| judging.explain(error))?;
+        let incoming = self
+            .judge(&judging, caller)
+            .map_err(|error| judging.explain(error))?;
         let Some(live) = live else {
             return Ok(Passed::alone());
         };
@@ -89,7 +91,10 @@ impl<'a> Check<'a> {
         let name = self.request.src.name();
         judge::require_reasonable_schema(judging, name)?;
         if !self.request.skip_integrity_check {
-            let mut user = caller.user.try_clone().context("cannot use the client's socket")?;
+            let mut user = caller
+                .user
+                .try_clone()
+                .context("cannot use the client's socket")?;
             judge::check_integrity(judging, name, move || user.progress("checking", 0, 0))?;
         }
         // Whatever is skipped: the application could not open such a file either.

@@ -145,7 +145,7 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
         "{} holds a lock on {}, and its user {user} may only read the database. End that process, and copy again. It cannot take \
          the lock a second time",
         processes::name(pid),
-        path.display()
+        path.shown()
     )))
 }
 

@@ -14,6 +14,7 @@ use super::in_the_way::seconds;
 use super::job::Job;
 use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
+use crate::visible::Shown;
 
 /// How often the client is looked at while the worker waits.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -114,7 +115,7 @@ impl QuickDisk {
             self.tell_next = Some(now + SELDOM);
             caller.status(format_args!(
                 "Waiting for the disk of {}: a sync takes longer than requests may wait. Giving up in {:.0} s; requests go on.",
-                self.folder.display(),
+                self.folder.shown(),
                 (self.deadline - now).as_secs_f64()
             ));
         }
@@ -125,7 +126,7 @@ impl QuickDisk {
         format!(
             "the disk of {} was busy: a sync took longer than half of the {} for which requests may wait. Nothing was changed. \
              Copy again when the disk has less to do, or allow a longer pause with --max-pause SECONDS",
-            self.folder.display(),
+            self.folder.shown(),
             seconds(self.max_pause)
         )
     }
