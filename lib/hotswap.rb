@@ -14,6 +14,7 @@ require "hotswap/connections"
 require "hotswap/after_swap"
 require "hotswap/membership"
 require "hotswap/fork_hook"
+require "hotswap/release"
 require "hotswap/host"
 require "hotswap/server"
 require "hotswap/daemon"
@@ -105,6 +106,26 @@ module Hotswap
     # @yieldparam database [Database] which one
     def after_swap(&block)
       AfterSwap.register(block)
+    end
+
+    # Runs the block while no push waits for the request or job that calls it: for a stream that stays open.
+    #
+    #   loop do
+    #     response.stream.write(Message.newest)
+    #     Hotswap.release { sleep 1 }
+    #   end
+    #
+    # Before the block, the caller's Active Record connections go back to their pools. After the block, the request counts again,
+    # and waits if a swap is under way. A database may be used inside the block: the swap closes the connection between
+    # two statements, waits for a transaction, and has a new connection wait until the new database is in place. Outside of
+    # requests and jobs, and inside another release, it only runs the block.
+    # @return what the block returns
+    # @raise [ReleaseRefused] in a transaction, or inside a block that has a connection; the block did not run
+    # @raise [GateTimeout] after the block, if the gate stays closed for longer than any swap may take
+    def release(&block)
+      raise ArgumentError, "release wants a block" unless block
+
+      Release.run(&block)
     end
 
     # Serves `hotswap cp` from this process, or from another one of the application that does already. Returns

@@ -8,6 +8,8 @@ module Hotswap
   # A connection is closed only while no transaction is open on it: what closes it in the middle of one turns the
   # rest of the transaction into writes of their own, into the new file.
   module ActiveRecordConnections
+    OUTSIDE = "outside of any request or job"
+
     class << self
       # @return [Boolean] whether there is any: an application may have Active Record among its gems and not use it
       def loaded?
@@ -20,6 +22,14 @@ module Hotswap
       def disconnect(database, timeout)
         deadline = Gate.now + timeout / 2.0
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
+      end
+
+      # Gives the caller's connections to managed databases back to their pools.
+      # @raise [ReleaseRefused] if a transaction is open on one of them; then none is given back
+      def let_go
+        pools = managed_pools.select { |pool| pool.active_connection? && !in_test?(pool) }
+        pools.each { |pool| refuse_release_in_transaction(pool) }
+        pools.each(&:release_connection)
       end
 
       # Forgets what Active Record remembers of the database's schema.
@@ -36,13 +46,34 @@ module Hotswap
 
       private
 
+      def managed_pools
+        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
+          pool.db_config.adapter == "sqlite3" && Hotswap.databases.opened_as(pool.db_config.database.to_s)
+        end
+      end
+
+      # Tests run in a transaction that is theirs and not the application's, and keep its connection.
+      def in_test?(pool)
+        connection = pool.active_connection?
+        connection.transaction_open? && !connection.current_transaction.joinable?
+      end
+
+      def refuse_release_in_transaction(pool)
+        return unless in_transaction?(pool.active_connection?)
+
+        raise ReleaseRefused, "Hotswap.release was called while a transaction is open on #{pool.db_config.database}. Commit it or " \
+          "roll it back before"
+      end
+
       def pools_of(database)
         resolved = database.resolved_path
         ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
           next unless pool.db_config.adapter == "sqlite3"
 
           path = Database.absolute_path(pool.db_config.database)
-          path && Database.resolve(path) == resolved
+          # There may be thousands of pools, and requests wait meanwhile: most need not be resolved.
+          may_lead_there = path && (File.basename(path) == File.basename(resolved) || File.symlink?(path))
+          may_lead_there && Database.resolve(path) == resolved
         end
       end
 
@@ -66,7 +97,7 @@ module Hotswap
       def close_idle(pool, database)
         pool.synchronize do
           idle = pool.connections.reject(&:in_use?)
-          refuse("has a transaction open on #{database.label}") if idle.any? { |connection| in_transaction?(connection) }
+          refuse("has a transaction open on #{database.label}, #{OUTSIDE}") if idle.any? { |connection| in_transaction?(connection) }
 
           pool.flush!
         end
@@ -119,14 +150,16 @@ module Hotswap
       end
 
       def whereabouts(owner)
-        return "the main thread" if owner == Thread.main
+        released = Gate.released_unit(owner) if owner.is_a?(Thread)
+        return "#{Gate.describe(released.source)}, inside Hotswap.release" if released
+        return "the main thread, #{OUTSIDE}" if owner == Thread.main
 
-        (owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"
+        "#{(owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"}, #{OUTSIDE}"
       end
 
       # @param what [String] the end of a sentence about this process
       def refuse(what)
-        raise DisconnectRefused, "#{what}, outside of any request or job"
+        raise DisconnectRefused, what
       end
     end
   end

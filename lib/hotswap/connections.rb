@@ -58,6 +58,7 @@ module Hotswap
       # @raise [DisconnectRefused] with what is open still
       def disconnect(database, timeout)
         ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
+        refuse_in_transaction(database)
         @blocks.each { |block| block.call(database) }
         # A connection that nobody refers to any more is closed by the collector. Looked for on another stack, for
         # what is left of a list of them on this one would refer to it.
@@ -76,6 +77,23 @@ module Hotswap
       end
 
       private
+
+      # A block that closed such a connection would lose what its transaction has written, without an error where it
+      # belongs. The collector closes those that are not referred to any more.
+      def refuse_in_transaction(database)
+        return unless in_transaction?(database)
+
+        GC.start
+        return unless in_transaction?(database)
+
+        raise DisconnectRefused, "has a transaction open on #{database.label}, on a connection that was opened with " \
+          "SQLite3::Database.new, outside of any request or job"
+      end
+
+      # On another stack, as in {disconnect}.
+      def in_transaction?(database)
+        Fiber.new { open_to(database).any?(&:transaction_active?) }.resume
+      end
 
       def open_to(database)
         path = database.resolved_path

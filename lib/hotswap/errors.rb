@@ -23,6 +23,13 @@ module Hotswap
     end
   end
 
+  # {Hotswap.release} was called where the caller cannot give its connections back. The block did not run.
+  class ReleaseRefused < Error
+    def code
+      :release_refused
+    end
+  end
+
   # The connections of a database could not be closed, so that it cannot be swapped now. The message goes on after the
   # name of the process: "process 4711 (bin/rails console) has a connection to …".
   class DisconnectRefused < Error

@@ -42,16 +42,31 @@ module Hotswap
 
       # Enters for what a request that is to end may be waiting for, such as the opening of a database: also while
       # the gate is closing.
+      # @yieldparam unit [Unit, nil] nil inside another unit
       def open(source)
         return yield if inside? || Host.current_thread?
 
         unit = Unit.new(source)
         begin
           unit.enter_while_closing
-          yield
+          yield unit
         ensure
           unit.leave
         end
+      end
+
+      # @return [Unit, nil] the unit that the caller is part of, or whose body the caller sends
+      def current_unit
+        unit = Thread.current[:hotswap_unit]
+        return unit if unit&.current?
+
+        sending = Thread.current[:hotswap_sending]
+        sending if sending&.current?
+      end
+
+      # @return [Unit, nil] the unit of this thread, if the thread is inside Hotswap.release
+      def released_unit(thread)
+        thread[:hotswap_released]
       end
 
       # Has the unit that the caller is part of told of by this name for the length of the block, if all that is

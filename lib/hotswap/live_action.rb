@@ -7,8 +7,21 @@ module Hotswap
     private
 
     def new_controller_thread
+      outer = Gate.current_unit
       # The request waits for the thread's first words, so that the gate cannot be sealed before it has entered.
-      super { Gate.open(request.env) { yield } }
+      super do
+        Gate.open(request.env) do |unit|
+          unit&.outer = outer
+          @hotswap_unit = unit
+          yield
+        end
+      end
+    end
+
+    # Rails copies the fiber-locals of the request's thread into the action's thread, and the request's unit with them.
+    def process_action(...)
+      Thread.current[:hotswap_unit] = @hotswap_unit if @hotswap_unit
+      super
     end
   end
 end

@@ -34,7 +34,7 @@ module Hotswap
     def respond(env, unit)
       callbacks = env[RESPONSE_FINISHED]
       # Servers run these from the last to the first: ours after whatever else belongs to the request.
-      callbacks&.unshift(proc { unit.leave })
+      callbacks&.unshift(proc { unit.finish })
       response = @app.call(env)
       return response if callbacks
 

@@ -2,9 +2,39 @@
 
 require "net/http"
 require "socket"
+require_relative "eventually"
 
 # Visitors of pages that come bit by bit.
 module Streams
+  # Reads a stream that stays open.
+  class Visitor
+    include Eventually
+
+    def initialize(port, path)
+      @socket = TCPSocket.new("127.0.0.1", port)
+      @socket.write("GET #{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+      @said = Queue.new
+      @reader = Thread.new { @socket.each_line { |line| @said << line.chomp } }
+      @reader.report_on_exception = false
+    end
+
+    # Waits for a line that comes from now on, and returns all lines until then.
+    def wait_for(text)
+      @said.clear
+      lines = []
+      eventually(20) { (lines << @said.pop(timeout: 1)).last&.include?(text) }
+      lines.compact
+    end
+
+    # The lines that came since the last wait.
+    def unread = Array.new(@said.size) { @said.pop }
+
+    def leave
+      @reader.kill.join
+      @socket.close
+    end
+  end
+
   module_function
 
   # Yields each line when it arrives; returns all of them.

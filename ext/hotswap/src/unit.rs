@@ -25,6 +25,8 @@ static MARK: LazyId = LazyId::new("hotswap_unit");
 struct Unit {
     source: Cell<Opaque<Value>>,
     since: Cell<Option<Instant>>,
+    /// It has left for good, and cannot come back.
+    over: Cell<bool>,
     // Nothing of Ruby is called while this is borrowed: a collection may look at it.
     stay: RefCell<Option<Stay>>,
 }
@@ -42,6 +44,7 @@ impl Unit {
         Self {
             source: Cell::new(source.into()),
             since: Cell::new(None),
+            over: Cell::new(false),
             stay: RefCell::new(None),
         }
     }
@@ -55,26 +58,64 @@ impl Unit {
     }
 
     fn admit(ruby: &Ruby, unit: Obj<Self>, enter: fn(&Gate) -> Option<Pass>) -> Result<bool, Error> {
+        let admitted = unit.take_pass(ruby, ruby.fiber_current().into(), enter)?;
+        if admitted {
+            ruby.thread_current().local_aset(*MARK, unit)?;
+        }
+        Ok(admitted)
+    }
+
+    fn take_pass(
+        &self,
+        ruby: &Ruby,
+        fiber: Opaque<Fiber>,
+        enter: fn(&Gate) -> Option<Pass>,
+    ) -> Result<bool, Error> {
         let gate = gate::of_this_process(ruby)?;
-        let fiber = ruby.fiber_current().into();
         let Some(pass) = enter(gate) else {
             return Ok(false);
         };
-        unit.stay.replace(Some(Stay {
+        self.stay.replace(Some(Stay {
             gate: gate.clone(),
             pass,
             generation: runtime::generation(),
             fiber,
         }));
-        unit.since.set(Some(Instant::now()));
-        ruby.thread_current().local_aset(*MARK, unit)?;
+        self.since.set(Some(Instant::now()));
         Ok(true)
     }
 
     fn leave(&self) {
-        if let Some(stay) = self.stay.take() {
-            stay.gate.leave(&stay.pass);
+        self.over.set(true);
+        self.give_pass_back();
+    }
+
+    fn give_pass_back(&self) -> Option<Opaque<Fiber>> {
+        let stay = self.stay.take()?;
+        stay.gate.leave(&stay.pass);
+        Some(stay.fiber)
+    }
+
+    /// Leaves, and may come back. Returns the fiber that `try_resume` takes, or nil if it was not inside.
+    fn suspend(ruby: &Ruby, unit: &Self) -> Option<Fiber> {
+        if !unit.is_inside() {
+            return None;
         }
+        unit.give_pass_back().map(|fiber| ruby.get_inner(fiber))
+    }
+
+    /// Comes back from `suspend`, unless it has left for good since. False means that the gate is closed, or only that it
+    /// is sealed where `beside_another` says that another unit of the same request is inside.
+    fn try_resume(ruby: &Ruby, unit: &Self, fiber: Fiber, beside_another: bool) -> Result<bool, Error> {
+        if unit.over.get() || unit.is_inside() {
+            return Ok(true);
+        }
+        let enter = if beside_another {
+            Gate::enter_while_closing
+        } else {
+            Gate::enter
+        };
+        unit.take_pass(ruby, fiber.into(), enter)
     }
 
     fn is_inside(&self) -> bool {
@@ -141,6 +182,8 @@ pub(crate) fn define(ruby: &Ruby, hotswap: RModule) -> Result<(), Error> {
     unit.define_method("current?", method!(Unit::is_current, 0))?;
     unit.define_method("source", method!(Unit::source, 0))?;
     unit.define_method("age", method!(Unit::age, 0))?;
+    unit.define_method("suspend", method!(Unit::suspend, 0))?;
+    unit.define_method("try_resume", method!(Unit::try_resume, 2))?;
     unit.define_private_method("source=", method!(Unit::set_source, 1))?;
     unit.define_private_method("try_enter", method!(Unit::try_enter, 0))?;
     unit.define_private_method(

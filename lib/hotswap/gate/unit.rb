@@ -11,7 +11,11 @@ module Hotswap
     # - `leave`, from any thread or fiber; the second time does nothing. A unit that is collected has left.
     # - `inside?`, in this very process, and `current?`, whether the caller is a part of it
     # - `age`, seconds since it entered
+    # - `suspend` and `try_resume`, for {outside}
     class Unit
+      # @return [Unit, nil] the unit that waits for this one, as a request waits for its live action
+      attr_accessor :outer
+
       # Enters, and waits while the gate is closed.
       # @raise [GateTimeout] if it stays closed for longer than any swap may take
       def enter
@@ -26,6 +30,36 @@ module Hotswap
       # What the caller does from now on is no part of it any more, though it is inside until it is left.
       def step_aside
         Thread.current[:hotswap_unit] = nil
+        # The server may send the body from here, and the body may be a stream that calls Hotswap.release.
+        Thread.current[:hotswap_sending] = self
+      end
+
+      # Leaves, and is not kept by the thread that has sent the body.
+      def finish
+        leave
+        Thread.current[:hotswap_sending] = nil if Thread.current[:hotswap_sending].equal?(self)
+      end
+
+      # Leaves for the length of the block, together with the unit that waits for this one. Both come back afterwards,
+      # unless they have left for good or this is a forked child.
+      def outside
+        mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
+        generation = Native.generation
+        suspended = [self, *outer].to_h { |unit| [unit, unit.suspend] }.compact
+        Thread.current[:hotswap_released] = self
+        yield
+      ensure
+        Thread.current[:hotswap_released] = released
+        if suspended && generation == Native.generation
+          suspended.each { |unit, fiber| unit.resume(fiber, suspended.each_key.any?(&:inside?)) }
+          Thread.current[:hotswap_unit] = mark
+        end
+      end
+
+      # For {outside}.
+      # @param beside_another [Boolean] whether the gate cannot be sealed, because another unit of the same request is inside
+      def resume(fiber, beside_another)
+        wait_until { try_resume(fiber, beside_another) } unless try_resume(fiber, beside_another)
       end
 
       # Is told of by another name for the length of the block.

@@ -18,7 +18,7 @@ module Hotswap
         begin
           @body.close if @body.respond_to?(:close)
         ensure
-          @unit.leave
+          @unit.finish
         end
       end
 

@@ -1,0 +1,114 @@
+# frozen_string_literal: true
+
+require_relative "unit_helper"
+
+RSpec.describe Hotswap, ".release" do
+  include_context "with hotswap in this process"
+
+  it "takes the caller's unit out of the gate for the length of the block, and answers what the block answers" do
+    gate.pass("stream") do
+      expect(described_class.release { [inside, gate.inside?] }).to eq [0, false]
+      expect([inside, gate.inside?]).to eq [1, true]
+    end
+  end
+
+  it "only runs the block outside of a request, and wants one" do
+    expect(described_class.release { :done }).to eq :done
+    expect { described_class.release }.to raise_error(ArgumentError)
+  end
+
+  it "takes the unit back when the block raises, throws or is killed" do
+    gate.pass("stream") do
+      expect { described_class.release { raise IOError, "left" } }.to raise_error(IOError)
+      catch(:left) { described_class.release { throw :left } }
+      expect([inside, gate.inside?]).to eq [1, true]
+    end
+    thread = waiting_thread { gate.pass("stream") { described_class.release { sleep } } }
+    expect(inside).to eq 0
+    thread.kill.join
+    expect(inside).to eq 0
+  end
+
+  it "may be nested, and the request counts again only after the outer block" do
+    gate.pass("stream") do
+      described_class.release do
+        described_class.release { expect(inside).to eq 0 }
+        expect(inside).to eq 0
+      end
+      expect(inside).to eq 1
+    end
+  end
+
+  it "lets work inside the block pass the gate as a unit of its own" do
+    gate.pass("stream") do
+      described_class.release do
+        gate.pass("job") { expect(inside).to eq 1 }
+        expect(inside).to eq 0
+      end
+      expect([inside, gate.inside?]).to eq [1, true]
+    end
+  end
+
+  it "waits after the block while the gate is closed" do
+    events = Queue.new
+    go_on = Queue.new
+    thread = Thread.new { gate.pass("stream") { described_class.release { go_on.pop } && events.push([inside, described_class::Native.gate_closed?]) } }
+    with_closed_gate do
+      go_on.push(true)
+      eventually { thread.status == "sleep" }
+      expect(events).to be_empty
+    end
+    expect(events.pop(timeout: 5)).to eq [1, false]
+    thread.join
+  end
+
+  it "does not bring a unit back that was left for good meanwhile" do
+    unit = gate.enter("stream")
+    described_class.release { Thread.new { unit.leave }.join }
+    expect([inside, gate.inside?]).to eq [0, false]
+  end
+
+  it "does nothing for a unit of the parent in a forked child" do
+    gate.pass("stream") do
+      expect(in_child { described_class.release { inside } && inside }).to eq 0
+    end
+  end
+
+  it "leaves the unit of a child that is forked inside the block to the parent" do
+    gate.pass("stream") do
+      answer = nil
+      described_class.release { answer = in_child { inside } }
+      expect([answer, inside]).to eq [0, 1]
+    end
+  end
+
+  it "releases the request whose body the caller sends, until the server has finished it" do
+    seen = []
+    stream = Class.new { define_method(:each) { |&block| block.call(Hotswap.release { Hotswap::Native.inside }) } }.new
+    finished = []
+    env = {"REQUEST_METHOD" => "GET", "PATH_INFO" => "/", "rack.response_finished" => finished}
+    _, _, body = Hotswap::Middleware.new(->(_) { [200, {}, stream] }).call(env)
+
+    body.each { |part| seen << part << inside }
+    finished.each(&:call)
+    expect(seen).to eq [0, 1]
+    expect([inside, Thread.current[:hotswap_sending]]).to eq [0, nil]
+  end
+
+  it "releases a unit and the one that waits for it, which come back together also while the gate is closing" do
+    outer = gate.enter("request")
+    closer = nil
+    Thread.new do
+      gate.open("live action") do |unit|
+        unit.outer = outer
+        Hotswap.release { expect(inside).to eq 0 }
+        expect(inside).to eq 2
+        Hotswap.release { closer = Thread.new { Hotswap::Native.close_gate && sleep(0.05) && Hotswap::Native.reopen_gate } }
+        closer.join
+        expect(inside).to eq 2
+      end
+    end.join
+  ensure
+    gate.leave(outer)
+  end
+end
