@@ -10,12 +10,16 @@ module Hotswap
 
     RESPONSE_FINISHED = "rack.response_finished"
 
-    def initialize(app)
+    # @param first_request [#call, nil] what the first request of each process calls with its environment
+    def initialize(app, first_request = nil)
       @app = app
+      @first_request = first_request
     end
 
     def call(env)
       return @app.call(env) if Gate.inside?
+
+      tell_first_request(env) if @first_request
 
       unit = Gate::Unit.new(env)
       begin
@@ -30,6 +34,11 @@ module Hotswap
     end
 
     private
+
+    def tell_first_request(env)
+      first_request, @first_request = @first_request, nil
+      first_request&.call(env)
+    end
 
     def respond(env, unit)
       callbacks = env[RESPONSE_FINISHED]

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "hotswap/executor_hook"
+require "hotswap/first_request"
 require "hotswap/live_action"
 require "hotswap/named_command"
 require "hotswap/named_job"
@@ -17,7 +18,7 @@ module Hotswap
 
     # First of all, so that a request is over for us when it is over for everybody else.
     initializer "hotswap.middleware" do |app|
-      app.config.middleware.insert_before(0, Hotswap::Middleware)
+      app.config.middleware.insert_before(0, Hotswap::Middleware, FirstRequest)
     end
 
     initializer "hotswap.live_actions" do
@@ -49,6 +50,7 @@ module Hotswap
 
     # Runs when a web server loads the application, and never in a console, a task or a test.
     server do
+      FirstRequest.server_loaded
       Hotswap.start
     end
 

@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+# A config.ru that was generated before Rails 6.1.
+RSpec.describe "a config.ru without Rails.application.load_server" do
+  rails_server = Class.new(AppServer) do
+    private
+
+    def command = ["bundle", "exec", "ruby", "bin/rails", "server", "--binding", "127.0.0.1", "--port", port.to_s]
+  end
+
+  def boot(server = AppServer, **options)
+    keep(server.start(**options) { |app| app.write("config.ru", app.root.join("config.ru").read.lines.grep_v(/load_server/).join) })
+  end
+
+  {"puma" => [AppServer, {}], "a cluster of puma" => [AppServer, {workers: 2}], "bin/rails server" => [rails_server, {}]}.each do |what, (server, options)|
+    it "has hotswap serve from the first request on, and says what to add, with #{what}" do
+      app = boot(server, **options)
+      expect(app.get("/version").status).to eq 200
+      eventually { File.exist?(app.socket_path) }
+
+      expect(app.hotswap("cp", app.databases.release("new"), "primary")).to have_attributes(exit_code: 0, stdout: "OK\n")
+      expect(app.version).to eq "new"
+      expect(app.log).to include("add this as the last line of config.ru: Rails.application.load_server")
+    end
+  end
+
+  it "says nothing where config.ru has the line" do
+    app = keep(AppServer.start)
+    expect(app.version).to be_truthy
+    expect(app.log).to include("managing 4 database(s)")
+    expect(app.log).not_to include("load_server")
+  end
+
+  it "serves nothing for the requests of a console or a test" do
+    RailsApp.in_a_folder do |app|
+      request = "ActionDispatch::Integration::Session.new(Rails.application).tap { |it| it.host = 'localhost'; it.get('/version') }.status"
+      expect(app.evaluate("[#{request}, File.exist?(Hotswap.socket_path)]")).to eq [200, false]
+    end
+  end
+end
