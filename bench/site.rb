@@ -16,10 +16,11 @@ module Bench
     # @param bundle [Symbol] see Bundle
     # @param workers [Integer] of Puma; 0 is one process that serves by itself
     # @param server [Symbol] :puma, or :rails for `bin/rails server`
+    # @param environment [Hash] more variables for the server and its workers
     # @param low_priority [Boolean] config.hotswap.low_priority
-    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma, low_priority: true)
+    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma, low_priority: true, environment: {})
       settings = {"WEB_CONCURRENCY" => workers.to_s, "PRELOAD" => preload ? "1" : "0", "RAILS_MAX_THREADS" => "5", "RAILS_LOG_LEVEL" => "warn"}
-      super(folder, settings.merge("BUNDLE_GEMFILE" => Bundle.gemfile(bundle)))
+      super(folder, settings.merge("BUNDLE_GEMFILE" => Bundle.gemfile(bundle), **environment))
       @bundle = bundle
       @workers = workers
       @server = server
