@@ -206,7 +206,8 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     )
 }
 
-fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
+/// Whether it is a table of one of those tools, by its name and exactly its columns.
+pub fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
     let tool = OF_TOOLS.iter().find(|(table, _)| table.as_bytes() == name);
     tool.is_some_and(|(_, sql)| Definition::of(sql.as_bytes()) == *definition)
 }

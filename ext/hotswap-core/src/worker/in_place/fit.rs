@@ -8,18 +8,20 @@ use std::path::Path;
 use rusqlite::{params_from_iter, types::Value, Connection};
 
 use super::super::caller::Caller;
+use super::super::definition::Definition;
 use super::super::foreign::Foreign;
 use super::super::header::DatabaseHeader;
 use super::super::live::Live;
+use super::super::schema::is_of_a_tool;
 use super::super::space;
 use super::super::staged::Staged;
 use super::super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::visible::{self, Shown};
 
-/// Where Litestream has its sequence and its lock. Without them in the new content its replication ends.
+/// Litestream's sequence and its lock. Without them in the new content its replication ends.
 const KEPT: &str =
-    "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_litestream\\_%' ESCAPE '\\'";
+    "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name IN ('_litestream_seq', '_litestream_lock')";
 
 /// Rewrites `staged` as far as it has to be, and says whether that was at all. What is written has to be checked again,
 /// and then made one that is journalled as the live one is.
@@ -126,10 +128,13 @@ fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
     )))
 }
 
+/// The tables of Litestream, with their statements. A table of the application may have such a name, and has other columns.
 fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut query = connection.prepare(KEPT)?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
+    let mut tables: Vec<(String, String)> = rows.collect::<rusqlite::Result<_>>()?;
+    tables.retain(|(name, sql)| is_of_a_tool(name.as_bytes(), &Definition::of(sql.as_bytes())));
+    Ok(tables)
 }
 
 /// Without a journal: it is ours alone, and goes if we do.
@@ -157,4 +162,30 @@ fn carry_over(live: &Connection, staged: &Connection, name: &str, sql: &str) -> 
         insert.execute(params_from_iter(values))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::systems_sqlite::adopt_the_systems_sqlite;
+    use super::*;
+
+    #[test]
+    fn only_the_two_tables_of_litestream_are_kept_and_no_others_of_such_a_name() {
+        adopt_the_systems_sqlite();
+        let names = |statements: &str| -> Vec<String> {
+            let connection = Connection::open_in_memory().unwrap();
+            connection.execute_batch(statements).unwrap();
+            kept(&connection)
+                .unwrap()
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect()
+        };
+        let own = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER)";
+        assert_eq!(names(own), ["_litestream_seq", "_litestream_lock"]);
+        let of_the_application =
+            "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq TEXT); CREATE TABLE _litestream_lock (id INTEGER, name TEXT);
+             CREATE TABLE _litestream_users (name TEXT)";
+        assert_eq!(names(of_the_application), Vec::<String>::new());
+    }
 }
