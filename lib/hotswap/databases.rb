@@ -6,7 +6,7 @@ module Hotswap
     include Enumerable
 
     def initialize
-      @databases = []
+      clear
     end
 
     def each(&block)
@@ -18,10 +18,13 @@ module Hotswap
       absolute = Database.absolute_path(path)
       raise ConfigurationError, "#{path.inspect} is no database file, and cannot be swapped" unless absolute
 
-      known = @databases.find { |database| database.absolute_path == absolute }
+      known = exactly(absolute)
       return known.tap { |database| database.also_opened_as(path) } if known
 
-      Database.new(path, name: name, extensions: extensions).tap { |database| @databases << database }
+      Database.new(path, name: name, extensions: extensions).tap do |database|
+        @databases << database
+        index(database)
+      end
     end
 
     # See {Hotswap.find_database}.
@@ -39,12 +42,24 @@ module Hotswap
     def opened_as(name)
       # Without a current folder a relative path leads nowhere.
       absolute = Database.absolute_path(name, FileName.current_folder || File::NULL)
-      # Nothing is remembered: a symlink may lead elsewhere the next time, and so may a relative path.
+      # No path is remembered as resolved: a symlink may lead elsewhere the next time, and so may a relative path.
       absolute && by_path(absolute)
     end
 
+    # @param resolved [String] a path without symlinks
+    # @return [Database, nil] the managed database that lies there
+    def at(resolved)
+      # One may have become a link since it was registered.
+      [candidates(resolved), @databases].each do |databases|
+        found = among(databases, resolved)
+        return found if found
+      end
+      nil
+    end
+
     def clear
-      @databases.clear
+      @databases = []
+      forget_index
     end
 
     def empty?
@@ -54,11 +69,54 @@ module Hotswap
     private
 
     def by_path(absolute)
-      exact = @databases.find { |database| database.absolute_path == absolute }
-      return exact if exact || @databases.empty?
+      found = exactly(absolute)
+      return found.tap { note_link(found, absolute) } if found
+      return if @databases.empty?
 
       resolved = Database.resolve(absolute)
-      @databases.find { |database| database.resolved_path == resolved }
+      among(candidates(resolved), resolved)
+    end
+
+    def among(databases, resolved)
+      databases.find { |database| database.resolved_path == resolved }
+    end
+
+    def exactly(absolute)
+      refresh_index
+      @by_path[absolute]
+    end
+
+    # Only these can lead to the path: databases of its file name, and links. An application may have thousands of databases,
+    # and each opening of any SQLite file asks.
+    def candidates(resolved)
+      refresh_index
+      @by_file_name.fetch(File.basename(resolved), []) | @links
+    end
+
+    def index(database)
+      absolute = database.absolute_path
+      @by_path[absolute] ||= database
+      (@by_file_name[File.basename(absolute)] ||= []) << database
+      note_link(database, absolute)
+    end
+
+    def note_link(database, absolute)
+      @links |= [database] if File.symlink?(absolute)
+    end
+
+    # Relative paths mean other files when the application's root is set.
+    def refresh_index
+      return if @root == Hotswap.configuration.root.to_s
+
+      forget_index
+      @databases.each { |database| index(database) }
+    end
+
+    def forget_index
+      @root = Hotswap.configuration.root.to_s
+      @by_path = {}
+      @by_file_name = {}
+      @links = []
     end
 
     def by_name(name)

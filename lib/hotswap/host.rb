@@ -77,8 +77,7 @@ module Hotswap
       end
 
       def database_at(path)
-        Hotswap.databases.to_a.find { |database| database.resolved_path == path } ||
-          raise(Error, "#{path} is not managed here any more")
+        Hotswap.databases.at(path) || raise(Error, "#{path} is not managed here any more")
       end
     end
   end

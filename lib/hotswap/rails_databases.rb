@@ -7,20 +7,18 @@ module Hotswap
       # Registers those that were set, or else all that are found.
       def register
         chosen = Hotswap.configuration.chosen_databases
-        return found.each { |path, details| Hotswap.register(path, **details) } if chosen.empty?
+        all = found
+        return all.each { |path, details| Hotswap.register(path, **details) } if chosen.empty?
 
         Hotswap.databases.clear
-        chosen.each { |path| Hotswap.register(path, **details_of(path)) }
+        # Of two entries for one file, the first counts.
+        known = all.reverse_each.to_h { |path, details| [Database.absolute_path(path), details] }
+        chosen.each { |path| Hotswap.register(path, **known.fetch(Database.absolute_path(path), {})) }
         # What is chosen by its path may have another name in database.yml, with parameters.
-        found.each_key { |path| Hotswap.databases.opened_as(path)&.also_opened_as(path) }
+        all.each_key { |path| Hotswap.databases.opened_as(path)&.also_opened_as(path) }
       end
 
       private
-
-      def details_of(path)
-        absolute = Database.absolute_path(path)
-        found.find { |other, _| Database.absolute_path(other) == absolute }&.last || {}
-      end
 
       def found
         return {} unless defined?(ActiveRecord::VERSION)

@@ -9,6 +9,8 @@ module Hotswap
     # What of the application's environment a worker must not see: it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
+    # How many databases a line of the log names.
+    MOST_NAMED = 20
     NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
 
     class << self
@@ -61,7 +63,8 @@ module Hotswap
 
       def tell
         left_alone, managed = Hotswap.databases.partition(&:objection)
-        Log.info("managing #{managed.size} database(s): #{managed.map(&:label).join(", ")}")
+        more = ", and #{managed.size - MOST_NAMED} more" if managed.size > MOST_NAMED
+        Log.info("managing #{managed.size} database(s): #{managed.first(MOST_NAMED).map(&:label).join(", ")}#{more}")
         left_alone.each { |database| Log.error("#{database.label} is not managed: #{database.objection}") }
       end
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
 
-use super::frame::{Header, Kind, HEADER_LENGTH};
+use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
 use crate::error::{Error, Result};
 use crate::signal::hung_up;
@@ -18,6 +18,7 @@ use crate::signal::hung_up;
 pub struct Connection {
     stream: UnixStream,
     descriptors: VecDeque<OwnedFd>,
+    longest: usize,
 }
 
 /// More descriptors than this never travel with one frame.
@@ -29,12 +30,25 @@ impl Connection {
         Self {
             stream,
             descriptors: VecDeque::new(),
+            longest: LONGEST_MESSAGE,
+        }
+    }
+
+    /// The same between a leader and its worker, where the list of the databases may be long.
+    pub fn of_a_worker(stream: UnixStream) -> Self {
+        Self {
+            longest: LONGEST_HANDOVER,
+            ..Self::new(stream)
         }
     }
 
     /// A second one on the same socket, for another thread to write to.
     pub fn try_clone(&self) -> io::Result<Self> {
-        self.stream.try_clone().map(Self::new)
+        let longest = self.longest;
+        self.stream.try_clone().map(|stream| Self {
+            longest,
+            ..Self::new(stream)
+        })
     }
 
     /// Gives up on a peer that neither sends nor takes a byte for this long.
@@ -50,7 +64,12 @@ impl Connection {
 
     /// Sends a message with descriptors, which the peer gets as its own.
     pub fn send_with(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        let payload = serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()))?;
+        let to_json =
+            |message: &Message| serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()));
+        let mut payload = to_json(message)?;
+        if payload.len() > self.longest {
+            payload = to_json(&message.shortened(self.longest)?)?;
+        }
         self.send_frame_with(Kind::Message, &payload, descriptors)
     }
 
@@ -114,7 +133,7 @@ impl Connection {
                 n => have += n,
             }
         }
-        Header::parse(bytes).map(Some)
+        Header::parse_up_to(self.longest, bytes).map(Some)
     }
 
     fn receive_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -282,6 +301,43 @@ mod tests {
             move || here.send(&Message::Status(text)).unwrap()
         });
         assert_eq!(there.receive().unwrap(), Some(Message::Status(text)));
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_arrives_shortened_and_anything_else_is_an_error() {
+        let (mut here, mut there) = pair();
+        let sender = std::thread::spawn(move || {
+            here.send(&Message::Error("\u{1}ß".repeat(300_000))).unwrap();
+            let join = Message::Join {
+                session: "x".repeat(300_000),
+            };
+            let error = here.send(&join).unwrap_err().to_string();
+            assert!(error.contains("longer than the 262144"), "{error}");
+        });
+        let Some(Message::Error(text)) = there.receive().unwrap() else {
+            panic!("no error");
+        };
+        assert!(
+            text.starts_with("\u{1}ß") && text.ends_with("(900000 bytes in all)"),
+            "{}",
+            text.len()
+        );
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn a_worker_may_be_told_more_than_a_stranger() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (mut here, mut there) = (Connection::of_a_worker(here), Connection::of_a_worker(there));
+        let long = Message::Join {
+            session: "x".repeat(3_000_000),
+        };
+        let sender = std::thread::spawn({
+            let long = long.clone();
+            move || here.send(&long).unwrap()
+        });
+        assert_eq!(there.receive().unwrap(), Some(long));
         sender.join().unwrap();
     }
 

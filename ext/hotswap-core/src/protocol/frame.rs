@@ -4,8 +4,11 @@ use crate::error::{Error, Result};
 
 /// The length of a header, in bytes.
 pub const HEADER_LENGTH: usize = 5;
-/// The longest message, in bytes. Schema differences and integrity reports fit; nobody can make us hold more.
+/// The longest message between strangers, in bytes. Schema differences and integrity reports fit, and no peer can make a
+/// process hold more.
 pub const LONGEST_MESSAGE: usize = 256 * 1024;
+/// The longest message between a leader and its worker, in bytes: 100,000 databases fit.
+pub const LONGEST_HANDOVER: usize = 64 * 1024 * 1024;
 /// The longest chunk of a body, in bytes.
 pub const LONGEST_CHUNK: usize = 1024 * 1024;
 
@@ -40,9 +43,14 @@ impl Header {
 
     /// Reads a header, and refuses what no peer of ours sends before anything is kept for it.
     pub fn parse(bytes: [u8; HEADER_LENGTH]) -> Result<Self> {
+        Self::parse_up_to(LONGEST_MESSAGE, bytes)
+    }
+
+    /// The same, where messages may have another length.
+    pub fn parse_up_to(longest_message: usize, bytes: [u8; HEADER_LENGTH]) -> Result<Self> {
         let length = u32::from_be_bytes(bytes[1..].try_into().expect("four bytes")) as usize;
         let (kind, longest) = match bytes[0] {
-            1 => (Kind::Message, LONGEST_MESSAGE),
+            1 => (Kind::Message, longest_message),
             2 => (Kind::Body, LONGEST_CHUNK),
             3 => (Kind::End, LONGEST_MESSAGE),
             other => {

@@ -88,6 +88,29 @@ pub enum Message {
 }
 
 impl Message {
+    /// The same with less text, for a peer that takes `longest` bytes.
+    pub fn shortened(&self, longest: usize) -> Result<Self> {
+        // JSON may have six bytes for one.
+        let cut = |text: &str| {
+            let mut end = text.len().min(longest / 8);
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            format!("{}… ({} bytes in all)", &text[..end], text.len())
+        };
+        match self {
+            Self::Status(text) => Ok(Self::Status(cut(text))),
+            Self::Error(text) => Ok(Self::Error(cut(text))),
+            Self::Log(line) => Ok(Self::Log(Narration {
+                level: line.level.clone(),
+                text: cut(&line.text),
+            })),
+            _ => Err(Error::Broken(format!(
+                "a message is longer than the {longest} bytes that the other process takes"
+            ))),
+        }
+    }
+
     /// All of it that a connection carries.
     pub fn to_frame(&self) -> Result<Vec<u8>> {
         let payload = serde_json::to_vec(self).map_err(|error| Error::Broken(error.to_string()))?;

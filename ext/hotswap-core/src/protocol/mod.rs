@@ -33,7 +33,7 @@ mod stamp;
 
 pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
-pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_MESSAGE};
+pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 pub use in_place::InPlace;
 pub use message::{
     End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar, STANDARD_INPUT,

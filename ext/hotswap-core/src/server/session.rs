@@ -112,7 +112,7 @@ fn start(config: &Config) -> Result<Worker> {
     drop(theirs);
     Ok(Worker {
         process: spawned?,
-        connection: Connection::new(ours),
+        connection: Connection::of_a_worker(ours),
     })
 }
 

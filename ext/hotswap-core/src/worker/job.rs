@@ -95,7 +95,7 @@ impl Job {
             return None;
         }
         let path = resolve(&self.root.join(&endpoint.raw));
-        self.databases.iter().find(|database| database.resolved() == path)
+        self.databases.iter().find(|database| database.leads_to(&path))
     }
 
     /// The managed database that `endpoint` means by its path.
@@ -114,9 +114,20 @@ impl Job {
 
     /// What SQLite and hotswap keep beside a database is a part of it: replaced by itself, or read by itself, it is of no
     /// use, and takes the database along.
-    fn refuse_files_of_databases(&self, endpoint: &Endpoint) -> Result<()> {
-        let database = self.databases.iter().find(|database| database.owns(endpoint));
-        database.map_or(Ok(()), |database| {
+    fn refuse_files_of_databases(&self, endpoints: [&Endpoint; 2]) -> Result<()> {
+        let named: Vec<_> = endpoints
+            .into_iter()
+            .filter(|endpoint| !endpoint.stdio && self.find_by_path(endpoint).is_none())
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = self.databases.iter().map(Database::place).collect();
+        let owner = |endpoint: &Endpoint| places.iter().position(|place| owns(place, endpoint));
+        let found = named
+            .into_iter()
+            .find_map(|endpoint| owner(endpoint).map(|index| (endpoint, &self.databases[index])));
+        found.map_or(Ok(()), |(endpoint, database)| {
             Err(Error::Usage(format!(
                 "{} belongs to the managed database {}, and is not copied by itself. Name the database, or another file",
                 endpoint.raw, database.label
@@ -140,8 +151,7 @@ impl Job {
 
     /// Which side of a copy is managed: exactly one must be.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
-        self.refuse_files_of_databases(src)?;
-        self.refuse_files_of_databases(dst)?;
+        self.refuse_files_of_databases([src, dst])?;
         match self.sides(src, dst) {
             (Some(_), Some(_)) => Err(Error::Usage(
                 "source and destination can't both be managed databases".into(),
@@ -183,21 +193,13 @@ impl Database {
         resolve(&self.path)
     }
 
-    /// Whether it is the log, its index, the journal or the fence of this database, or a file beside which one of these
-    /// names would be the database.
-    fn owns(&self, endpoint: &Endpoint) -> bool {
-        if endpoint.stdio {
-            return false;
+    /// Where it lies. Its folder is not resolved: an application may have thousands of databases, and each command asks.
+    fn place(&self) -> PathBuf {
+        if self.path.is_symlink() {
+            self.resolved()
+        } else {
+            self.path.clone()
         }
-        let database = self.resolved();
-        let mut own = leftovers::sidecars(&database).chain([fence::path_of(&database)]);
-        let is_own = own.any(|path| {
-            let same_file = |identity: Identity| {
-                std::fs::metadata(&path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
-            };
-            path == endpoint.resolved || endpoint.identity.is_some_and(same_file)
-        });
-        is_own || leftovers::sidecars(&endpoint.resolved).any(|path| path == database)
     }
 
     fn require_managed(&self) -> Result<()> {
@@ -212,16 +214,57 @@ impl Database {
     }
 
     fn is(&self, endpoint: &Endpoint) -> bool {
-        let same_file = |identity: Identity| {
-            std::fs::metadata(&self.path).is_ok_and(|metadata| Identity::of(&metadata) == identity)
+        let paths = [&endpoint.absolute, &endpoint.resolved];
+        if paths.contains(&&self.path) {
+            return true;
+        }
+        let found = std::fs::symlink_metadata(&self.path);
+        let is_link = found.as_ref().is_ok_and(|metadata| metadata.is_symlink());
+        let file = if is_link {
+            std::fs::metadata(&self.path)
+        } else {
+            found
         };
-        let same_path = |path: &PathBuf| *path == self.path || *path == self.resolved();
+        let same_file = |identity: Identity| file.is_ok_and(|metadata| Identity::of(&metadata) == identity);
         // By its path as well: a swap between the client's look at the file and this one changes what it is.
         endpoint.identity.is_some_and(same_file)
-            || [&endpoint.absolute, &endpoint.resolved]
-                .into_iter()
-                .any(same_path)
+            || paths
+                .iter()
+                .any(|path| self.may_lead_to(path, is_link) && **path == self.resolved())
     }
+
+    /// Whether it is there, in a folder without links.
+    fn leads_to(&self, resolved: &Path) -> bool {
+        self.may_lead_to(resolved, self.path.is_symlink()) && self.resolved() == resolved
+    }
+
+    fn may_lead_to(&self, path: &Path, is_link: bool) -> bool {
+        is_link || path.file_name() == self.path.file_name()
+    }
+}
+
+/// Whether it is the log, its index, the journal or the fence of the database in this place, or a file beside which one of these
+/// names would be the database.
+fn owns(place: &Path, endpoint: &Endpoint) -> bool {
+    // By its identity as well, for a second name.
+    let same_file = |identity: Identity| {
+        let mut own = files_beside(place);
+        own.any(|path| std::fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == identity))
+    };
+    files_beside(place).any(|path| leads_to(&path, &endpoint.resolved))
+        || leftovers::sidecars(&endpoint.resolved).any(|path| leads_to(place, &path))
+        || endpoint.identity.is_some_and(same_file)
+}
+
+/// Whether `path`, which is no link but may lie in a folder that is one, is what `resolved` names. Resolves nothing where the
+/// names differ: an application may have thousands of databases, and each command asks.
+fn leads_to(path: &Path, resolved: &Path) -> bool {
+    path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
+}
+
+/// What SQLite and hotswap may keep beside a database.
+fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    leftovers::sidecars(database).chain([fence::path_of(database)])
 }
 
 /// Resolves symlinks as far as the path exists, and those that lead to a file which is not there yet.

@@ -94,7 +94,7 @@ use replaced::Replaced;
 /// The process is expected to end when this returns: what the swap left locked on the replaced file must stay
 /// locked until then.
 pub fn run(control: OwnedFd) -> Result<()> {
-    let mut leader = Connection::new(UnixStream::from(control));
+    let mut leader = Connection::of_a_worker(UnixStream::from(control));
     let handover = match leader.receive()? {
         Some(Message::Handover(handover)) => handover,
         Some(Message::Sweep(job)) => return sweep(&mut leader, &job),
