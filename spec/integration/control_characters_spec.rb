@@ -7,8 +7,11 @@ RSpec.describe "control characters in what comes from outside" do
   shown = '\x1b[31mx\x1b[2J\u{202e}y\u{9b}z\nERROR: forged'
   name = "storage/#{attack}.sqlite3"
 
+  application = ItemsServer::APPLICATION.gsub('env["PATH_INFO"] == "/wait"', 'env["PATH_INFO"].start_with?("/wait")')
+    .gsub('env["PATH_INFO"] != "/wait"', '!env["PATH_INFO"].start_with?("/wait")')
+
   before(:context) do
-    @app = RackServer.start(config: ItemsServer::APPLICATION.gsub("storage/app.sqlite3", name), database: name) do |server|
+    @app = RackServer.start(config: application.gsub("storage/app.sqlite3", name), database: name) do |server|
       TestDatabase.new(server.root.join("storage").tap(&:mkpath))
       make(server.root.join(name), ItemsServer::SCHEMA)
     end
@@ -122,6 +125,20 @@ RSpec.describe "control characters in what comes from outside" do
       answer, = said(*words, logged: nil)
       expect(answer).to have_attributes(exit_code: 2, stderr: /\AERROR: .*\\u\{202e\}mv/)
     end
+  end
+
+  it "in the path of a request that a push waits for, whatever its encoding" do
+    waiting = TCPSocket.new("127.0.0.1", app.port)
+    waiting.write("GET /wait/\u00e9\xff\u009b2J HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".b)
+    eventually { app.root.join("waits").exist? }
+    refused, log = said("cp", "--timeout", "1", file(ItemsServer::SCHEMA), "database")
+
+    expect(refused).to have_attributes(exit_code: 4)
+    expect([refused.stderr, log]).to all(include('GET /wait/é\xff\u{9b}2J for '))
+  ensure
+    app.write("go-on", "")
+    waiting&.read
+    waiting&.close
   end
 
   it "leaves the letters of all languages as they are" do

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Sender};
@@ -99,7 +100,7 @@ impl Host for Mailbox {
         let path = FileName::of(database);
         match self.ask("disconnect", path, timeout.as_secs_f64().to_string(), timeout) {
             Some((true, _)) => Ok(()),
-            Some((false, why)) => Err(visible::line(why.join("; "))),
+            Some((false, why)) => Err(why.join("; ")),
             None => Err("did not close its connections within max_pause".into()),
         }
     }
@@ -132,7 +133,7 @@ impl Host for Mailbox {
 fn running(line: &str) -> Option<Running> {
     let (seconds, what) = line.split_once(' ')?;
     Some(Running {
-        what: visible::line(what),
+        what: what.into(),
         age: Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?,
     })
 }
@@ -151,8 +152,10 @@ fn next_question(ruby: &Ruby) -> Result<Option<Question>, Error> {
     Ok(mailbox(ruby)?.take())
 }
 
-fn answer(ruby: &Ruby, number: u64, worked: bool, lines: Vec<String>) -> Result<(), Error> {
-    mailbox(ruby)?.answer(number, worked, lines);
+/// The lines are in any encoding: the path of a request is bytes.
+fn answer(ruby: &Ruby, number: u64, worked: bool, lines: Vec<FileName>) -> Result<(), Error> {
+    let lines = lines.iter().map(|line| visible::line(line.0.as_bytes()));
+    mailbox(ruby)?.answer(number, worked, lines.collect());
     Ok(())
 }
 
