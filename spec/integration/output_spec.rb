@@ -1,28 +1,9 @@
 # frozen_string_literal: true
 
-require "pty"
-
 RSpec.describe "what the command prints, and where" do
   running_app
 
   let(:live) { "storage/production.sqlite3" }
-
-  # A terminal for the command, and what it shows.
-  def terminal
-    master, slave = PTY.open
-    shown = String.new(encoding: Encoding::BINARY)
-    reader = Thread.new do
-      loop { shown << master.readpartial(4096) }
-    rescue EOFError, Errno::EIO
-      nil # the last one to hold the other end has closed it
-    end
-    yield slave, shown
-  ensure
-    slave.close unless slave.closed?
-    reader&.join(5)
-    reader&.kill
-    master.close
-  end
 
   it "says on stderr that it swaps, and OK on stdout when it has" do
     pushed = app.hotswap("cp", app.databases.release("v2"), live)
@@ -65,7 +46,7 @@ RSpec.describe "what the command prints, and where" do
   end
 
   it "refuses to read a database from a terminal, and says how it is done" do
-    terminal do |slave, _|
+    Terminal.open do |slave, _|
       refused = untouched { app.hotswap("cp", "-", live, in: slave) }
 
       expect(refused).to have_attributes(exit_code: 2, stdout: "")
@@ -74,7 +55,7 @@ RSpec.describe "what the command prints, and where" do
   end
 
   it "refuses to write a database to a terminal, and says how it is done" do
-    terminal do |slave, shown|
+    Terminal.open do |slave, shown|
       refused = app.hotswap("cp", live, "-", out: slave)
 
       expect(refused).to have_attributes(exit_code: 2)
@@ -104,8 +85,8 @@ RSpec.describe "what the command prints, and where" do
   end
 
   it "shows how far it is when that takes a while, on a terminal only and not with --quiet" do
-    terminal do |slave, shown|
-      terminal do |quiet_slave, shown_quietly|
+    Terminal.open do |slave, shown|
+      Terminal.open do |quiet_slave, shown_quietly|
         refused = untouched do
           push_until(-> { shown.include?("B/s") }, [[], {}], [["--quiet"], {err: quiet_slave}], [[], {err: slave}])
         end

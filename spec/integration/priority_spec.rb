@@ -44,8 +44,12 @@ RSpec.describe "a push while other programs keep every processor busy" do
     file = @app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{table}", %w[new])
     programs = Array.new(Etc.nprocessors) { Process.spawn("yes", out: File::NULL) }
 
-    expect(@app.hotswap("cp", file, "storage/app.sqlite3", "--skip-schema-check"))
-      .to have_attributes(exit_code: 0, stderr: /^Other programs keep every processor busy; checking takes longer\.$/)
+    Terminal.open do |terminal, shown|
+      expect(@app.hotswap("cp", file, "storage/app.sqlite3", "--skip-schema-check", err: terminal, env: {"TERM" => "xterm"})).to have_attributes(exit_code: 0)
+      eventually { shown.include?("Swapping database...") }
+      expect(shown).to match(/Other programs keep every processor busy; checking takes longer\.\r$/)
+        .and match(/checking, waiting for a processor \d+s/)
+    end
   ensure
     programs.each do |program|
       Process.kill("KILL", program)

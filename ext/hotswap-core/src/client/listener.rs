@@ -32,15 +32,34 @@ struct Screen {
     stage: Option<Stage>,
 }
 
-/// A part of a transfer that is measured by itself.
+/// A part of a command that is measured by itself.
 struct Stage {
     name: String,
+    shape: &'static str,
     /// When it was first heard of, and how far it was then, in bytes.
     since: Instant,
     from: u64,
 }
 
 impl Stage {
+    fn new(name: &str, shape: &'static str, from: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            shape,
+            since: Instant::now(),
+            from,
+        }
+    }
+
+    /// The template of a stage's bar, by what is known of its progress. Of some stages only the time is known.
+    fn shape(done: u64, total: u64) -> &'static str {
+        match (done, total) {
+            (0, 0) => "{msg} {elapsed}",
+            (_, 0) => "{msg} {bytes}{prefix}",
+            _ => "{msg} [{bar:30}] {bytes}/{total_bytes}{prefix}",
+        }
+    }
+
     /// "120.00 MiB/s" since it began; nothing before that says anything.
     fn rate(&self, done: u64) -> String {
         let time = self.since.elapsed();
@@ -133,12 +152,11 @@ impl Screen {
         if self.quiet || !self.stderr.is_terminal() {
             return;
         }
-        if self.stage.as_ref().is_none_or(|current| current.name != stage) {
-            self.stage = Some(Stage {
-                name: stage.to_owned(),
-                since: Instant::now(),
-                from: done,
-            });
+        let shape = Stage::shape(done, total);
+        let goes_on = |current: &Stage| current.name == stage && current.shape == shape;
+        if !self.stage.as_ref().is_some_and(goes_on) {
+            self.clear();
+            self.stage = Some(Stage::new(stage, shape, done));
         }
         if self.started.elapsed() < LASTS {
             return;
@@ -150,12 +168,7 @@ impl Screen {
         // Complete before it is drawn: a bar shows itself with each change.
         let bar = self.bar.get_or_insert_with(|| {
             let hidden = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-            let template = match total {
-                0 => "{msg} {bytes}{prefix}",
-                _ => "{msg} [{bar:30}] {bytes}/{total_bytes}{prefix}",
-            };
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());
             hidden.with_style(style.progress_chars("#>-"))
         });
         bar.set_message(visible::line(stage));
