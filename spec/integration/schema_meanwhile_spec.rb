@@ -52,6 +52,23 @@ RSpec.describe "a push beside which the live database changes while it waits" do
         expect(tables.first).to include "more TEXT"
       end
 
+      # jobs.rs, `since`.
+      it "tells of the jobs that have come to the queue, and goes on" do
+        queue = "CREATE TABLE solid_queue_jobs (id INTEGER PRIMARY KEY, active_job_id TEXT, finished_at TEXT)"
+        change(queue)
+        change("INSERT INTO solid_queue_jobs (active_job_id) VALUES ('copied')")
+        new = app.file("files/queue.sqlite3", "#{ItemsServer::SCHEMA}; #{queue}; INSERT INTO solid_queue_jobs (active_job_id) VALUES ('copied')", %w[new])
+        pushed = meanwhile(new, "--in-place=#{in_place}") do
+          change("INSERT INTO solid_queue_jobs (active_job_id, finished_at) VALUES ('late', NULL), ('late too', NULL), ('done', '2026-01-01')")
+        end
+
+        said = "2 jobs that came to the live queue while the push waited are not in the new database, and will not be run"
+        expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /^#{said}$/)
+        expect(pushed.stderr.scan("will not be run").size).to eq 1
+        expect(app.log).to include(said)
+        expect(app.version).to eq "new"
+      end
+
       it "is given up when it has no rows, and the live database has got some" do
         change("DELETE FROM items")
         empty = app.file("files/empty.sqlite3", ItemsServer::SCHEMA)

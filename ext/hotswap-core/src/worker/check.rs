@@ -1,5 +1,7 @@
 //! The checks that a push has to pass.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
 use super::attention::Attention;
@@ -75,13 +77,16 @@ impl<'a> Check<'a> {
             judge::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
             without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
         }
+        let last_job = jobs::last(live.connection());
         Ok(Passed {
             schema_changes: !current.is_written_like(incoming),
-            warnings: self.warnings(live, judging, &current, incoming),
+            warnings: self.warnings(live, judging, &current, incoming, last_job),
             seen: Some(Seen {
                 identity: live.identity(),
                 schema: current,
                 without_rows,
+                last_job,
+                late_jobs: Arc::default(),
             }),
         })
     }
@@ -148,6 +153,7 @@ impl<'a> Check<'a> {
         judging: &Connection,
         current: &Schema,
         incoming: &Schema,
+        last_job: Option<i64>,
     ) -> Vec<String> {
         let name = self.request.src.name();
         let foreign = match (environment(live.connection()), environment(judging)) {
@@ -159,7 +165,7 @@ impl<'a> Check<'a> {
         let unreadable = (current.is_utf8() && !incoming.is_utf8()).then(|| {
             format!("the schema of {name} is not written in UTF-8; Active Record cannot use the tables that are concerned")
         });
-        let lost = jobs::lost(live.connection(), judging);
+        let lost = last_job.and_then(|last| jobs::lost(live.connection(), judging, last));
         [foreign, unreadable, lost].into_iter().flatten().collect()
     }
 }

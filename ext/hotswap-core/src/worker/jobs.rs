@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 const MOST: usize = 1000;
 
 /// What to tell of jobs that wait in the live database and are not in the one that replaces it. None where there are
-/// none, or no such table: whatever is wrong with either file is for the checks to say.
-pub fn lost(live: &Connection, incoming: &Connection) -> Option<String> {
-    let text = match missing(live, incoming) {
+/// none, or no such table: whatever is wrong with either file is for the checks to say. Jobs after `last` are left out.
+pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
+    let text = match missing(live, incoming, last) {
         Ok(0) | Err(_) => return None,
         Ok(1) => "one job that waits in the live queue is".to_owned(),
         Ok(MOST) => format!("{MOST} or more jobs that wait in the live queue are"),
@@ -17,12 +17,36 @@ pub fn lost(live: &Connection, incoming: &Connection) -> Option<String> {
     Some(format!("{text} not in the new database, and will not be run"))
 }
 
-fn missing(live: &Connection, incoming: &Connection) -> rusqlite::Result<usize> {
+/// The number of the newest job in the queue of this database, 0 without one. None where there is no queue.
+pub fn last(live: &Connection) -> Option<i64> {
+    let newest = "SELECT coalesce(max(id), 0) FROM solid_queue_jobs";
+    live.query_row(newest, [], |row| row.get(0)).ok()
+}
+
+/// How many jobs wait that came after `last`. Requests wait meanwhile, so nothing else is read.
+pub fn since(last: i64, live: &Connection) -> usize {
+    let count = "SELECT count(*) FROM (SELECT 1 FROM solid_queue_jobs WHERE id > ?1 AND finished_at IS NULL LIMIT ?2)";
+    live.query_row(count, (last, MOST as i64), |row| row.get::<_, i64>(0))
+        .map_or(0, |count| count as usize)
+}
+
+/// What to tell of so many of them.
+pub fn late(count: usize) -> Option<String> {
+    let text = match count {
+        0 => return None,
+        1 => "one job that came to the live queue while the push waited is".to_owned(),
+        MOST => format!("{MOST} or more jobs that came to the live queue while the push waited are"),
+        count => format!("{count} jobs that came to the live queue while the push waited are"),
+    };
+    Some(format!("{text} not in the new database, and will not be run"))
+}
+
+fn missing(live: &Connection, incoming: &Connection, last: i64) -> rusqlite::Result<usize> {
     let mut waiting = live.prepare(
-        "SELECT active_job_id FROM solid_queue_jobs WHERE finished_at IS NULL AND active_job_id NOT NULL",
+        "SELECT active_job_id FROM solid_queue_jobs WHERE finished_at IS NULL AND active_job_id NOT NULL AND id <= ?",
     )?;
     let mut find = incoming.prepare("SELECT 1 FROM solid_queue_jobs WHERE active_job_id = ?")?;
-    let mut rows = waiting.query([])?;
+    let mut rows = waiting.query([last])?;
     let mut count = 0;
     while let (Some(row), true) = (rows.next()?, count < MOST) {
         let job: String = row.get(0)?;

@@ -138,6 +138,10 @@ fn push(
         Some(expected) if !moved => blame_another_program(error, path, expected),
         _ => error,
     })?;
+    if let Some(warning) = push.seen.as_ref().and_then(Seen::late_jobs) {
+        push.caller.log("warn", &warning);
+        push.caller.status(warning);
+    }
     let summary = Summary {
         label: &database.label,
         bytes: push.staged.len(),

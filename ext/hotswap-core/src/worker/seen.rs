@@ -1,10 +1,13 @@
 //! What the checks saw of the live database, to be looked at again when nobody can change it any more.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::contents::table_with_rows;
+use super::jobs;
 use super::schema::Schema;
 use super::vfs::{self, Purpose};
 use crate::error::{is_of_the_machine, Context, Error, Result};
@@ -20,6 +23,10 @@ pub struct Seen {
     pub schema: Schema,
     /// Whether it was right only as long as the live database has no rows.
     pub without_rows: bool,
+    /// The newest job in its queue, where it has one.
+    pub last_job: Option<i64>,
+    /// How many came after that and would be lost.
+    pub late_jobs: Arc<AtomicUsize>,
 }
 
 impl Seen {
@@ -37,6 +44,8 @@ impl Seen {
                 )))
             }
         }
+        let late = self.last_job.map_or(0, |last| jobs::since(last, connection));
+        self.late_jobs.store(late, Ordering::Relaxed);
         if !self.without_rows {
             return Ok(());
         }
@@ -46,6 +55,11 @@ impl Seen {
                 live.shown()
             )))
         })
+    }
+
+    /// What the user has to hear of jobs that came while the push waited.
+    pub fn late_jobs(&self) -> Option<String> {
+        jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }
 
     /// The same where `live` is about to be written into: a connection that has the lock cannot be asked.
