@@ -57,6 +57,11 @@ impl Connection {
         self.stream.set_write_timeout(patience)
     }
 
+    /// How long a peer may neither send nor take a byte; `None` is for ever.
+    pub fn patience(&self) -> Option<Duration> {
+        self.stream.read_timeout().ok().flatten()
+    }
+
     /// Sends a message.
     pub fn send(&mut self, message: &Message) -> Result<()> {
         self.send_with(message, &[])

@@ -10,13 +10,13 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use super::processor::Processor;
 use super::strangers;
 use super::summary::Spoken;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
 use crate::signal::hung_up;
 use crate::visible;
 
-/// How long a client may be silent in the middle of a transfer.
+/// How long a client may be silent in the middle of a transfer, unless its command has more time than that.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of a failure goes into the log, in characters.
@@ -172,6 +172,12 @@ impl Caller {
             Some(Message::Request(request)) => Ok(*request),
             _ => Err(Error::Broken("the client asked for nothing".into())),
         }
+    }
+
+    /// Has the command wait for as long as its timeout, if that is longer: nothing is held up while a pipe stands still.
+    pub fn be_patient(&self, timeout: Duration) -> Result<()> {
+        let patience = self.main.set_patience(Some(PATIENCE.max(timeout)));
+        patience.context("cannot set up the client's socket")
     }
 
     /// Tells the client what to do next.

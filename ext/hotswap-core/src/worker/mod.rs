@@ -144,6 +144,7 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
 fn command(caller: &mut Caller, job: Job, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
     let job = &job.for_request(&request);
+    caller.be_patient(job.timeout())?;
     caller.info(format_args!("command: {request}"));
     match job.route(&request.src, &request.dst)? {
         Route::Push(database) => push::run(caller, job, database, &request, replaced),

@@ -3,8 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use super::caller::PATIENCE;
-use super::pipe::{stands_still, Pipe};
+use super::pipe::{patience, stands_still, Pipe};
 use crate::error::Result;
 use crate::protocol::{BodyWriter, Connection, Message, Plan};
 
@@ -75,8 +74,8 @@ impl<'a> Outlet<'a> {
             let sent = self.try_send(bytes, Some(Instant::now() + GLANCE))?;
             if sent > 0 {
                 moved = Instant::now();
-            } else if moved.elapsed() > PATIENCE {
-                return Err(stands_still());
+            } else if moved.elapsed() > patience(self.client()) {
+                return Err(stands_still(patience(self.client())));
             }
             bytes = &bytes[sent..];
         }

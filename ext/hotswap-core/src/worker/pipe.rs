@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -74,8 +74,16 @@ impl Pipe {
 }
 
 /// What a command ends with whose pipe is neither read nor written any more.
-pub fn stands_still() -> Error {
-    Error::Broken("the other side of the pipe has not moved for too long; giving up".into())
+pub fn stands_still(patience: Duration) -> Error {
+    Error::Broken(format!(
+        "the program at the other end of the pipe has not moved for {} s. Pass --timeout SECONDS to wait for longer",
+        patience.as_secs()
+    ))
+}
+
+/// How long the other end of a pipe may stand still.
+pub fn patience(client: &Connection) -> Duration {
+    client.patience().unwrap_or(PATIENCE)
 }
 
 /// Waits until the pipe is ready, or until then.
@@ -85,7 +93,8 @@ fn wait_for(
     client: &Connection,
     until: Option<Instant>,
 ) -> Result<()> {
-    let wait = until.map_or(PATIENCE, |until| until.saturating_duration_since(Instant::now()));
+    let patience = patience(client);
+    let wait = until.map_or(patience, |until| until.saturating_duration_since(Instant::now()));
     let millis = i32::try_from(wait.as_millis() + 1).unwrap_or(i32::MAX);
     let mut polled = [
         PollFd::new(pipe, ready),
@@ -95,7 +104,7 @@ fn wait_for(
         &mut polled,
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
     ) {
-        Ok(0) if until.is_none() => Err(stands_still()),
+        Ok(0) if until.is_none() => Err(stands_still(patience)),
         Ok(_) if client.peer_is_gone() => Err(Error::Gone("the client went away".into())),
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).context("cannot wait for the pipe"),
@@ -106,7 +115,6 @@ fn wait_for(
 mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     fn connection() -> (Connection, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -158,6 +166,18 @@ mod tests {
             let error = pipe.read(&mut [0; 10], &client).unwrap_err();
             assert!(matches!(error, Error::Gone(_)), "{error}");
         });
+    }
+
+    #[test]
+    fn a_pipe_that_stands_still_is_given_up_after_the_time_of_the_command() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut pipe = Pipe::take(not_blocking(reader)).unwrap();
+        let (client, _there) = connection();
+        client.set_patience(Some(Duration::from_millis(50))).unwrap();
+        let began = Instant::now();
+        let error = pipe.read(&mut [0; 10], &client).unwrap_err().to_string();
+        assert!(error.contains("has not moved for 0 s. Pass --timeout"), "{error}");
+        assert!(began.elapsed() >= Duration::from_millis(50));
     }
 
     #[test]
