@@ -54,6 +54,8 @@ mod replaced;
 mod rest;
 mod rows;
 mod schema;
+#[cfg(test)]
+mod schema_mutations;
 mod seen;
 mod snapshot;
 mod source;
