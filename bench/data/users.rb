@@ -86,7 +86,7 @@ module Bench
       end
 
       def run(statements)
-        Data.sql(@file, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-400000; #{statements}")
+        Data.sql(@file, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA cache_size=-3000000; #{statements}")
       end
 
       def add(accounts, decay:)
