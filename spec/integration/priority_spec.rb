@@ -34,7 +34,7 @@ RSpec.describe "a push while other programs keep every processor busy" do
   table = <<~SQL
     CREATE TABLE visitors (id TEXT PRIMARY KEY NOT NULL, email TEXT NOT NULL);
     CREATE UNIQUE INDEX visitors_by_email ON visitors (email);
-    INSERT INTO visitors WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80000)
+    INSERT INTO visitors WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
       SELECT hex(randomblob(16)), hex(randomblob(12)) || '@example.com' FROM n;
   SQL
 
@@ -47,7 +47,7 @@ RSpec.describe "a push while other programs keep every processor busy" do
     Terminal.open do |terminal, shown|
       expect(@app.hotswap("cp", file, "storage/app.sqlite3", "--skip-schema-check", err: terminal, env: {"TERM" => "xterm"})).to have_attributes(exit_code: 0)
       eventually { shown.include?("Swapping database...") }
-      expect(shown).to match(/Other programs keep every processor busy; checking takes longer\.\r$/)
+      expect(shown).to match(/Other programs keep every processor busy; the check takes longer\.\r$/)
         .and match(/checking, waiting for a processor \d+s/)
     end
   ensure

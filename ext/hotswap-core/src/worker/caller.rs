@@ -31,7 +31,6 @@ pub struct User {
     stderr: Option<Connection>,
     told_progress: Instant,
     processor: Processor,
-    told_of_waiting: bool,
 }
 
 impl User {
@@ -41,7 +40,6 @@ impl User {
             stderr,
             told_progress: Instant::now(),
             processor: Processor::new(),
-            told_of_waiting: false,
         }
     }
 
@@ -52,24 +50,25 @@ impl User {
         ))
     }
 
-    /// How far the calling thread is, at most ten times a second, and whether it waits for a processor.
-    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+    /// How far the calling thread is, at most ten times a second, and whether it waits for a processor: which is the answer as
+    /// well.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
         if self.told_progress.elapsed() < Duration::from_millis(100) {
-            return;
+            return false;
         }
         self.told_progress = Instant::now();
         let waits = self.processor.is_awaited();
-        if waits && !self.told_of_waiting {
-            self.told_of_waiting = true;
-            self.tell(&Message::Status(format!(
-                "Other programs keep every processor busy; {stage} takes longer."
-            )));
-        }
         let stage = match waits {
             true => format!("{stage}, waiting for a processor"),
             false => stage.into(),
         };
         self.tell(&Message::Progress { stage, done, total });
+        waits
+    }
+
+    /// A line.
+    pub fn status(&mut self, text: impl Display) {
+        self.tell(&Message::Status(text.to_string()));
     }
 
     /// One that has gone is noticed where it matters, on the main connection.
@@ -187,7 +186,7 @@ impl Caller {
 
     /// A line for the user.
     pub fn status(&mut self, text: impl Display) {
-        self.user.tell(&Message::Status(text.to_string()));
+        self.user.status(text);
     }
 
     /// Tells the client that the new database is in place, and not durable yet: whatever becomes of this worker.

@@ -96,11 +96,7 @@ impl<'a> Check<'a> {
         let name = self.request.src.name();
         judge::require_reasonable_schema(judging, name)?;
         if !self.request.skip_integrity_check {
-            let mut user = caller
-                .user
-                .try_clone()
-                .context("cannot use the client's socket")?;
-            judge::check_integrity(judging, name, move || user.progress("checking", 0, 0))?;
+            judge::check_integrity(judging, name, progress(caller)?)?;
         }
         // Whatever is skipped: the application could not open such a file either.
         Schema::read(judging).map_err(|error| judge::unreadable(error, name))
@@ -168,6 +164,21 @@ impl<'a> Check<'a> {
         let lost = last_job.and_then(|last| jobs::lost(live.connection(), judging, last));
         [foreign, unreadable, lost].into_iter().flatten().collect()
     }
+}
+
+/// Tells the client that the check goes on, and once, if it waits for a processor.
+fn progress(caller: &Caller) -> Result<impl FnMut() + Send + 'static> {
+    let mut user = caller
+        .user
+        .try_clone()
+        .context("cannot use the client's socket")?;
+    let mut said = false;
+    Ok(move || {
+        if user.progress("checking", 0, 0) && !said {
+            said = true;
+            user.status("Other programs keep every processor busy; the check takes longer.");
+        }
+    })
 }
 
 impl Passed {
