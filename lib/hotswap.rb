@@ -123,7 +123,7 @@ module Hotswap
     # @raise [ReleaseRefused] in a transaction, or inside a block that has a connection; the block did not run
     # @raise [GateTimeout] after the block, if the gate stays closed for longer than any swap may take
     def release(&block)
-      raise ArgumentError, "release wants a block" unless block
+      raise ArgumentError, "Hotswap.release needs a block" unless block
 
       Release.run(&block)
     end

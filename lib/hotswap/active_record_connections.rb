@@ -61,8 +61,8 @@ module Hotswap
       def refuse_release_in_transaction(pool)
         return unless in_transaction?(pool.active_connection?)
 
-        raise ReleaseRefused, "Hotswap.release was called while a transaction is open on #{pool.db_config.database}. Commit it or " \
-          "roll it back before"
+        raise ReleaseRefused, "Hotswap.release was called while a transaction is open on #{pool.db_config.database}. Commit the " \
+          "transaction or roll it back first"
       end
 
       def pools_of(database)

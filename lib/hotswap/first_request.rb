@@ -11,8 +11,8 @@ module Hotswap
         # Tests and consoles make requests too, and no server has a name there.
         return if @server_loaded || !env["SERVER_SOFTWARE"] || ::Rails.env.test?
 
-        Log.warn("config.ru does not load the server of Rails: hotswap serves from the first request on. To have it serve from the " \
-          "boot on, add this as the last line of config.ru: Rails.application.load_server")
+        Log.warn("config.ru does not call Rails.application.load_server, so hotswap starts with the first request. To start hotswap " \
+          "at boot, add this as the last line of config.ru: Rails.application.load_server")
         Hotswap.start
       end
 

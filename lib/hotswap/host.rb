@@ -77,7 +77,7 @@ module Hotswap
       end
 
       def database_at(path)
-        Hotswap.databases.at(path) || raise(Error, "#{path} is not managed here any more")
+        Hotswap.databases.at(path) || raise(Error, "#{path} is no longer managed by this process")
       end
     end
   end

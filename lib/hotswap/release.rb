@@ -28,7 +28,7 @@ module Hotswap
         frame = caller(3).find { |line| line.match?(HOLDERS) }
         return unless frame
 
-        raise ReleaseRefused, "Hotswap.release was called inside a block that has a database connection, such as transaction or " \
+        raise ReleaseRefused, "Hotswap.release was called inside a block that holds a database connection, such as transaction or " \
           "with_connection (#{frame[/\A[^:]+:\d+/]}). Call it outside of that block"
       end
 

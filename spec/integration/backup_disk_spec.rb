@@ -64,13 +64,13 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
     backup.chmod(0o640)
     disk.refuse(:setattr, :EPERM)
 
-    expect_a_backup(stderr: /\AWARNING: #{backup} has the mode 600 and not 640, because its file system did not set that\. .*\n\z/)
+    expect_a_backup(stderr: /\AWARNING: #{backup} has mode 600 instead of 640, because its file system did not set the mode\. .*\n\z/)
   end
 
   it "names standard output where the disk renames no file, and leaves nothing" do
     %i[rename rename2].each { |kind| disk.refuse(kind, :ENOSYS) }
 
-    expect(pull).to have_attributes(exit_code: 5, stderr: /ERROR: cannot put the snapshot in place at #{backup}, whose file system renames no files .*- > #{backup}/)
+    expect(pull).to have_attributes(exit_code: 5, stderr: /ERROR: cannot put the snapshot in place at #{backup}, because its file system cannot rename files .*- > #{backup}/)
     expect(Dir.children(folder)).to be_empty
     File.open(backup, "w") do |file|
       expect(app.hotswap("cp", "database", "-", out: file)).to have_attributes(exit_code: 0)

@@ -101,15 +101,15 @@ RSpec.describe "the command line, where no server is" do
       Commands:
         cp       Copy a database to or from the running application
         version  Print the version
-        help     Print the help of a command
+        help     Print help for a command
 
       For more information, try '--help'.
     TEXT
   end
 
   {
-    "--force" => "a push needs no leave",
-    "--dry-run" => "there is no trial run",
+    "--force" => "a push does not ask for confirmation",
+    "--dry-run" => "there is no dry run",
     "--skip-schema" => "did you mean '--skip-schema-check'?",
     "--nothing" => "the options are --skip-integrity-check, --skip-schema-check"
   }.each do |option, hint|
@@ -141,7 +141,7 @@ RSpec.describe "the command line, where no server is" do
     answer = hotswap("cp", "a", "b", "--socket", stale)
 
     expect(answer).to have_attributes(exit_code: 1, stdout: "")
-    expect(answer.stderr).to start_with("ERROR: nobody listens at #{stale}").and include("Start it", "docs/backups.md")
+    expect(answer.stderr).to start_with("ERROR: no process listens at #{stale}").and include("Start it", "docs/backups.md")
     expect(File.socket?(stale)).to be true
   end
 

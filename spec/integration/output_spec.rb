@@ -50,7 +50,7 @@ RSpec.describe "what the command prints, and where" do
       refused = untouched { app.hotswap("cp", "-", live, in: slave) }
 
       expect(refused).to have_attributes(exit_code: 2, stdout: "")
-      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp - .*leave -t out/)
+      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp - .*without -t/)
     end
   end
 
@@ -59,7 +59,7 @@ RSpec.describe "what the command prints, and where" do
       refused = app.hotswap("cp", live, "-", out: slave)
 
       expect(refused).to have_attributes(exit_code: 2)
-      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> .*leave -t out/)
+      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> .*without -t/)
       slave.close
       expect(shown).to eq ""
     end

@@ -115,7 +115,7 @@ RSpec.describe "a pull to a place where no file can be made" do
 
     writer = Stranger.ruby(backup)
     pulled = app.hotswap("cp", "database", backup)
-    expect(pulled).to have_attributes(exit_code: 0, stderr: /\AWARNING: #{backup} is open in process #{writer.pid} \(.*what it writes is lost/)
+    expect(pulled).to have_attributes(exit_code: 0, stderr: /\AWARNING: #{backup} is open in process #{writer.pid} \(.*goes to the replaced file and is lost/)
     writer.stop
   ensure
     Process.kill(:KILL, reader)

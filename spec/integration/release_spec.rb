@@ -30,7 +30,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
 
   shared_examples "a stream in a transaction" do |path|
     it "is told that it has to be called outside" do
-      visit(path).wait_for("refused: Hotswap.release was called inside a block that has a database connection")
+      visit(path).wait_for("refused: Hotswap.release was called inside a block that holds a database connection")
       expect(push("after a refused release").exit_code).to eq 0
     end
   end

@@ -62,7 +62,7 @@ RSpec.describe "a push beside which the live database changes while it waits" do
           change("INSERT INTO solid_queue_jobs (active_job_id, finished_at) VALUES ('late', NULL), ('late too', NULL), ('done', '2026-01-01')")
         end
 
-        said = "2 jobs that came to the live queue while the push waited are not in the new database, and will not be run"
+        said = "2 jobs enqueued in the live queue while the push waited are not in the new database, and will not be run"
         expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /^#{said}$/)
         expect(pushed.stderr.scan("will not be run").size).to eq 1
         expect(app.log).to include(said)

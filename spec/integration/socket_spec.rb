@@ -117,7 +117,7 @@ RSpec.describe "a server and what lies at its socket's path" do
 
     app.kill
     expect(File.socket?(app.socket_path)).to be true
-    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stderr: /\AERROR: nobody listens at .* is gone. Start it.*docs\/backups.md/)
+    expect(app.hotswap("cp", "primary", "-")).to have_attributes(exit_code: 1, stderr: /\AERROR: no process listens at .* has ended. Start it.*docs\/backups.md/)
 
     app.boot
     expect(app.hotswap("cp", app.databases.release("v3"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
@@ -164,7 +164,7 @@ RSpec.describe "a server that restarts by running its program anew" do
     server.write("hold", "")
     server.process.signal(:USR2)
     pull = -> { server.hotswap("cp", "database", "copy.sqlite3") }
-    eventually { expect(pull.call.stderr).to eq "ERROR: nobody listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Copy again in a moment\n" }
+    eventually { expect(pull.call.stderr).to eq "ERROR: no process listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Copy again in a moment\n" }
 
     server.root.join("hold").delete
     eventually { expect(pull.call).to have_attributes(exit_code: 0) }

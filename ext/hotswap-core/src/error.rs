@@ -185,7 +185,7 @@ impl<T> Context<T> for rusqlite::Result<T> {
     fn context(self, what: impl Into<String>) -> Result<T> {
         self.map_err(|source| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy(format!(
-                "{}: {} by another process that does not let go; copy again when it has",
+                "{}: {} by another process; copy again when that process has released the lock",
                 what.into(),
                 visible::line(source.to_string())
             )),

@@ -9,16 +9,16 @@ use super::args::Cli;
 const MISSED: &[(&[&str], &str)] = &[
     (
         &["--force", "-f", "--yes", "-y", "--overwrite", "--clobber"],
-        "a push needs no leave: it replaces the database when the file has passed its checks. An option that leaves a check out \
-         is --skip-schema-check, another one --skip-integrity-check",
+        "a push does not ask for confirmation: it replaces the database when the file has passed the checks. To skip a check, \
+         pass --skip-schema-check or --skip-integrity-check",
     ),
     (
         &["--dry-run", "-n", "--check", "--simulate"],
-        "there is no trial run. A push whose file is refused changes nothing",
+        "there is no dry run. If the file fails a check, the push changes nothing",
     ),
     (
         &["--verbose", "-v", "--debug"],
-        "the command says on standard error what it does. The application's log has every step",
+        "the command prints its progress on standard error, and the application's log records every step",
     ),
 ];
 
@@ -63,7 +63,7 @@ fn commands() -> String {
     };
     let commands: Vec<_> = cli.get_subcommands().map(line).collect();
     format!(
-        "Commands:\n{}\n  help     Print the help of a command",
+        "Commands:\n{}\n  help     Print help for a command",
         commands.join("\n")
     )
 }
@@ -85,7 +85,7 @@ fn hint(word: &str) -> String {
     match alike.filter(|option| shared(option, name) >= ALIKE) {
         Some(option) => format!("did you mean '{option}'?"),
         None => format!(
-            "the options are {}. A file of that name is written ./{word}",
+            "the options are {}. To name a file, write ./{word}",
             options.join(", ")
         ),
     }
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn an_option_gets_a_hint_that_is_true() {
         for (option, hint) in [
-            ("--force", "needs no leave"),
-            ("--dry-run", "there is no trial run"),
+            ("--force", "does not ask for confirmation"),
+            ("--dry-run", "there is no dry run"),
             ("--skip-schema", "did you mean '--skip-schema-check'?"),
             ("--timeuot=3", "did you mean '--timeout'?"),
             ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, --socket, --quiet."),

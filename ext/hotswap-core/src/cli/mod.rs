@@ -66,12 +66,15 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode
 
 fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     let Some(folder) = surroundings.folder.take() else {
-        let deleted = "the current folder has been deleted. Change to another one (cd /), and name files by absolute paths";
+        let deleted =
+            "the current folder has been deleted. Change to another one (cd /) and use absolute paths";
         return report(&mut surroundings.streams.stderr, &Error::Usage(deleted.into()));
     };
     for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
         if typed.is_empty() {
-            let empty = format!("{side} is empty: perhaps a variable of the shell is not set. Name a file or a managed database");
+            let empty = format!(
+                "{side} is empty: probably an unset shell variable. Name a file or a managed database"
+            );
             return report(&mut surroundings.streams.stderr, &Error::Usage(empty));
         }
     }

@@ -154,15 +154,15 @@ impl Copy {
     fn refuse_terminals(&self, streams: &Streams) -> Result<()> {
         if self.src == "-" && streams.stdin.is_terminal() {
             return Err(Error::Usage(
-                "standard input is a terminal; pipe a database into it: cat new.sqlite3 | hotswap cp - ... If you do so already, \
-                 leave -t out of docker exec, kubectl exec or ssh"
+                "standard input is a terminal; pipe a database into it: cat new.sqlite3 | hotswap cp - ... If you already do, \
+                 run docker exec, kubectl exec or ssh without -t"
                     .into(),
             ));
         }
         if self.dst == "-" && streams.stdout.is_terminal() {
             return Err(Error::Usage(
-                "standard output is a terminal; redirect it: hotswap cp ... - > backup.sqlite3. If you do so already, leave -t \
-                 out of docker exec, kubectl exec or ssh"
+                "standard output is a terminal; redirect it: hotswap cp ... - > backup.sqlite3. If you already do, run docker \
+                 exec, kubectl exec or ssh without -t"
                     .into(),
             ));
         }
@@ -258,7 +258,7 @@ impl Copy {
             }
             if !users.is_empty() {
                 listener.status(&format!(
-                    "WARNING: {raw} is open in {}, which goes on with the file that was replaced: what it writes is lost. \
+                    "WARNING: {raw} is open in {}. What is written there goes to the replaced file and is lost. \
                      Close it there",
                     users.join(", ")
                 ));

@@ -191,10 +191,10 @@ fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
         ),
         ErrorKind::ConnectionRefused => match last_leader(socket) {
             Some(pid) => format!(
-                "nobody listens at {path}: the application is restarting (process {pid}). Copy again in a moment"
+                "no process listens at {path}: the application is restarting (process {pid}). Copy again in a moment"
             ),
             None => format!(
-                "nobody listens at {path}: the application that made this socket is gone. Start it, and copy again. \
+                "no process listens at {path}: the application that created this socket has ended. Start it and copy again. \
                  docs/backups.md says how to restore a backup while the application is stopped"
             ),
         },

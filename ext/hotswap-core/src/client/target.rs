@@ -112,8 +112,8 @@ impl Target {
         let mode = std::fs::metadata(&self.path).ok()?.permissions().mode() & 0o777;
         (mode != self.mode).then(|| {
             format!(
-                "{} has the mode {mode:o} and not {:o}, because its file system did not set that. Its folder or its mount \
-                 decides who can read the backup",
+                "{} has mode {mode:o} instead of {:o}, because its file system did not set the mode. The permissions of its \
+                 folder and its mount options decide who can read the backup",
                 self.path.shown(),
                 self.mode
             )
@@ -164,7 +164,7 @@ impl Target {
         let instead = match source.raw_os_error() {
             Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL) => {
                 format!(
-                    ", whose file system renames no files (write it with hotswap cp ... - > {path} instead)"
+                    ", because its file system cannot rename files (use hotswap cp ... - > {path} instead)"
                 )
             }
             _ => String::new(),

@@ -106,7 +106,7 @@ impl Message {
                 text: cut(&line.text),
             })),
             _ => Err(Error::Broken(format!(
-                "a message is longer than the {longest} bytes that the other process takes"
+                "a message is longer than the {longest} bytes that the other process accepts"
             ))),
         }
     }

@@ -54,5 +54,5 @@ impl DiskCall {
 }
 
 fn ended() -> io::Error {
-    io::Error::other("the thread that calls the disk ended")
+    io::Error::other("the thread that syncs the disk ended")
 }

@@ -141,10 +141,10 @@ impl Job {
         let names = list(names.collect());
         let by_name = match names.is_empty() {
             true => String::new(),
-            false => format!(" or by its name ({names})"),
+            false => format!(", or by its name ({names})"),
         };
         format!(
-            "({})\nOne side has to be one of these, by any path that leads to it{by_name}; the first one is also called database",
+            "({})\nOne side must be one of these, by any path that leads to it{by_name}. The name database stands for the first one",
             list(self.databases.iter().map(|database| database.path.shown()).collect())
         )
     }

@@ -34,9 +34,9 @@ pub fn since(last: i64, live: &Connection) -> usize {
 pub fn late(count: usize) -> Option<String> {
     let text = match count {
         0 => return None,
-        1 => "one job that came to the live queue while the push waited is".to_owned(),
-        MOST => format!("{MOST} or more jobs that came to the live queue while the push waited are"),
-        count => format!("{count} jobs that came to the live queue while the push waited are"),
+        1 => "one job enqueued in the live queue while the push waited is".to_owned(),
+        MOST => format!("{MOST} or more jobs enqueued in the live queue while the push waited are"),
+        count => format!("{count} jobs enqueued in the live queue while the push waited are"),
     };
     Some(format!("{text} not in the new database, and will not be run"))
 }

@@ -76,7 +76,7 @@ impl Pipe {
 /// What a command ends with whose pipe is neither read nor written any more.
 pub fn stands_still(patience: Duration) -> Error {
     Error::Broken(format!(
-        "the program at the other end of the pipe has not moved for {} s. Pass --timeout SECONDS to wait for longer",
+        "the program at the other end of the pipe has been idle for {} s. Pass --timeout SECONDS to wait longer",
         patience.as_secs()
     ))
 }
@@ -176,7 +176,7 @@ mod tests {
         client.set_patience(Some(Duration::from_millis(50))).unwrap();
         let began = Instant::now();
         let error = pipe.read(&mut [0; 10], &client).unwrap_err().to_string();
-        assert!(error.contains("has not moved for 0 s. Pass --timeout"), "{error}");
+        assert!(error.contains("has been idle for 0 s. Pass --timeout"), "{error}");
         assert!(began.elapsed() >= Duration::from_millis(50));
     }
 

@@ -142,8 +142,8 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
         return Ok(());
     };
     Err(Error::Refused(format!(
-        "{} holds a lock on {}, and its user {user} may only read the database. End that process, and copy again. It cannot take \
-         the lock a second time",
+        "{} holds a lock on {}, and its user (uid {user}) may only read the database. End that process and copy again. After a \
+         restart it can no longer take the lock",
         processes::name(pid),
         path.shown()
     )))

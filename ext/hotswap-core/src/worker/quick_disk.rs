@@ -124,8 +124,8 @@ impl QuickDisk {
 
     fn too_slow(&self) -> String {
         format!(
-            "the disk of {} was busy: a sync took longer than half of the {} for which requests may wait. Nothing was changed. \
-             Copy again when the disk has less to do, or allow a longer pause with --max-pause SECONDS",
+            "the disk of {} was busy: a sync took longer than half of max_pause ({}). Nothing was changed. \
+             Copy again when the disk is less busy, or allow a longer pause with --max-pause SECONDS",
             self.folder.shown(),
             seconds(self.max_pause)
         )
