@@ -31,8 +31,8 @@ module Bench
 
     def for_large(size, target) = (target if size.bytes >= LARGE)
 
-    # The rows of the block for the content that figures are about; where every content is asked for, each row takes the
-    # figures of the others beside its own.
+    # Returns the block's rows for the default content. With `every`, measures the other contents too, and adds their figures
+    # to each row.
     def on_contents(every: true)
       first, *others = Data::CONTENTS.keys
       rows = yield first

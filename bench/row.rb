@@ -9,7 +9,7 @@ module Bench
 
     # @param target [Hash] one of value:, ratio: or beyond: (what it is more than `against`), with the Range it
     #   belongs in; a row without one informs
-    # @param beside [Hash{String => Hash}] for other contents of the database, its value: and ratio:
+    # @param beside [Hash{String => Hash}] the value: and ratio: for each other content of the database
     # @param missed [Proc, nil] tells why, where the target is not met
     def initialize(name, value:, unit:, against: {}, ratio: nil, target: nil, runs: nil, note: nil, beside: {}, missed: nil)
       @name = name
@@ -33,7 +33,7 @@ module Bench
         target: target, runs: data["runs"], note: data["note"], beside: beside)
     end
 
-    # Takes what the same measure came to on another content.
+    # Adds the result of the same measure on another content.
     def take(content, row)
       @beside = beside.merge(content => {value: row.value, ratio: row.ratio})
     end

@@ -75,7 +75,7 @@ module Bench
     # Pulls into a file.
     def pull(file) = hotswap("cp", DATABASE, file)
 
-    # Pulls into a file that the shell has opened as standard output.
+    # Pulls to standard output, which the shell redirects into the file.
     def pull_redirected(file)
       Command.shell("#{client.join(" ")} cp #{DATABASE} - > \"$COPY\"", chdir: folder, env: @settings.merge("COPY" => file))
     end
@@ -115,7 +115,7 @@ module Bench
       ["bundle", "exec", "puma", "-C", "config/puma.rb"]
     end
 
-    # The namesake has the logger only.
+    # Of these settings, the namesake knows only the logger.
     def configure(low_priority)
       FileUtils.mkdir_p(path("config/initializers"))
       File.write(path("config/initializers/hotswap.rb"), <<~RUBY)

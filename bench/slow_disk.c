@@ -1,5 +1,5 @@
-/* Stands between a program and the C library (LD_PRELOAD): every sync of a file takes a second more, as long as the file
- * SLOW_DISK is there. */
+/* Preloaded (LD_PRELOAD) into a program, this library makes every fsync and fdatasync take a second longer while the file
+ * that SLOW_DISK names exists. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/syscall.h>

@@ -3,7 +3,7 @@
 module Bench
   # Rows for people, in Markdown.
   class Table
-    # Each content that rows were measured on beside their own has a column.
+    # Each other content that a row was measured on has a column.
     def initialize(rows)
       @rows = rows
       @contents = rows.flat_map { |row| row.beside.keys }.uniq

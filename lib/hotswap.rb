@@ -108,19 +108,19 @@ module Hotswap
       AfterSwap.register(block)
     end
 
-    # Runs the block while no push waits for the request or job that calls it: for a stream that stays open.
+    # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.
     #
     #   loop do
     #     response.stream.write(Message.newest)
     #     Hotswap.release { sleep 1 }
     #   end
     #
-    # Before the block, the caller's Active Record connections go back to their pools. After the block, the request counts again,
-    # and waits if a swap is under way. A database may be used inside the block: the swap closes the connection between
-    # two statements, waits for a transaction, and has a new connection wait until the new database is in place. Outside of
-    # requests and jobs, and inside another release, it only runs the block.
+    # Before the block, the caller's Active Record connections go back to their pools. After the block, pushes wait for the request
+    # again. If a swap is running then, the request waits for it. You can use a database inside the block: the swap waits for
+    # an open transaction, closes the connection between two statements, and makes a new connection wait until the new database
+    # is in place. Outside requests and jobs, and inside another release, this method only runs the block.
     # @return what the block returns
-    # @raise [ReleaseRefused] in a transaction, or inside a block that has a connection; the block did not run
+    # @raise [ReleaseRefused] in a transaction, or inside a block that holds a connection; the block did not run
     # @raise [GateTimeout] after the block, if the gate stays closed for longer than any swap may take
     def release(&block)
       raise ArgumentError, "Hotswap.release needs a block" unless block

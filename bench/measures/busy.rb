@@ -3,8 +3,8 @@
 require "etc"
 
 module Bench
-  # What config.hotswap.low_priority is worth while other programs keep every core busy: how much longer a push takes, and
-  # what requests notice of it, with the setting and without.
+  # Measures config.hotswap.low_priority while other programs keep every core busy: how much longer a push takes, and how it
+  # affects the latency of requests, with and without the setting.
   class Busy < Measure
     RATE = 50
 

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bench
-  # For how long no process has the database while its content is replaced in place, by the server's own log, against the
-  # shell's .restore, which does the same without asking the application. How much differs decides: hotswap writes the pages
-  # that differ, and a row that changes takes its whole page with it.
+  # How long the database is closed to every process while a push replaces its content in place, according to the server's log,
+  # against .restore of the sqlite3 shell, which does the same without asking the application. The time depends on how many
+  # pages differ: hotswap writes whole pages, so one changed row makes it write one page.
   class InPlace < Measure
     SIZE = Data::SIZES.fetch("100 MB")
     TABLES = {

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long a pull takes: to a file, durable, against cp and a sync of the copy; redirected into a file and into a pipe, against cat.
+  # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a redirected file and into a pipe, against cat.
   class Pull < Measure
     FILE = {ratio: ..1.1}.freeze
     STREAM = {ratio: ..2.0}.freeze
@@ -38,7 +38,7 @@ module Bench
         ratio: rounds.ratio(:hotswap, :cp), target: for_large(size, FILE), runs: rounds.size)]
     end
 
-    # hotswap waits until the file is on the disk, cat does not.
+    # hotswap waits until the file is on the disk. cat does not.
     def redirected(size, site, folder)
       lab.say "pull of #{size} into a redirected file: hotswap, cat in turn"
       copy = File.join(folder, "copy.sqlite3")

@@ -10,7 +10,7 @@ module Bench
       stream: ["from a file as stdin", :push_stream, {ratio: ..0.7}],
       pipe: ["through a pipe", :push_pipe, {ratio: ..0.7}]
     }.freeze
-    # What does not fit into the memory that may wait for the disk is copied at the speed of the disk.
+    # A database that is larger than the kernel's limit for dirty pages is copied at the speed of the disk.
     HUGE = {ratio: ..0.8}.freeze
     STAGES = {copy: "copy", check: "check", swap: "swap"}.freeze
 

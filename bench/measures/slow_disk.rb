@@ -3,19 +3,19 @@
 require "open3"
 
 module Bench
-  # What requests notice of a push while a sync of the disk takes a second, as under the load of another program. The disk is
-  # made slow by a library in front of the server and its workers: no load does that on every machine.
+  # How a push affects requests while each sync takes a second, as it can when another program loads the disk. A preloaded
+  # library delays the syncs of the server and its workers, because no load slows down every machine's disk alike.
   class SlowDisk < Measure
     SIZE = Data::SIZES.fetch("1 MB")
     RATE = 100
     SOURCE = File.expand_path("../slow_disk.c", __dir__)
-    # As configured, and with a pause that is long enough for two syncs.
+    # With the default max_pause, and with one that is long enough for two syncs.
     PUSHES = {"as configured" => %w[--timeout 10], "--max-pause 5" => %w[--timeout 10 --max-pause 5]}.freeze
 
     def rows
       lab.folder do |folder|
         library = File.join(folder, "slow_disk.so")
-        next [Row.left_out(name("as configured"), "no C compiler makes the library")] unless compiled(library)
+        next [Row.left_out(name("as configured"), "there is no C compiler to build the library")] unless compiled(library)
 
         slow = File.join(folder, "slow")
         lab.site(SIZE, environment: {"LD_PRELOAD" => library, "SLOW_DISK" => slow}) do |site|
@@ -50,7 +50,7 @@ module Bench
         note: "the push #{ended}")
     end
 
-    # How long it took, and how it ended.
+    # Returns how long the push took and its exit status.
     def push(site, options)
       began = Clock.now
       status = exit_status { site.push(lab.data.path(SIZE, "v2"), *options) }

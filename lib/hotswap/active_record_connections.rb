@@ -25,7 +25,7 @@ module Hotswap
       end
 
       # Gives the caller's connections to managed databases back to their pools.
-      # @raise [ReleaseRefused] if a transaction is open on one of them; then none is given back
+      # @raise [ReleaseRefused] if a transaction is open on one of them; in that case no connection is given back
       def let_go
         pools = managed_pools.select { |pool| pool.active_connection? && !in_test?(pool) }
         pools.each { |pool| refuse_release_in_transaction(pool) }
@@ -52,7 +52,7 @@ module Hotswap
         end
       end
 
-      # Tests run in a transaction that is theirs and not the application's, and keep its connection.
+      # A test with transactional fixtures opens a transaction of its own, and keeps its connection.
       def in_test?(pool)
         connection = pool.active_connection?
         connection.transaction_open? && !connection.current_transaction.joinable?
@@ -71,7 +71,7 @@ module Hotswap
           next unless pool.db_config.adapter == "sqlite3"
 
           path = Database.absolute_path(pool.db_config.database)
-          # There may be thousands of pools, and requests wait meanwhile: most need not be resolved.
+          # Requests wait while this runs, and there may be thousands of pools. So it resolves only the paths that may match.
           may_lead_there = path && (File.basename(path) == File.basename(resolved) || File.symlink?(path))
           may_lead_there && Database.resolve(path) == resolved
         end

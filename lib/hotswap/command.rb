@@ -7,7 +7,7 @@ require "hotswap/native"
 folder = begin
   Dir.pwd
 rescue SystemCallError
-  nil # It has been deleted, as an old release is. Not every command needs it.
+  nil # The folder has been deleted, such as an old release. Some commands work without it.
 end
 
 exit! Hotswap::Native.run_command(ARGV, folder, $PROGRAM_NAME, ENV["BUNDLE_GEMFILE"])

@@ -78,8 +78,8 @@ module Hotswap
 
       private
 
-      # A block that closed such a connection would lose what its transaction has written, without an error where it
-      # belongs. The collector closes those that are not referred to any more.
+      # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back, and the code
+      # that opened it would get no error. The garbage collector closes connections that nothing refers to.
       def refuse_in_transaction(database)
         return unless in_transaction?(database)
 
@@ -90,7 +90,7 @@ module Hotswap
           "SQLite3::Database.new, outside of any request or job"
       end
 
-      # On another stack, as in {disconnect}.
+      # Runs on another stack, as in {disconnect}.
       def in_transaction?(database)
         Fiber.new { open_to(database).any?(&:transaction_active?) }.resume
       end

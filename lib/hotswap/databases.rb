@@ -40,16 +40,16 @@ module Hotswap
     # @param name [String] as it was given to SQLite3::Database.new, relative to the process's folder
     # @return [Database, nil]
     def opened_as(name)
-      # Without a current folder a relative path leads nowhere.
+      # Without a current folder, a relative path names no file.
       absolute = Database.absolute_path(name, FileName.current_folder || File::NULL)
-      # No path is remembered as resolved: a symlink may lead elsewhere the next time, and so may a relative path.
+      # Do not cache resolved paths: a symlink or a relative path may lead to another file the next time.
       absolute && by_path(absolute)
     end
 
     # @param resolved [String] a path without symlinks
     # @return [Database, nil] the managed database that lies there
     def at(resolved)
-      # One may have become a link since it was registered.
+      # A path may have become a symlink since it was registered, so the second pass looks at every database.
       [candidates(resolved), @databases].each do |databases|
         found = among(databases, resolved)
         return found if found
@@ -86,8 +86,8 @@ module Hotswap
       @by_path[absolute]
     end
 
-    # Only these can lead to the path: databases of its file name, and links. An application may have thousands of databases,
-    # and each opening of any SQLite file asks.
+    # Only databases with the same file name, and symlinks, can lead to the path. Each opening of any SQLite file calls this,
+    # and an application may have thousands of databases.
     def candidates(resolved)
       refresh_index
       @by_file_name.fetch(File.basename(resolved), []) | @links
@@ -104,7 +104,7 @@ module Hotswap
       @links |= [database] if File.symlink?(absolute)
     end
 
-    # Relative paths mean other files when the application's root is set.
+    # When the application's root changes, relative paths name other files.
     def refresh_index
       return if @root == Hotswap.configuration.root.to_s
 

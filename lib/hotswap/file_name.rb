@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # A file's name is bytes. Where the process has no locale, Ruby takes those beyond ASCII for anything but UTF-8, and raises
-  # where such a name meets another one. Here all names are UTF-8, valid or not.
+  # A file name consists of bytes. If no locale is set, Ruby does not tag names with other than ASCII characters as UTF-8, and
+  # raises an error when such a name is joined with a UTF-8 string. This module tags all names as UTF-8, valid or not.
   module FileName
     AS_THEY_ARE = [Encoding::US_ASCII, Encoding::BINARY].freeze
 
@@ -19,14 +19,14 @@ module Hotswap
         File.expand_path(utf8(name), utf8(folder))
       end
 
-      # @return [String, nil] nil where it has been deleted, as an old release is
+      # @return [String, nil] nil if the folder has been deleted, such as an old release
       def current_folder
         utf8(Dir.pwd)
       rescue SystemCallError
         nil
       end
 
-      # @return [String, Array<Integer>] text where it is UTF-8, and its bytes otherwise
+      # @return [String, Array<Integer>] the name if it is valid UTF-8, otherwise its bytes
       def to_json_value(name)
         name.valid_encoding? ? name : name.bytes
       end

@@ -23,7 +23,7 @@ module Hotswap
     def absolute_path
       return if @path.empty? || @path.start_with?(":memory:") || parameters["mode"] == "memory" || parameters["vfs"] == "memdb"
 
-      # Without a current folder a relative path leads nowhere.
+      # Without a current folder, a relative path names no file.
       FileName.expand(@path, FileName.current_folder || File::NULL)
     end
 

@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Starts the server for an application whose config.ru does not call `Rails.application.load_server`, as those that were
-  # generated before Rails 6.1: with the first request that a web server brings.
+  # Starts hotswap with the first request from a web server, if config.ru does not call `Rails.application.load_server`.
+  # Applications that were generated before Rails 6.1 have such a config.ru.
   module FirstRequest
     class << self
-      # Called by the first request of a process.
-      # @param env [Hash] its Rack environment
+      # The first request of each process calls this.
+      # @param env [Hash] the Rack environment of the request
       def call(env)
-        # Tests and consoles make requests too, and no server has a name there.
+        # Tests and consoles make requests too, but have no web server: SERVER_SOFTWARE is not set there.
         return if @server_loaded || !env["SERVER_SOFTWARE"] || ::Rails.env.test?
 
         Log.warn("config.ru does not call Rails.application.load_server, so hotswap starts with the first request. To start hotswap " \
@@ -16,7 +16,7 @@ module Hotswap
         Hotswap.start
       end
 
-      # Called when Rails loads the server.
+      # The railtie calls this when Rails loads the server.
       def server_loaded
         @server_loaded = true
       end

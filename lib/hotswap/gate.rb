@@ -42,7 +42,7 @@ module Hotswap
 
       # Enters for what a request that is to end may be waiting for, such as the opening of a database: also while
       # the gate is closing.
-      # @yieldparam unit [Unit, nil] nil inside another unit
+      # @yieldparam unit [Unit, nil] nil if the caller is already inside another unit
       def open(source)
         return yield if inside? || Host.current_thread?
 
@@ -55,7 +55,7 @@ module Hotswap
         end
       end
 
-      # @return [Unit, nil] the unit that the caller is part of, or whose body the caller sends
+      # @return [Unit, nil] the unit that the caller is part of, or the one whose response body the caller sends
       def current_unit
         unit = Thread.current[:hotswap_unit]
         return unit if unit&.current?

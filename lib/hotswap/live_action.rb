@@ -18,7 +18,8 @@ module Hotswap
       end
     end
 
-    # Rails copies the fiber-locals of the request's thread into the action's thread, and the request's unit with them.
+    # Rails copies the fiber-locals of the request's thread, including its unit, into the action's thread. Put the action's own
+    # unit back.
     def process_action(...)
       Thread.current[:hotswap_unit] = @hotswap_unit if @hotswap_unit
       super

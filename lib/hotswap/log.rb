@@ -9,7 +9,7 @@ module Hotswap
 
     class << self
       # @param level [Symbol, String] :debug, :info, :warn or :error
-      # @param text [String] becomes one line, whatever characters are in it
+      # @param text [String] is logged as one line, with control characters escaped
       def write(level, text)
         logger = Hotswap.logger
         tag = named_for_us?(logger) ? "" : TAG

@@ -10,7 +10,7 @@ module Hotswap
 
     RESPONSE_FINISHED = "rack.response_finished"
 
-    # @param first_request [#call, nil] what the first request of each process calls with its environment
+    # @param first_request [#call, nil] called with the Rack environment of the first request of each process
     def initialize(app, first_request = nil)
       @app = app
       @first_request = first_request

@@ -11,7 +11,7 @@ module Hotswap
         return all.each { |path, details| Hotswap.register(path, **details) } if chosen.empty?
 
         Hotswap.databases.clear
-        # Of two entries for one file, the first counts.
+        # If two entries name the same file, the first one wins.
         known = all.reverse_each.to_h { |path, details| [Database.absolute_path(path), details] }
         chosen.each { |path| Hotswap.register(path, **known.fetch(Database.absolute_path(path), {})) }
         # What is chosen by its path may have another name in database.yml, with parameters.

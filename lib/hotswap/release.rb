@@ -3,12 +3,13 @@
 module Hotswap
   # See {Hotswap.release}.
   module Release
-    # The files whose blocks go on with a connection when the block ends. A block without the query cache has none.
+    # Methods in these files yield a connection and use it after the block ends. query_cache.rb is an exception: its blocks
+    # hold no connection.
     HOLDERS = %r{/active_record/connection_adapters/(?!abstract/query_cache\.rb)|/sqlite3/(?:database|statement|resultset)\.rb}
 
     class << self
-      # Runs the block outside of the gate, if the caller is inside.
-      # @raise [ReleaseRefused] before the block, with nothing changed
+      # Runs the block outside the gate, if the caller is inside.
+      # @raise [ReleaseRefused] before the block; nothing has changed then
       def run(&block)
         unit = Gate.current_unit
         return yield unless unit
@@ -39,7 +40,7 @@ module Hotswap
         forget_queries
       end
 
-      # Rows of the old database.
+      # The query cache holds rows of the old database.
       def forget_queries
         ::ActiveRecord::Base.clear_query_caches_for_current_thread if ActiveRecordConnections.loaded?
       end

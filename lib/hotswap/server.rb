@@ -9,7 +9,7 @@ module Hotswap
     # What of the application's environment a worker must not see: it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
-    # How many databases a line of the log names.
+    # How many databases one log line names at most.
     MOST_NAMED = 20
     NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
 

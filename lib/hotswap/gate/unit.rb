@@ -13,7 +13,7 @@ module Hotswap
     # - `age`, seconds since it entered
     # - `suspend` and `try_resume`, for {outside}
     class Unit
-      # @return [Unit, nil] the unit that waits for this one, as a request waits for its live action
+      # @return [Unit, nil] the unit that waits for this one: a request waits for its live action
       attr_accessor :outer
 
       # Enters, and waits while the gate is closed.
@@ -30,18 +30,18 @@ module Hotswap
       # What the caller does from now on is no part of it any more, though it is inside until it is left.
       def step_aside
         Thread.current[:hotswap_unit] = nil
-        # The server may send the body from here, and the body may be a stream that calls Hotswap.release.
+        # The server may send the response body from this thread, and the body may be a stream that calls Hotswap.release.
         Thread.current[:hotswap_sending] = self
       end
 
-      # Leaves, and is not kept by the thread that has sent the body.
+      # Leaves. The thread that has sent the body no longer refers to this unit.
       def finish
         leave
         Thread.current[:hotswap_sending] = nil if Thread.current[:hotswap_sending].equal?(self)
       end
 
-      # Leaves for the length of the block, together with the unit that waits for this one. Both come back afterwards,
-      # unless they have left for good or this is a forked child.
+      # Leaves for the duration of the block, together with the unit that waits for this one. Both enter again after the block,
+      # unless they have left for good or the process has forked and this is the child.
       def outside
         mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
         generation = Native.generation
@@ -57,7 +57,7 @@ module Hotswap
       end
 
       # For {outside}.
-      # @param beside_another [Boolean] whether the gate cannot be sealed, because another unit of the same request is inside
+      # @param beside_another [Boolean] whether another unit of the same request is inside, so that the gate cannot be sealed
       def resume(fiber, beside_another)
         wait_until { try_resume(fiber, beside_another) } unless try_resume(fiber, beside_another)
       end

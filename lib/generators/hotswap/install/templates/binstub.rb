@@ -6,7 +6,7 @@
 # Made by: bin/rails generate hotswap:install. It starts fast, because it loads neither Rails nor the bundle: Gemfile.lock
 # has the version of hotswap, and RubyGems knows its folder.
 
-# Ctrl-C ends a command that starts as it ends one that runs, and without Ruby's backtrace.
+# Ctrl-C ends the command even while it starts, without a Ruby backtrace.
 trap("INT", "SYSTEM_DEFAULT")
 
 # Nil unless the gem comes from a gem server. Only Bundler knows the folder of a gem from a path or from git.
