@@ -1,10 +1,10 @@
-//! The disk of a backup. A pull writes to file systems that no database could live on: one that keeps no modes (FAT, CIFS),
-//! has no locks (NFS without lockd, Lustre), or syncs no folder.
+//! The disk of a backup. A pull also writes to file systems on which SQLite could not run a database: those that do not store
+//! modes (FAT, CIFS), do not support locks (NFS without lockd, Lustre), or cannot sync a folder.
 
 use std::fs::File;
 use std::io;
 
-/// Whether the file system says by `error` that it does not do this at all, and not that it has failed to.
+/// Whether `error` means that the file system does not support the call, and not that the call failed.
 pub fn cannot(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -20,8 +20,8 @@ pub fn cannot(error: &io::Error) -> bool {
     )
 }
 
-/// Makes `what`, a file of a backup or its folder, durable. Where the file system does not sync such a thing alone, all of
-/// the file system of `file` is synced. An error is one of the disk.
+/// Makes `what`, a backup file or its folder, durable. If the file system cannot sync `what` alone, syncs the whole file
+/// system of `file`. Returns only errors of the disk.
 pub fn sync(what: &File, file: &File) -> io::Result<()> {
     match what.sync_all() {
         Err(error) if cannot(&error) => sync_all_of(file),
@@ -29,7 +29,7 @@ pub fn sync(what: &File, file: &File) -> io::Result<()> {
     }
 }
 
-/// Syncs all of the file system of `file`, as far as that can be asked for there.
+/// Syncs the whole file system of `file`, if it supports that.
 pub fn sync_all_of(file: &File) -> io::Result<()> {
     match nix::unistd::syncfs(file).map_err(io::Error::from) {
         Err(error) if cannot(&error) => Ok(()),

@@ -1,24 +1,24 @@
-//! Text from outside, as a terminal and a log can take it.
+//! Escapes untrusted text for a terminal and a log.
 //!
-//! A file, a table or a process may have any name. Raw on a terminal, such a name could move the cursor, clear the screen or
-//! reverse what stands beside it; raw in a log, it could begin a line of its own. Here it becomes text that shows what is in
-//! it: `\x1b`, `\u{202e}`. What has been through here once stays the same the next time.
+//! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the screen or
+//! reverse the text beside it. In a log, the raw name could start a new line. This module replaces such characters with
+//! escapes: `\x1b`, `\u{202e}`. Escaping a text a second time does not change it.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What can stand within a line: nothing of it ends the line.
+/// Escapes text for use within one line. Line breaks and tabs are escaped too.
 pub fn line(text: impl AsRef<[u8]>) -> String {
     escape(text.as_ref(), |_| false)
 }
 
-/// What may have several lines, such as SQL: they and their tabs stay.
+/// Escapes text that may have several lines, such as SQL. Newlines and tabs stay.
 pub fn lines(text: impl AsRef<[u8]>) -> String {
     escape(text.as_ref(), |c| matches!(c, '\n' | '\t'))
 }
 
-/// A path, as it can stand within a line: for messages, where `display` is not enough.
+/// Escapes a path for use within one line of a message. `Path::display` does not escape control characters.
 pub trait Shown {
     /// See [`line`].
     fn shown(&self) -> String;
@@ -34,7 +34,7 @@ fn escape(text: &[u8], stays: impl Fn(char) -> bool) -> String {
     let mut visible = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = match c {
                 c if !is_invisible(c) || stays(c) => write!(visible, "{c}"),
                 '\n' | '\r' | '\t' => write!(visible, "{}", c.escape_default()),
@@ -49,7 +49,7 @@ fn escape(text: &[u8], stays: impl Fn(char) -> bool) -> String {
     visible
 }
 
-/// Whether a character shows nothing, or changes how others are shown. The joiner (U+200D) is one, also between two emoji.
+/// Whether a character is invisible or changes how others are shown. This includes the joiner (U+200D), even between emoji.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -1,5 +1,5 @@
-//! Names of files on their way between Ruby and the core. A name is bytes: what Ruby's locale calls them does not matter, and
-//! where there is no locale Ruby calls none of them UTF-8.
+//! Passes file names between Ruby and the core. A name consists of bytes, so the encoding that Ruby tags it with does not
+//! matter. Without a locale, Ruby tags no name as UTF-8.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,7 +9,7 @@ use hotswap_core::visible;
 use magnus::value::ReprValue;
 use magnus::{function, Error, IntoValue, Object, RModule, RString, Ruby, TryConvert, Value};
 
-/// See the module. To Ruby it is UTF-8.
+/// See the module. Ruby receives it as a UTF-8 string.
 pub(crate) struct FileName(pub OsString);
 
 impl FileName {
@@ -23,7 +23,7 @@ impl FileName {
 }
 
 fn bytes(text: RString) -> Vec<u8> {
-    // SAFETY: they are copied before Ruby runs again.
+    // SAFETY: the bytes are copied before Ruby code can run again.
     unsafe { text.as_slice() }.to_owned()
 }
 
@@ -33,7 +33,7 @@ impl TryConvert for FileName {
     }
 }
 
-// SAFETY: it owns its bytes, and holds nothing of Ruby's.
+// SAFETY: a FileName owns its bytes, and refers to no Ruby object.
 unsafe impl magnus::try_convert::TryConvertOwned for FileName {}
 
 impl IntoValue for FileName {
@@ -43,10 +43,10 @@ impl IntoValue for FileName {
     }
 }
 
-// SAFETY: what it becomes is a Ruby object, which it refers to by no pointer of its own.
+// SAFETY: the conversion returns a new Ruby object, and a FileName keeps no pointer to it.
 unsafe impl magnus::IntoValueFromNative for FileName {}
 
-/// `visible(text)`: as it can stand within a line of a log.
+/// `visible(text)`: the text escaped for one line of a log.
 fn visible(text: RString) -> String {
     visible::line(bytes(text))
 }

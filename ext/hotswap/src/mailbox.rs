@@ -33,7 +33,7 @@ pub(crate) struct Mailbox {
     posted: Signal,
 }
 
-/// What Ruby gets: a number for the answer (0 where none is due), a kind, what it is about, and a text.
+/// What Ruby gets: a number for the answer (0 if no answer is expected), a kind, the subject, and a text.
 type Question = (u64, &'static str, FileName, String);
 
 /// What Ruby gave back: whether it worked, and lines.
@@ -152,7 +152,7 @@ fn next_question(ruby: &Ruby) -> Result<Option<Question>, Error> {
     Ok(mailbox(ruby)?.take())
 }
 
-/// The lines are in any encoding: the path of a request is bytes.
+/// The lines can have any encoding, because a request's path can contain any bytes.
 fn answer(ruby: &Ruby, number: u64, worked: bool, lines: Vec<FileName>) -> Result<(), Error> {
     let lines = lines.iter().map(|line| visible::line(line.0.as_bytes()));
     mailbox(ruby)?.answer(number, worked, lines.collect());

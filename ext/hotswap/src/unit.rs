@@ -25,7 +25,7 @@ static MARK: LazyId = LazyId::new("hotswap_unit");
 struct Unit {
     source: Cell<Opaque<Value>>,
     since: Cell<Option<Instant>>,
-    /// It has left for good, and cannot come back.
+    /// Whether the unit has left for good and cannot enter again.
     over: Cell<bool>,
     // Nothing of Ruby is called while this is borrowed: a collection may look at it.
     stay: RefCell<Option<Stay>>,
@@ -96,7 +96,7 @@ impl Unit {
         Some(stay.fiber)
     }
 
-    /// Leaves, and may come back. Returns the fiber that `try_resume` takes, or nil if it was not inside.
+    /// Leaves, and may enter again with `try_resume`. Returns the fiber for `try_resume`, or nil if it was not inside.
     fn suspend(ruby: &Ruby, unit: &Self) -> Option<Fiber> {
         if !unit.is_inside() {
             return None;
@@ -104,8 +104,8 @@ impl Unit {
         unit.give_pass_back().map(|fiber| ruby.get_inner(fiber))
     }
 
-    /// Comes back from `suspend`, unless it has left for good since. False means that the gate is closed, or only that it
-    /// is sealed where `beside_another` says that another unit of the same request is inside.
+    /// Enters again after `suspend`, unless it has left for good since. Returns false if the gate is closing or sealed. With
+    /// `beside_another`, when another unit of the same request is inside, returns false only if the gate is sealed.
     fn try_resume(ruby: &Ruby, unit: &Self, fiber: Fiber, beside_another: bool) -> Result<bool, Error> {
         if unit.over.get() || unit.is_inside() {
             return Ok(true);

@@ -1,11 +1,11 @@
-//! What is wrong with the words of a command line, and what would be right.
+//! Explains what is wrong with a command line, and what would be valid.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use super::args::Cli;
 
-/// Options that other programs have and that this one needs not.
+/// Options that other programs have and that hotswap does not need.
 const MISSED: &[(&[&str], &str)] = &[
     (
         &["--force", "-f", "--yes", "-y", "--overwrite", "--clobber"],
@@ -22,7 +22,7 @@ const MISSED: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// The message for words that are not understood. Clap itself proposes what merely looks alike.
+/// The message for a command line that clap refuses. Clap's own tips suggest options that only look similar.
 pub(super) fn explain(error: &clap::Error) -> String {
     let named = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
@@ -91,7 +91,7 @@ fn hint(word: &str) -> String {
     }
 }
 
-/// How much of its beginning, in bytes, a word shares with the option that is meant: `--timeuot`.
+/// How many leading bytes a mistyped option, such as `--timeuot`, must share with an option for a suggestion.
 const ALIKE: usize = 5;
 
 fn shared(option: &str, typed: &str) -> usize {

@@ -22,7 +22,7 @@ use args::{Cli, Command};
 /// Where a command runs.
 #[derive(Debug)]
 pub struct Surroundings {
-    /// The caller's folder; relative paths are relative to it. None where it has been deleted.
+    /// The caller's folder; relative paths are relative to it. None if it has been deleted.
     pub folder: Option<PathBuf>,
     /// The script that was started, by which an application's binstub tells where the application is.
     pub program: Option<PathBuf>,

@@ -7,7 +7,7 @@ use super::Surroundings;
 /// Where the socket lies below the application's root, unless it is configured otherwise.
 pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
-/// The socket that `HOTSWAP_SOCKET` names. A variable that is set and empty, as container tools leave it, names none.
+/// The socket that `HOTSWAP_SOCKET` names. An empty variable, as some container tools set it, counts as not set.
 pub(super) fn of_the_environment() -> Option<PathBuf> {
     let named = std::env::var_os("HOTSWAP_SOCKET")?;
     (!named.is_empty()).then(|| named.into())

@@ -32,11 +32,11 @@ struct Screen {
     stage: Option<Stage>,
 }
 
-/// A part of a command that is measured by itself.
+/// A part of a command that has its own progress bar.
 struct Stage {
     name: String,
     shape: &'static str,
-    /// When it was first heard of, and how far it was then, in bytes.
+    /// When the first progress message of the stage arrived, and how many bytes were done then.
     since: Instant,
     from: u64,
 }
@@ -51,7 +51,7 @@ impl Stage {
         }
     }
 
-    /// The template of a stage's bar, by what is known of its progress. Of some stages only the time is known.
+    /// The template of a stage's bar. Some stages report bytes and a total, some only bytes, and some only that they go on.
     fn shape(done: u64, total: u64) -> &'static str {
         match (done, total) {
             (0, 0) => "{msg} {elapsed}",
@@ -60,7 +60,7 @@ impl Stage {
         }
     }
 
-    /// "120.00 MiB/s" since it began; nothing before that says anything.
+    /// " 120.00 MiB/s" since the stage began; empty while it is too early for a useful rate.
     fn rate(&self, done: u64) -> String {
         let time = self.since.elapsed();
         if time < LASTS {
@@ -144,7 +144,7 @@ impl Listener {
 impl Screen {
     fn line(&mut self, text: &str) {
         self.clear();
-        // A reader that has gone is no failure.
+        // It is no failure if standard error has been closed.
         let _ = writeln!(self.stderr, "{}", visible::lines(text));
     }
 
@@ -165,7 +165,7 @@ impl Screen {
             .stage
             .as_ref()
             .map_or(String::new(), |stage| stage.rate(done));
-        // Complete before it is drawn: a bar shows itself with each change.
+        // A bar redraws itself with each change, so it stays hidden until it is complete.
         let bar = self.bar.get_or_insert_with(|| {
             let hidden = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
             let style = ProgressStyle::with_template(shape).unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -168,7 +168,7 @@ fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
     }
 }
 
-/// Who owns the socket, or, where even that cannot be seen, the folder that hides it.
+/// The owner of the socket, or of the nearest folder above it that this user can see.
 fn owner(socket: &Path) -> Option<String> {
     let uid = socket
         .ancestors()

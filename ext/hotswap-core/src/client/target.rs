@@ -21,7 +21,7 @@ pub(super) struct Target {
     file: File,
     path: PathBuf,
     draft: Option<PathBuf>,
-    /// The mode that it is to have: that of the file which it replaces.
+    /// The mode that the new file gets: that of the file that it replaces.
     mode: u32,
 }
 
@@ -77,11 +77,11 @@ impl Target {
         Ok(target)
     }
 
-    /// Marks `file` as one whose maker lives, and gives it the mode, as far as the file system can do either. A file
-    /// that has no name yet is marked before it gets one, so no sweeper takes it for a leftover.
+    /// Locks `file` to show that its command is alive, and sets its mode, as far as the file system supports either. A file
+    /// without a name gets the lock before its name, so that no other command removes it as a leftover.
     fn mark_and_dress(&self, file: &File) -> Result<()> {
         match leftovers::mark(file) {
-            // Then no sweeper there can take the lock either, and none removes the file.
+            // Without locks, no other command can take the lock either, so none removes the file.
             Err(error) if !backup_disk::cannot(&error) => {
                 return Err(error).on_path("cannot lock a file in", self.folder())
             }
@@ -107,7 +107,7 @@ impl Target {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// What the user has to know of the file that is in place: that it has another mode than it should.
+    /// A warning if the file in place does not have the mode that it should have.
     pub fn doubt(&self) -> Option<String> {
         let mode = std::fs::metadata(&self.path).ok()?.permissions().mode() & 0o777;
         (mode != self.mode).then(|| {
@@ -175,7 +175,7 @@ impl Target {
         }
     }
 
-    /// A folder that may be written and not read cannot be opened to be synced.
+    /// A user who may write to the folder but not read it cannot open it for a sync: then the whole file system is synced.
     fn sync_folder(&self) -> std::io::Result<()> {
         match File::open(self.folder()) {
             Ok(folder) => backup_disk::sync(&folder, &self.file),
@@ -184,7 +184,7 @@ impl Target {
         }
     }
 
-    /// Until it is in place, the draft goes with us.
+    /// The draft is removed with the command until it is in place.
     fn give_it_a_name(&mut self) -> Result<PathBuf> {
         let folder = self.folder().to_owned();
         let draft = draft_name(&folder)?;
@@ -200,7 +200,7 @@ impl Target {
         if linked.is_ok() {
             return Ok(draft);
         }
-        // A file system may make files without a name and no links, and /proc is not everywhere.
+        // Some file systems support files without a name but no links, and some systems have no /proc.
         let mut copy = create_draft(&draft).on_path("cannot create", &draft)?;
         self.mark_and_dress(&copy)?;
         self.file
@@ -256,7 +256,8 @@ fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
     if let Ok(file) = nameless {
         return Ok((file, None));
     }
-    // File systems refuse a file without a name with many errors; if the folder is in the way, this one meets it as well.
+    // File systems refuse a file without a name with various errors. If the folder itself is the problem, creating a
+    // named file fails with the same error.
     let draft = draft_name(folder).map_err(std::io::Error::other)?;
     Ok((create_draft(&draft)?, Some(draft)))
 }

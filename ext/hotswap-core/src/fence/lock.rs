@@ -69,7 +69,7 @@ pub(super) fn holder(file: &File, lock: Lock, kind: i32) -> Option<i32> {
     (answered && i32::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
 }
 
-/// The processes with a lock on the file, by the kernel's list of all locks.
+/// The processes that hold a lock on the file, according to `/proc/locks`.
 pub(super) fn holders(file: Identity) -> Vec<u32> {
     let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let (major, minor) = (libc::major(file.device), libc::minor(file.device));
@@ -80,7 +80,8 @@ pub(super) fn holders(file: Identity) -> Vec<u32> {
     pids
 }
 
-/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. A process that waits has `->` behind the number.
+/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock, `->`
+/// follows the first number.
 fn holder_in(line: &str, file: &str) -> Option<u32> {
     let words: Vec<_> = line.split_whitespace().collect();
     match *words {

@@ -88,7 +88,7 @@ impl Fence {
         let mode = mode_for(database.mode());
         if fence.mode() & 0o777 != mode {
             match self.file.set_permissions(Permissions::from_mode(mode)) {
-                // Only the owner and root set it, and some file systems set it by themselves.
+                // Only the owner and root may set the mode, and some file systems choose it themselves.
                 Err(error) if !backup_disk::cannot(&error) => {
                     return Err(error).on_path("cannot set the mode of", &path)
                 }
@@ -130,8 +130,7 @@ impl Fence {
         lock::holder(&self.file, lock, libc::F_RDLCK)
     }
 
-    /// The processes that hold any lock on it, as far as the kernel lists them here. Those of another pid namespace are
-    /// not among them.
+    /// The processes that hold any lock on the fence. The kernel does not list processes of another pid namespace here.
     pub fn holders(&self) -> Vec<u32> {
         lock::holders(self.identity)
     }

@@ -34,7 +34,7 @@ impl Connection {
         }
     }
 
-    /// The same between a leader and its worker, where the list of the databases may be long.
+    /// A connection between a leader and its worker, for messages with a long list of databases.
     pub fn of_a_worker(stream: UnixStream) -> Self {
         Self {
             longest: LONGEST_HANDOVER,
@@ -57,7 +57,7 @@ impl Connection {
         self.stream.set_write_timeout(patience)
     }
 
-    /// How long a peer may neither send nor take a byte; `None` is for ever.
+    /// How long the peer may neither send nor take a byte; `None` means forever.
     pub fn patience(&self) -> Option<Duration> {
         self.stream.read_timeout().ok().flatten()
     }

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 
 /// The length of a header, in bytes.
 pub const HEADER_LENGTH: usize = 5;
-/// The longest message between strangers, in bytes. Schema differences and integrity reports fit, and no peer can make a
-/// process hold more.
+/// The longest message between a client and the application, in bytes. Schema differences and integrity reports fit. No peer
+/// can make a process hold more in memory.
 pub const LONGEST_MESSAGE: usize = 256 * 1024;
 /// The longest message between a leader and its worker, in bytes: 100,000 databases fit.
 pub const LONGEST_HANDOVER: usize = 64 * 1024 * 1024;
@@ -46,7 +46,7 @@ impl Header {
         Self::parse_up_to(LONGEST_MESSAGE, bytes)
     }
 
-    /// The same, where messages may have another length.
+    /// Like `parse`, with another limit for messages.
     pub fn parse_up_to(longest_message: usize, bytes: [u8; HEADER_LENGTH]) -> Result<Self> {
         let length = u32::from_be_bytes(bytes[1..].try_into().expect("four bytes")) as usize;
         let (kind, longest) = match bytes[0] {

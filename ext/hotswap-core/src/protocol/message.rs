@@ -88,9 +88,9 @@ pub enum Message {
 }
 
 impl Message {
-    /// The same with less text, for a peer that takes `longest` bytes.
+    /// The same message with its text shortened, for a peer that accepts at most `longest` bytes.
     pub fn shortened(&self, longest: usize) -> Result<Self> {
-        // JSON may have six bytes for one.
+        // JSON may use six bytes for one byte of text.
         let cut = |text: &str| {
             let mut end = text.len().min(longest / 8);
             while !text.is_char_boundary(end) {
@@ -177,7 +177,7 @@ impl std::fmt::Display for Request {
 /// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// As typed, in the form in which a terminal and a log can take it.
+    /// As typed, with control characters escaped.
     pub raw: String,
     /// Standard input or output.
     pub stdio: bool,

@@ -1,4 +1,4 @@
-//! A path in a message: text where it is UTF-8, and otherwise its bytes, as numbers. Linux takes any bytes for a name.
+//! A path in a message: a string if it is UTF-8, and otherwise a list of its bytes. Linux allows almost any byte in a name.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -59,7 +59,8 @@ impl Leadership {
         if taken_over {
             wait_for_lock(&lock).on_path("cannot lock", &path)?;
         }
-        // For a client that finds nobody. Without it the client cannot say as much.
+        // A client that finds no listening process reads this to tell a restart from an end. Without it the client cannot
+        // name the process.
         let signature = signature(std::process::id()).unwrap_or_default();
         let _ = lock
             .set_len(0)
@@ -92,18 +93,17 @@ pub(crate) fn was_led(socket: &Path) -> bool {
     lock_of(socket).exists()
 }
 
-/// The process that led last at `socket`, if it runs: a server that restarts by running its program anew stays the process
-/// that it was.
+/// The process that led last at `socket`, if it still runs: a server that restarts with `exec` keeps its process.
 pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
     let written = std::fs::read_to_string(lock_of(socket)).ok()?;
     let pid = written.split(' ').next()?.parse().ok()?;
     (Some(written) == signature(pid)).then_some(pid)
 }
 
-/// "4711 8888": a process that runs and when it began, by which it is told from a later one of the same number.
+/// "4711 8888": the pid of a running process and its start time, which tells it from a later process with the same pid.
 fn signature(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name in parentheses, which may have any characters.
+    // The fields after the program's name. The name is in parentheses and may contain any character.
     let mut fields = stat.rsplit(") ").next()?.split(' ');
     let runs = !fields.next()?.starts_with(['Z', 'X']);
     let began = fields.nth(18)?;

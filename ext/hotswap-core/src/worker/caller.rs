@@ -16,7 +16,7 @@ use crate::protocol::{Connection, Message, Narration, Plan, Request};
 use crate::signal::hung_up;
 use crate::visible;
 
-/// How long a client may be silent in the middle of a transfer, unless its command has more time than that.
+/// How long a client may be silent in the middle of a transfer, unless the timeout of its command is longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of a failure goes into the log, in characters.
@@ -34,7 +34,7 @@ pub struct User {
 }
 
 impl User {
-    /// The user, on `stderr`.
+    /// A user who reads `stderr`.
     fn new(stderr: Option<Connection>) -> Self {
         Self {
             stderr,
@@ -43,15 +43,15 @@ impl User {
         }
     }
 
-    /// The same user, for the thread that calls this to tell of its own progress.
+    /// The same user, for another thread that reports its own progress.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self::new(
             self.stderr.as_ref().map(Connection::try_clone).transpose()?,
         ))
     }
 
-    /// How far the calling thread is, at most ten times a second, and whether it waits for a processor: which is the answer as
-    /// well.
+    /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a processor.
+    /// Returns whether it waits.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
         if self.told_progress.elapsed() < Duration::from_millis(100) {
             return false;
@@ -66,7 +66,7 @@ impl User {
         waits
     }
 
-    /// A line.
+    /// Prints a line.
     pub fn status(&mut self, text: impl Display) {
         self.tell(&Message::Status(text.to_string()));
     }
@@ -173,7 +173,7 @@ impl Caller {
         }
     }
 
-    /// Has the command wait for as long as its timeout, if that is longer: nothing is held up while a pipe stands still.
+    /// Raises the patience to the timeout of the command, if that is longer. An idle pipe delays no request.
     pub fn be_patient(&self, timeout: Duration) -> Result<()> {
         let patience = self.main.set_patience(Some(PATIENCE.max(timeout)));
         patience.context("cannot set up the client's socket")

@@ -166,7 +166,8 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Tells the client that the check goes on, and once, if it waits for a processor.
+/// Returns a callback that reports the progress of the check. Once, it also tells the user that the check waits for a
+/// processor.
 fn progress(caller: &Caller) -> Result<impl FnMut() + Send + 'static> {
     let mut user = caller
         .user

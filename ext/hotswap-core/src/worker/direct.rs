@@ -93,7 +93,7 @@ impl<'a> Way<'a> {
             self.give_up()?;
         }
         match self.file.write_all_at(bytes, at) {
-            // A disk with larger blocks, one that took half of it, or one that writes through the cache only.
+            // The disk has larger blocks, or wrote only a part, or does not support writes past the cache.
             Err(error) if self.past_cache && backup_disk::cannot(&error) => {
                 self.give_up()?;
                 self.file.write_all_at(bytes, at)?;

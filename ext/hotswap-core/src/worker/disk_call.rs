@@ -1,4 +1,4 @@
-//! A call that waits for the disk, in a thread of its own: a slow disk is the user's to wait for, and not a request's.
+//! A disk call in a separate thread, so that requests need not wait for a slow disk. Only the command waits for it.
 
 use std::io;
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use crate::error::{Context, Result};
 
-/// See the module. Dropping one that has begun leaves it to its thread.
+/// See the module. If it is dropped after `begin`, the thread still finishes the call.
 pub struct DiskCall {
     begin: Sender<()>,
     end: Receiver<io::Result<()>>,
 }
 
 impl DiskCall {
-    /// Starts the thread, so that nothing can keep it from starting when the call is due.
+    /// Starts the thread now, so that `begin` cannot fail to start it later.
     pub fn prepare(call: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<Self> {
         let (begin, begun) = channel();
         let (ended, end) = channel();
@@ -29,7 +29,7 @@ impl DiskCall {
         Ok(Self { begin, end })
     }
 
-    /// Makes the call.
+    /// Makes the thread start the call.
     pub fn begin(&self) {
         // The thread waits for it.
         let _ = self.begin.send(());

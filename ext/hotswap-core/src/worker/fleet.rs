@@ -108,7 +108,7 @@ impl Fleet {
     /// while the gates are open still.
     ///
     /// When this succeeds every member is closed, and stays so until [`Fleet::resume`]. What it returns is when the
-    /// gates began to close. It gives up at `deadline`, or where `before_closing` fails.
+    /// gates began to close. It gives up at `deadline`, or if `before_closing` fails.
     pub fn gather(
         &mut self,
         deadline: Instant,

@@ -16,7 +16,7 @@ use crate::visible::Shown;
 pub struct Job {
     /// The managed databases, the first one first.
     pub databases: Vec<Database>,
-    /// The application's root; empty where it is not known.
+    /// The application's root; empty if it is not known.
     #[serde(default, with = "path")]
     pub root: PathBuf,
     /// How long requests may be held back at a time, in milliseconds.
@@ -80,8 +80,8 @@ impl Job {
         })
     }
 
-    /// Which database either side of a copy is. A relative path that leads to none from the caller's folder is tried from
-    /// the application's root, if neither side is a database otherwise.
+    /// The managed database on each side of a copy. If neither path leads to one from the caller's folder, tries the relative
+    /// paths from the application's root.
     pub fn sides(&self, src: &Endpoint, dst: &Endpoint) -> (Option<&Database>, Option<&Database>) {
         match (self.find(src), self.find(dst)) {
             (None, None) => (self.find_below_root(src), self.find_below_root(dst)),
@@ -135,7 +135,7 @@ impl Job {
         })
     }
 
-    /// What can be copied, for a user who has named something else.
+    /// The list of managed databases, for a user who has named none of them.
     fn offer(&self) -> String {
         let names = self.databases.iter().filter_map(|database| database.name.clone());
         let names = list(names.collect());
@@ -193,7 +193,8 @@ impl Database {
         resolve(&self.path)
     }
 
-    /// Where it lies. Its folder is not resolved: an application may have thousands of databases, and each command asks.
+    /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls this for all
+    /// databases, and there may be thousands.
     fn place(&self) -> PathBuf {
         if self.path.is_symlink() {
             self.resolved()
@@ -233,7 +234,7 @@ impl Database {
                 .any(|path| self.may_lead_to(path, is_link) && **path == self.resolved())
     }
 
-    /// Whether it is there, in a folder without links.
+    /// Whether the database lies at `resolved`, a path without symlinks.
     fn leads_to(&self, resolved: &Path) -> bool {
         self.may_lead_to(resolved, self.path.is_symlink()) && self.resolved() == resolved
     }
@@ -243,10 +244,10 @@ impl Database {
     }
 }
 
-/// Whether it is the log, its index, the journal or the fence of the database in this place, or a file beside which one of these
-/// names would be the database.
+/// Whether the endpoint is the WAL, the WAL index, the journal or the fence of the database at `place`. Also true if the
+/// database at `place` has the name of such a file of the endpoint.
 fn owns(place: &Path, endpoint: &Endpoint) -> bool {
-    // By its identity as well, for a second name.
+    // Compares the identity too, because a hard link gives a file a second name.
     let same_file = |identity: Identity| {
         let mut own = files_beside(place);
         own.any(|path| std::fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == identity))
@@ -256,13 +257,13 @@ fn owns(place: &Path, endpoint: &Endpoint) -> bool {
         || endpoint.identity.is_some_and(same_file)
 }
 
-/// Whether `path`, which is no link but may lie in a folder that is one, is what `resolved` names. Resolves nothing where the
-/// names differ: an application may have thousands of databases, and each command asks.
+/// Whether `path` names the file at `resolved`. The path is no symlink itself, but its folder may be one. If the file names
+/// differ, resolves nothing, because each command calls this for all databases, and there may be thousands.
 fn leads_to(path: &Path, resolved: &Path) -> bool {
     path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
 }
 
-/// What SQLite and hotswap may keep beside a database.
+/// The files that SQLite and hotswap may keep beside a database.
 fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     leftovers::sidecars(database).chain([fence::path_of(database)])
 }
@@ -432,7 +433,7 @@ mod tests {
             job.route(&side("new"), &side("./queue.sqlite3")),
             Ok(Route::Push(_))
         ));
-        // What is called like a database and lies where the user is, or is to be made there, is no database.
+        // A file in the user's folder is no managed database, even if it has the name of one.
         std::fs::write(elsewhere.path().join("live.sqlite3"), b"a copy").unwrap();
         assert!(job.route(&side("live.sqlite3"), &side("copy")).is_err());
         assert!(matches!(

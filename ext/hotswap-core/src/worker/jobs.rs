@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 const MOST: usize = 1000;
 
 /// What to tell of jobs that wait in the live database and are not in the one that replaces it. None where there are
-/// none, or no such table: whatever is wrong with either file is for the checks to say. Jobs after `last` are left out.
+/// none, or no such table: the checks report what is wrong with either file. Does not count jobs after `last`.
 pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
     let text = match missing(live, incoming, last) {
         Ok(0) | Err(_) => return None,
@@ -17,20 +17,20 @@ pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<Strin
     Some(format!("{text} not in the new database, and will not be run"))
 }
 
-/// The number of the newest job in the queue of this database, 0 without one. None where there is no queue.
+/// The id of the newest job in this database's queue, or 0 if the queue is empty. None if there is no queue.
 pub fn last(live: &Connection) -> Option<i64> {
     let newest = "SELECT coalesce(max(id), 0) FROM solid_queue_jobs";
     live.query_row(newest, [], |row| row.get(0)).ok()
 }
 
-/// How many jobs wait that came after `last`. Requests wait meanwhile, so nothing else is read.
+/// How many unfinished jobs were enqueued after `last`. Requests wait while this runs, so it reads nothing else.
 pub fn since(last: i64, live: &Connection) -> usize {
     let count = "SELECT count(*) FROM (SELECT 1 FROM solid_queue_jobs WHERE id > ?1 AND finished_at IS NULL LIMIT ?2)";
     live.query_row(count, (last, MOST as i64), |row| row.get::<_, i64>(0))
         .map_or(0, |count| count as usize)
 }
 
-/// What to tell of so many of them.
+/// The warning about this many jobs.
 pub fn late(count: usize) -> Option<String> {
     let text = match count {
         0 => return None,

@@ -10,7 +10,7 @@ use crate::visible;
 
 /// How much of a file that is checked SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
 const MAPPED: i64 = 1 << 40;
-/// After how many steps of its virtual machine SQLite tells of its progress: about 10 ms.
+/// SQLite calls the progress handler after this many steps of its virtual machine: about every 10 ms.
 const STEPS: i32 = 100_000;
 /// How many problems are named.
 const PROBLEMS: usize = 10;
@@ -36,8 +36,8 @@ pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<
     )))
 }
 
-/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`. Meanwhile SQLite calls `progress`, up to a hundred
-/// times a second.
+/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`. During the check SQLite calls `progress`, up to a
+/// hundred times a second.
 pub fn check_integrity(
     connection: &Connection,
     name: &str,
@@ -51,7 +51,7 @@ pub fn check_integrity(
         .progress_handler(STEPS, Some(go_on))
         .and_then(|()| map(connection))
         .and_then(|()| without_views(connection, || problems(connection)));
-    // Fails with the setting of it only.
+    // This can fail only if setting the handler failed, too.
     let _ = connection.progress_handler(0, None::<fn() -> bool>);
     match found.and_then(|found| modules_are_known(connection).map(|()| found)) {
         Ok(found) if found.is_empty() => Ok(()),
@@ -61,10 +61,10 @@ pub fn check_integrity(
     }
 }
 
-/// Lets SQLite read the file where it lies in the page cache, which saves a third of the time: the check looks up every row in
-/// every index, in the order of the rows and not of the index. A file that is larger than the memory that is left is read
-/// page by page instead. There the kernel drops pages all the time, and a mapped page brings its neighbours with it each
-/// time it is needed again. Truncating a mapped file would end this process with SIGBUS;
+/// Lets SQLite map the file and read it in the page cache. This saves a third of the time, because the check looks up every row
+/// in every index, in the order of the rows and not of the index. SQLite reads a file that is larger than the free memory page by
+/// page instead: then the kernel drops pages all the time, and reading a mapped page again also reads its neighbours.
+/// Truncating a mapped file would end this process with SIGBUS;
 /// but only this process writes to a staged file, and no other knows its name. So would a disk that cannot read
 /// what was written a moment ago: the push ends, and the live database is untouched.
 fn map(connection: &Connection) -> rusqlite::Result<()> {
@@ -76,7 +76,7 @@ fn map(connection: &Connection) -> rusqlite::Result<()> {
     mapped.optional().map(drop)
 }
 
-/// In bytes.
+/// The size of the database, in bytes.
 fn file_size(connection: &Connection) -> rusqlite::Result<i64> {
     let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     connection.query_row(size, [], |row| row.get(0))
@@ -94,7 +94,7 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let rows: Vec<String> = check
         .query_map([], |row| {
             let problem = row.get_ref(0)?.as_bytes()?;
-            // What is wrong with pages comes in one row of many lines, with no name in it. Any other has names.
+            // SQLite reports damaged pages in one row with many lines, which contains no names. Other rows contain names.
             let problem = match problem.starts_with(b"*** in database ") {
                 true => visible::lines(problem),
                 false => visible::line(problem),

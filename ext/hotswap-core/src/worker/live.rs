@@ -215,7 +215,7 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
 }
 
 /// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
-/// that file itself is gone. It has to be made durable.
+/// that file itself is gone. The caller makes this durable.
 pub fn remove_sidecars(path: &Path) -> Result<()> {
     for sidecar in leftovers::sidecars(path) {
         match std::fs::remove_file(&sidecar) {

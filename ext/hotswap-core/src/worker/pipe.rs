@@ -81,7 +81,7 @@ pub fn stands_still(patience: Duration) -> Error {
     ))
 }
 
-/// How long the other end of a pipe may stand still.
+/// How long the other end of a pipe may be idle.
 pub fn patience(client: &Connection) -> Duration {
     client.patience().unwrap_or(PATIENCE)
 }

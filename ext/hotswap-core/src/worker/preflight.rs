@@ -117,8 +117,8 @@ pub fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
 }
 
-/// Refuses a database that a process has opened past SQLite's locks: what it writes, nobody waits for. Refuses as well where a
-/// process holds a lock on the fence that it must not have. It names the process.
+/// Refuses a database that a process has opened without SQLite's locks, because a push cannot wait for its writes. Also refuses
+/// if a process holds a lock on the fence that it must not have. Either error names the process.
 pub fn require_locks(fence: &Fence) -> Result<()> {
     require_members_alone(fence)?;
     let Some(pid) = fence.holder(Lock::Objection) else {
@@ -132,8 +132,8 @@ pub fn require_locks(fence: &Fence) -> Result<()> {
     )))
 }
 
-/// Refuses where a process has a lock on the fence whose user may only read the database. It is no member, and lets go of nothing.
-/// It got the lock when an older version of hotswap let others read the fence, and cannot get it again.
+/// Refuses if a process holds a lock on the fence, but its user may only read the database. Such a process is no member and never
+/// releases the lock. It took the lock when an older version of hotswap let others read the fence, and cannot take it again.
 fn require_members_alone(fence: &Fence) -> Result<()> {
     let path = fence::path_of(fence.database());
     let metadata = fence.file().metadata().on_path("cannot stat", &path)?;
@@ -156,7 +156,7 @@ fn reader(pid: u32, file: &Metadata) -> Option<u32> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.split_whitespace().filter_map(|id| id.parse().ok()).collect())
     };
-    // The fourth is the one that counts for files.
+    // The fourth number is the id that the kernel checks for files.
     let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
     let is_member = group == file.gid() || numbers("Groups:")?.contains(&file.gid());
     let class = match (user == file.uid(), is_member) {

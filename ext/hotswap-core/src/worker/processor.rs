@@ -1,12 +1,12 @@
-//! Whether the calling thread gets a processor, by the kernel's own account (`Documentation/scheduler/sched-stats.rst`).
+//! Whether the calling thread gets a processor, according to the kernel (`Documentation/scheduler/sched-stats.rst`).
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often it is asked, which is also the time that an answer is about.
+/// How often the kernel is asked. Each answer is about the time since the last one.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What a thread has had of the processors since it was last asked. A new one knows of no time yet.
+/// How a thread has spent the time since the last look. A new one has no answer yet.
 #[derive(Debug)]
 pub struct Processor {
     asked: Instant,
@@ -14,7 +14,7 @@ pub struct Processor {
     waits: bool,
 }
 
-/// In nanoseconds, since the thread began.
+/// Nanoseconds since the thread began.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     ran: u64,
@@ -30,8 +30,8 @@ impl Processor {
         }
     }
 
-    /// Whether the calling thread waited for a processor longer than it ran, in the last period. False where the kernel keeps
-    /// no account.
+    /// Whether the calling thread waited for a processor longer than it ran, in the last period. False if the kernel does not
+    /// count that.
     pub fn is_awaited(&mut self) -> bool {
         if self.before.is_some() && self.asked.elapsed() < PERIOD {
             return self.waits;

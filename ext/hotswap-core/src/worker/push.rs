@@ -171,7 +171,7 @@ struct Push<'a> {
     schema_changes: bool,
     replaced: &'a mut Option<Replaced>,
     seen: Option<Seen>,
-    /// Of an end that a slow disk may hold up: dropped after the staged file.
+    /// Ends the worker if a slow disk delays the end of the push. Dropped after the staged file.
     watchdog: Option<Watchdog>,
 }
 
@@ -216,7 +216,7 @@ impl Push<'_> {
         }
     }
 
-    /// By a rename. Requests go on while the disk is too slow for that.
+    /// Replaces the database by a rename. While the disk is too slow for that, requests go on.
     fn replace(&mut self, path: &Path, mut live: Option<Live>) -> Result<()> {
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
         let mut disk = QuickDisk::of(path, self.job);

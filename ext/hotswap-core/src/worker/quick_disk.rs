@@ -1,7 +1,7 @@
-//! Whether the disk of a database is quick enough for a rename while requests wait.
+//! Whether the disk of a database is fast enough for a rename while requests wait.
 //!
-//! The rename needs a sync before it, and one after it that nobody can take back. A disk that has just been slow will be
-//! slow again, so the worker tries it with the gates open, and closes them only where the disk was quick.
+//! The rename needs a sync before it and another one after it, and the worker cannot cancel the second one. A disk that was just
+//! slow is likely to be slow again. So the worker times a sync while the gates are open, and closes them only if it was fast.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,17 +16,17 @@ use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
 use crate::visible::Shown;
 
-/// How often the client is looked at while the worker waits.
+/// How often the worker checks, while it waits, whether the client is still there.
 const GLANCE: Duration = Duration::from_millis(20);
 /// How long the disk rests between two trials.
 const REST: Duration = Duration::from_millis(100);
-/// For how long requests go on, at most, between two attempts: the gates close for each.
+/// How long requests go on, at most, between two attempts. Each attempt closes the gates.
 const LONGEST_BREATH: Duration = Duration::from_secs(2);
-/// A wait that is over sooner is not worth a line.
+/// The user gets no line about a wait that is shorter than this.
 const SOON: Duration = Duration::from_secs(1);
-/// How often the line is written.
+/// How often that line is printed.
 const SELDOM: Duration = Duration::from_secs(10);
-/// How long the end of a command may take when the worker has given up.
+/// How long a command may take to end after the worker has given up.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -35,13 +35,13 @@ pub struct QuickDisk {
     max_pause: Duration,
     /// When the worker gives up.
     deadline: Instant,
-    /// For how long requests go on before the next attempt.
+    /// How long requests go on before the next attempt.
     breath: Duration,
     tell_next: Option<Instant>,
 }
 
 impl QuickDisk {
-    /// The disk of the database at `path` (resolved), to which `job` gives time from now on.
+    /// The disk of the database at `path` (resolved). The timeout of `job` starts now.
     pub fn of(path: &Path, job: &Job) -> Self {
         Self {
             folder: path.parent().unwrap_or(Path::new("/")).to_owned(),
@@ -57,12 +57,12 @@ impl QuickDisk {
         self.deadline
     }
 
-    /// How long one sync may take, where requests wait for so long more at most: another one follows.
+    /// How long one sync may take if requests may wait for `left`: half of it, because another sync follows.
     pub fn allows(left: Duration) -> Duration {
         left / 2
     }
 
-    /// Fails where the gates would be closed in vain: one sync takes all the time for which requests may wait.
+    /// Fails if closing the gates would be useless, because a single sync takes longer than requests may wait.
     pub fn require(&self) -> Result<()> {
         let trial = self.begin_a_trial()?;
         match trial.wait_until(Instant::now() + self.max_pause) {
@@ -71,8 +71,8 @@ impl QuickDisk {
         }
     }
 
-    /// Waits until a sync is quick again, and tells the user so. The gates are open. Where that does not come in time
-    /// nothing has changed, and `watchdog` gets what ends the worker if the disk holds up its end.
+    /// Waits, with the gates open, until a sync is fast again, and tells the user about the wait. If that takes too long, fails
+    /// with nothing changed, and leaves a `watchdog` that ends the worker if the disk delays its end.
     pub fn wait(
         &mut self,
         database: &Path,
@@ -131,7 +131,7 @@ impl QuickDisk {
         )
     }
 
-    /// What fails in it fails again where it counts.
+    /// An error of the trial sync is ignored: the real sync fails with the same error.
     fn begin_a_trial(&self) -> Result<DiskCall> {
         let folder = self.folder.clone();
         let trial = DiskCall::prepare(move || sync_a_new_file(&folder))?;
@@ -140,7 +140,7 @@ impl QuickDisk {
     }
 }
 
-/// As the rename does, it has the file system write something of its own.
+/// A new file makes the file system write metadata, as the rename does.
 fn sync_a_new_file(folder: &Path) -> io::Result<()> {
     let mut file: File = tempfile::tempfile_in(folder)?;
     file.write_all(&[0; 4096])?;

@@ -206,7 +206,7 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     )
 }
 
-/// Whether it is a table of one of those tools, by its name and exactly its columns.
+/// Whether the table belongs to one of those tools: its name and all its columns match.
 pub fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
     let tool = OF_TOOLS.iter().find(|(table, _)| table.as_bytes() == name);
     tool.is_some_and(|(_, sql)| Definition::of(sql.as_bytes()) == *definition)

@@ -1,8 +1,7 @@
-//! Every small change to a schema, with the system's own SQLite as the judge of what it means.
+//! Compares small changes of a schema, and uses the system's SQLite to tell what each change means.
 //!
-//! Each word of each statement is spelled in other ways, removed, doubled, and exchanged with its neighbours. Whenever
-//! the comparison takes the outcome for the same schema, SQLite has to report the same columns, keys and indexes, and to
-//! compile the same programs for reading and writing.
+//! The test respells, removes, doubles and swaps each word of each statement. If the comparison then calls the schemas equal,
+//! SQLite must report the same columns, keys and indexes, and must compile the same programs for reading and writing.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +63,7 @@ fn what_is_taken_for_the_same_schema_is_the_same_to_sqlite() {
     assert!(same > 500 && other > 500 && refused > 500);
 }
 
-/// The statement with one change, in all ways.
+/// The statement with one change: one string for each possible change.
 fn changes(statement: &str) -> Vec<String> {
     let words = words(statement.as_bytes());
     let words: Vec<&str> = words
@@ -131,7 +130,7 @@ fn made(statements: &[&str]) -> Option<Connection> {
         .then_some(connection)
 }
 
-/// What SQLite says of each table and each index, and what it compiles for them.
+/// What SQLite reports about each table and each index, and which programs it compiles for them.
 fn behaviour(connection: &Connection) -> BTreeMap<String, Vec<String>> {
     let mut behaviour = BTreeMap::new();
     let mut ask = |what: String| {
@@ -182,13 +181,13 @@ fn rows(connection: &Connection, sql: &str) -> Vec<String> {
         while let Some(row) = rows.next()? {
             let values = (0..columns).map(|column| Ok(text(row.get_ref(column)?)));
             let mut values = values.collect::<rusqlite::Result<Vec<_>>>()?;
-            // What is only told, and not done: the name of a constraint, and of a table; and a default that is NULL.
+            // These texts do not change what the program does: the name of a constraint or a table, and a default of NULL.
             let told = ["Halt", "Clear", "Insert", "Delete"].contains(&&*values[1]);
             if sql.starts_with("EXPLAIN") && (told || values[5].eq_ignore_ascii_case("null")) {
                 values[5].clear();
             }
             if sql.contains("table_xinfo") {
-                // SQLite writes a type with the white space in it, and names a view's column without AS by all of its expression.
+                // SQLite keeps the white space in a type, and names a view's column without AS after its whole expression.
                 for value in &mut values[..2] {
                     *value = String::from_utf8(words(value.as_bytes()).concat()).unwrap();
                 }

@@ -23,9 +23,9 @@ pub struct Seen {
     pub schema: Schema,
     /// Whether it was right only as long as the live database has no rows.
     pub without_rows: bool,
-    /// The newest job in its queue, where it has one.
+    /// The id of the newest job in its queue, if it has a queue.
     pub last_job: Option<i64>,
-    /// How many came after that and would be lost.
+    /// How many jobs were enqueued after that one and would be lost.
     pub late_jobs: Arc<AtomicUsize>,
 }
 
@@ -57,7 +57,7 @@ impl Seen {
         })
     }
 
-    /// What the user has to hear of jobs that came while the push waited.
+    /// The warning about jobs that were enqueued while the push waited.
     pub fn late_jobs(&self) -> Option<String> {
         jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }

@@ -27,7 +27,7 @@ pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
     )))
 }
 
-/// As much as there can be where the file system does not say: one that counts nothing has no blocks.
+/// The free space in bytes, or `u64::MAX` if the file system does not report it: some report a total of 0 blocks.
 fn free(file: impl AsFd) -> Result<u64> {
     let disk = match fstatvfs(file) {
         Err(errno) if backup_disk::cannot(&errno.into()) => return Ok(u64::MAX),

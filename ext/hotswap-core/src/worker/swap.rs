@@ -31,7 +31,7 @@ pub struct Swap<'a> {
     pub staged: &'a mut Staged,
     /// What the staged file looked like when it was checked.
     pub stamp: Stamp,
-    /// Where all of that lies.
+    /// The disk of both files.
     pub disk: &'a QuickDisk,
     /// Whether the members have to forget the schema.
     pub schema_changes: bool,
@@ -40,7 +40,8 @@ pub struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Does it, or changes nothing; [`Error::SlowDisk`] says that it may work a little later. `replaced` gets the file that was there, past the commit point also where this fails.
+    /// Swaps the files, or changes nothing. [`Error::SlowDisk`] means that the swap may work a little later. `replaced` gets
+    /// the file that was there, past the commit point also where this fails.
     pub fn run(self, job: &Job, caller: &mut Caller, replaced: &mut Option<Replaced>) -> Result<()> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;

@@ -43,8 +43,8 @@ impl Watchdog {
         Self::until(closed_at + bound, too_slow(bound), database, staged, caller)
     }
 
-    /// The same for the end of a push that a slow disk may hold up: at `deadline` the process tells `caller` that it is
-    /// busy, and `why`.
+    /// A watchdog for the end of a push, which a slow disk may delay: at `deadline`, it tells `caller` `why` the push ended as
+    /// busy, and ends the process.
     pub fn until(
         deadline: Instant,
         why: String,

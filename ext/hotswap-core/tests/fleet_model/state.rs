@@ -92,8 +92,8 @@ impl Member {
         self.locks.iter().any(|locks| locks.fence)
     }
 
-    /// The fence that its declaration names: the newest one that it took. A member that is away has let go of the lock,
-    /// and declares the fence on.
+    /// The fence that the member declares: the newest one that it took. A member that is away has released the lock, but still
+    /// declares the fence.
     pub fn declares(&self) -> Option<u8> {
         match self.post {
             _ if self.locks[1].fence => Some(1),

@@ -19,7 +19,7 @@ use super::super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::visible::{self, Shown};
 
-/// Litestream's sequence and its lock. Without them in the new content its replication ends.
+/// Litestream's sequence and lock tables. If the new content did not have them, Litestream would stop replicating.
 const KEPT: &str =
     "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name IN ('_litestream_seq', '_litestream_lock')";
 
@@ -128,7 +128,7 @@ fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
     )))
 }
 
-/// The tables of Litestream, with their statements. A table of the application may have such a name, and has other columns.
+/// Litestream's tables, with their CREATE statements. Skips a table of the application that has such a name but other columns.
 fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut query = connection.prepare(KEPT)?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
