@@ -16,8 +16,8 @@ module Bench
   Plan = Struct.new(:name, :sizes, :big, :rounds, :load_rounds, :seconds, :swaps, :modes, :fleets, :patience) do
     def self.full
       sizes = Data::SIZES.values_at("1 MB", "100 MB", "1 GB", *("4 GB" if ENV["BENCH_4GB"]))
-      new(name: "full", sizes: sizes, big: Data::SIZES["1 GB"], load_rounds: 5, seconds: 4,
-        rounds: {"1 MB" => 15, "100 MB" => 7, "1 GB" => 5, "4 GB" => 3}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 100)),
+      new(name: "full", sizes: sizes, big: Data::SIZES["1 GB"], load_rounds: 3, seconds: 4,
+        rounds: {"1 MB" => 9, "100 MB" => 5, "1 GB" => 3, "4 GB" => 2}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 100)),
         modes: [[:puma, true], [:puma, false], [:rails, true]].product([1, 16]).map(&:flatten), fleets: [1, 4, 16],
         patience: patience(5))
     end
