@@ -6,7 +6,7 @@ require "etc"
 # priority, which is not 0 under `nice bin/test`.
 own = Process.getpriority(Process::PRIO_PROCESS, 0)
 
-{"" => [own, [own, 10].max].uniq, "Hotswap.configure { |config| config.low_priority = false }\n" => [own]}.each do |setting, expected|
+{"" => [own, [own, 5].max].uniq, "Hotswap.configure { |config| config.low_priority = false }\n" => [own]}.each do |setting, expected|
   RSpec.describe "the threads of a worker with #{setting.empty? ? "nothing set" : "low_priority off"}" do
     before(:context) { @app = ItemsServer.start(config: "require \"hotswap\"\n#{setting}#{ItemsServer::APPLICATION}") }
     after(:context) { @app&.tear_down }
