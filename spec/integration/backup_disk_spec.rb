@@ -78,6 +78,16 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
     expect_the_content
   end
 
+  # A network file system tells with the sync that its server refused what was written before.
+  %i[EACCES EPERM].each do |error|
+    it "fails where a sync of the file is refused (#{error})" do
+      disk.refuse(:fsync, error)
+
+      expect(pull).to have_attributes(exit_code: 5, stderr: /ERROR: cannot (sync|write) /)
+      expect(Dir.children(folder)).to be_empty
+    end
+  end
+
   {fsyncdir: "the folder", fsync: "the file", setattr: "the mode"}.each do |kind, what|
     it "still fails where the disk itself fails at #{what}" do
       pull

@@ -20,10 +20,21 @@ pub fn cannot(error: &io::Error) -> bool {
     )
 }
 
-/// Makes `what`, a backup file or its folder, durable. If the file system cannot sync `what` alone, syncs the whole file
-/// system of `file`. Returns only errors of the disk.
-pub fn sync(what: &File, file: &File) -> io::Result<()> {
-    match what.sync_all() {
+/// Makes the content of `file`, a backup, durable. If the file system cannot sync one file, syncs the whole file system.
+///
+/// A refused permission is no such case: on a network file system, the sync reports that the server refused what was written
+/// before.
+pub fn sync_content(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        Err(error) if has_no_sync(&error) => sync_all_of(file),
+        synced => synced,
+    }
+}
+
+/// Makes the names in `folder` durable, after a backup `file` got its name there. If the file system cannot sync a folder, syncs
+/// the whole file system.
+pub fn sync_folder(folder: &File, file: &File) -> io::Result<()> {
+    match folder.sync_all() {
         Err(error) if cannot(&error) => sync_all_of(file),
         synced => synced,
     }
@@ -32,7 +43,14 @@ pub fn sync(what: &File, file: &File) -> io::Result<()> {
 /// Syncs the whole file system of `file`, if it supports that.
 pub fn sync_all_of(file: &File) -> io::Result<()> {
     match nix::unistd::syncfs(file).map_err(io::Error::from) {
-        Err(error) if cannot(&error) => Ok(()),
+        Err(error) if has_no_sync(&error) => Ok(()),
         synced => synced,
     }
+}
+
+fn has_no_sync(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
+    )
 }

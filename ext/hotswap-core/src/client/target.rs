@@ -178,7 +178,7 @@ impl Target {
     /// A user who may write to the folder but not read it cannot open it for a sync: then the whole file system is synced.
     fn sync_folder(&self) -> std::io::Result<()> {
         match File::open(self.folder()) {
-            Ok(folder) => backup_disk::sync(&folder, &self.file),
+            Ok(folder) => backup_disk::sync_folder(&folder, &self.file),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => backup_disk::sync_all_of(&self.file),
             Err(error) => Err(error),
         }
@@ -206,7 +206,7 @@ impl Target {
         self.file
             .rewind()
             .and_then(|()| std::io::copy(&mut self.file, &mut copy))
-            .and_then(|_| backup_disk::sync(&copy, &copy))
+            .and_then(|_| backup_disk::sync_content(&copy))
             .on_path("cannot write", &draft)?;
         self.file = copy;
         Ok(draft)

@@ -129,7 +129,7 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
     pinned.visit.confirm()?;
     drop(pinned);
     steps.are_done();
-    backup_disk::sync(target, target).context("cannot sync the target")?;
+    backup_disk::sync_content(target).context("cannot sync the target")?;
     Ok(length)
 }
 
