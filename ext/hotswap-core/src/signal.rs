@@ -76,6 +76,18 @@ pub fn hung_up(socket: RawFd) -> bool {
     polled.revents & (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
+/// Whether a small message can be sent on a socket without waiting for its reader.
+pub fn takes_more(socket: RawFd) -> bool {
+    let mut polled = libc::pollfd {
+        fd: socket,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one pollfd, which outlives the call.
+    unsafe { libc::poll(&mut polled, 1, 0) };
+    polled.revents & libc::POLLOUT != 0
+}
+
 /// Keeps the signals of the process away from the calling thread; they are for Ruby's.
 pub fn leave_signals_to_others() {
     // The only error is an invalid argument.

@@ -13,7 +13,7 @@ use super::summary::Spoken;
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
-use crate::signal::hung_up;
+use crate::signal::{hung_up, takes_more};
 use crate::visible;
 
 /// How long a client may be silent in the middle of a transfer, unless the timeout of its command is longer.
@@ -53,7 +53,7 @@ impl User {
     /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a processor.
     /// Returns whether it waits.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
-        if self.told_progress.elapsed() < Duration::from_millis(100) {
+        if self.told_progress.elapsed() < Duration::from_millis(100) || !self.listens() {
             return false;
         }
         self.told_progress = Instant::now();
@@ -64,6 +64,13 @@ impl User {
         };
         self.tell(&Message::Progress { stage, done, total });
         waits
+    }
+
+    /// Whether the client reads what it is told. A client that was stopped must not hold up the work.
+    fn listens(&self) -> bool {
+        self.stderr
+            .as_ref()
+            .is_some_and(|stderr| takes_more(stderr.stream().as_raw_fd()))
     }
 
     /// Prints a line.
