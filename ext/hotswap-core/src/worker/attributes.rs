@@ -41,6 +41,12 @@ pub fn keep(path: &Path, file: &File) {
     }
 }
 
+/// Whether `file` has an access control list.
+pub fn has_access_list(file: &File) -> bool {
+    // SAFETY: the descriptor is open, and the name is a C string. Without a buffer the call returns the length.
+    unsafe { libc::fgetxattr(file.as_raw_fd(), ACCESS.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}
+
 /// Whether the file system and our rights allow it.
 fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
     // SAFETY: the descriptor is open, the name a C string, and the value as long as it says.

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::attributes;
 use super::{processes, statx};
 use crate::error::{Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
@@ -117,10 +118,15 @@ pub fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
 }
 
-/// Refuses a database that a process has opened without SQLite's locks, because a push cannot wait for its writes. Also refuses
-/// if a process holds a lock on the fence that it must not have. Either error names the process.
+/// Refuses a push that a process of another program could hold up for ever, or could write past. The error names the process.
 pub fn require_locks(fence: &Fence) -> Result<()> {
     require_members_alone(fence)?;
+    require_no_objection(fence)
+}
+
+/// Refuses a database that a process has opened without SQLite's locks: neither a push nor a pull can wait for its writes. The error
+/// names the process.
+pub fn require_no_objection(fence: &Fence) -> Result<()> {
     let Some(pid) = fence.holder(Lock::Objection) else {
         return Ok(());
     };
@@ -137,6 +143,10 @@ pub fn require_locks(fence: &Fence) -> Result<()> {
 fn require_members_alone(fence: &Fence) -> Result<()> {
     let path = fence::path_of(fence.database());
     let metadata = fence.file().metadata().on_path("cannot stat", &path)?;
+    // The mode does not tell what an access control list allows.
+    if attributes::has_access_list(fence.file()) {
+        return Ok(());
+    }
     let mut holders = fence.holders().into_iter();
     let Some((pid, user)) = holders.find_map(|pid| Some((pid, reader(pid, &metadata)?))) else {
         return Ok(());
@@ -148,6 +158,9 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
         path.shown()
     )))
 }
+
+/// The bit of the capability that ignores modes, of `linux/capability.h`.
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 
 /// The user of the process, if that user may not write `file`.
 fn reader(pid: u32, file: &Metadata) -> Option<u32> {
@@ -164,7 +177,10 @@ fn reader(pid: u32, file: &Metadata) -> Option<u32> {
         (false, true) => 3,
         (false, false) => 0,
     };
-    (user != 0 && file.mode() >> class & 0o2 == 0).then_some(user)
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let capabilities = u64::from_str_radix(capabilities.trim(), 16).ok()?;
+    let ignores_modes = user == 0 || capabilities & CAP_DAC_OVERRIDE != 0;
+    (!ignores_modes && file.mode() >> class & 0o2 == 0).then_some(user)
 }
 
 /// The refusal, where `error` says that this user may not make or write a file beside `live`.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::caller::Caller;
 use super::job::Job;
-use super::preflight::require_locks;
+use super::preflight::require_no_objection;
 use super::strangers;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
@@ -26,7 +26,7 @@ impl Visit {
         let Ok(fence) = Fence::open(database) else {
             return Ok(Self { fence: None });
         };
-        require_locks(&fence)?;
+        require_no_objection(&fence)?;
         let deadline = Instant::now() + job.timeout();
         while !enter(&fence) {
             if Instant::now() > deadline {
@@ -43,7 +43,7 @@ impl Visit {
 
     /// Refuses what was read where a process came meanwhile that writes past SQLite's locks.
     pub fn confirm(&self) -> Result<()> {
-        self.fence.as_ref().map_or(Ok(()), require_locks)
+        self.fence.as_ref().map_or(Ok(()), require_no_objection)
     }
 }
 
