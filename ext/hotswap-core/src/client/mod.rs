@@ -188,6 +188,7 @@ impl Copy {
             identity: std::fs::metadata(&absolute)
                 .ok()
                 .map(|metadata| Identity::of(&metadata)),
+            absent: is_absent(&absolute),
             absolute,
         }
     }
@@ -332,4 +333,9 @@ fn lost_past_the_commit() -> Error {
          the old one back. See the application's log"
             .into(),
     )
+}
+/// Whether nothing is at `path`.
+fn is_absent(path: &std::path::Path) -> bool {
+    let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+    std::fs::symlink_metadata(path).is_err_and(|error| absent.contains(&error.kind()))
 }

@@ -223,6 +223,7 @@ mod tests {
             resolved: raw.into(),
             absolute: raw.into(),
             identity: None,
+            absent: true,
         };
         Request {
             src: endpoint("-"),

@@ -189,6 +189,9 @@ pub struct Endpoint {
     pub resolved: PathBuf,
     /// Of the file there, when there is one.
     pub identity: Option<Identity>,
+    /// Whether nothing is at `absolute`. False for a link without a target, and in a folder that the user may not search.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// What messages call a source that is no file.

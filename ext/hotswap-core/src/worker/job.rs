@@ -90,7 +90,7 @@ impl Job {
     }
 
     fn find_below_root(&self, endpoint: &Endpoint) -> Option<&Database> {
-        let is_elsewhere = endpoint.stdio || endpoint.identity.is_some() || self.root.as_os_str().is_empty();
+        let is_elsewhere = endpoint.stdio || !endpoint.absent || self.root.as_os_str().is_empty();
         if is_elsewhere || Path::new(&endpoint.raw).is_absolute() {
             return None;
         }
@@ -302,6 +302,7 @@ mod tests {
             identity: std::fs::metadata(path)
                 .ok()
                 .map(|metadata| Identity::of(&metadata)),
+            absent: std::fs::symlink_metadata(path).is_err(),
         }
     }
 

@@ -124,6 +124,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             device: 64_769,
             inode: 1_234_567,
         }),
+        absent: false,
     };
     let messages = [
         Message::Hello {
