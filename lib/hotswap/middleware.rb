@@ -10,7 +10,7 @@ module Hotswap
 
     RESPONSE_FINISHED = "rack.response_finished"
 
-    # @param first_request [#call, nil] called with the Rack environment of the first request of each process
+    # @param first_request [#call, nil] called with the Rack environment of requests, until it returns true
     def initialize(app, first_request = nil)
       @app = app
       @first_request = first_request
@@ -37,7 +37,7 @@ module Hotswap
 
     def tell_first_request(env)
       first_request, @first_request = @first_request, nil
-      first_request&.call(env)
+      @first_request = first_request unless first_request&.call(env)
     end
 
     def respond(env, unit)

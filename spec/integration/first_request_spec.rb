@@ -24,6 +24,18 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
     end
   end
 
+  it "is not misled by a request that an initializer makes" do
+    app = keep(AppServer.start(workers: 2) do |server|
+      server.write("config.ru", server.root.join("config.ru").read.lines.grep_v(/load_server/).join + <<~RUBY)
+        Rails.application.call(Rack::MockRequest.env_for("/version"))
+      RUBY
+    end)
+    expect(app.get("/version").status).to eq 200
+    eventually { File.exist?(app.socket_path) }
+
+    expect(app.hotswap("cp", "primary", "copy.sqlite3")).to have_attributes(exit_code: 0)
+  end
+
   it "says nothing where config.ru has the line" do
     app = keep(AppServer.start)
     expect(app.version).to be_truthy
