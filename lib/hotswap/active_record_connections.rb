@@ -9,6 +9,7 @@ module Hotswap
   # rest of the transaction into writes of their own, into the new file.
   module ActiveRecordConnections
     OUTSIDE = "outside of any request or job"
+    RELEASE = File.join(__dir__, "release.rb")
 
     class << self
       # @return [Boolean] whether there is any: an application may have Active Record among its gems and not use it
@@ -27,7 +28,7 @@ module Hotswap
       # Gives the caller's connections to managed databases back to their pools.
       # @raise [ReleaseRefused] if a transaction is open on one of them; in that case no connection is given back
       def let_go
-        pools = managed_pools.select { |pool| pool.active_connection? && !in_test?(pool) }
+        pools = pools_in_use.reject { |pool| in_test?(pool) }
         pools.each { |pool| refuse_release_in_transaction(pool) }
         pools.each(&:release_connection)
       end
@@ -46,9 +47,14 @@ module Hotswap
 
       private
 
-      def managed_pools
+      # The pools of managed databases that the caller has a connection of.
+      def pools_in_use
         ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
-          pool.db_config.adapter == "sqlite3" && Hotswap.databases.opened_as(pool.db_config.database.to_s)
+          next unless pool.active_connection? && pool.db_config.adapter == "sqlite3"
+
+          # Active Record looks for the file below the application's root, whatever the current folder is.
+          path = Database.absolute_path(pool.db_config.database)
+          path && Hotswap.databases.opened_as(path)
         end
       end
 
@@ -137,11 +143,14 @@ module Hotswap
       end
 
       # In the middle of a statement, or of a block of Active Record's; what of it measures requests is around all of
-      # them, and around what they fork. True for nobody as well: the connection has just been given back.
+      # them, and around what they fork. True without an owner as well: the connection has just been given back.
       def using?(owner)
         return true unless owner&.alive?
 
-        owner.backtrace.nil? || owner.backtrace.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
+        frames = owner.backtrace or return true
+        # Hotswap.release has made sure that the frames around it hold no connection. Rails' middleware is among them.
+        frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)
+        frames.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
       end
 
       # Also in one that was begun behind Active Record's back.

@@ -57,6 +57,8 @@ module Hotswap
 
       # @return [Unit, nil] the unit that the caller is part of, or the one whose response body the caller sends
       def current_unit
+        return if Thread.current[:hotswap_released]
+
         unit = Thread.current[:hotswap_unit]
         return unit if unit&.current?
 

@@ -111,4 +111,24 @@ RSpec.describe Hotswap, ".release" do
   ensure
     gate.leave(outer)
   end
+
+  it "counts the request again although it is interrupted while it waits to come back" do
+    inside_after = nil
+    go_on = Queue.new
+    thread = Thread.new do
+      gate.pass("stream") do
+        described_class.release { go_on.pop }
+      rescue IOError
+        inside_after = inside
+      end
+    end
+    eventually { go_on.num_waiting == 1 }
+    with_closed_gate do
+      go_on.push(true)
+      eventually { thread.status == "sleep" && go_on.num_waiting.zero? }
+      thread.raise(IOError, "too late")
+    end
+    thread.join
+    expect(inside_after).to eq 1
+  end
 end

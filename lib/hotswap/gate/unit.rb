@@ -45,15 +45,13 @@ module Hotswap
       def outside
         mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
         generation = Native.generation
-        suspended = [self, *outer].to_h { |unit| [unit, unit.suspend] }.compact
+        suspended = {}
+        [self, *outer].each { |unit| unit.suspend&.then { |fiber| suspended[unit] = fiber } }
         Thread.current[:hotswap_released] = self
         yield
       ensure
         Thread.current[:hotswap_released] = released
-        if suspended && generation == Native.generation
-          suspended.each { |unit, fiber| unit.resume(fiber, suspended.each_key.any?(&:inside?)) }
-          Thread.current[:hotswap_unit] = mark
-        end
+        come_back(suspended, mark) if suspended && generation == Native.generation
       end
 
       # For {outside}.
@@ -77,6 +75,15 @@ module Hotswap
       end
 
       private
+
+      # For {outside}. An exception from another thread waits meanwhile: it would leave the rest of the request outside.
+      def come_back(suspended, mark)
+        Thread.handle_interrupt(Object => :never) do
+          suspended.each { |unit, fiber| unit.resume(fiber, suspended.each_key.any?(&:inside?)) }
+        end
+      ensure
+        Thread.current[:hotswap_unit] = mark
+      end
 
       def wait_and_enter
         request = source.is_a?(Hash)
