@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "hotswap/gate/unit"
+require "hotswap/gate/waiting_request"
 
 module Hotswap
   # The gate of this process, as Ruby sees it: every unit of work passes it, a swap closes it.

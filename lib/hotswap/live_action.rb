@@ -4,18 +4,26 @@ module Hotswap
   # An action of ActionController::Live runs in a thread that goes on when its visitor has left and the request
   # is over for everybody else. That thread is a unit of its own.
   module LiveAction
+    # In the request's thread.
+    def process(...)
+      super
+    ensure
+      @hotswap_request&.go_on
+    end
+
     private
 
+    # In the request's thread, which then waits for the action's first words, so that the gate cannot be sealed before the
+    # action's thread has entered.
     def new_controller_thread
-      outer = Gate.current_unit
-      # The request waits for the thread's first words, so that the gate cannot be sealed before it has entered.
+      @hotswap_request = Gate.current_unit&.then { |unit| unit.as_waiting_request = Gate::WaitingRequest.new(unit) }
       super do
         Gate.open(request.env) do |unit|
-          unit&.outer = outer
+          unit&.waiting_request = @hotswap_request
           @hotswap_unit = unit
           yield
         end
-      end
+      end.tap { @hotswap_request&.rest }
     end
 
     # Rails copies the fiber-locals of the request's thread, including its unit, into the action's thread. Put the action's own

@@ -95,12 +95,14 @@ RSpec.describe Hotswap, ".release" do
     expect([inside, Thread.current[:hotswap_sending]]).to eq [0, nil]
   end
 
-  it "releases a unit and the one that waits for it, which come back together also while the gate is closing" do
-    outer = gate.enter("request")
+  it "releases a live action and the request that waits for it, which come back together also while the gate is closing" do
+    request = gate.enter("request")
+    waiting = gate::WaitingRequest.new(request)
+    waiting.rest
     closer = nil
     Thread.new do
       gate.open("live action") do |unit|
-        unit.outer = outer
+        unit.waiting_request = waiting
         Hotswap.release { expect(inside).to eq 0 }
         expect(inside).to eq 2
         Hotswap.release { closer = Thread.new { Hotswap::Native.close_gate && sleep(0.05) && Hotswap::Native.reopen_gate } }
@@ -109,7 +111,30 @@ RSpec.describe Hotswap, ".release" do
       end
     end.join
   ensure
-    gate.leave(outer)
+    gate.leave(request)
+  end
+
+  it "leaves the request of a live action inside while its thread runs the application's code" do
+    request = gate.enter("request")
+    waiting = request.as_waiting_request = gate::WaitingRequest.new(request)
+    waiting.rest
+    words = Queue.new
+    live = Thread.new do
+      gate.open("live action") do |unit|
+        unit.waiting_request = waiting
+        described_class.release { words.pop }
+      end
+    end
+    eventually { inside.zero? }
+    waiting.go_on
+    expect([inside, request.inside?]).to eq [1, true]
+    request.step_aside
+    expect(inside).to eq 0
+    words.push("go on")
+    live.join
+    expect([inside, request.inside?]).to eq [1, true]
+  ensure
+    request.finish
   end
 
   it "counts the request again although it is interrupted while it waits to come back" do

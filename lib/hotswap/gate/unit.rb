@@ -13,8 +13,10 @@ module Hotswap
     # - `age`, seconds since it entered
     # - `suspend` and `try_resume`, for {outside}
     class Unit
-      # @return [Unit, nil] the unit that waits for this one: a request waits for its live action
-      attr_accessor :outer
+      # @return [WaitingRequest, nil] the request that waits for this unit, which is its live action
+      attr_accessor :waiting_request
+      # @return [WaitingRequest, nil] this unit itself, if it is a request that has a live action
+      attr_accessor :as_waiting_request
 
       # Enters, and waits while the gate is closed.
       # @raise [GateTimeout] if it stays closed for longer than any swap may take
@@ -30,6 +32,7 @@ module Hotswap
       # What the caller does from now on is no part of it any more, though it is inside until it is left.
       def step_aside
         Thread.current[:hotswap_unit] = nil
+        as_waiting_request&.rest
         # The server may send the response body from this thread, and the body may be a stream that calls Hotswap.release.
         Thread.current[:hotswap_sending] = self
       end
@@ -40,18 +43,18 @@ module Hotswap
         Thread.current[:hotswap_sending] = nil if Thread.current[:hotswap_sending].equal?(self)
       end
 
-      # Leaves for the duration of the block, together with the unit that waits for this one. Both enter again after the block,
+      # Leaves for the duration of the block, together with the request that waits for this unit. Both enter again after the block,
       # unless they have left for good or the process has forked and this is the child.
       def outside
         mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
         generation = Native.generation
-        suspended = {}
-        [self, *outer].each { |unit| unit.suspend&.then { |fiber| suspended[unit] = fiber } }
+        fiber = suspend
+        waiting_request&.release
         Thread.current[:hotswap_released] = self
         yield
       ensure
         Thread.current[:hotswap_released] = released
-        come_back(suspended, mark) if suspended && generation == Native.generation
+        come_back(fiber, mark) if generation == Native.generation
       end
 
       # For {outside}.
@@ -77,9 +80,10 @@ module Hotswap
       private
 
       # For {outside}. An exception from another thread waits meanwhile: it would leave the rest of the request outside.
-      def come_back(suspended, mark)
+      def come_back(fiber, mark)
         Thread.handle_interrupt(Object => :never) do
-          suspended.each { |unit, fiber| unit.resume(fiber, suspended.each_key.any?(&:inside?)) }
+          resume(fiber, false) if fiber
+          waiting_request&.come_back(inside?)
         end
       ensure
         Thread.current[:hotswap_unit] = mark

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+module Hotswap
+  module Gate
+    # A request that waits for its live action, which runs in a thread of its own. While the action is in Hotswap.release, the
+    # request is outside the gate as well, but only while the request's own thread runs no code of the application: until the
+    # action's first words, and from the moment when the response is back at the server. In between, the thread runs the
+    # middleware, which may use a database, and a push waits for it.
+    class WaitingRequest
+      # @param unit [Unit] of the request
+      def initialize(unit)
+        @unit = unit
+        @lock = Mutex.new
+        @idle = @released = false
+      end
+
+      # From now on, the request's thread runs no code of the application.
+      def rest = change { @idle = true }
+
+      # The request's thread runs code of the application again. Waits while the gate is closed.
+      def go_on = change { @idle = false }
+
+      # The live action is in Hotswap.release.
+      def release = change { @released = true }
+
+      # The live action is back.
+      # @param beside_another [Boolean] whether the action is inside, so that the gate cannot be sealed
+      def come_back(beside_another) = change(beside_another) { @released = false }
+
+      private
+
+      # Leaves the gate if both agree, and enters it again if they no longer do.
+      def change(beside_another = false)
+        fiber = @lock.synchronize do
+          yield
+          next @fiber.tap { @fiber = nil } unless @idle && @released
+
+          @fiber ||= @unit.suspend
+          nil
+        end
+        @unit.resume(fiber, beside_another) if fiber
+      end
+    end
+  end
+end
