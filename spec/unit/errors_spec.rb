@@ -7,7 +7,8 @@ RSpec.describe Hotswap::Error do
     Hotswap::Error => :error,
     Hotswap::GateTimeout => :gate_timeout,
     Hotswap::ConfigurationError => :configuration,
-    Hotswap::DisconnectRefused => :disconnect_refused
+    Hotswap::DisconnectRefused => :disconnect_refused,
+    Hotswap::ReleaseRefused => :release_refused
   }
 
   codes.each do |error, code|

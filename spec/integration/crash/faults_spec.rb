@@ -74,7 +74,8 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
   # target.rs, create: what lies there might be no file, and its mode would be lost.
   it "pulls to no place that it cannot look at" do
     expect_no_violation(:pull) do |trouble, steps|
-      looking = steps.reverse.find { |step| step.to_s.start_with?("client: stat backup.sqlite3") }
+      before_the_draft = steps.take_while { |step| step.to_s != "client: opendir folder" }
+      looking = before_the_draft.reverse.find { |step| step.to_s.start_with?("client: stat backup.sqlite3") }
       %i[EIO EACCES].each { |error| trouble.meet(looking, error) }
       expect(trouble.outcomes.map { |outcome| [outcome.state, outcome.exit_code] }).to all eq [:old, 3]
     end
