@@ -1,20 +1,20 @@
-//! Whether every page is accounted for: in one tree, or free.
+//! Checks that every page belongs to exactly one tree or to the free list.
 //!
-//! `PRAGMA integrity_check` asks that, but not where the newest of all tables and views is a view: a view has no
-//! tree, and what SQLite takes for the number of the first tree is then 0, its sign for a partial check (seen in
-//! 3.46.1 and 3.54.1). A list of free pages that names pages in use, or none that exist, would pass, and the
-//! application's next write would find it. So the check is made without views: they are dropped in a transaction of
-//! which nothing reaches the file.
+//! `PRAGMA integrity_check` does this, except where the newest of all tables and views is a view. A view has no
+//! tree. SQLite then takes 0 for the number of the first tree, and 0 is its sign for a partial check (seen in 3.46.1
+//! and 3.54.1). A free list that names pages in use, or pages that do not exist, would pass, and the application's
+//! next write would hit it. So the check runs without views: this module drops them in a transaction that never
+//! reaches the file.
 
 use rusqlite::{types::Value, Connection};
 
-/// Runs `work` on `connection` while it sees no views. Nobody else uses the file.
+/// Runs `work` on `connection` while it sees no views. The caller has exclusive use of the file.
 pub fn without_views<T>(
     connection: &Connection,
     work: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let views = views(connection)?;
-    // A file that belongs to somebody else is looked at as far as that goes.
+    // A file of another user may be read-only. It gets the check that SQLite makes beside a view.
     if views.is_empty() || connection.is_readonly("main")? {
         return work();
     }
@@ -26,7 +26,7 @@ pub fn without_views<T>(
             connection.execute_batch(&format!("DROP VIEW \"{}\"", view.replace('"', "\"\"")))
         })
         .and_then(|()| work());
-    // Where it fails, the transaction has ended by itself, and ends with the connection at the latest.
+    // After an error SQLite may have ended the transaction itself. At the latest it ends with the connection.
     let _ = connection.execute_batch("ROLLBACK");
     done
 }
@@ -37,8 +37,8 @@ fn views(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     names.collect()
 }
 
-/// Neither a page of a transaction nor a journal. A file that keeps a log has no journal, and asking for another kind
-/// would change its header.
+/// Keeps the transaction's pages and its journal out of the file system. A database in WAL mode has no journal, and
+/// setting another journal mode would change its header.
 fn write_nothing(connection: &Connection) -> rusqlite::Result<()> {
     if ask(connection, "PRAGMA journal_mode")? != Some(String::from("wal").into()) {
         ask(connection, "PRAGMA journal_mode=MEMORY")?;

@@ -1,8 +1,8 @@
-//! Attention to whom a file is read for: the work on it ends when they leave, or when it has taken too long.
+//! Ends the work on a file when the client that asked for it has gone, or when it takes too long.
 //!
-//! A hostile file can make one step as long as it likes, in which SQLite asks nobody whether to go on. So a thread of
-//! ours looks, interrupts, and, if even that is not heard, ends the process: what the worker leaves is the running
-//! database, untouched.
+//! A hostile file can make one step of SQLite's virtual machine as long as it likes, and SQLite calls its progress
+//! handler only between two steps. So a separate thread watches. It interrupts the statement; if SQLite does not
+//! react, it ends the process. The live database is untouched in either case.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
@@ -15,14 +15,14 @@ use super::caller::Caller;
 use super::leftovers;
 use crate::error::{Context, Error, Result};
 
-/// The longest that the work on one connection may take. To check a gigabyte takes 3 s warm and 21 s from a cold disk.
+/// The time limit for the work on one connection. Checking a gigabyte takes 3 s warm and 21 s from a cold disk.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
-/// How long SQLite may take to hear that it is interrupted.
+/// How long SQLite may take to react to an interrupt.
 const HEARING: Duration = Duration::from_secs(5);
-/// How often the thread looks.
+/// How often the thread checks.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// See the module. Dropping it ends it.
+/// Watches one connection. The watch ends when this value is dropped.
 #[derive(Debug)]
 pub struct Attention {
     _alive: Sender<()>,
@@ -50,7 +50,7 @@ impl End {
 }
 
 impl Attention {
-    /// Pays it to what `connection` does for `caller`. The `staged` file goes with the process, if that has to end.
+    /// Watches what `connection` does for `caller`. If the process has to end, the `staged` file is removed first.
     pub fn pay(connection: &Connection, caller: &Caller, staged: Option<&Path>) -> Result<Self> {
         Self::pay_for(PATIENCE, connection, caller, staged)
     }
@@ -87,13 +87,13 @@ impl Attention {
         Ok(Self { _alive: alive, ended })
     }
 
-    /// What `error` really was: where we have ended the work, why.
+    /// Replaces `error` by the reason if this watch has ended the work.
     pub fn explain(&self, error: Error) -> Error {
         self.ended.get().map_or(error, |end| end.error())
     }
 }
 
-/// What the thread knows.
+/// The state of the thread.
 struct Watching<Wanted, Say> {
     wanted: Wanted,
     last_words: Say,
@@ -103,7 +103,7 @@ struct Watching<Wanted, Say> {
 }
 
 impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
-    /// Whether the work has to end, and why.
+    /// Returns why the work has to end, if it has to.
     fn end(&self) -> Option<End> {
         if let Some(end) = self.ended.get() {
             return Some(*end);
@@ -124,7 +124,7 @@ impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
             .into_iter()
             .for_each(leftovers::remove_staged);
         (self.last_words)(end.error());
-        // SAFETY: ends the process at once; what is left to do is for nobody.
+        // SAFETY: ends the process at once, without any cleanup; there is nothing left to clean up.
         unsafe { libc::_exit(1) }
     }
 }
@@ -138,7 +138,7 @@ mod tests {
     use std::process::Command;
 
     const SOON: Duration = Duration::from_millis(100);
-    /// Goes on for ever in many steps.
+    /// Runs for ever, in many steps.
     const STEPS: &str =
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
@@ -157,7 +157,7 @@ mod tests {
         let attention = Attention::pay_for(SOON, &connection, &caller, None).unwrap();
         let error = attention.explain(ask(&connection, STEPS).unwrap_err());
         assert!(matches!(error, Error::Refused(_)), "{error}");
-        // What comes next has no time either.
+        // The next statement has no time left either.
         assert!(ask(&connection, STEPS).is_err());
     }
 
@@ -177,7 +177,7 @@ mod tests {
         assert!(matches!(error, Error::Gone(_)), "{error}");
     }
 
-    /// Not a test: what the one below has another process do. One step compares 2 MB two million times.
+    /// Not a test: the test below runs it in another process. One step compares 2 MB two million times.
     #[test]
     #[ignore]
     fn one_step_for_ever() {

@@ -1,7 +1,7 @@
-//! The extended attributes of a file, access control lists among them.
+//! The extended attributes of a file, including access control lists.
 //!
-//! Read by path: a second descriptor of the live file, closed, would drop SQLite's locks. Kept where possible: what
-//! the file system or our rights do not allow is left, as it is by `cp --preserve`.
+//! They are read by path: closing a second descriptor of the live file would drop SQLite's locks. They are copied
+//! where possible. What the file system or this user's rights do not allow is skipped, as `cp --preserve` does.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Where the kernel keeps an access control list. The folder's default one is on every new file.
+/// The kernel's name for an access control list. A new file has the default list of its folder.
 const ACCESS: &CStr = c"system.posix_acl_access";
 
 /// Gives `file` the attributes of the one at `path`.
@@ -47,7 +47,7 @@ pub fn has_access_list(file: &File) -> bool {
     unsafe { libc::fgetxattr(file.as_raw_fd(), ACCESS.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
 }
 
-/// Whether the file system and our rights allow it.
+/// Sets an attribute. Returns false if the file system or this user's rights do not allow it.
 fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
     // SAFETY: the descriptor is open, the name a C string, and the value as long as it says.
     unsafe {
@@ -61,10 +61,10 @@ fn set(file: &File, name: &CStr, value: &[u8]) -> bool {
     }
 }
 
-/// What a call answers that fills a buffer, and says how long it must be when it gets none.
+/// The answer of a call that fills a buffer. Without a buffer such a call returns the length.
 fn filled(call: impl Fn(*mut u8, usize) -> isize) -> Option<Vec<u8>> {
     let mut value = vec![0; usize::try_from(call(std::ptr::null_mut(), 0)).ok()?];
-    // Longer by now than a moment ago: then it is left.
+    // An attribute that has grown in between is skipped.
     let length = usize::try_from(call(value.as_mut_ptr(), value.len())).ok()?;
     value.truncate(length);
     Some(value)

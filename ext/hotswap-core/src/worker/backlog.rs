@@ -1,9 +1,9 @@
-//! What of a staged file is written and not yet on the disk: a thread brings it there while the file grows and while
-//! it is checked.
+//! The part of a staged file that is written but not yet on the disk. A thread writes it to the disk while the file
+//! grows and while it is checked.
 //!
-//! The disk is slower than the copying, and SQLite's check needs no disk at all, so that the two together take as long
-//! as the slower of them. The thread works [step by step](super::writeback): the application's commits meet a disk
-//! that has two steps to do, however much is behind them.
+//! The disk is slower than copying, and SQLite's check needs no disk at all. In parallel, the two take only as long
+//! as the slower of them. The thread works [step by step](super::writeback), so a commit of the application waits
+//! for at most two steps, no matter how long the backlog is.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -16,13 +16,14 @@ use std::time::Duration;
 use super::memory;
 use super::writeback::{Writeback, STEP};
 
-/// How often whoever waits for the disk is asked whether it still has to.
+/// How often a thread that waits for the disk checks whether it still has to.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// See the module. Dropping it, or the file, ends the thread with the step that it is at.
+/// A staged file's backlog, and the thread that works it off. When this value or the file is dropped, the thread
+/// ends after its current step.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    /// The end of the last step that was passed on, in bytes.
+    /// The end of the last step that the thread has been given, in bytes.
     passed_on: u64,
     thread: Option<Thread>,
 }
@@ -34,10 +35,10 @@ struct Thread {
 }
 
 impl Backlog {
-    /// Says that `file` has `length` bytes now, and waits while more of them are in memory alone than the machine
-    /// should [hold](memory::may_wait).
+    /// Reports that `file` now has `length` bytes. Waits while the backlog is larger than the machine should
+    /// [hold](memory::may_wait).
     ///
-    /// The thread has the priority of the one that calls this.
+    /// The thread gets the priority of the thread that calls this first.
     pub fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
         while length - self.passed_on >= STEP {
             let step = self.passed_on + STEP;
@@ -54,8 +55,8 @@ impl Backlog {
         Ok(())
     }
 
-    /// Waits until every whole step is on its way to the disk, for as long as `wanted` does not fail, and ends the
-    /// thread. Durable is what is synced after that.
+    /// Waits until every whole step is on its way to the disk, and ends the thread. Stops waiting when `wanted`
+    /// fails. The data is durable only after a sync that follows.
     pub fn caught_up<E>(&mut self, mut wanted: impl FnMut() -> Result<(), E>) -> Result<io::Result<()>, E> {
         let Some(Thread { steps, handle }) = self.thread.take() else {
             return Ok(Ok(()));
@@ -65,7 +66,7 @@ impl Backlog {
             wanted()?;
             std::thread::sleep(GLANCE);
         }
-        // A panic in there is one here.
+        // Passes on a panic of the thread.
         Ok(handle
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -75,7 +76,7 @@ impl Backlog {
 impl Thread {
     fn start(file: &Arc<File>, most: u64) -> io::Result<Self> {
         let (steps, passed_on) = sync_channel(most as usize);
-        // Weak, so that a staged file that is given up is closed, and not brought to the disk first.
+        // Weak, so that an abandoned staged file is closed without being written to the disk first.
         let file = Arc::downgrade(file);
         let handle = std::thread::Builder::new()
             .name("backlog".into())
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_disk_that_fails_is_told_of() {
         let (_reader, writer) = std::io::pipe().unwrap();
-        // No file, and nothing of it can be brought to a disk.
+        // A pipe cannot be written to a disk.
         let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
         let mut backlog = Backlog::default();
         let told = backlog

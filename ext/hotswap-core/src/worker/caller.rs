@@ -1,4 +1,4 @@
-//! The person at the other end, as the worker sees them: their two connections, and the application's log.
+//! The client, as the worker sees it: its two connections, and the application's log.
 
 use std::fmt::Display;
 use std::io;
@@ -22,10 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How much of a failure goes into the log, in characters.
 const LOGGED: usize = 500;
 
-/// How long somebody who does not listen can hold up the end of a worker that is in the way.
+/// How long a client that does not read can delay the end of a worker that is in the way.
 const HASTE: Duration = Duration::from_millis(50);
 
-/// The user, on the connection beside the main one.
+/// The user who reads the client's standard error, over the second connection.
 #[derive(Debug)]
 pub struct User {
     stderr: Option<Connection>,
@@ -78,7 +78,7 @@ impl User {
         self.tell(&Message::Status(text.to_string()));
     }
 
-    /// One that has gone is noticed where it matters, on the main connection.
+    /// Ignores errors. The main connection notices where it matters that the client has gone.
     fn tell(&mut self, message: &Message) {
         if let Some(stderr) = &mut self.stderr {
             let _ = stderr.send(message);
@@ -86,14 +86,14 @@ impl User {
     }
 }
 
-/// The application's log, which the leader writes.
+/// The application's log. The leader writes it.
 #[derive(Debug)]
 pub struct Log(Connection);
 
 impl Log {
     /// Adds a line.
     pub fn write(&mut self, level: &str, text: impl Display) {
-        // Without a leader there is nobody to write it; the swap goes on all the same.
+        // Without a leader the line is lost. The swap goes on all the same.
         let _ = self.0.send(&Message::Log(Narration {
             level: level.into(),
             text: visible::line(text.to_string()),
@@ -101,22 +101,22 @@ impl Log {
     }
 }
 
-/// See the module.
+/// The client of one command, with everything the worker tells it or logs about it.
 #[derive(Debug)]
 pub struct Caller {
-    /// The main connection: request, bodies, the end.
+    /// The main connection: request, bodies, exit status.
     pub main: Connection,
-    /// Who reads what the command prints.
+    /// Reads what the command prints.
     pub user: User,
     /// The application's log.
     pub log: Log,
-    /// "uid 1000 in process 4711 (ruby bin/hotswap cp ...)": who asked.
+    /// The client process: "uid 1000 in process 4711 (ruby bin/hotswap cp ...)".
     who: String,
     began: Instant,
 }
 
-/// What a command ends with whose client did something else than what was due: it had a reason of its own, and
-/// says it, or it has gone.
+/// The error of a command whose client sent something unexpected. It either gave a reason of its own, or it has
+/// gone.
 pub fn gave_up(instead: Option<Message>) -> Error {
     Error::Broken(match instead {
         Some(Message::Error(why)) => format!("the client gave up: {why}"),
@@ -125,10 +125,10 @@ pub fn gave_up(instead: Option<Message>) -> Error {
     })
 }
 
-/// The process at the other end, as the kernel knows it.
+/// Describes the client process, as the kernel identifies it.
 fn who(client: &Connection) -> String {
     match getsockopt(client, PeerCredentials) {
-        // In another container it has a number of its own.
+        // The kernel reports 0 for a process in another container.
         Ok(peer) if peer.pid() == 0 => format!("uid {} in another container", peer.uid()),
         Ok(peer) => format!("uid {} in {}", peer.uid(), strangers::name(peer.pid() as u32)),
         Err(_) => "a client that the kernel does not name".into(),
@@ -163,7 +163,7 @@ impl Caller {
         })
     }
 
-    /// One of somebody who is there for as long as the other half of the answer.
+    /// A caller for tests. Its client is there for as long as the other half of the returned pair.
     #[cfg(test)]
     pub fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
         let pairs = [(); 3].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
@@ -180,7 +180,8 @@ impl Caller {
         }
     }
 
-    /// Raises the patience to the timeout of the command, if that is longer. An idle pipe delays no request.
+    /// Raises the patience to the timeout of the command, if that is longer. A client whose pipe is idle delays no
+    /// request.
     pub fn be_patient(&self, timeout: Duration) -> Result<()> {
         let patience = self.main.set_patience(Some(PATIENCE.max(timeout)));
         patience.context("cannot set up the client's socket")
@@ -191,33 +192,34 @@ impl Caller {
         self.main.send(&Message::Plan(plan))
     }
 
-    /// A line for the user.
+    /// Prints a line for the user.
     pub fn status(&mut self, text: impl Display) {
         self.user.status(text);
     }
 
-    /// Tells the client that the new database is in place, and not durable yet: whatever becomes of this worker.
+    /// Tells the client that the new database is in place but not yet durable. The client knows the outcome even if
+    /// this worker dies.
     pub fn committed(&mut self) {
-        // One that has gone does not need it.
+        // A client that has gone does not need to know.
         let _ = self.main.send(&Message::Committed);
     }
 
-    /// How far it is.
+    /// Reports the progress of the calling thread.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
         self.user.progress(stage, done, total);
     }
 
-    /// A line for the application's log.
+    /// Adds a line to the application's log.
     pub fn log(&mut self, level: &str, text: impl Display) {
         self.log.write(level, text);
     }
 
-    /// The usual level.
+    /// Adds a line at the usual level.
     pub fn info(&mut self, text: impl Display) {
         self.log.write("info", text);
     }
 
-    /// Fails when the client has gone: there is nobody left to do this for.
+    /// Fails if the client has gone, because nothing waits for the result any more.
     pub fn check_presence(&self) -> Result<()> {
         if self.main.peer_is_gone() {
             return Err(Error::Gone("the client went away".into()));
@@ -225,18 +227,20 @@ impl Caller {
         Ok(())
     }
 
-    /// The client's main connection, the one beside it while that is open, and the leader's.
+    /// The client's main connection, its second one while that is open, and the leader's.
     pub fn connections(&self) -> (&Connection, Option<&Connection>, &Connection) {
         (&self.main, self.user.stderr.as_ref(), &self.log.0)
     }
 
-    /// The same question for another thread: whether the client is there, as long as this one has its connection.
+    /// Returns a function that tells another thread whether the client is there. It may be called for as long as
+    /// this thread keeps its connection.
     pub fn presence(&self) -> impl Fn() -> bool + Send + 'static {
         let client = self.main.as_fd().as_raw_fd();
         move || !hung_up(client)
     }
 
-    /// What another thread says in place of this one, where it has to end the process: that this error was the end.
+    /// Returns a function for another thread that has to end the process in place of this one. It reports the error
+    /// as the outcome of the command.
     pub fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
         let mut second = self.try_clone().map_err(|source| Error::Io {
             what: "cannot set up the client's socket".into(),
@@ -250,7 +254,7 @@ impl Caller {
                 Some(&second.log.0),
             ];
             for connection in connections.into_iter().flatten() {
-                // One that cannot be told to hurry has gone.
+                // If the bound cannot be set, the peer has gone.
                 let _ = connection.set_patience(Some(HASTE));
             }
             second.log_failure(&outcome);
@@ -268,7 +272,7 @@ impl Caller {
         })
     }
 
-    /// Tells the application's log, if it failed. In one line, however long the difference of two schemas is.
+    /// Logs a failure. It takes one line, however long the difference of two schemas is.
     pub fn log_failure(&mut self, outcome: &Result<()>) {
         if let Err(error) = outcome {
             let (why, end) = (one_line(&error.in_a_log()), self.end());
@@ -276,29 +280,30 @@ impl Caller {
         }
     }
 
-    /// How long the command has taken, and who asked for it: the end of its last line in the log.
+    /// How long the command took, and which client asked for it. The last line about the command in the log ends
+    /// with this.
     pub fn end(&self) -> String {
         format!("{} in all, by {}", Spoken(self.began.elapsed()), self.who)
     }
 
-    /// Ends the session: the reason, if it failed, then the exit status. The leader hears of it as well: without that,
-    /// the worker was killed.
+    /// Ends the session: sends the reason of a failure, then the exit status. The leader gets the exit status too:
+    /// if it does not, the worker was killed.
     pub fn finish(&mut self, outcome: &Result<()>) {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
             Err(error @ Error::NobodyReads) => error.exit_code(),
-            // A client that has gone, or whose program is interrupted, knows why.
+            // A client that has gone, or was interrupted, knows the reason.
             Err(error @ (Error::Gone(_) | Error::Broken(_))) if self.main.peer_is_gone() => error.exit_code(),
             Err(error) => {
                 self.user.tell(&Message::Error(error.to_string()));
                 error.exit_code()
             }
         };
-        // Its end tells the client that it has read all there is.
+        // Closing it tells the client that no more output follows.
         if let Some(stderr) = self.user.stderr.take() {
             stderr.close();
         }
-        // Whoever has gone does not need the answer.
+        // A client that has gone does not need the answer.
         let done = Message::Done { code: code as u8 };
         let _ = self.main.send(&done);
         let _ = self.log.0.send(&done);

@@ -19,33 +19,33 @@ use super::vfs::Purpose;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::Request;
 
-/// What of them one push asks for.
+/// The checks that one push asks for.
 #[derive(Clone, Copy)]
 pub struct Check<'a> {
     database: &'a Database,
     request: &'a Request,
 }
 
-/// What is known of a file that has passed.
+/// The result for a file that has passed.
 pub struct Passed {
-    /// What it was compared with. `None` where there is no live database, or one that cannot be read.
+    /// What the file was compared with. `None` if there is no live database, or if it cannot be read.
     pub seen: Option<Seen>,
-    /// Whether it changes the schema.
+    /// Whether the push changes the schema.
     pub schema_changes: bool,
-    /// What its user should hear of.
+    /// The warnings for the user.
     pub warnings: Vec<String>,
 }
 
 impl<'a> Check<'a> {
-    /// For one push into `database`.
+    /// The checks for one push into `database`.
     pub fn of(database: &'a Database, request: &'a Request) -> Self {
         Self { database, request }
     }
 
-    /// All of them, on a file whose header asks for no write-ahead log.
+    /// Runs all checks on a file whose header does not ask for WAL mode.
     pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
-        // Only a connection that may write knows of CHECK constraints: to one that only reads, SQLite's check says nothing
-        // of the rows that break them.
+        // Opens the file for writing. On a read-only connection `PRAGMA integrity_check` does not report rows that
+        // violate a CHECK constraint.
         let extensions = &self.database.extensions;
         let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
         let incoming = self
@@ -54,13 +54,13 @@ impl<'a> Check<'a> {
         let Some(live) = live else {
             return Ok(Passed::alone());
         };
-        // It may be damaged, and its schema have no end.
+        // The live database may be damaged, too, and reading its schema may take for ever.
         let attention = Attention::pay(live.connection(), caller, Some(staged.path()))?;
         self.beside(live, &judging, &incoming, caller)
             .map_err(|error| attention.explain(error))
     }
 
-    /// The file beside the live database.
+    /// Compares the file with the live database.
     fn beside(
         &self,
         live: &Live,
@@ -72,7 +72,7 @@ impl<'a> Check<'a> {
             return Ok(Passed::alone());
         };
         let mut without_rows = false;
-        // An empty database is one that the application has not filled yet; there is nothing to keep.
+        // The application has not filled an empty database yet, so there is nothing to preserve.
         if !self.request.skip_schema_check && !current.is_empty() {
             judge::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
             without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
@@ -91,18 +91,18 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// What needs the file alone. Answers its schema.
+    /// Runs the checks that need the file alone. Returns its schema.
     fn judge(&self, judging: &Foreign, caller: &Caller) -> Result<Schema> {
         let name = self.request.src.name();
         judge::require_reasonable_schema(judging, name)?;
         if !self.request.skip_integrity_check {
             judge::check_integrity(judging, name, progress(caller)?)?;
         }
-        // Whatever is skipped: the application could not open such a file either.
+        // Runs even if the user skips the other checks: the application could not open such a file either.
         Schema::read(judging).map_err(|error| judge::unreadable(error, name))
     }
 
-    /// The schema of the live database. `None` where it cannot be read, and need not be.
+    /// The schema of the live database. `None` if it cannot be read and the user skips the comparison.
     fn schema_of(&self, live: &Live, caller: &mut Caller) -> Result<Option<Schema>> {
         match live.schema(&self.database.extensions) {
             Ok(schema) => Ok(Some(schema)),
@@ -122,7 +122,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether the file has no rows at all. Refuses one that would take the place of rows.
+    /// Whether the file has no rows at all. Refuses such a file if the live database has rows.
     fn brings_no_rows(
         &self,
         live: &Live,
@@ -183,7 +183,7 @@ fn progress(caller: &Caller) -> Result<impl FnMut() + Send + 'static> {
 }
 
 impl Passed {
-    /// Without a live database to compare it with.
+    /// The result if there is no live database to compare with.
     fn alone() -> Self {
         Self {
             seen: None,

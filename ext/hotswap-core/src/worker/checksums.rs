@@ -1,8 +1,8 @@
-//! Databases with a checksum in every page, as SQLite's extension cksumvfs writes and verifies them.
+//! Databases with a checksum in every page, as SQLite's cksumvfs extension writes and verifies them.
 //!
-//! A worker has no such extension. What it writes has no valid checksum, be it two bytes of a header or pages of the log that a
-//! checkpoint brings into the file; and the application could read none of these pages any more. So it
-//! writes into no such database, and puts none in place.
+//! A worker does not have this extension. Whatever it writes has no valid checksum, be it two bytes of a header or
+//! the pages that a checkpoint moves into the file, and the application could no longer read those pages. So the
+//! worker never writes into such a database, and never puts one in place.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,11 +11,12 @@ use std::path::Path;
 use super::header::DatabaseHeader;
 use crate::error::{Context, Error, Result};
 
-/// How many bytes of each page are left to the extension. Others use as many, or have had them set and do without.
+/// The bytes that cksumvfs reserves in each page. Other extensions may reserve as many, or a database may have them
+/// reserved and unused.
 const RESERVED: u8 = 8;
 
-/// Refuses the database at `path`, which its user calls `name`, if its first page has a valid checksum. Not while SQLite has it
-/// open in this process: that would lose its locks here.
+/// Refuses the database at `path`, which the user calls `name`, if its first page has a valid checksum. Must not be
+/// called while SQLite has the file open in this process, because closing the file would drop SQLite's locks.
 pub fn refuse(path: &Path, name: &str) -> Result<()> {
     let page = first_page(path).on_path("cannot read", path)?;
     if !has_checksum(&page) {
@@ -27,7 +28,7 @@ pub fn refuse(path: &Path, name: &str) -> Result<()> {
     )))
 }
 
-/// Nothing where there is none yet.
+/// Empty if there is no database yet.
 fn first_page(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -51,7 +52,7 @@ fn has_checksum(page: &[u8]) -> bool {
     page.len() >= 512 && page[20] == RESERVED && checksum(content) == *there
 }
 
-/// Two sums of 32 bits, each of which takes in the other.
+/// Two sums of 32 bits, each of which depends on the other.
 fn checksum(content: &[u8]) -> [u8; 8] {
     let (mut first, mut second) = (0u32, 0u32);
     for pair in content.chunks_exact(8) {
@@ -69,7 +70,7 @@ fn checksum(content: &[u8]) -> [u8; 8] {
 mod tests {
     use super::*;
 
-    /// With as many reserved bytes as `reserved` says, and a checksum in the last eight.
+    /// A page with `reserved` reserved bytes, and a checksum in the last eight.
     fn page(reserved: u8) -> Vec<u8> {
         let mut page: Vec<u8> = (0..1024u32).map(|at| (at * 7 % 251) as u8).collect();
         page[..16].copy_from_slice(b"SQLite format 3\0");

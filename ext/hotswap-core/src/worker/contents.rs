@@ -1,12 +1,12 @@
-//! What the rows of a pushed file tell of it, beside those of the live database.
+//! What the rows of a pushed file reveal, compared with those of the live database.
 
 use rusqlite::Connection;
 
 use super::mismatch::printable;
 use super::schema::Schema;
 
-/// The first table of the application that has a row. One that cannot be read counts as `unreadable` says: its module
-/// may be missing.
+/// The first table of the application that has a row. A table that cannot be read, for example because its module is
+/// missing, counts as `unreadable` says.
 pub fn table_with_rows(connection: &Connection, schema: &Schema, unreadable: bool) -> Option<String> {
     let mut tables = schema.tables();
     let found = tables.find(|table| has_rows(connection, &table.name).unwrap_or(unreadable));
@@ -20,7 +20,8 @@ fn has_rows(connection: &Connection, table: &[u8]) -> rusqlite::Result<bool> {
         .exists([])
 }
 
-/// The environment of Rails that a database says it is of. `None` where it says nothing that could be a name.
+/// The Rails environment that the database was created in. `None` if it does not store one, or if the value could
+/// not be a name.
 pub fn environment(connection: &Connection) -> Option<String> {
     let value = "SELECT value FROM ar_internal_metadata WHERE key = 'environment'";
     let name: String = connection.query_row(value, [], |row| row.get(0)).ok()?;

@@ -1,18 +1,18 @@
-//! Copying by the kernel: blocks that two files share where the file system can do that, else ranges.
+//! Copying by the kernel: shared blocks where the file system supports them, ranges otherwise.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-/// Lets both files share their blocks. False where the file system cannot.
+/// Makes both files share their blocks. Returns false if the file system does not support it.
 pub fn reflink(source: &File, target: &File) -> bool {
     const FICLONE: libc::c_ulong = 0x4004_9409;
     // SAFETY: both descriptors are open for the length of the call, which takes no pointer.
     unsafe { libc::ioctl(target.as_raw_fd(), FICLONE as _, source.as_raw_fd()) == 0 }
 }
 
-/// Copies at explicit offsets: the offset of a descriptor that somebody sent us is shared with the sender.
+/// Copies at explicit offsets, because a descriptor that a client sent shares its offset with the client.
 pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
     let (mut from_offset, mut to_offset) = (from as libc::loff_t, to as libc::loff_t);
     loop {
@@ -30,7 +30,7 @@ pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64)
         match nix::errno::Errno::result(copied) {
             Ok(bytes) => return Ok(bytes as u64),
             Err(nix::errno::Errno::EINTR) => {}
-            // Across file systems of different kinds, or from one that cannot: by hand.
+            // The file systems differ, or one of them does not support it.
             Err(
                 nix::errno::Errno::EXDEV
                 | nix::errno::Errno::EINVAL

@@ -1,10 +1,11 @@
-//! What a worker says when a signal ends it.
+//! What a worker reports when a signal ends it.
 //!
-//! It is no process's child (see `server/spawn.rs`), so no process learns its status. Where a fault ends it, its own
-//! handler says so, to the client and to the application's log, in frames that were made beforehand: a handler may
-//! do little more than write. The fault then takes its course, with a core dump where the machine keeps one.
+//! A worker is no process's child (see `server/spawn.rs`), so no process learns its exit status. When a fault ends
+//! it, its own signal handler tells the client and the application's log. It sends frames that were made beforehand,
+//! because a signal handler may do little more than write. The fault then takes its course, with a core dump if the
+//! machine is configured to keep one.
 //!
-//! SIGKILL has no handler. A worker that ends without a word was killed: every other end is told of.
+//! SIGKILL has no handler. A worker that ends without a report was killed: it reports every other end.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -18,7 +19,7 @@ use crate::protocol::{Connection, Message, Narration};
 
 const FAULT: &str = "SQLite, an extension that the application loads, or hotswap made a mistake";
 
-/// The signals that end a worker, and what each of them means. Ruby takes those that ask a process to end.
+/// The signals that end a worker, and the meaning of each. Ruby handles those that ask a process to end.
 const FATAL: [(Signal, &str); 7] = [
     (Signal::SIGSEGV, FAULT),
     (Signal::SIGILL, FAULT),
@@ -35,7 +36,7 @@ const FATAL: [(Signal, &str); 7] = [
     ),
 ];
 
-/// Speaks for a worker whose command is under way.
+/// Reports a fatal signal while a command is running.
 pub struct LastWords(());
 
 type Words = Vec<(Signal, Vec<Line>)>;
@@ -48,19 +49,20 @@ struct Line {
 static WORDS: AtomicPtr<Words> = AtomicPtr::new(std::ptr::null_mut());
 
 impl LastWords {
-    /// To be dropped before one of the connections of `caller` is closed: another file may get its number.
+    /// Must be dropped before any connection of `caller` is closed: another file may get the number of its
+    /// descriptor.
     pub fn prepare(caller: &Caller) -> Result<Self> {
         let words = FATAL
             .iter()
             .map(|(signal, meaning)| Ok((*signal, lines(caller, &sentence(*signal, meaning))?)))
             .collect::<Result<Words>>()?;
-        // Never freed: a process has one command, and a handler may read them at any time.
+        // Never freed: a process runs one command, and the handler may read the frames at any time.
         WORDS.store(Box::into_raw(Box::new(words)), Ordering::Release);
         let flags = SaFlags::SA_ONSTACK | SaFlags::SA_RESETHAND | SaFlags::SA_NODEFER;
         let action = SigAction::new(SigHandler::Handler(speak), flags, SigSet::empty());
         for (signal, _) in FATAL {
-            // SAFETY: the handler calls async-signal-safe functions only. Where it cannot be set, the client hears of a
-            // worker that was killed.
+            // SAFETY: the handler calls only async-signal-safe functions. If it cannot be set, the client is told
+            // that the worker was killed.
             let _ = unsafe { sigaction(signal, &action) };
         }
         Ok(Self(()))
@@ -103,8 +105,8 @@ fn lines(caller: &Caller, sentence: &str) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// A stack for the handler, while it lives and in the thread that made it: the thread's own may be what came to its end.
-/// Ruby gives its threads one.
+/// A stack for the signal handler, for the thread that made it and for as long as this value lives. The thread's own
+/// stack may have overflowed. Ruby provides one for its own threads.
 pub struct Room(#[allow(dead_code)] Vec<u8>);
 
 impl Room {
@@ -129,12 +131,13 @@ fn set_stack(at: *mut u8, size: usize, flags: libc::c_int) {
         ss_flags: flags,
         ss_size: size,
     };
-    // SAFETY: a `Room` outlives the use of its memory. Where the call fails, the client hears of a worker that was killed.
+    // SAFETY: a `Room` outlives the use of its memory. If the call fails, the client is told that the worker was
+    // killed.
     unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) };
 }
 
 extern "C" fn speak(number: libc::c_int) {
-    // SAFETY: null, or what `prepare` has made. Only async-signal-safe functions are called.
+    // SAFETY: the pointer is null or was made by `prepare`. Only async-signal-safe functions are called.
     unsafe {
         if let Some(words) = WORDS.load(Ordering::Acquire).as_ref() {
             let of_this = words
@@ -149,7 +152,7 @@ extern "C" fn speak(number: libc::c_int) {
                 );
             }
         }
-        // Its handler is the default one again.
+        // SA_RESETHAND has restored the default action.
         libc::raise(number);
     }
 }

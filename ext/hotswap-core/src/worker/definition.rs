@@ -1,35 +1,36 @@
-//! What a CREATE statement defines, in a form that is equal for two statements of which SQLite does the same.
+//! What a CREATE statement defines, in a form that is equal for two statements that SQLite treats alike.
 //!
-//! Statements are compared word by word, after a few changes that cannot change what SQLite does. Whatever this module
-//! does not know stays as it is, so that it counts as a difference. The changes to a table:
+//! Statements are compared word by word, after a few normalizations that cannot change what SQLite does. Anything
+//! this module does not understand stays as it is, so that it counts as a difference. The normalizations of a table:
 //!
-//! - its constraints have no names, and foreign keys and CHECKs no order. A constraint that a column has alone is one
-//!   of the table: Rails rewrites tables, and each time reverses their foreign keys,
-//! - the constraints of a column have no order where they are of different kinds,
-//! - `DEFAULT FALSE` is `DEFAULT 0`: Rails 8.1 writes the former, and 8.0 the latter,
-//! - `DEFAULT NULL` is no default: Rails 7.1 writes it when it rewrites a table,
-//! - the case of a type, and `VIRTUAL` after AS, do not count.
+//! - Its constraints have no names, and foreign keys and CHECKs have no order. A column constraint counts as a table
+//!   constraint if the column has only one of its kind: Rails rewrites tables, and each time reverses their foreign
+//!   keys.
+//! - Constraints of different kinds on one column have no order.
+//! - `DEFAULT FALSE` is `DEFAULT 0`: Rails 8.1 writes the former, and 8.0 the latter.
+//! - `DEFAULT NULL` is no default: Rails 7.1 writes it when it rewrites a table.
+//! - The case of a type does not count, nor does `VIRTUAL` after AS.
 
 use super::sql::{is, is_boolean, is_keyword, name, reading, words};
 
-/// A word, as [`reading`] has it.
+/// A word, as [`reading`] returns it.
 type Word = Vec<u8>;
 
 /// What a statement defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Definition {
-    /// A table with columns of its own.
+    /// A table with its own columns.
     Table(Table),
-    /// Anything else, by its words, without its name.
+    /// Anything else, as its words without its name.
     Other(Vec<Word>),
 }
 
 /// A table that is not virtual.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// In their order.
+    /// In the order of the statement.
     pub columns: Vec<Column>,
-    /// Sorted where their order does not matter.
+    /// Sorted where the order does not matter.
     pub constraints: Vec<Vec<Word>>,
     /// STRICT and WITHOUT ROWID.
     pub options: Vec<Vec<Word>>,
@@ -44,7 +45,7 @@ pub struct Column {
 }
 
 impl Definition {
-    /// Reads a statement of `sqlite_schema`.
+    /// Parses a statement of `sqlite_schema`.
     pub fn of(sql: &[u8]) -> Self {
         let words = words(sql);
         match words.as_slice() {
@@ -54,7 +55,7 @@ impl Definition {
             [_, virtual_, table, _, using, module, rest @ ..]
                 if is(virtual_, "virtual") && is(table, "table") && is(using, "using") =>
             {
-                // The module gets its arguments as they are written.
+                // SQLite passes the arguments to the module as they are written.
                 let module = [b"virtual".to_vec(), module.to_ascii_lowercase()];
                 let arguments = rest.iter().map(|word| word.to_vec());
                 Self::Other(module.into_iter().chain(arguments).collect())
@@ -63,7 +64,7 @@ impl Definition {
             [_, unique, index, _, rest @ ..] if is(unique, "unique") && is(index, "index") => {
                 Self::Other(index_words(b"unique index", rest))
             }
-            // In a view and in a trigger, "x" is a string where there is no such column.
+            // In a view or a trigger, "x" is a string if there is no such column.
             [_, kind, _, rest @ ..] if is(kind, "view") || is(kind, "trigger") => {
                 let rest = rest.iter().map(|word| match is_keyword(word) {
                     true => word.to_ascii_lowercase(),
@@ -75,14 +76,14 @@ impl Definition {
         }
     }
 
-    /// Whether a word of it may mean this table.
+    /// Whether one of its words may mean this table.
     pub fn mentions(&self, table: &[u8]) -> bool {
         matches!(self, Self::Other(words) if words.iter().any(|word| name(word).eq_ignore_ascii_case(table)))
     }
 }
 
 impl Table {
-    /// From the parenthesis on that opens it. `None` where it is not as SQLite writes it.
+    /// Parses the words from the opening parenthesis on. `None` if they are not as SQLite writes them.
     fn of(sql: &[u8], words: &[&[u8]]) -> Option<Self> {
         let end = closing(words)?;
         let (body, rest) = (&words[1..end], &words[end + 1..]);
@@ -113,7 +114,7 @@ impl Table {
         Some(table)
     }
 
-    /// The same table for who names every column.
+    /// The table as it appears to a reader that names every column.
     pub fn in_any_order(&self) -> Self {
         let mut table = self.clone();
         table.columns.sort();
@@ -121,7 +122,7 @@ impl Table {
     }
 }
 
-/// A column and the constraints of it that are constraints of its table as well.
+/// A column, and those of its constraints that count as table constraints.
 fn column(sql: &[u8], column: &[u8], words: &[&[u8]]) -> (Column, Vec<Vec<Word>>) {
     let mut clauses = clauses(words);
     let kind = type_of(sql, &clauses.remove(0));
@@ -137,7 +138,7 @@ fn column(sql: &[u8], column: &[u8], words: &[&[u8]]) -> (Column, Vec<Vec<Word>>
                 own.push(vec![b"default".to_vec(), default_value(value)])
             }
             [check, ..] if is(check, "check") => of_the_table.push(readings(&clause)),
-            // Of several it is the last one that DEFERRABLE is about.
+            // If there are several, DEFERRABLE belongs to the last one.
             [references, ..] if is(references, "references") && one_key => {
                 let key: [&[u8]; 5] = [b"foreign", b"key", b"(", column, b")"];
                 of_the_table.push(readings(&[&key[..], &clause[..]].concat()));
@@ -148,7 +149,7 @@ fn column(sql: &[u8], column: &[u8], words: &[&[u8]]) -> (Column, Vec<Vec<Word>>
             _ => own.push(readings(&clause)),
         }
     }
-    // Stable: of two of a kind, the last one counts.
+    // The sort is stable: of two constraints of one kind, the last one counts.
     own.sort_by(|one, other| one[0].cmp(&other[0]));
     let column = Column {
         name: name(column).into_owned(),
@@ -160,7 +161,7 @@ fn column(sql: &[u8], column: &[u8], words: &[&[u8]]) -> (Column, Vec<Vec<Word>>
     (column, of_the_table)
 }
 
-/// A column's type, and then its constraints.
+/// Splits the definition of a column into its type and its constraints.
 fn clauses<'a>(words: &[&'a [u8]]) -> Vec<Vec<&'a [u8]>> {
     const BEGINNINGS: [&str; 10] = [
         "constraint",
@@ -199,7 +200,7 @@ fn clauses<'a>(words: &[&'a [u8]]) -> Vec<Vec<&'a [u8]>> {
             continue;
         }
         if is(word, "constraint") {
-            // And its name.
+            // Skips the constraint's name as well.
             words.next();
             continue;
         }
@@ -208,7 +209,8 @@ fn clauses<'a>(words: &[&'a [u8]]) -> Vec<Vec<&'a [u8]>> {
     clauses
 }
 
-/// A type's words. A comment between them is part of the type to SQLite, which looks for INT and the like in all of it.
+/// The words of a type. SQLite treats a comment between them as part of the type, and searches all of it for INT and
+/// the like.
 fn type_of(sql: &[u8], words: &[&[u8]]) -> Vec<Word> {
     let (Some(first), Some(last)) = (words.first(), words.last()) else {
         return Vec::new();
@@ -222,7 +224,7 @@ fn type_of(sql: &[u8], words: &[&[u8]]) -> Vec<Word> {
     words.iter().map(|word| word.to_ascii_lowercase()).collect()
 }
 
-/// SQLite takes a word for a string of its letters, if it does not mean more.
+/// SQLite treats a bare word as a string, unless the word has a meaning of its own.
 fn default_value(value: &[u8]) -> Word {
     if is_boolean(value) {
         return if is(value, "true") {
@@ -262,7 +264,7 @@ fn unnamed<'a, 'b>(item: &'a [&'b [u8]]) -> &'a [&'b [u8]] {
     }
 }
 
-/// Where the parenthesis is closed that the words begin with.
+/// The index of the parenthesis that closes the first one.
 fn closing(words: &[&[u8]]) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate() {
@@ -278,7 +280,7 @@ fn closing(words: &[&[u8]]) -> Option<usize> {
     None
 }
 
-/// The parts between commas that are in no parentheses.
+/// The parts between commas outside parentheses.
 fn split_at_commas<'a, 'b>(words: &'a [&'b [u8]]) -> impl Iterator<Item = &'a [&'b [u8]]> {
     let mut depth = 0;
     words.split(move |word| {

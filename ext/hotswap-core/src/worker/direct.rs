@@ -1,7 +1,7 @@
-//! A large file that the application does not read, written past the page cache.
+//! Writes a large file that the application does not read, past the page cache.
 //!
-//! What the log has nothing of goes to the disk from where the kernel has it: nothing is copied, and the processor has
-//! little to do. The page cache is left to the application, whose pages a gigabyte would push out.
+//! Pages that are not in the WAL go to the disk straight from the kernel's page cache. Nothing is copied, and the
+//! processor has little to do. The cache keeps the application's pages, which a gigabyte of backup would push out.
 
 use std::fs::File;
 use std::io;
@@ -12,13 +12,13 @@ use super::writeback::Writeback;
 use crate::backup_disk;
 use crate::error::{Context, Result};
 
-/// How many bytes are written at once. With an eighth of it a disk takes a third longer.
+/// How many bytes are written at once. With an eighth of this a disk takes a third longer.
 const PART: usize = 2 * 1024 * 1024;
-/// What addresses, offsets and lengths have to be multiples of, on every disk that we know of.
+/// Addresses, offsets and lengths have to be multiples of this on every disk that we know of.
 const BLOCK: usize = 4096;
 
-/// Writes what of `pages` begins at `from` to the same place in `target`, which is as long afterwards as they are, and
-/// not durable yet; a little before it as well. `copied` is told how far it is, and may end it.
+/// Writes `pages` from the byte `from` on, and a little before it, to the same place in `target`. Afterwards
+/// `target` is as long as the pages, but not yet durable. `copied` gets the progress, and can stop the copy.
 pub fn copy(
     pages: &Pages,
     target: &File,
@@ -40,7 +40,7 @@ pub fn copy(
     Ok(())
 }
 
-/// Memory that begins where a disk can read it.
+/// Memory that begins at an address suitable for the disk.
 struct Buffer {
     memory: Vec<u8>,
     begin: usize,
@@ -58,7 +58,7 @@ impl Buffer {
     }
 }
 
-/// Past the cache for as long as that works; then through it, as any file.
+/// Writes past the page cache for as long as that works, then through the cache.
 struct Way<'a> {
     file: &'a File,
     past_cache: bool,
@@ -75,8 +75,8 @@ impl<'a> Way<'a> {
         }
     }
 
-    /// Writes a part of the main file as it is in the page cache. False where that cannot be: where the log has
-    /// something newer, or the kernel does not take it, as where the file cannot be read there.
+    /// Writes a part of the main file from the page cache, without reading it here. Returns false if the WAL has
+    /// newer content, or if the kernel cannot write it, for example because it cannot read the file there.
     fn write_unread(&mut self, pages: &Pages, at: u64, length: usize) -> bool {
         if !self.past_cache || length % BLOCK != 0 {
             return false;
@@ -88,12 +88,12 @@ impl<'a> Way<'a> {
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        // The last part of a database with small pages.
+        // The last part of a database with small pages may be no multiple of the block size.
         if at % BLOCK as u64 != 0 || bytes.len() % BLOCK != 0 {
             self.give_up()?;
         }
         match self.file.write_all_at(bytes, at) {
-            // The disk has larger blocks, or wrote only a part, or does not support writes past the cache.
+            // The disk has larger blocks, wrote only a part, or does not support writes past the cache.
             Err(error) if self.past_cache && backup_disk::cannot(&error) => {
                 self.give_up()?;
                 self.file.write_all_at(bytes, at)?;
@@ -117,7 +117,7 @@ impl<'a> Way<'a> {
 
 impl Drop for Way<'_> {
     fn drop(&mut self) {
-        // The client has the file as well, and may write to it in its own way.
+        // The client has a descriptor of the file as well, and may write to it through the cache.
         let _ = self.give_up();
     }
 }
@@ -142,8 +142,8 @@ mod tests {
     use super::super::pages::Log;
     use super::*;
 
-    /// Pages of 512 bytes, two whole parts of them and an end that no disk takes past the cache. What one page in
-    /// the log says is newer.
+    /// Pages of 512 bytes: two whole parts, and an end that no disk can write past the cache. The WAL has newer
+    /// content for one page.
     fn pages() -> (Pages, Vec<u8>) {
         let size = 512;
         let length = 2 * PART + BLOCK + size;
@@ -185,7 +185,7 @@ mod tests {
         .unwrap();
         assert!(read(&target) == content);
         assert_eq!(steps, [PART, 2 * PART, content.len()]);
-        // Its other owner writes to it as to any file.
+        // The other owner of the descriptor writes through the cache.
         target.write_all_at(b"x", 1).unwrap();
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::error::{Context, Result};
 
-/// See the module. If it is dropped after `begin`, the thread still finishes the call.
+/// A call that another thread makes. If it is dropped after `begin`, the thread still finishes the call.
 pub struct DiskCall {
     begin: Sender<()>,
     end: Receiver<io::Result<()>>,
@@ -21,7 +21,7 @@ impl DiskCall {
             .name("disk".into())
             .spawn(move || {
                 if begun.recv().is_ok() {
-                    // Nobody hears it where the process ends.
+                    // The receiver may be gone when the process ends.
                     let _ = ended.send(call());
                 }
             })
@@ -31,11 +31,11 @@ impl DiskCall {
 
     /// Makes the thread start the call.
     pub fn begin(&self) {
-        // The thread waits for it.
+        // Cannot fail: the thread is waiting for it.
         let _ = self.begin.send(());
     }
 
-    /// What came of it, if that is known at `deadline`.
+    /// The outcome of the call, or `None` if there is none yet at `deadline`.
     pub fn wait_until(&self, deadline: Instant) -> Option<io::Result<()>> {
         match self
             .end
@@ -47,7 +47,7 @@ impl DiskCall {
         }
     }
 
-    /// What came of it, however long that takes.
+    /// The outcome of the call, however long it takes.
     pub fn wait(&self) -> io::Result<()> {
         self.end.recv().unwrap_or_else(|_| Err(ended()))
     }

@@ -1,12 +1,12 @@
 //! The fleet, as the worker sees it: every process that holds the fence of one database.
 //!
-//! The worker alone decides, and only by kernel locks. It asks through the board, in two steps, so that
-//! nobody's requests are held back while somebody else's slow one comes to its end:
+//! The worker alone decides, and only by kernel locks. It posts its requests on the board in two steps, so that a
+//! slow request in one process does not hold up requests in the others:
 //!
-//! 1. settle: gates open, until what was running has ended everywhere (the straggler lock),
-//! 2. close: for at most `max_pause`, until nobody is left (the fence lock).
+//! 1. settle: gates stay open until the work that was running has ended in every member (the straggler lock).
+//! 2. close: gates are closed, for at most `max_pause`, until no member is left in the database (the fence lock).
 //!
-//! An attempt that fails lets everybody through before the next.
+//! After a failed attempt every member lets its requests through before the next attempt.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,32 +24,32 @@ use crate::visible::Shown;
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
-/// How long a member takes, at most, to tell what keeps it.
+/// How long a member takes, at most, to report what keeps it.
 const TELLING: Duration = Duration::from_millis(600);
-/// A member that is still in the way says so twice a second: what is older than this is over.
+/// A member that is still in the way reports it twice a second. An older report is out of date.
 const STALE: Duration = Duration::from_millis(1500);
-/// How long a member takes, at most, to notice that its fence was replaced. On a busy machine it is late.
+/// How long a member takes, at most, to notice that its fence was replaced. A busy machine delays it.
 const NOTICING: Duration = LOOKS_AGAIN_AFTER.saturating_add(Duration::from_millis(500));
 
-/// See the module. Dropping it asks nothing of anybody any more.
+/// The worker's hold on the fleet. Dropping it withdraws every request.
 pub struct Fleet {
     fence: Fence,
-    /// The database as it is configured: a symbolic link in there may have led elsewhere when a member joined.
+    /// The path of the database as configured. A symbolic link in it may have led elsewhere when a member joined.
     configured: PathBuf,
     board: Board,
-    /// The generation, and that of the schema, as they were before what was announced and is not over.
+    /// The generation and the schema generation before an announcement that is still pending.
     before: Option<(u64, u64)>,
     reports: Collector,
     in_the_way: InTheWay,
     max_pause: Duration,
     timeout: Duration,
-    /// Since when the gates are closed.
+    /// When the gates were closed, if they are.
     closed_at: Option<Instant>,
     held: Held,
 }
 
 impl Fleet {
-    /// Becomes the one worker that may ask something of the fleet behind `fence`. Waits for another one to finish.
+    /// Becomes the one worker that may command the fleet behind `fence`. Waits for another worker to finish.
     pub fn command(fence: Fence, configured: &Path, job: &Job, caller: &mut Caller) -> Result<Self> {
         let live = &*fence.database().to_owned();
         let deadline = Instant::now() + job.timeout();
@@ -99,16 +99,16 @@ impl Fleet {
             closed_at: None,
             held: Held::default(),
         };
-        // Whatever a dead worker asked for is not what this one wants.
+        // Withdraws what a dead worker asked for.
         fleet.ask(Phase::Quiet)?;
         Ok(fleet)
     }
 
-    /// Gets everybody out of the database, or says who is still in it. `before_closing` runs in each attempt
-    /// while the gates are open still.
+    /// Makes every member leave the database, or reports which ones are still in it. `before_closing` runs in each
+    /// attempt, while the gates are still open.
     ///
-    /// When this succeeds every member is closed, and stays so until [`Fleet::resume`]. What it returns is when the
-    /// gates began to close. It gives up at `deadline`, or if `before_closing` fails.
+    /// On success every member is closed, and stays closed until [`Fleet::resume`]. Returns when the gates began to
+    /// close. Fails at `deadline`, or if `before_closing` fails.
     pub fn gather(
         &mut self,
         deadline: Instant,
@@ -145,7 +145,7 @@ impl Fleet {
             let reopened = Instant::now();
             blockers = self.hear(holder, caller)?;
             let breath = BREATH.max(self.board.max_pause / 4);
-            // An attempt that is cut short would blame the first process that it meets.
+            // A shortened attempt would blame the first process that it meets.
             if reopened + breath + self.board.max_pause.max(TELLING) >= deadline {
                 return Err(self.give_up(&blockers));
             }
@@ -155,8 +155,8 @@ impl Fleet {
         }
     }
 
-    /// Waits until every member that can be seen holds this fence, and not one that lay here before. A member that
-    /// is not reached would go on with files to which no path leads any more.
+    /// Waits until every member that this user can see holds this fence, and not one that was here before. A member
+    /// that the worker does not reach would go on using files that no path leads to any more.
     fn wait_for_the_astray(&self, deadline: Instant, caller: &mut Caller) -> Result<()> {
         let mut found = None;
         loop {
@@ -169,9 +169,9 @@ impl Fleet {
                 ));
                 found = Some(Instant::now());
             }
-            // Members that this user cannot see get the time that they take.
+            // Members that this user cannot see get the same time.
             if astray.is_empty() && found.is_none_or(|found: Instant| found.elapsed() > NOTICING) {
-                // What a member holds of the former fence it has taken on this one as well.
+                // By now a member holds the locks that it had on the former fence on this one, too.
                 return require_locks(&self.fence);
             }
             if !astray.is_empty() && Instant::now() >= deadline {
@@ -187,7 +187,7 @@ impl Fleet {
         }
     }
 
-    /// A process that joins now takes the fence that lies at the path: that has to be this one.
+    /// Requires that this fence is the one at the path, because a process that joins now opens that one.
     fn require_in_place(&self) -> Result<()> {
         if self.fence.is_in_place() {
             return Ok(());
@@ -203,7 +203,8 @@ impl Fleet {
         self.fence.post(&self.board)
     }
 
-    /// Waits, with the gates open, for what was running. `blockers`: of an attempt before this one.
+    /// Waits, with the gates open, until the work that was running has ended. `blockers` are those of the attempt
+    /// before.
     fn wait_until_settled(
         &mut self,
         deadline: Instant,
@@ -217,7 +218,7 @@ impl Fleet {
             if Instant::now() >= deadline {
                 return Ok(false);
             }
-            // Their sockets hold a few reports each: the newest comes in where the older ones are taken.
+            // A socket holds only a few reports. Reading the older ones makes room for the newest.
             self.reports.reports();
             if telling.is_due() {
                 let silent = self.fence.holder(Lock::Straggler);
@@ -235,8 +236,8 @@ impl Fleet {
         let deadline = Instant::now() + self.board.max_pause;
         let mut nap = Nap::up_to(Duration::from_micros(200));
         while !self.try_exclusive(Lock::Fence)? {
-            // A member that reports while all are closed cannot let go in this attempt; requests need not wait for
-            // its end.
+            // A member that reports while all gates are closed cannot let go in this attempt, so requests need not
+            // wait until it ends.
             if !self.reports.reports().is_empty() || Instant::now() >= deadline {
                 return Ok(false);
             }
@@ -254,8 +255,8 @@ impl Fleet {
         }
     }
 
-    /// Who was in the way, with the gates open again. A member that closed when it was told to has its own clock, and
-    /// reports when that is over: `holder`, which kept the lock, is waited for.
+    /// Collects the processes that were in the way, with the gates open again. A member that closed late has its own
+    /// clock, and reports only when its time is over. So this waits for `holder`, the process that kept the lock.
     fn hear(&mut self, holder: Option<i32>, caller: &Caller) -> Result<Vec<Blocker>> {
         let since = Instant::now();
         let has_said =
@@ -267,7 +268,8 @@ impl Fleet {
         Ok(self.blockers(holder))
     }
 
-    /// Who is in the way, as far as they said so lately. `holder`, which has a lock, is in the way in any case.
+    /// The processes that have recently reported being in the way. `holder` has a lock, so it is in the way in any
+    /// case.
     fn blockers(&mut self, holder: Option<i32>) -> Vec<Blocker> {
         let reports = self.reports.reports().iter();
         let fresh: Vec<_> = reports.filter(|(_, heard)| heard.elapsed() < STALE).collect();
@@ -297,8 +299,8 @@ impl Fleet {
         ))
     }
 
-    /// Announces that the file is about to move. Before the rename: a member that looks for a change in vain
-    /// is harmless, one that misses it is not.
+    /// Announces that the file is about to move. This comes before the rename: it is harmless if a member looks for
+    /// a change in vain, but not if it misses one.
     pub fn announce(&mut self, schema_changes: bool) -> Result<()> {
         self.require_in_place()?;
         self.before = Some((self.board.generation, self.board.schema_generation));
@@ -313,35 +315,36 @@ impl Fleet {
         asked
     }
 
-    /// Nothing has moved after all. Nobody has seen what was announced: every member is closed, and looks when it is
-    /// let in again.
+    /// Takes the announcement back: nothing has moved after all. No member has seen it, because all are closed and
+    /// read the board only when they come back.
     pub fn retract(&mut self) {
         if let Some(before) = self.before.take() {
             (self.board.generation, self.board.schema_generation) = before;
         }
     }
 
-    /// What the locks are on.
+    /// The fence that holds the locks.
     pub fn fence(&self) -> &Fence {
         &self.fence
     }
 
-    /// Has the members, all of whom are closed, bear with this worker for so long.
+    /// Makes the members, all of which are closed, wait for up to `time`.
     pub fn ask_for(&mut self, time: Duration) -> Result<()> {
         self.board.max_pause = time;
         self.fence.post(&self.board)
     }
 
-    /// Lets everybody in to a file that has moved, although a slow disk has not made that durable.
+    /// Lets every member into a file that has moved, although a slow disk has not yet made that durable.
     pub fn let_in(&mut self) {
         self.before = None;
-        // On a board that cannot be written *moving* stays, and members ask the disk themselves, within their bound.
+        // If the board cannot be written, it still says *moving*. The members then sync the folder themselves,
+        // within their bound.
         let _ = self.ask(Phase::Moved);
         self.fence.unlock(Lock::Straggler);
         self.fence.unlock(Lock::Fence);
     }
 
-    /// Lets everybody in again.
+    /// Lets every member in again.
     pub fn resume(&mut self) -> Result<()> {
         self.before = None;
         let asked = self.ask(Phase::Quiet);
@@ -353,7 +356,7 @@ impl Fleet {
         asked
     }
 
-    /// How long requests have been held back so far.
+    /// How long requests have been held up so far.
     pub fn held(&self) -> Held {
         self.held
     }
@@ -386,7 +389,7 @@ impl Nap {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // A board that cannot be written is read together with the locks, and those go with the descriptor.
+        // If the board cannot be written, members read it together with the locks, and those go with the descriptor.
         let _ = self.resume();
         self.fence.unlock(Lock::Operation);
     }

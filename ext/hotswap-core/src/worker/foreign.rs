@@ -1,8 +1,9 @@
-//! A connection to a file that somebody else made: a staged file, until it takes the place of the live one.
+//! A connection to a file from another source: a staged file, until it replaces the live one.
 //!
-//! Opening one is the only way to such a file. What the connection may do is settled before the first statement that reads
-//! it: SQLite sees nothing beside the file, takes a limited amount of memory, loads what the application loads and nothing
-//! after that, and does not trust the schema. From then on [attention](super::attention) is paid to the time and to the client.
+//! [`Foreign::open`] is the only way to open such a file. It restricts the connection before the first statement
+//! that reads the file: SQLite sees no other file beside it, takes a limited amount of memory, loads the
+//! application's extensions and no others, and does not trust the schema. From then on [attention](super::attention)
+//! watches the time and the client.
 
 use std::ffi::{c_int, CStr, CString};
 use std::ops::Deref;
@@ -18,7 +19,7 @@ use super::vfs::{self, Purpose};
 use crate::error::{Context, Error, Result};
 use crate::visible;
 
-/// See the module. Fields are dropped in order: the end of the connection is watched as well.
+/// A restricted connection. Fields are dropped in this order, so closing the connection is watched, too.
 #[derive(Debug)]
 pub struct Foreign {
     connection: Connection,
@@ -43,7 +44,7 @@ impl Foreign {
         Ok(foreign)
     }
 
-    /// What `error`, of a statement of this connection, really was: where attention has ended the statement, why.
+    /// Replaces `error`, of a statement of this connection, by the reason if attention has ended the statement.
     pub fn explain(&self, error: Error) -> Error {
         self.attention.explain(error)
     }
@@ -76,14 +77,14 @@ impl Deref for Foreign {
     }
 }
 
-/// Whether its schema cannot even be read without using a function of an extension that does not call itself
-/// innocuous, which few do: the application's connections trust schemas, unless it says otherwise.
+/// Whether the schema cannot even be read without a function of an extension that is not marked as innocuous. Few
+/// extensions mark their functions so, because connections trust schemas by default.
 fn needs_trust(connection: &Connection) -> bool {
     let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
     read.is_err_and(|error| error.to_string().contains("unsafe use of "))
 }
 
-/// Loads what the application's own connections load, so that its functions and modules are known.
+/// Loads the extensions that the application's own connections load, for their functions and modules.
 pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
     if extensions.is_empty() {
         return Ok(());
@@ -116,7 +117,7 @@ pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result
     allow_loading(connection, false)
 }
 
-/// Through the C interface only: the SQL function stays forbidden, whatever a schema says.
+/// Allows loading through the C interface only. The SQL function stays forbidden, no matter what a schema says.
 fn allow_loading(connection: &Connection, allowed: bool) -> Result<()> {
     let unchanged = std::ptr::null_mut::<c_int>();
     // SAFETY: the handle lives as long as `connection`; this configuration takes an int and an int pointer.

@@ -1,9 +1,9 @@
-//! What a file is that is no database, as far as its first bytes tell, and what to do with it.
+//! Recognizes a file that is not a database by its first bytes, and suggests what to do with it.
 
 /// How much of a text is quoted, in characters.
 const QUOTED: usize = 40;
 
-/// A kind of file: the beginning by which it is known, what it is called, and what to do.
+/// A kind of file: its first bytes, its name, and what to do.
 type Kind = (&'static [u8], &'static str, &'static str);
 
 const KINDS: &[Kind] = &[
@@ -39,7 +39,7 @@ const COPY_THE_DATABASE: &str = "copy the database itself; the command takes wha
 const LOAD_THE_DUMP: &str = "make a database of it first (sqlite3 new.sqlite3 < FILE)";
 const CHECK_THE_DOWNLOAD: &str = "check what the download returned";
 
-/// "looks like gzip data", and what to do. `None` where nothing is known.
+/// "looks like gzip data", and what to do. `None` if the kind is unknown.
 pub fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
     let kind = KINDS.iter().find(|(beginning, ..)| head.starts_with(beginning));
     match kind {
@@ -53,12 +53,12 @@ pub fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
     }
 }
 
-/// The first line, if it is one of plain text.
+/// The first line, if it is plain text.
 fn text(head: &[u8]) -> Option<&str> {
     let line = head.split(|byte| *byte == b'\n').next()?.trim_ascii();
     let line = &line[..line.len().min(QUOTED)];
     let plain = line.len() > 3 && line.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    // Of such bytes a text in UTF-8 is made.
+    // Printable ASCII is always valid UTF-8.
     plain.then(|| std::str::from_utf8(line).unwrap_or_default())
 }
 

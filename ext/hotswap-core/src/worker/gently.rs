@@ -1,8 +1,8 @@
-//! Work that may take its time: copying and checking, beside an application that answers people.
+//! Work that may take its time: copying and checking, next to an application that serves requests.
 //!
-//! Priorities belong to threads. An unprivileged process cannot take a lowered one back, and the thread that
-//! keeps every gate closed must never have one: on two busy cores that part took 15 ms at nice 0, and 1.1 s at
-//! nice 19. So what may wait runs in a thread of its own.
+//! Priorities belong to threads. An unprivileged process cannot raise a lowered priority again, and the thread that
+//! keeps the gates closed must never run at a low one: on two busy cores that part took 15 ms at nice 0, and 1.1 s
+//! at nice 19. So work that can wait runs in its own thread.
 
 use super::death::Room;
 use super::job::Job;
@@ -12,11 +12,11 @@ use super::job::Job;
 /// requests of the application were as fast with 5 as with 10.
 const NICE: libc::c_int = 5;
 
-/// How much stack it has, in bytes: half of what Ruby gives the threads of a web server. A rule in a pushed file whose
-/// evaluation takes more ends the worker, and not the application a moment later.
+/// The size of the thread's stack, in bytes: half of what Ruby gives the threads of a web server. A rule in a pushed
+/// file that needs more ends the worker now, and not the application a moment later.
 const STACK: usize = 512 * 1024;
 
-/// Runs `work` in a thread of low priority, unless haste is what the application wants, and waits for it.
+/// Runs `work` in a thread of low priority, unless the application has turned that off, and waits for it.
 pub fn gently<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
     let low = job.low_priority;
     std::thread::scope(|scope| {
@@ -33,7 +33,7 @@ pub fn gently<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
         let thread = thread
             .spawn_scoped(scope, work)
             .expect("a process can start one more thread");
-        // A panic in there is one here.
+        // Passes on a panic of the thread.
         thread
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -43,8 +43,8 @@ pub fn gently<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
 fn lower_this_thread() {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     const LOWEST_BEST_EFFORT: libc::c_int = (2 << 13) | 7;
-    // SAFETY: neither call takes a pointer, and zero means the calling thread. Where they fail, the work is done
-    // at full priority, which is right as well.
+    // SAFETY: neither call takes a pointer, and zero means the calling thread. If they fail, the work runs at full
+    // priority, which is correct too.
     unsafe {
         // Root could raise the priority of an application that runs at a lower one.
         let current = libc::getpriority(libc::PRIO_PROCESS, 0);

@@ -4,25 +4,25 @@ use super::foreign_file;
 use crate::error::{Error, Result};
 use crate::protocol::STANDARD_INPUT;
 
-/// What the header says. <https://www.sqlite.org/fileformat2.html#the_database_header>
+/// The fields of the header. <https://www.sqlite.org/fileformat2.html#the_database_header>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseHeader {
     /// In bytes.
     pub page_size: u64,
-    /// How many pages the database has, where the header's own count is valid.
+    /// The number of pages, if the header's count is valid.
     pub pages: Option<u64>,
-    /// Whether readers look for a -wal.
+    /// Whether the database is in WAL mode.
     pub wal: bool,
-    /// How text is stored: 1, 2 or 3 for UTF-8 and UTF-16, little and big endian; 0 before there is any.
+    /// The text encoding: 1 for UTF-8, 2 and 3 for UTF-16 little and big endian, 0 before any text is stored.
     pub encoding: u32,
 }
 
-/// Where the two bytes lie that say how the file is journalled.
+/// The offset of the two bytes that select the journal mode.
 pub const JOURNAL_BYTES: u64 = 18;
 
 impl DatabaseHeader {
-    /// Reads a header, and refuses a file that cannot be a whole database: `length` is the file's, in bytes,
-    /// `name` what its user calls it.
+    /// Parses a header, and refuses a file that cannot be a whole database. `length` is the length of the file in
+    /// bytes, and `name` is what the user calls it.
     pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
         if length == 0 {
             return Err(empty(name));
@@ -50,7 +50,7 @@ impl DatabaseHeader {
         }
     }
 
-    /// The same of what is known with the first hundred bytes.
+    /// Makes those checks that need only the first hundred bytes.
     pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
         if &head[..16] != b"SQLite format 3\0" {
             return Err(no_header(head, name));
@@ -63,7 +63,7 @@ impl DatabaseHeader {
             );
             return Err(refused(&what, ANOTHER));
         }
-        // SQLite looks at two bits of it only, and at all of them when it has written them anew.
+        // SQLite itself looks only at two bits of it, but at all of them once it has written the header anew.
         let encoding = u32::from_be_bytes(head[56..60].try_into().expect("four bytes"));
         if encoding > 3 {
             let what = format!("file is not a database: {name} has an invalid text encoding ({encoding})");
@@ -72,19 +72,19 @@ impl DatabaseHeader {
         Ok(header)
     }
 
-    /// How long the header says that the file is, in bytes, where it does.
+    /// The length of the file according to its header, in bytes, if the header says so.
     pub fn announced(&self) -> Option<u64> {
         self.pages.map(|pages| pages * self.page_size)
     }
 
-    /// Reads a header that is known to be one.
+    /// Parses a header that is known to be valid.
     pub fn read(head: &[u8; 100]) -> Self {
         let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes"));
         let page_size = match u16::from_be_bytes([head[16], head[17]]) {
             1 => 65536,
             size => u64::from(size),
         };
-        // The count is valid if it was written by the same change as the rest.
+        // The count is valid if the last change of the header wrote it.
         let valid = word(24) == word(92) && word(28) != 0;
         Self {
             page_size,
@@ -95,7 +95,7 @@ impl DatabaseHeader {
     }
 }
 
-/// What a file is refused with that goes on after its end.
+/// The refusal of a file that goes on after the end that its header announces.
 pub fn too_long(name: &str, announced: u64) -> Error {
     let what = format!(
         "the file is longer than it says: the header of {name} announces {announced} bytes, and more came"

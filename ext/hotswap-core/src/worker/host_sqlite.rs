@@ -1,8 +1,8 @@
 //! The application's own SQLite, adopted.
 //!
-//! The worker neither brings a library of its own nor links one: a pushed file is judged by the very SQLite,
-//! with the very options, that will serve it. The sqlite3 gem loads our library as an extension, and SQLite
-//! hands over its table of functions.
+//! The worker neither bundles SQLite nor links to it. The same SQLite, with the same options, that will serve a
+//! pushed file also checks it. The sqlite3 gem loads this library as an extension, and SQLite passes it its table of
+//! functions.
 
 use std::ffi::{c_char, c_int, c_void, CString};
 
@@ -33,12 +33,14 @@ pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int
     }
 }
 
-/// What rusqlite has to be told of a library without mutexes (SQLITE_THREADSAFE=0), which it would not open
-/// anything with. A worker uses SQLite in one thread at a time: while one works, the one that started it waits.
+/// Makes rusqlite accept a library without mutexes (SQLITE_THREADSAFE=0), with which it would otherwise refuse to
+/// open anything. A worker uses SQLite in one thread at a time: while one thread works, the thread that started it
+/// waits.
 ///
 /// # Safety
 ///
-/// `table` must be that of a library no older than the bindings, which the first `rusqlite_extension_init2` has found.
+/// `table` must come from a library that is no older than the bindings, which the first `rusqlite_extension_init2`
+/// has verified.
 unsafe fn vouch_for_threads(table: *mut ffi::sqlite3_api_routines) -> Option<ffi::sqlite3_api_routines> {
     // SAFETY: as the caller says, everything that the bindings know is in the table.
     let table = unsafe { &*table };
@@ -58,7 +60,7 @@ unsafe extern "C" fn multi_thread() -> c_int {
     2
 }
 
-/// Rusqlite makes one to look at its address, and never enters it.
+/// Rusqlite allocates a mutex to check its address, and never enters it.
 unsafe extern "C" fn some_mutex(_: c_int) -> *mut ffi::sqlite3_mutex {
     static NO_MUTEX: u64 = 0;
     std::ptr::from_ref(&NO_MUTEX).cast_mut().cast()

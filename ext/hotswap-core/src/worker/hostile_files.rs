@@ -1,12 +1,12 @@
-//! Database files that nobody's SQLite wrote, against the checks, in the system's own SQLite.
+//! Tries malformed database files on the checks, with the system's own SQLite.
 //!
-//! Whatever a file holds, the checks come to an end, without a crash; and what they accept can be read and written
-//! to its last row by a connection that trusts it. What a bit of a value was before, nobody can tell: that is not
-//! damage that could be found.
+//! Whatever a file contains, the checks end without a crash. A file that they accept can be read and written to its
+//! last row by a connection that trusts it. A changed bit in a value cannot be detected, so it does not count as
+//! damage.
 //!
-//! `FUZZ_FILES` is how many (a short run by default), `FUZZ_SEED` where they begin. A file that ends the process, or
-//! is accepted and should not be, stays behind in `target/hostile-files`, from where it can be kept in
-//! `tests/hostile_files`: those come first.
+//! `FUZZ_FILES` is the number of files (a short run by default), and `FUZZ_SEED` the first seed. A file that ends
+//! the process, or that is wrongly accepted, stays in `target/hostile-files`. From there it can be moved to
+//! `tests/hostile_files`; those files are tried first.
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn files_that_no_sqlite_wrote_are_refused_or_can_be_used() {
             random.spoil(&mut bytes);
         }
         if random.below(2) == 0 {
-            // Which says, below, what kind of journal the file is given. It is the end of some value at most.
+            // This bit selects the file's journal mode below. At most it changes the end of a value.
             bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
         }
         let started = Instant::now();
@@ -82,7 +82,7 @@ fn files_that_no_sqlite_wrote_are_refused_or_can_be_used() {
     assert!(wanted < 100 || (accepted > 0 && accepted < wanted));
 }
 
-/// Whether the checks accepted it. Fails if it can then not be used.
+/// Whether the checks accept the file. Fails if they accept it and it cannot be used.
 fn judge_and_use(path: &Path, bytes: &[u8]) -> bool {
     let evidence = evidence(bytes);
     std::fs::write(path, bytes).unwrap();
@@ -96,7 +96,7 @@ fn judge_and_use(path: &Path, bytes: &[u8]) -> bool {
     accepted
 }
 
-/// What a push does with a staged file.
+/// Does with the file what a push does with a staged file.
 fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut head = [0; 100];
     let length = head.len().min(bytes.len());
@@ -119,7 +119,7 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What an application does with it: reads all, writes some, and finds it whole after that.
+/// Uses the file as an application does: reads all of it, writes some of it, and finds it intact afterwards.
 fn used(path: &Path) -> std::result::Result<(), String> {
     let connection = Connection::open(path).map_err(|error| error.to_string())?;
     let found = strings(&connection, "PRAGMA integrity_check")?;
@@ -137,7 +137,7 @@ fn used(path: &Path) -> std::result::Result<(), String> {
             format!("UPDATE {table} SET rowid = rowid + 1000000 WHERE rowid % 3 = 0"),
             format!("DELETE FROM {table} WHERE abs(random() % 2)"),
         ] {
-            // A table may be without a rowid, and a constraint may forbid it: neither is damage.
+            // A table may have no rowid, or a constraint may forbid the statement. Neither is damage.
             undamaged(connection.execute_batch(&sql))?;
         }
     }
@@ -147,7 +147,7 @@ fn used(path: &Path) -> std::result::Result<(), String> {
     )?;
     match strings(&connection, "PRAGMA integrity_check")? {
         found if found == ["ok"] => Ok(()),
-        // What a row must be like is judged as it is written; the spoiled schema may ask for something else now.
+        // SQLite checks a row when it is written, and the malformed schema may have other rules now.
         found
             if found
                 .iter()
@@ -188,7 +188,7 @@ fn made(path: &Path, sql: &str) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Where the bytes are while they are tried, and stay if that ends badly.
+/// Where the file is stored while it is tried. It stays there after a failure.
 fn evidence(bytes: &[u8]) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/hostile-files");
     std::fs::create_dir_all(&folder).unwrap();
@@ -215,7 +215,7 @@ fn number(variable: &str, default: u64) -> u64 {
 struct Random(u64);
 
 impl Random {
-    /// One change, where it is most likely to matter: in the file's header, in a page's, or anywhere.
+    /// Makes one change where it is most likely to matter: in the file's header, in a page's header, or anywhere.
     fn spoil(&mut self, bytes: &mut Vec<u8>) {
         const VALUES: [u8; 12] = [0, 1, 2, 5, 10, 13, 0x40, 0x7f, 0x80, 0x81, 0xfe, 0xff];
         if bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! Who keeps a push from its swap, as a user and the log are told of it.
+//! The processes that keep a push from its swap, as they are shown to the user and in the log.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -8,11 +8,11 @@ use super::caller::Caller;
 use super::strangers;
 use crate::member::{Report, Why};
 
-/// A wait that is over sooner is not worth a line.
+/// A shorter wait is not worth a line.
 const SOON: Duration = Duration::from_secs(1);
-/// How often a line is written at most, where other processes are in the way each time.
+/// How often a line is written at most, if other processes are in the way each time.
 const OFTEN: Duration = Duration::from_secs(3);
-/// How often it is written where nothing changes.
+/// How often a line is written if nothing changes.
 const SELDOM: Duration = Duration::from_secs(10);
 /// How many processes a line names.
 const NAMED: usize = 3;
@@ -21,16 +21,16 @@ const NAMED: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Blocker {
     process: String,
-    /// What it does, with when that began. Nothing where it did not say.
+    /// What the process does, and since when. Empty if it has not reported.
     does: Vec<(String, Instant)>,
-    /// Whether the time for which requests may wait was too short for it.
+    /// Whether its work takes longer than requests may wait.
     outlasts_the_pause: bool,
-    /// Whether it does that for longer than is known.
+    /// Whether the work may have begun before it was first seen.
     at_least: bool,
 }
 
 impl Blocker {
-    /// The same for as long as the process does the same.
+    /// Identifies the blocker for as long as it does the same thing.
     fn key(&self) -> String {
         let does: Vec<_> = self.does.iter().map(|(what, _)| &**what).collect();
         format!("{}: {}", self.process, does.join(", "))
@@ -43,7 +43,7 @@ impl fmt::Display for Blocker {
         if self.does.is_empty() {
             return out.write_str(": its work took longer than requests may wait");
         }
-        // Work has a name; anything else is the end of a sentence about the process.
+        // Work has a name; anything else ends a sentence about the process.
         let (begin, so_long) = if self.at_least {
             (" ", ", for at least")
         } else {
@@ -66,14 +66,14 @@ pub fn seconds(time: Duration) -> String {
     }
 }
 
-/// Makes [`Blocker`]s of what is known, and remembers since when.
+/// Makes [`Blocker`]s from reports and locks, and remembers when each was first seen.
 #[derive(Debug, Default)]
 pub struct InTheWay {
     first_seen: HashMap<(u32, String), Instant>,
 }
 
 impl InTheWay {
-    /// A process that has reported at `heard`.
+    /// A process whose report arrived at `heard`.
     pub fn of_report(&mut self, report: &Report, heard: Instant) -> Blocker {
         let state = match &report.why {
             Why::Working | Why::OutlastsThePause => None,
@@ -123,7 +123,7 @@ impl InTheWay {
         }
     }
 
-    /// A process of which nothing can be known.
+    /// A process about which nothing can be known.
     pub fn elsewhere() -> Blocker {
         Blocker {
             process: "a process in another container".into(),
@@ -134,7 +134,7 @@ impl InTheWay {
     }
 }
 
-/// What to do about them, `max_pause` and `timeout` being what they are.
+/// Suggests what to do about them, with the given `max_pause` and `timeout`.
 pub fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> String {
     if blockers.iter().any(|one| one.outlasts_the_pause) {
         return format!(
@@ -153,7 +153,7 @@ pub fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> S
     )
 }
 
-/// Tells a user who waits, and the log, once for each change.
+/// Tells a waiting user, and the log, once for each change.
 #[derive(Debug)]
 pub struct Telling {
     deadline: Instant,
@@ -163,7 +163,7 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Of a wait that began now and is given up at `deadline`.
+    /// For a wait that begins now and ends at `deadline`.
     pub fn until(deadline: Instant) -> Self {
         Self {
             deadline,
@@ -178,7 +178,7 @@ impl Telling {
         Instant::now() >= self.next_look
     }
 
-    /// Tells the user, if that is due and something has changed.
+    /// Tells the user, if it is time and something has changed.
     pub fn tell(&mut self, blockers: &[Blocker], caller: &mut Caller) {
         if !self.is_due() || blockers.is_empty() {
             return;
