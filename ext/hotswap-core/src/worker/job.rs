@@ -1,4 +1,4 @@
-//! What a worker is told about the application: its databases and its settings.
+//! What the leader tells a worker about the application: its databases and its settings.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,43 +11,43 @@ use crate::fence;
 use crate::protocol::{path, Endpoint, Identity, InPlace, Request};
 use crate::visible::Shown;
 
-/// See the module.
+/// The databases and the settings of one application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// The managed databases, the first one first.
     pub databases: Vec<Database>,
-    /// The application's root; empty if it is not known.
+    /// The application's root, or empty if it is unknown.
     #[serde(default, with = "path")]
     pub root: PathBuf,
-    /// How long requests may be held back at a time, in milliseconds.
+    /// How long requests may be held up at a time, in milliseconds.
     pub max_pause_ms: u64,
     /// How long a swap may take from its first attempt on, in milliseconds.
     pub timeout_ms: u64,
-    /// Whether copying and checking give way to the application.
+    /// Whether copying and checking run at a low priority.
     pub low_priority: bool,
-    /// Whether a push may write into the live file, unless its user says otherwise.
+    /// Whether a push may write into the live file, unless the user chooses otherwise.
     pub in_place: InPlace,
 }
 
 /// A managed database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Database {
-    /// Absolute, as configured; symlinks not resolved.
+    /// The absolute path, as configured; symlinks are not resolved.
     #[serde(with = "path")]
     pub path: PathBuf,
-    /// As people write it: relative to the application where that is shorter.
+    /// The path as people write it: relative to the application's root if that is shorter.
     pub label: String,
     /// Its name in database.yml, "primary", or none.
     pub name: Option<String>,
     /// The extensions that the application loads into its connections.
     pub extensions: Vec<String>,
-    /// Why it has to be left alone, if it has: the application opens it past SQLite's locks.
+    /// The reason if hotswap has to leave the database alone: the application opens it past SQLite's locks.
     #[serde(default)]
     pub objection: Option<String>,
 }
 
 impl Job {
-    /// The same, with what the user of one command has set instead.
+    /// Applies what the user has set for one command.
     pub fn for_request(self, request: &Request) -> Self {
         Self {
             max_pause_ms: request.max_pause_ms.unwrap_or(self.max_pause_ms),
@@ -56,7 +56,7 @@ impl Job {
         }
     }
 
-    /// How long requests may be held back at a time.
+    /// How long requests may be held up at a time.
     pub fn max_pause(&self) -> Duration {
         Duration::from_millis(self.max_pause_ms)
     }
@@ -71,8 +71,8 @@ impl Job {
         self.databases.iter().map(Database::resolved).collect()
     }
 
-    /// The managed database that `endpoint` means: by any path that leads to it, as `database` (the first
-    /// one), or by its name where no such file exists.
+    /// The managed database that `endpoint` names: by any path that leads to it, as `database` (the first one), or
+    /// by its name if there is no such file.
     pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {
         self.find_by_path(endpoint).or_else(|| {
             let is_a_name = !endpoint.stdio && endpoint.identity.is_none();
@@ -98,7 +98,7 @@ impl Job {
         self.databases.iter().find(|database| database.leads_to(&path))
     }
 
-    /// The managed database that `endpoint` means by its path.
+    /// The managed database that `endpoint` names by its path.
     pub fn find_by_path(&self, endpoint: &Endpoint) -> Option<&Database> {
         let mut databases = self.databases.iter().filter(|_| !endpoint.stdio);
         databases.find(|database| database.is(endpoint))
@@ -112,8 +112,8 @@ impl Job {
         named.or_else(|| self.databases.first().filter(|_| name == "database"))
     }
 
-    /// What SQLite and hotswap keep beside a database is a part of it: replaced by itself, or read by itself, it is of no
-    /// use, and takes the database along.
+    /// Refuses the files that SQLite and hotswap keep beside a database. They are a part of it: a copy of one alone
+    /// is useless, and replacing one alone damages the database.
     fn refuse_files_of_databases(&self, endpoints: [&Endpoint; 2]) -> Result<()> {
         let named: Vec<_> = endpoints
             .into_iter()
@@ -149,7 +149,7 @@ impl Job {
         )
     }
 
-    /// Which side of a copy is managed: exactly one must be.
+    /// The direction of a copy. Exactly one side must be managed.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
         self.refuse_files_of_databases([src, dst])?;
         match self.sides(src, dst) {
@@ -188,7 +188,7 @@ pub enum Route<'a> {
 }
 
 impl Database {
-    /// The path with every symlink resolved; SQLite puts its files beside that one. The file itself may be missing.
+    /// The path with every symlink resolved. SQLite puts its files beside that one. The file itself may be missing.
     pub fn resolved(&self) -> PathBuf {
         resolve(&self.path)
     }
@@ -227,7 +227,7 @@ impl Database {
             found
         };
         let same_file = |identity: Identity| file.is_ok_and(|metadata| Identity::of(&metadata) == identity);
-        // By its path as well: a swap between the client's look at the file and this one changes what it is.
+        // Compares the path, too, because a swap after the client's look at the file changes its identity.
         endpoint.identity.is_some_and(same_file)
             || paths
                 .iter()
@@ -268,7 +268,7 @@ fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     leftovers::sidecars(database).chain([fence::path_of(database)])
 }
 
-/// Resolves symlinks as far as the path exists, and those that lead to a file which is not there yet.
+/// Resolves symlinks as far as the path exists, including those that lead to a file that does not exist yet.
 pub fn resolve(path: &Path) -> PathBuf {
     // As many as the kernel follows.
     follow(path, 40)

@@ -1,12 +1,12 @@
-//! Jobs of Solid Queue that a push of its database would take away without a word.
+//! Jobs of Solid Queue that a push of the queue's database would lose.
 
 use rusqlite::{Connection, OptionalExtension};
 
-/// Nobody counts further.
+/// Counting stops here.
 const MOST: usize = 1000;
 
-/// What to tell of jobs that wait in the live database and are not in the one that replaces it. None where there are
-/// none, or no such table: the checks report what is wrong with either file. Does not count jobs after `last`.
+/// The warning about jobs that wait in the live database and are missing from the new one. None if there are none,
+/// or if there is no such table: the checks report what is wrong with either file. Does not count jobs after `last`.
 pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
     let text = match missing(live, incoming, last) {
         Ok(0) | Err(_) => return None,

@@ -1,18 +1,19 @@
-//! A rollback journal that lies beside a pushed file.
+//! A rollback journal beside a pushed file.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How a journal begins, and how the record of a super-journal ends.
+/// The first bytes of a journal, and the last bytes of a super-journal record.
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// Whether it ends as the journal of a transaction over several databases does: with a name, its length, its sum, and the
-/// magic number. The file of that name, the super-journal, decides whether the transaction was committed, and SQLite deletes
-/// it after it has played back the last journal that names it.
+/// Whether the journal belongs to a transaction over several databases. Such a journal ends with a file name, the
+/// length of the name, its checksum, and the magic number. The file of that name, the super-journal, decides whether
+/// the transaction was committed. SQLite deletes it after it has played back the last journal that names it.
 ///
-/// SQLite looks there and nowhere else (pager.c, `readSuperJournal`), whatever comes before it. A record that SQLite would
-/// not take, for a wrong sum or length, counts as well: what it said is not known.
+/// SQLite looks only at the end of the journal (pager.c, `readSuperJournal`), no matter what comes before. A record
+/// with a wrong checksum or length, which SQLite would ignore, counts as well, because its original content is
+/// unknown.
 pub fn is_of_several_databases(journal: &File) -> io::Result<bool> {
     let length = journal.metadata()?.len();
     let Some(last) = length.checked_sub(MAGIC.len() as u64) else {

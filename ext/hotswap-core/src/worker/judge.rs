@@ -1,4 +1,4 @@
-//! The checks on a [foreign](super::foreign) file, made by the very SQLite that will serve it.
+//! The checks on a [foreign](super::foreign) file, made by the same SQLite that will serve it.
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
@@ -8,19 +8,19 @@ use super::schema::Schema;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::visible;
 
-/// How much of a file that is checked SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
+/// How much of the checked file SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
 const MAPPED: i64 = 1 << 40;
 /// SQLite calls the progress handler after this many steps of its virtual machine: about every 10 ms.
 const STEPS: i32 = 100_000;
-/// How many problems are named.
+/// How many problems a message lists.
 const PROBLEMS: usize = 10;
-/// How long the name of one may be, in characters: it holds names of the file's own.
+/// The maximum length of one problem, in characters. It can contain names from the file.
 const PROBLEM: usize = 1000;
-/// How long the statements of a schema may be, in bytes: they are read, and taken apart into words, in memory that SQLite does
-/// not limit.
+/// The maximum length of a schema's statements, in bytes. This module reads them and splits them into words in
+/// memory that SQLite does not limit.
 const SCHEMA: i64 = 4 * 1024 * 1024;
 
-/// Refuses a schema that takes too much memory to compare. One that cannot be read is for the other checks to judge.
+/// Refuses a schema that takes too much memory to compare. If the schema cannot be read, the other checks report it.
 pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<()> {
     let measure =
         "SELECT sum(length(CAST(type AS BLOB)) + length(CAST(name AS BLOB)) + length(CAST(sql AS BLOB)))
@@ -36,8 +36,8 @@ pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<
     )))
 }
 
-/// `PRAGMA integrity_check`, all of it, of the file that its user calls `name`. During the check SQLite calls `progress`, up to a
-/// hundred times a second.
+/// Runs the whole `PRAGMA integrity_check` on the file that the user calls `name`. SQLite calls `progress` during
+/// the check, up to a hundred times a second.
 pub fn check_integrity(
     connection: &Connection,
     name: &str,
@@ -61,12 +61,14 @@ pub fn check_integrity(
     }
 }
 
-/// Lets SQLite map the file and read it in the page cache. This saves a third of the time, because the check looks up every row
-/// in every index, in the order of the rows and not of the index. SQLite reads a file that is larger than the free memory page by
-/// page instead: then the kernel drops pages all the time, and reading a mapped page again also reads its neighbours.
-/// Truncating a mapped file would end this process with SIGBUS;
-/// but only this process writes to a staged file, and no other knows its name. So would a disk that cannot read
-/// what was written a moment ago: the push ends, and the live database is untouched.
+/// Lets SQLite map the file and read it in the page cache. This saves a third of the time, because the check looks
+/// up every row in every index, in the order of the rows and not of the index. SQLite reads a file that is larger
+/// than the free memory page by page instead: otherwise the kernel would drop pages all the time, and reading a
+/// mapped page again would also read its neighbours.
+///
+/// Truncating a mapped file would end this process with SIGBUS, but only this process writes to a staged file, and
+/// no other process knows its name. A disk that cannot read what was just written would end it, too: then the push
+/// ends, and the live database is untouched.
 fn map(connection: &Connection) -> rusqlite::Result<()> {
     let fits = |left| file_size(connection).is_ok_and(|size| size.unsigned_abs() <= left);
     if !memory::left().is_none_or(fits) {
@@ -105,7 +107,7 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(rows.into_iter().filter(|row| row != "ok").collect())
 }
 
-/// The integrity check passes over a virtual table whose module is not there, and the application would stumble.
+/// The integrity check skips a virtual table whose module is missing. The application would fail on it.
 fn modules_are_known(connection: &Connection) -> rusqlite::Result<()> {
     let mut tables = connection.prepare(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'create virtual table%'",
@@ -124,7 +126,7 @@ fn modules_are_known(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What the check ran into: a damaged file, or one that needs what this server does not have.
+/// The refusal of a damaged file, or of one that needs something that this server does not have.
 fn refusal(connection: &Connection, error: &rusqlite::Error, name: &str) -> Error {
     let text = visible::line(error.to_string());
     let missing = [
@@ -151,14 +153,14 @@ fn refusal(connection: &Connection, error: &rusqlite::Error, name: &str) -> Erro
     damaged(name, &format!(" {text}\n"))
 }
 
-/// In bytes; 0 where SQLite does not say.
+/// In bytes; 0 if SQLite does not report it.
 fn heap_limit(connection: &Connection) -> i64 {
     connection
         .query_row("PRAGMA hard_heap_limit", [], |row| row.get(0))
         .unwrap_or(0)
 }
 
-/// What a file is refused with that no SQLite of this version can open, whatever the user skips.
+/// The refusal of a file that no SQLite of this version can open. It applies no matter which checks the user skips.
 pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
     if is_of_the_machine(&error) || error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
         return Error::Sqlite {
@@ -173,8 +175,8 @@ pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
     ))
 }
 
-/// Refuses an incoming schema that differs from the live one, and shows both sides. `name` is what the user calls the
-/// file, and `label` the live database.
+/// Refuses an incoming schema that differs from the live one, and shows both. `name` is what the user calls the
+/// file, and `label` is the live database.
 pub fn compare_schemas(live: &Schema, incoming: &Schema, name: &str, label: &str) -> Result<()> {
     let Some(mismatch) = live.mismatch(incoming) else {
         return Ok(());

@@ -1,8 +1,8 @@
-//! The kernel's write lease: proof that nobody else has a file open.
+//! The kernel's write lease: proof that no other process has a file open.
 //!
-//! `F_SETLEASE, F_WRLCK` is granted only while the asking descriptor is the only one of the file on this
-//! kernel, in any container, mapped or in flight in a socket. It is asked for on SQLite's own descriptor, found
-//! in `/proc/self/fd`: a second one, closed, would drop SQLite's locks.
+//! The kernel grants `F_SETLEASE, F_WRLCK` only while the descriptor is the only one of the file on this kernel, in
+//! any container, mapped or in flight in a socket. The worker asks for the lease on SQLite's own descriptor, which
+//! it finds in `/proc/self/fd`: closing a second one would drop SQLite's locks.
 
 use std::os::fd::RawFd;
 use std::path::Path;
@@ -15,26 +15,27 @@ use crate::error::{Context, Error, Result};
 use crate::protocol::Identity;
 use crate::visible::Shown;
 
-/// What the kernel said.
+/// The kernel's answer.
 #[derive(Debug)]
 pub enum Asked {
-    /// Nobody else has the file open, until the lease is broken or released.
+    /// No other process has the file open, until the lease is broken or released.
     Granted(Lease),
-    /// Somebody has.
+    /// Another process has the file open.
     SomebodyElse,
-    /// This file system, or this user, gets no lease: nothing is proven.
+    /// This file system or this user gets no lease, so nothing is proven.
     Unavailable(Errno),
 }
 
-/// A lease that was granted. Whoever opens the file now waits in `open(2)` until it is released.
+/// A lease that the kernel has granted. A process that opens the file now waits in `open(2)` until the lease is
+/// released.
 #[derive(Debug)]
 pub struct Lease(RawFd);
 
 impl Lease {
-    /// Asks until the lease is granted, for `patience` at most.
+    /// Asks until the lease is granted, for at most `patience`.
     ///
-    /// A member that ends gives up its lock on the fence first, and has the database open for an instant
-    /// longer: the kernel closes its descriptors one after the other.
+    /// A member that ends loses its lock on the fence first, and has the database open for an instant longer,
+    /// because the kernel closes its descriptors one after the other.
     pub fn wait(file: &Path, patience: Duration) -> Result<Asked> {
         let give_up = Instant::now() + patience;
         loop {
@@ -47,9 +48,9 @@ impl Lease {
         }
     }
 
-    /// Asks for a lease on the one descriptor of `file` that this process has.
+    /// Asks for a lease on this process's only descriptor of `file`.
     fn ask(file: &Path) -> Result<Asked> {
-        // The default action of SIGIO, which tells that somebody wants to open the file, is to end us.
+        // The kernel sends SIGIO when a process wants to open the file. By default this signal ends the receiver.
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
         let metadata = std::fs::metadata(file).on_path("cannot stat", file)?;
@@ -62,19 +63,20 @@ impl Lease {
         })
     }
 
-    /// Whether nobody has tried to open the file since.
+    /// Whether no process has tried to open the file since.
     pub fn is_unbroken(&self) -> bool {
         // SAFETY: SQLite keeps the descriptor open until the process ends.
         unsafe { libc::fcntl(self.0, libc::F_GETLEASE) == libc::F_WRLCK }
     }
 
-    /// Lets those in who wait.
+    /// Lets the waiting processes open the file.
     pub fn release(&self) {
-        // What is not held any more needs no release.
+        // A lease that is no longer held needs no release.
         let _ = set(self.0, libc::F_UNLCK);
     }
 
-    /// Asks again after [`Lease::release`]. Granted: everybody who was let in has closed the file.
+    /// Asks again after [`Lease::release`]. If the kernel grants the lease, every process that was let in has closed
+    /// the file.
     pub fn renew(&self) -> bool {
         set(self.0, libc::F_WRLCK).is_ok()
     }
@@ -92,8 +94,8 @@ fn set(descriptor: RawFd, kind: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETLEASE, kind) }).map(drop)
 }
 
-/// A lease is for the file's owner, or for CAP_LEASE, which root in a container does not have. The file system
-/// user id is this thread's own.
+/// A lease requires the file's owner or CAP_LEASE, which root in a container does not have. The file system user id
+/// belongs to the thread.
 fn as_owner(metadata: &std::fs::Metadata, call: impl FnOnce() -> nix::Result<()>) -> nix::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let own = nix::unistd::setfsuid(nix::unistd::Uid::from_raw(metadata.uid()));

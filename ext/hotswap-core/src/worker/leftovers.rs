@@ -1,9 +1,9 @@
-//! The files that a worker keeps beside a database while it works, and how those of a dead one are told from
-//! those of a living one.
+//! The files that a worker keeps beside a database while it works, and how to tell those of a dead worker from those
+//! of a living one.
 //!
-//! A staged file is `.<database>.hotswap-<random>.staged`, and marked with a lock (`flock`) by its worker for as long as
-//! that lives. A report socket is `.hotswap-<id>.report`, and answers for as long. The file that a pull is about to put
-//! in place is `.hotswap-<random>.part`, and marked by the command.
+//! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
+//! the worker lives. A report socket is `.hotswap-<id>.report`, and accepts connections for as long. The file that a
+//! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -19,24 +19,24 @@ use crate::protocol::Sidecar;
 use crate::server::address_of;
 use crate::visible;
 
-/// How the name of a staged file ends.
+/// The suffix of a staged file.
 pub const STAGED: &str = ".staged";
 const REPORT: &str = ".report";
-/// How the name of a file ends that a pull is about to put in place.
+/// The suffix of the file that a pull is about to put in place.
 const DRAFT: &str = ".part";
 
-/// How a name begins that says nothing of a database, and what stands behind the database's in one that does.
+/// The start of a name that does not contain the database's name. Otherwise it follows the database's name.
 const OURS: &str = ".hotswap-";
-/// How much of a database's own name is in another one, in bytes: a name has 255 at most.
+/// The maximum length of a database's name inside another name, in bytes. The kernel allows 255 for the whole name.
 const OF_ITS_NAME: usize = 100;
 
-/// The name of a file in `folder` that a pull is about to put in place.
+/// The name of the file in `folder` that a pull is about to put in place.
 pub fn draft(folder: &Path, id: u64) -> PathBuf {
     folder.join(format!("{OURS}{id:016x}{DRAFT}"))
 }
 
-/// How the names of all staged files begin that belong to `database`. Databases with long names may share it, which harms
-/// neither: a sweep removes what no living worker has marked.
+/// The common prefix of all staged files of `database`. Databases with long names may share it, which does no harm:
+/// a sweep removes only files that no living worker has locked.
 pub fn prefix(database: &Path) -> String {
     let name = database.file_name().unwrap_or_default().to_string_lossy();
     let mut end = name.len().min(OF_ITS_NAME);
@@ -46,15 +46,15 @@ pub fn prefix(database: &Path) -> String {
     format!(".{}{OURS}", &name[..end])
 }
 
-/// The name of the socket beside a database that takes reports. Short, because it is a part of the socket's address.
+/// The name of the report socket beside a database. It is short, because a socket address has little room.
 pub fn report_name(id: u64) -> OsString {
     format!("{OURS}{id:016x}{REPORT}").into()
 }
 
-/// How the names of all files end that SQLite may put beside a database.
+/// The suffixes of all files that SQLite may put beside a database.
 const SIDECARS: [&str; 3] = [Sidecar::Wal.suffix(), "-shm", Sidecar::Journal.suffix()];
 
-/// Everything that SQLite may put beside a database file.
+/// All files that SQLite may put beside a database.
 pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     SIDECARS.into_iter().map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -63,22 +63,22 @@ pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     })
 }
 
-/// Whether no file can be there: its name, with what SQLite appends to it, is longer than any may be.
+/// Whether there can be no such file: its name, with SQLite's suffix, is too long for the file system.
 pub fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
-/// Removes a staged file with everything beside it, as far as it can.
+/// Removes a staged file and all files beside it, as far as possible.
 pub fn remove_staged(staged: &Path) {
     sidecars(staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     drop(std::fs::remove_file(staged));
 }
 
-/// Marks a file as one whose maker lives, for as long as a descriptor of it is open. One that has been made a
-/// moment ago may be gone after this: a sweeper had looked at it before.
+/// Marks a file as one whose maker lives, for as long as a descriptor of it is open. A file that was made a moment
+/// ago may be gone afterwards, if a sweeper had looked at it before.
 pub fn mark(file: &File) -> io::Result<()> {
     loop {
-        // A sweeper keeps the lock for as long as it takes to remove a file; nobody else asks for it.
+        // Only a sweeper takes this lock, for as long as it takes to remove a file.
         // SAFETY: takes no pointer, and the descriptor is open.
         let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
         match nix::errno::Errno::result(locked) {
@@ -89,12 +89,12 @@ pub fn mark(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether there are files beside `databases` that a dead worker may have left. Opens none of them.
+/// Whether a dead worker may have left files beside `databases`. Opens none of them.
 pub fn suspected(databases: &[PathBuf]) -> bool {
     !left_beside(databases).is_empty()
 }
 
-/// Removes what dead workers left beside `databases`. Returns the names.
+/// Removes the files that dead workers left beside `databases`. Returns their names.
 pub fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
     let removed = left_beside(databases).into_iter().filter(|path| {
         let text = path.to_string_lossy();
@@ -107,8 +107,8 @@ pub fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
         .collect()
 }
 
-/// The files of ours beside `databases`, of the dead and of the living. Looks into each folder once: an application may
-/// have a thousand databases in one.
+/// hotswap's files beside `databases`, of dead and of living workers. Reads each folder once, because an application
+/// may have a thousand databases in one.
 fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
     let prefixes: HashSet<_> = databases.iter().map(|one| (one.parent(), prefix(one))).collect();
     let folders: BTreeSet<_> = databases.iter().filter_map(|one| one.parent()).collect();
@@ -126,7 +126,7 @@ fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
     left.collect()
 }
 
-/// A line for the log about one of them.
+/// The log line about a removed file.
 pub fn removed(name: &OsStr) -> String {
     format!(
         "removed {}, left by a push that died",
@@ -134,7 +134,7 @@ pub fn removed(name: &OsStr) -> String {
     )
 }
 
-/// Removes what commands that were killed left beside the `target` of a pull.
+/// Removes the files that killed commands left beside the `target` of a pull.
 pub fn sweep_drafts(target: &Path) {
     names_in(target.parent().unwrap_or(Path::new("/")))
         .filter(|name| {
@@ -146,7 +146,7 @@ pub fn sweep_drafts(target: &Path) {
         });
 }
 
-/// What lies in `folder`; nothing where this user may not look.
+/// The names in `folder`, or nothing if this user may not list it.
 fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
     std::fs::read_dir(folder)
         .into_iter()
@@ -155,7 +155,8 @@ fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
         .map(|entry| entry.file_name())
 }
 
-/// Removes a file whose maker is dead, under its mark: one that is being made stays, or its maker notices.
+/// Removes a file whose maker is dead. Takes the lock first: a file that is being made stays, or its maker notices
+/// that it is gone.
 fn remove_unmarked(path: &Path) -> bool {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
@@ -169,8 +170,8 @@ fn remove_unmarked(path: &Path) -> bool {
     marked && std::fs::remove_file(path).is_ok()
 }
 
-/// Whether it lay beside a staged file that is gone: a disk that fails may let go of the one and not of the other.
-/// A living worker makes it after that file, and removes it before.
+/// Whether the file belonged to a staged file that is gone: on a failing disk one may be removed and the other not.
+/// A living worker makes such a file after the staged file, and removes it before.
 fn is_orphan(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut staged = SIDECARS.iter().filter_map(|suffix| name.strip_suffix(suffix));
@@ -200,7 +201,7 @@ mod tests {
         make(".live.sqlite3.hotswap-dead.staged");
         make(".live.sqlite3.hotswap-dead.staged-wal");
         drop(UnixDatagram::bind(folder.path().join(report_name(1))).unwrap());
-        // Of a version before this one.
+        // The name that an older version used.
         drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-3.report")).unwrap());
         for suffix in SIDECARS {
             make(&format!(".live.sqlite3.hotswap-orphan.staged{suffix}"));

@@ -1,4 +1,4 @@
-//! The live database, as the worker opens it: like any other connection first, then as its only one.
+//! The live database, as the worker opens it: first like any other connection, then as the only one.
 
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -26,8 +26,8 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// An ordinary connection. As long as it is open the members are not the last to close, and so do not spend
-/// the pause on a checkpoint.
+/// An ordinary connection. While it is open no member is the last to close the database, so none of them spends the
+/// pause on a checkpoint.
 #[derive(Debug)]
 pub struct Live {
     connection: Connection,
@@ -37,19 +37,20 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens the database at `path` (resolved). `None` where there is none yet.
+    /// Opens the database at `path` (resolved). `None` if it does not exist yet.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         if !path.try_exists().on_path("cannot stat", path)? {
             return Ok(None);
         }
-        // Before it is opened: of a file that takes its place in between, this is not the identity.
+        // Taken before the file is opened. If another file takes its place in between, the identity does not match.
         let identity = Identity::of(&std::fs::metadata(path).on_path("cannot stat", path)?);
         let wal = has_wal_header(path).on_path("cannot read", path)?;
         let connection = Connection::open_with_flags(path, flags()).on_path("cannot open", path)?;
         connection
             .busy_timeout(Duration::from_secs(5))
             .on_path("cannot set up a connection to", path)?;
-        // SQLite makes do with that, and says so when it is asked for a lock: too late, everybody waits by then.
+        // SQLite opens the file read-only if it has to, and reports that only when it is asked for a lock. By then
+        // requests would be waiting.
         if connection
             .is_readonly("main")
             .on_path("cannot set up a connection to", path)?
@@ -64,8 +65,8 @@ impl Live {
         }))
     }
 
-    /// Its schema. With the application's extensions loaded, as the judge has them: only the module of a virtual table
-    /// knows which tables are its own.
+    /// The schema of the database. Loads the application's extensions, as the checks do, because only the module of
+    /// a virtual table knows the tables that belong to it.
     pub fn schema(&self, extensions: &[String]) -> Result<Schema> {
         foreign::load_extensions(&self.connection, extensions)?;
         let read = Schema::read(&self.connection).on_path("cannot read the schema of", &self.path);
@@ -75,17 +76,17 @@ impl Live {
         })
     }
 
-    /// Whether it keeps a write-ahead log.
+    /// Whether the database is in WAL mode.
     pub fn is_wal(&self) -> bool {
         self.wal
     }
 
-    /// Where it lies, resolved.
+    /// The resolved path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Which file the path meant when it was opened.
+    /// The identity of the file that the path led to when it was opened.
     pub fn identity(&self) -> Identity {
         self.identity
     }
@@ -95,55 +96,55 @@ impl Live {
         &self.connection
     }
 
-    /// The same, for what nobody else may use it during.
+    /// The connection, for calls that need exclusive access to it.
     pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
-    /// Moves what it can from the log to the file, so that little is left to move while requests wait.
+    /// Moves what it can from the WAL to the file, so that little is left to move while requests wait.
     pub fn checkpoint(&self) {
-        // Best effort: somebody may be reading, and the next step does what is left.
+        // Best effort: another connection may be reading, and the next step moves the rest.
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_PASSIVE);
     }
 
-    /// Closes this connection and opens the only one, after every member has let go. Waits for `patience` at
-    /// most where somebody outside of the fleet has locked the database: requests wait meanwhile.
+    /// Closes this connection and opens the only one, after every member has let go. Waits for at most `patience` if
+    /// a process outside the fleet has locked the database, because requests are waiting.
     pub fn seize(self, patience: Duration) -> Result<Seized> {
         let path = self.path;
-        // As the last to close it checkpoints, and removes the log.
+        // SQLite checkpoints and removes the WAL if this is the last connection.
         drop(self.connection);
         Seized::take(path, patience)
     }
 }
 
-/// The live database with nobody else in it: locked through SQLite, and leased from the kernel where it can be.
+/// The live database, open in this process only: locked through SQLite, and leased from the kernel if possible.
 #[derive(Debug)]
 pub struct Seized {
     connection: Connection,
-    /// SQLite's, the only one.
+    /// SQLite's descriptor, the only one in this process.
     descriptor: RawFd,
     lease: Option<Lease>,
-    /// Why there is no lease, and who could not be looked at instead.
+    /// Why there is no lease, and which processes could not be inspected instead.
     unproven: Option<(nix::errno::Errno, Vec<String>)>,
     path: PathBuf,
 }
 
 impl Seized {
     fn take(path: PathBuf, patience: Duration) -> Result<Self> {
-        // For all steps together: what is left of the pause is for what comes after them.
+        // One deadline for all steps together, because the rest of the pause is for the steps that follow.
         let deadline = Instant::now() + patience;
         let connection = Connection::open_with_flags(&path, flags()).on_path("cannot open", &path)?;
         connection
             .busy_timeout(patience)
             .on_path("cannot set up a connection to", &path)?;
-        // Before the first read: then the log has no shared index, and no other connection can come in.
-        // Not journal_mode=DELETE: that writes the old file and leaves it in another mode if we die.
+        // Set before the first read, so that the WAL has no shared index and no other connection can come in. Not
+        // journal_mode=DELETE: that writes the old file and leaves it in another mode if this process dies.
         let locked = connection
             .query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))
             .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK"));
         match locked {
             Ok(()) => empty_the_log(&connection, &path)?,
-            // No SQLite gets anything out of it, so there is nobody to lock out.
+            // No SQLite can read this file, so there is no connection to lock out.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {}
             Err(error) => return Err(busy_or(error, &path)),
         }
@@ -165,12 +166,12 @@ impl Seized {
         })
     }
 
-    /// The one connection.
+    /// The only connection.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Why it is not proven that nobody else has the file open, if it is not.
+    /// Why it is not proven that no other process has the file open, if it is not.
     pub fn doubt(&self) -> Option<String> {
         let (errno, unseen) = self.unproven.as_ref()?;
         let path = self.path.shown();
@@ -184,8 +185,8 @@ impl Seized {
         ))
     }
 
-    /// The last look before the commit point: the path still means the file that is locked, and nobody has
-    /// come to open it.
+    /// The last check before the commit point: the path still leads to the locked file, and no process has tried to
+    /// open it.
     pub fn confirm(&self, expected: Identity) -> Result<()> {
         require_same_file(&self.path, expected)?;
         if self.lease.as_ref().is_some_and(|lease| !lease.is_unbroken()) {
@@ -194,13 +195,13 @@ impl Seized {
         Ok(())
     }
 
-    /// What has to be kept of it once another file has taken its place.
+    /// What the worker has to keep of the file once another one has taken its place.
     pub fn replaced(self) -> Replaced {
         Replaced::new(self.connection, self.lease, self.descriptor, self.path)
     }
 }
 
-/// Whether the path means still what it meant.
+/// Fails unless the path still leads to the `expected` file.
 pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
     let what = match std::fs::metadata(path) {
         Ok(there) if Identity::of(&there) == expected => return Ok(()),
@@ -214,8 +215,8 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
     )))
 }
 
-/// Removes what must never meet the new file: the log of the one before, its index and its journal, also where
-/// that file itself is gone. The caller makes this durable.
+/// Removes what must never meet the new file: the WAL, the WAL index and the journal of the old one, even if the old
+/// file itself is gone. The caller makes this durable.
 pub fn remove_sidecars(path: &Path) -> Result<()> {
     for sidecar in leftovers::sidecars(path) {
         match std::fs::remove_file(&sidecar) {
@@ -228,19 +229,19 @@ pub fn remove_sidecars(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As the header says, and not SQLite, which answers no question about a database with a damaged schema. Before
-/// SQLite opens the file: closing this descriptor later would drop its locks.
+/// Reads the header, because SQLite answers no question about a database with a damaged schema. Must run before
+/// SQLite opens the file: closing this descriptor later would drop SQLite's locks.
 fn has_wal_header(path: &Path) -> std::io::Result<bool> {
     let mut head = [0; 100];
     match File::open(path)?.read_exact_at(&mut head, 0) {
         Ok(()) => Ok(DatabaseHeader::read(&head).wal),
-        // A file that is shorter is no database yet, and has no log.
+        // A shorter file is no database yet, and has no WAL.
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// By the C interface: the PRAGMA reads the schema first, and a damaged database could not be replaced.
+/// Uses the C interface: the PRAGMA reads the schema first, so a damaged database could not be replaced.
 pub fn checkpoint(connection: &Connection, mode: i32) -> i32 {
     let (every, none) = (std::ptr::null(), std::ptr::null_mut());
     // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
@@ -267,10 +268,10 @@ fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
     }
 }
 
-/// What SQLite says to somebody who wants a lock, and whom no other one keeps from it.
+/// The error for a lock that SQLite refuses although no other process holds one.
 pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
-        // The file may be written, but not its log.
+        // The file may be writable, but not its WAL.
         Some(ErrorCode::ReadOnly) => not_writable(path),
         _ => Error::Sqlite {
             what: format!("cannot lock {}", path.shown()),

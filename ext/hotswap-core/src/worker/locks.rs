@@ -1,4 +1,4 @@
-//! Who holds SQLite's locks on a database, as the kernel knows it: names for a message.
+//! The processes that hold SQLite's locks on a database, according to the kernel. They are named in messages.
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -10,12 +10,12 @@ use super::processes::name;
 use crate::error::Error;
 use crate::visible::Shown;
 
-/// The bytes of a database file that SQLite locks: for those who read they are shared.
+/// The bytes of a database file that SQLite locks. Readers share them.
 const OF_THE_FILE: (libc::off_t, libc::off_t) = (0x4000_0000, 512);
-/// The byte of the index of a log that a writer locks.
+/// The byte of the WAL index that a writer locks.
 const OF_THE_WRITER: (libc::off_t, libc::off_t) = (120, 1);
 
-/// The error of a database that could not be read because somebody keeps it locked.
+/// The error for a database that could not be read because another process keeps it locked.
 pub fn unreadable(database: &Path) -> Error {
     let who = holder(database, OF_THE_FILE, libc::F_RDLCK);
     Error::Busy(format!(
@@ -26,7 +26,7 @@ pub fn unreadable(database: &Path) -> Error {
     ))
 }
 
-/// The process that keeps others from writing into `database`, which has a log or none.
+/// The process that keeps others from writing into `database`. `wal` says whether the database is in WAL mode.
 pub fn writer(database: &Path, wal: bool) -> Option<u32> {
     match wal {
         true => holder(
@@ -38,9 +38,9 @@ pub fn writer(database: &Path, wal: bool) -> Option<u32> {
     }
 }
 
-/// Who has a lock there that is in the way of one of that kind.
+/// The process whose lock conflicts with a lock of this `kind`.
 fn holder(file: &Path, (start, length): (libc::off_t, libc::off_t), kind: libc::c_int) -> Option<u32> {
-    // Closing it would drop the locks of SQLite; it stays open to the end of the process.
+    // Stays open until the process ends, because closing it would drop SQLite's locks.
     let file = ManuallyDrop::new(File::open(file).ok()?);
     // SAFETY: all fields of `flock` are integers; zero is a value of each.
     let mut record: libc::flock = unsafe { std::mem::zeroed() };
@@ -50,6 +50,6 @@ fn holder(file: &Path, (start, length): (libc::off_t, libc::off_t), kind: libc::
     // SAFETY: the descriptor is open; the kernel writes the answer into the record.
     let answered = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut record) } == 0;
     let held = answered && i32::from(record.l_type) != libc::F_UNLCK;
-    // Of a process in another container there is no number.
+    // The kernel reports no number for a process in another container.
     (held && record.l_pid > 0).then_some(record.l_pid as u32)
 }

@@ -1,19 +1,19 @@
-//! What a log (`-wal`) holds, by its index (`-shm`).
+//! What the WAL contains, according to the WAL index (`-shm`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// The header of the shared index (`-shm`): how far the log is committed, and how far it is in the main file.
+/// The header of the WAL index: how many frames of the WAL are committed, and how many are in the main file.
 /// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
 #[derive(Debug, PartialEq, Eq)]
 pub struct LogIndex {
-    /// How many frames of the log are committed.
+    /// The number of committed frames in the WAL.
     pub frames: u32,
-    /// How many pages the database has after them.
+    /// The number of pages in the database after these frames.
     pub pages: u32,
-    /// How many of them a checkpoint has brought into the main file.
+    /// The number of frames that a checkpoint has copied into the main file.
     pub backfilled: u32,
     salt: [u8; 8],
 }
@@ -21,11 +21,11 @@ pub struct LogIndex {
 const INDEX_HEADER: usize = 48;
 const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
-/// How much of the log is read at a time, in bytes: a call for every frame costs more than the reading.
+/// How much of the WAL is read at a time, in bytes: a call for every frame costs more than the reading.
 const AT_ONCE: u64 = 1024 * 1024;
 
 impl LogIndex {
-    /// Reads the header as SQLite does: until both copies of it agree, and a second look as well.
+    /// Reads the header as SQLite does: until both copies agree, and a second read returns the same.
     pub fn read(index: &File) -> std::io::Result<Self> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
@@ -54,11 +54,11 @@ impl LogIndex {
         }
     }
 
-    /// After how many frames the log holds what was committed since it was as in `before`, when a read transaction
-    /// began that has not ended yet. `None` where it does not say.
+    /// The number of frames to skip: the frames after them contain everything that was committed since the index was
+    /// as in `before`, when a read transaction began that is still open. `None` if the index does not tell.
     ///
-    /// That transaction keeps the log from being started over, unless there was nothing in it that was not in the
-    /// main file: then it may be, once, because nothing goes into the main file until the transaction ends.
+    /// That transaction keeps the WAL from being restarted, unless the main file already had everything in it. Then
+    /// the WAL may be restarted once, because nothing goes into the main file until the transaction ends.
     pub fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
         let started_over = |index: &Self| u32::from_be_bytes(index.salt[..4].try_into().expect("four bytes"));
         if self.salt == before.salt {
@@ -68,7 +68,7 @@ impl LogIndex {
         (once && before.backfilled >= before.frames).then_some(0)
     }
 
-    /// Where in the log, after its first `skipped` frames, the newest committed content of each page lies.
+    /// The offset in the WAL of the newest committed content of each page, after the first `skipped` frames.
     pub fn newest_frames(
         &self,
         log: &File,

@@ -1,16 +1,17 @@
-//! How much memory is left, and how much of what this process writes may wait there for the disk.
+//! How much memory is free, and how much of this process's writes may wait in memory for the disk.
 //!
-//! Past a threshold the kernel writes back by itself and as fast as it can, and past twice that it stops whoever
-//! writes: the application as well. A container has a threshold of its own, made of the memory that it may still take.
+//! Past a threshold the kernel writes back by itself and as fast as it can. Past twice that threshold it stops every
+//! process that writes, including the application. A container has its own threshold, computed from the memory that
+//! it may still take.
 
 use std::fs;
 use std::path::Path;
 
-/// The kernel's `vm.dirty_background_ratio`, unless somebody changed it, and half of that is ours: 1 / 20.
+/// The kernel's default `vm.dirty_background_ratio` is 1 / 10. This process takes half of that.
 const SHARE: u64 = 20;
 
-/// How many bytes of ours may be in memory alone: half of what is left until the kernel begins to write by itself.
-/// Zero where it does not say.
+/// How many bytes of this process's writes may be in memory alone: half of what is left until the kernel begins to
+/// write by itself. Zero if the kernel does not report it.
 pub fn may_wait() -> u64 {
     let machine = fs::read_to_string("/proc/vmstat")
         .ok()
@@ -19,8 +20,8 @@ pub fn may_wait() -> u64 {
     machine.map_or(0, |machine| group.map_or(machine, |group| machine.min(group)))
 }
 
-/// How much memory this process can still take, in bytes: what the machine has, or its control groups leave. `None` where
-/// neither says.
+/// How much memory this process can still take, in bytes: the free memory of the machine, or what its control groups
+/// leave. `None` if neither is known.
 pub fn left() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     of_meminfo(&meminfo).into_iter().chain(left_in_group()).min()
@@ -33,7 +34,7 @@ fn of_meminfo(meminfo: &str) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// What the control groups of this process may still take, in bytes. `None` where none of them has a limit.
+/// What the control groups of this process may still take, in bytes. `None` if none of them has a limit.
 fn left_in_group() -> Option<u64> {
     let memberships = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     of_group(Path::new("/sys/fs/cgroup"), &memberships)
@@ -51,9 +52,9 @@ fn page_size() -> u64 {
     u64::try_from(size).unwrap_or(4096)
 }
 
-/// The names of what a version of control groups says.
+/// The file names of one version of control groups.
 struct Names {
-    /// Where its groups of memory are, below the root.
+    /// The folder of the memory groups, below the root.
     root: &'static str,
     limits: &'static [&'static str],
     used: &'static str,
@@ -106,7 +107,7 @@ fn of_group(root: &Path, memberships: &str) -> Option<u64> {
     memberships.lines().filter_map(of_line).min()
 }
 
-/// What a group may still take, with what of its cache can be given back.
+/// What a group may still take, including the part of its cache that the kernel can reclaim.
 fn available(folder: &Path, names: &Names) -> Option<u64> {
     let number = |name: &str| {
         fs::read_to_string(folder.join(name))

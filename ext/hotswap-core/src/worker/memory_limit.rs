@@ -1,9 +1,9 @@
-//! How much memory a file may cost that somebody else made.
+//! Limits the memory that a file from another source may cost.
 //!
-//! It depends on the file what SQLite needs for it, and a container that runs out of memory loses a process, or all of
-//! them. So SQLite has a limit, and says so where that is too little. The kernel has one for this process, for the code
-//! that does not keep to SQLite's: that of an extension, and an SQLite that was compiled not to count what it takes
-//! (`SQLITE_DEFAULT_MEMSTATUS=0`).
+//! The file determines how much memory SQLite needs for it, and a container that runs out of memory loses a process,
+//! or all of them. So SQLite has a limit, and reports when it is too low. The kernel has a limit for this process,
+//! for code that SQLite's limit does not cover: the code of an extension, and an SQLite that was compiled not to
+//! count its memory (`SQLITE_DEFAULT_MEMSTATUS=0`).
 
 use std::fs;
 
@@ -12,23 +12,23 @@ use rusqlite::Connection;
 
 use super::memory;
 
-/// The most that SQLite may take, in bytes.
+/// The upper bound for SQLite's limit, in bytes.
 const MOST: u64 = 256 * 1024 * 1024;
-/// The least: less would refuse good files.
+/// The lower bound: less would refuse good files.
 const LEAST: u64 = 16 * 1024 * 1024;
-/// What the process needs beside SQLite, for its threads and for the words of a schema, in bytes.
+/// What the process needs besides SQLite, for its threads and for the words of a schema, in bytes.
 const BESIDE: u64 = 192 * 1024 * 1024;
 
-/// The kernel's limit. Dropping it takes it back; SQLite's stays.
+/// The kernel's limit. Dropping it restores the former one; SQLite's limit stays.
 #[derive(Debug)]
 pub struct MemoryLimit(Option<(rlim_t, rlim_t)>);
 
 impl MemoryLimit {
-    /// Sets both, for all connections of this process.
+    /// Sets both limits, for all connections of this process.
     pub fn set(connection: &Connection) -> rusqlite::Result<Self> {
         let most = half_of(memory::left());
         connection.query_row(&format!("PRAGMA hard_heap_limit={most}"), [], |_| Ok(()))?;
-        // Where the kernel sets none, SQLite keeps to its own.
+        // If the kernel refuses a limit, SQLite's own still applies.
         Ok(Self(limit_growth(most + BESIDE)))
     }
 }
@@ -36,7 +36,7 @@ impl MemoryLimit {
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
         if let Some((soft, hard)) = self.0 {
-            // Where it stays, what comes next has to make do with it.
+            // If the limit cannot be restored, later work has to make do with it.
             let _ = setrlimit(Resource::RLIMIT_DATA, soft, hard);
         }
     }
@@ -46,7 +46,7 @@ fn half_of(left: Option<u64>) -> u64 {
     left.map_or(MOST, |left| (left / 2).clamp(LEAST, MOST))
 }
 
-/// Allows so many bytes more than the process has now. Returns the limits that there were.
+/// Lets the process take `bytes` more than it has now. Returns the former limits.
 fn limit_growth(bytes: u64) -> Option<(rlim_t, rlim_t)> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let (soft, hard) = getrlimit(Resource::RLIMIT_DATA).ok()?;
@@ -54,7 +54,7 @@ fn limit_growth(bytes: u64) -> Option<(rlim_t, rlim_t)> {
     Some((soft, hard))
 }
 
-/// What counts for the limit, in bytes.
+/// The memory that counts towards the limit, in bytes.
 fn data(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
@@ -67,7 +67,7 @@ mod tests {
 
     const MB: u64 = 1024 * 1024;
 
-    /// Not a test: the limit is that of a process, and other tests run in this one.
+    /// Not a test: the limit applies to a process, and other tests run in this one.
     #[test]
     #[ignore]
     fn in_a_process_of_its_own() {

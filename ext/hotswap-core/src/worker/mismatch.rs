@@ -1,4 +1,4 @@
-//! How two schemas differ, for the person who pushed one of them.
+//! How two schemas differ, for the user who pushed one of them.
 
 use super::definition::Definition;
 use super::schema::Object;
@@ -6,34 +6,34 @@ use crate::visible;
 
 /// How many statements are shown.
 const STATEMENTS: usize = 20;
-/// How much of a statement is shown, in characters. Twenty such are far from what a frame may hold.
+/// The maximum length of a shown statement, in characters. Twenty of these are far below the limit of a frame.
 const LENGTH: usize = 4000;
-/// How many names are shown of a kind, and how much of a name, in characters.
+/// How many names of a kind are shown, and the maximum length of a name, in characters.
 const NAMES: usize = 20;
 const NAME: usize = 80;
 
-/// See the module.
+/// The differences between two schemas.
 #[derive(Clone, Debug)]
 pub struct Mismatch<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
-/// What either side has of one kind and name.
+/// The objects of one kind and name in both schemas.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
-    /// Of the live database.
+    /// The object in the live database.
     pub live: Option<&'a Object>,
-    /// Of the pushed file.
+    /// The object in the pushed file.
     pub incoming: Option<&'a Object>,
 }
 
 impl<'a> Mismatch<'a> {
-    /// Of pairs that differ, in the order in which they are to be shown.
+    /// Takes pairs that differ, in the order in which they are to be shown.
     pub fn new(pairs: Vec<Pair<'a>>) -> Self {
         Self { pairs }
     }
 
-    /// The statements that differ: `- ` before each line of a live one, `+ ` before each of a pushed one.
+    /// The statements that differ: `- ` before each line of a live one, `+ ` before each line of a pushed one.
     pub fn statements(&self) -> String {
         let live: Vec<_> = self.pairs.iter().filter_map(|pair| pair.live).collect();
         let incoming: Vec<_> = self.pairs.iter().filter_map(|pair| pair.incoming).collect();
@@ -59,7 +59,7 @@ impl<'a> Mismatch<'a> {
         lines.join("\n")
     }
 
-    /// What differs, by name, in one line.
+    /// The names of the objects that differ, in one line.
     pub fn names(&self) -> String {
         let (mut live, mut incoming, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for pair in &self.pairs {
@@ -83,7 +83,7 @@ impl<'a> Mismatch<'a> {
     }
 }
 
-/// Of two objects of one name: of tables, by their columns.
+/// Compares two objects of one name; tables by their columns.
 fn changes(
     here: &Object,
     there: &Object,
@@ -124,7 +124,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// A name as it can stand in a line.
+/// A name, escaped and shortened so that it fits into a line.
 pub fn printable(name: &[u8]) -> String {
     cut(&visible::line(name), NAME)
 }

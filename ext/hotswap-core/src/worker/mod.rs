@@ -1,8 +1,8 @@
 //! The worker: one short-lived process per command, and the only one that opens database files.
 //!
-//! POSIX locks belong to a process: whoever closes *any* descriptor of a file drops the locks that SQLite in
-//! the same process believes it holds. So no database is ever opened on our behalf where the application's own
-//! SQLite lives. For the same reason a file has one descriptor in here, or its others are closed after SQLite's.
+//! POSIX locks belong to a process: if it closes *any* descriptor of a file, it drops the locks that SQLite in the
+//! same process believes it holds. So hotswap never opens a database in a process where the application's own SQLite
+//! runs. For the same reason a worker has one descriptor of a file, or closes the others after SQLite's.
 
 mod accounts;
 mod attention;
@@ -93,8 +93,7 @@ use replaced::Replaced;
 
 /// Runs one command for the client that the leader hands over through `control`.
 ///
-/// The process is expected to end when this returns: what the swap left locked on the replaced file must stay
-/// locked until then.
+/// The process is expected to end when this returns: the swap's locks on the replaced file must stay until then.
 pub fn run(control: OwnedFd) -> Result<()> {
     let mut leader = Connection::of_a_worker(UnixStream::from(control));
     let handover = match leader.receive()? {
@@ -103,7 +102,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
         _ => return Err(Error::Broken("the leader handed nothing over".into())),
     };
     let (main, stderr) = connections(&mut leader)?;
-    // A leader that ends now has handed everything over; only its log misses what this worker tells.
+    // A leader that ends now has handed everything over. Only its log misses what this worker reports.
     let _ = leader.send(&Message::Taken);
     let mut caller = Caller::new(main, stderr, leader)?;
     let last_words = LastWords::prepare(&caller)?;
@@ -112,7 +111,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
     drop(last_words);
     caller.log_failure(&outcome);
     caller.finish(&outcome);
-    // The client has its answer.
+    // The client has its answer by now.
     let Caller { mut log, .. } = caller;
     if let Some(replaced) = replaced {
         replaced.keep_locked(&mut log);
@@ -130,7 +129,7 @@ fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
     Ok((next()?, next()?))
 }
 
-/// In a worker as well: a file that is staged now may be the live one a moment later, and closing it in the
+/// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
 fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
     for name in leftovers::sweep(&job.resolved()) {
@@ -142,7 +141,7 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
     Ok(())
 }
 
-/// `replaced` gets the file that has to stay locked after the command, however that ends.
+/// `replaced` gets the file that has to stay locked after the command, no matter how the command ends.
 fn command(caller: &mut Caller, job: Job, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
     let job = &job.for_request(&request);

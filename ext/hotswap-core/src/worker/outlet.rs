@@ -1,4 +1,4 @@
-//! Where a pull to standard output goes, and how fast that is read.
+//! Where a pull to standard output goes, and how fast the reader takes it.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use super::pipe::{patience, stands_still, Pipe};
 use crate::error::Result;
 use crate::protocol::{BodyWriter, Connection, Message, Plan};
 
-/// For how long a reader may keep a snapshot waiting in any case, and how many bytes a second it has to take.
+/// How long a reader may keep a snapshot waiting in any case, and how many bytes a second it has to take.
 const GRACE: Duration = Duration::from_secs(1);
 const SPEED: u64 = 256 * 1024 * 1024;
 
-/// How often a slow reader is asked whether it can still be borne.
+/// How often the worker checks whether it can still wait for a slow reader.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// See the module.
+/// The standard output of the client.
 pub struct Outlet<'a> {
     way: Way<'a>,
     sent: u64,
@@ -22,14 +22,14 @@ pub struct Outlet<'a> {
 }
 
 enum Way<'a> {
-    /// The client's pipe itself.
+    /// The client's own pipe.
     Pipe(Pipe, &'a Connection),
-    /// Its connection, from which it copies to whatever its standard output is.
+    /// The client's connection. The client copies from it to its standard output.
     Wire(Box<BodyWriter<'a>>),
 }
 
 impl<'a> Outlet<'a> {
-    /// Takes the client's `pipe` if it sent one, and the connection if not.
+    /// Takes the client's `pipe` if it sent one, and otherwise the connection.
     pub fn open(pipe: Option<OwnedFd>, client: &'a mut Connection) -> Result<Self> {
         let way = match pipe {
             Some(descriptor) => {
@@ -48,8 +48,8 @@ impl<'a> Outlet<'a> {
         })
     }
 
-    /// Sends bytes, at most [`CHUNK`](crate::protocol::CHUNK) of them, to a reader that keeps up. Says how many: fewer
-    /// than all means that a disk would have taken them sooner.
+    /// Sends at most [`CHUNK`](crate::protocol::CHUNK) bytes to a reader that keeps up. Returns how many were sent:
+    /// fewer than all means that a disk would have taken them sooner.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize> {
         let allowed = GRACE + Duration::from_secs_f64(self.sent as f64 / SPEED as f64);
         let Some(left) = allowed.checked_sub(self.took) else {
@@ -66,7 +66,7 @@ impl<'a> Outlet<'a> {
         self.try_send(bytes, None).map(|_| ())
     }
 
-    /// The same as long as `bearable` says that it is.
+    /// Sends bytes to a slow reader until `bearable` fails.
     pub fn send_while(&mut self, mut bytes: &[u8], bearable: impl Fn() -> Result<()>) -> Result<()> {
         let mut moved = Instant::now();
         while !bytes.is_empty() {
@@ -82,7 +82,7 @@ impl<'a> Outlet<'a> {
         Ok(())
     }
 
-    /// On a connection a chunk is sent whole: a reader that stands still is noticed when it moves again.
+    /// The connection sends a chunk as a whole, so a stalled reader is noticed only when it moves again.
     fn try_send(&mut self, bytes: &[u8], until: Option<Instant>) -> Result<usize> {
         let sent = match &mut self.way {
             Way::Pipe(pipe, client) => pipe.write(bytes, client, until)?,
@@ -97,7 +97,7 @@ impl<'a> Outlet<'a> {
         self.sent
     }
 
-    /// Whose standard output it is.
+    /// The client whose standard output this is.
     pub fn client(&self) -> &Connection {
         match &self.way {
             Way::Pipe(_, client) => client,
@@ -105,10 +105,10 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// Says that this was all.
+    /// Reports the end of the data.
     pub fn finish(self) -> Result<()> {
         match self.way {
-            // Closing it is the end of it.
+            // The reader sees the end of the data when the pipe is closed.
             Way::Pipe(..) => Ok(()),
             Way::Wire(body) => body.finish().map(|_| ()),
         }

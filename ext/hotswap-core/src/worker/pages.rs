@@ -1,4 +1,4 @@
-//! The pages of a pinned state: the main file, overlaid with what of the log is newer.
+//! The pages of a pinned state: the main file, overlaid with the newer pages in the WAL.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,55 +9,56 @@ use memmap2::{Mmap, MmapOptions};
 
 use crate::error::{Context, Result};
 
-/// See the module. They stay what they are for as long as the snapshot is pinned that they belong to.
+/// The pages of a snapshot. They do not change for as long as that snapshot is pinned.
 #[derive(Debug)]
 pub struct Pages {
     /// The database's file.
     pub main: File,
-    /// The log, in WAL mode.
+    /// The WAL, in WAL mode.
     pub log: Option<Log>,
-    /// Bytes in a page.
+    /// The size of a page, in bytes.
     pub size: u64,
-    /// How many there are.
+    /// The number of pages.
     pub count: u64,
-    /// Where the database lies.
+    /// The path of the database.
     pub path: PathBuf,
 }
 
-/// What of a log belongs to a snapshot.
+/// The part of a WAL that belongs to a snapshot.
 #[derive(Debug)]
 pub struct Log {
-    /// The log itself.
+    /// The WAL itself.
     pub file: File,
-    /// Page number to the offset of its newest committed content in the log.
+    /// Maps a page number to the offset of its newest committed content in the WAL.
     pub newest: BTreeMap<u32, u64>,
 }
 
 impl Pages {
-    /// How long they are, in bytes.
+    /// The length of all pages, in bytes.
     pub fn len(&self) -> u64 {
         self.count * self.size
     }
 
-    /// Fills `buffer` with what is there from the byte at `at` on. Both ends have to be ends of pages.
+    /// Fills `buffer` with the content from the byte `at` on. Both ends have to be page boundaries.
     pub fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
         self.read_main(buffer, at)?;
         self.overlay(buffer, at)
     }
 
-    /// What is there from the byte at `at` on, `length` bytes of it, as the kernel has it. `None` where the log has
-    /// something newer, or the file cannot be mapped.
+    /// Maps `length` bytes from the byte `at` on, as the kernel has them. `None` if the WAL has newer content there,
+    /// or if the file cannot be mapped.
     ///
-    /// It is for the kernel, which may find that a disk does not read it; whoever else touched it would end with SIGBUS.
+    /// Only the kernel may access the mapping, because it can report a disk that fails to read. Code that touched
+    /// the mapping would end with SIGBUS.
     pub fn mapped(&self, at: u64, length: usize) -> Option<Mmap> {
         if self.newest(at, length as u64).next().is_some() {
             return None;
         }
-        // SAFETY: pages that the log has nothing of are not written to while the snapshot is pinned.
+        // SAFETY: pages that are not in the WAL are not written to while the snapshot is pinned.
         unsafe { MmapOptions::new().offset(at).len(length).map(&self.main) }.ok()
     }
 
-    /// Pages of which the log has something newer: number and offset there.
+    /// The pages in this range that have newer content in the WAL: page number and offset.
     fn newest(&self, at: u64, length: u64) -> impl Iterator<Item = (u32, u64)> + '_ {
         let first = (at / self.size + 1) as u32;
         let last = (at + length).div_ceil(self.size) as u32;
@@ -68,7 +69,7 @@ impl Pages {
         newest.map(|(number, offset)| (*number, *offset))
     }
 
-    /// What of the log is newer than the main file, from the page with that number on: page numbers and what is in them.
+    /// The pages from `first` on that have newer content in the WAL: page number and content.
     pub fn newer(&self, first: u32) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> + '_ {
         let newest = self.log.iter().flat_map(move |log| log.newest.range(first..));
         newest.map(|(number, offset)| {
@@ -78,7 +79,7 @@ impl Pages {
         })
     }
 
-    /// What lies past the end of the main file is zero here and in the log there.
+    /// Past the end of the main file there are zeros, here as in the WAL.
     fn read_main(&self, buffer: &mut [u8], at: u64) -> Result<()> {
         let mut filled = 0;
         while filled < buffer.len() {

@@ -1,8 +1,8 @@
-//! The pipe that is the client's standard input or output, read or written by the worker itself: through the
-//! connection every byte would be copied twice more, and waited for by two processes.
+//! The pipe that is the client's standard input or output. The worker reads or writes it itself: through the
+//! connection every byte would be copied twice more, and two processes would wait for it.
 //!
-//! There is no wire, so there is nothing to check: a pipe does not lose bytes. What a lost sender was on the wire is
-//! a lost client here: whoever waits for the pipe watches the connection, too.
+//! There is no wire, so there is nothing to check: a pipe does not lose bytes. A sender that dies shows on the wire;
+//! here the client dies instead. So a thread that waits for the pipe watches the connection, too.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -16,15 +16,16 @@ use super::caller::PATIENCE;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Connection;
 
-/// What fits into a pipe at most, unless the administrator says otherwise, in bytes.
+/// The maximum size of a pipe, unless the administrator has changed it, in bytes.
 const LONGEST: i32 = 1024 * 1024;
 
-/// See the module.
+/// A pipe that does not block.
 #[derive(Debug)]
 pub struct Pipe(File);
 
 impl Pipe {
-    /// Takes over a descriptor that does not block, so that nobody keeps us waiting for longer than we want.
+    /// Takes over a descriptor that does not block, so that the process at the other end cannot keep the worker
+    /// waiting.
     pub fn take(descriptor: OwnedFd) -> Result<Self> {
         let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
         let flags = OFlag::from_bits_retain(flags);
@@ -33,12 +34,12 @@ impl Pipe {
                 "the pipe was handed over without the right to use it".into(),
             ));
         }
-        // A longer pipe has both sides wait less often. Where that is not allowed it stays as it is.
+        // With a longer pipe both sides wait less often. If that is not allowed, the pipe keeps its size.
         let _ = fcntl(&descriptor, FcntlArg::F_SETPIPE_SZ(LONGEST));
         Ok(Self(File::from(descriptor)))
     }
 
-    /// Reads what is there, or waits until something is. Nothing means that nobody writes any more.
+    /// Reads what is there, or waits until there is something. Returns 0 when the last writer has closed the pipe.
     pub fn read(&mut self, buffer: &mut [u8], client: &Connection) -> Result<usize> {
         loop {
             match self.0.read(buffer) {
@@ -52,7 +53,8 @@ impl Pipe {
         }
     }
 
-    /// Writes as the reader takes it: all of it, or what was taken until then.
+    /// Writes as fast as the reader takes it. Returns how much was written: all of it, or what the reader took
+    /// before `until`.
     pub fn write(&mut self, bytes: &[u8], client: &Connection, until: Option<Instant>) -> Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
@@ -73,7 +75,7 @@ impl Pipe {
     }
 }
 
-/// What a command ends with whose pipe is neither read nor written any more.
+/// The error of a command whose pipe stands still.
 pub fn stands_still(patience: Duration) -> Error {
     Error::Broken(format!(
         "the program at the other end of the pipe has been idle for {} s. Pass --timeout SECONDS to wait longer",
@@ -86,7 +88,7 @@ pub fn patience(client: &Connection) -> Duration {
     client.patience().unwrap_or(PATIENCE)
 }
 
-/// Waits until the pipe is ready, or until then.
+/// Waits until the pipe is ready, or until `until`.
 fn wait_for(
     pipe: BorrowedFd<'_>,
     ready: PollFlags,

@@ -1,5 +1,5 @@
-//! What can be known before a byte is sent: whether there is a place beside the live path for what a push needs, and
-//! whether it can be replaced at all.
+//! What can be checked before a byte is sent: whether a push can create its files beside the live database, and
+//! whether the database can be replaced at all.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -12,21 +12,21 @@ use crate::error::{Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::visible::Shown;
 
-/// Why a file cannot be put in the place of the live one: a rename that cannot work, or that would leave other
-/// names behind. Its words are the end of "it ...".
+/// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
+/// The text completes "it ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// So many names, all of the one file.
+    /// The file has this many names.
     HardLinks(u64),
-    /// EBUSY, in the middle of a swap.
+    /// The rename would fail with EBUSY, in the middle of a swap.
     SingleFileMount,
-    /// EPERM, likewise: only the owner of a file, or of a sticky folder, renames in it.
+    /// The rename would fail with EPERM: only the owner of a file or of the sticky folder may rename it.
     StickyFolder,
-    /// The new file would have another owner or group, and those of the live one would lose their access.
+    /// The new file would have another owner or group, and the users of the live one would lose their access.
     Ownership {
         /// The owner of the live file.
         uid: u32,
-        /// Its group.
+        /// The group of the live file.
         gid: u32,
     },
 }
@@ -52,7 +52,7 @@ impl std::fmt::Display for Obstacle {
 }
 
 impl Obstacle {
-    /// Looks for one. `None` too where there is no file yet.
+    /// Looks for an obstacle. Returns `None` if there is no file yet.
     pub fn of(path: &Path) -> Result<Option<Self>> {
         let live = match std::fs::symlink_metadata(path) {
             Ok(live) => live,
@@ -80,7 +80,7 @@ impl Obstacle {
         })
     }
 
-    /// The last look, under the lock: another name or a mount may have come since the first one.
+    /// The last check, under the lock: another name or a mount may have appeared since the first one.
     pub fn require_none(path: &Path) -> Result<()> {
         match Self::of(path)? {
             None => Ok(()),
@@ -91,7 +91,7 @@ impl Obstacle {
         }
     }
 
-    /// For who wants no other way.
+    /// The refusal for `--in-place=never`.
     pub fn refusal(self, path: &Path) -> Error {
         let cure = match self {
             Obstacle::HardLinks(_) => "Remove them first",
@@ -112,20 +112,20 @@ impl Obstacle {
 
 /// Opens the fence of `live`, or refuses.
 ///
-/// Without it nobody can be asked to let go, and whoever cannot make it has no place for the new content either, nor
-/// SQLite for its journal: in place is no way out.
+/// Without the fence hotswap cannot ask a process to let go. If the fence cannot be created, neither can the staged
+/// file or SQLite's journal, so writing in place would not work either.
 pub fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
 }
 
-/// Refuses a push that a process of another program could hold up for ever, or could write past. The error names the process.
+/// Refuses a push that another program could hold up for ever, or could write past. The error names the process.
 pub fn require_locks(fence: &Fence) -> Result<()> {
     require_members_alone(fence)?;
     require_no_objection(fence)
 }
 
-/// Refuses a database that a process has opened without SQLite's locks: neither a push nor a pull can wait for its writes. The error
-/// names the process.
+/// Refuses a database that a process has opened without SQLite's locks: neither a push nor a pull can wait for its
+/// writes. The error names the process.
 pub fn require_no_objection(fence: &Fence) -> Result<()> {
     let Some(pid) = fence.holder(Lock::Objection) else {
         return Ok(());
@@ -159,7 +159,7 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
     )))
 }
 
-/// The bit of the capability that ignores modes, of `linux/capability.h`.
+/// The bit of the capability that overrides file modes, from `linux/capability.h`.
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 
 /// The user of the process, if that user may not write `file`.
@@ -169,7 +169,7 @@ fn reader(pid: u32, file: &Metadata) -> Option<u32> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.split_whitespace().filter_map(|id| id.parse().ok()).collect())
     };
-    // The fourth number is the id that the kernel checks for files.
+    // The fourth number is the id that the kernel uses for file access.
     let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
     let is_member = group == file.gid() || numbers("Groups:")?.contains(&file.gid());
     let class = match (user == file.uid(), is_member) {
@@ -183,7 +183,7 @@ fn reader(pid: u32, file: &Metadata) -> Option<u32> {
     (!ignores_modes && file.mode() >> class & 0o2 == 0).then_some(user)
 }
 
-/// The refusal, where `error` says that this user may not make or write a file beside `live`.
+/// The refusal if `error` says that this user may not create or write a file beside `live`.
 pub fn no_place_beside(live: &Path, error: Error) -> Error {
     let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
     match &error {
@@ -206,7 +206,7 @@ pub fn no_place_beside(live: &Path, error: Error) -> Error {
     ))
 }
 
-/// The refusal of a live file that can be opened for reading only.
+/// The refusal of a live file that can be opened only for reading.
 pub fn not_writable(live: &Path) -> Error {
     let allowed = nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok();
     let cure = if allowed {
@@ -227,8 +227,8 @@ fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
     folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !has(CAP_FOWNER)
 }
 
-/// Whether a new file would be out of reach for users who reach the live one. A new file with the live one's group is not:
-/// that group is how several users share a database.
+/// Whether a new file would be out of reach for users who can reach the live one. A new file with the live one's
+/// group is not: several users share a database through that group.
 fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
     let (owner, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let inherits = folder.mode() & libc::S_ISGID != 0 && folder.gid() == live.gid();
@@ -246,7 +246,7 @@ fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
 const CAP_CHOWN: u64 = 1 << 0;
 const CAP_FOWNER: u64 = 1 << 3;
 
-/// Whether this process has a capability, which root in a container may lack.
+/// Whether this process has a capability. Root in a container may lack it.
 fn has(capability: u64) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status

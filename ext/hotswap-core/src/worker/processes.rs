@@ -1,7 +1,7 @@
-//! A look at the processes of the machine that ends in time, whatever they wait for.
+//! Inspects the processes of the machine, and ends in time no matter what they wait for.
 //!
-//! What `/proc` tells of a process can make its reader wait: `maps` and `cmdline` for the lock of that process's memory,
-//! which it may hold while it waits for a disk. So another thread reads, and is left behind with what it waits for.
+//! A process can make a reader of its `/proc` files wait: `maps` and `cmdline` need the lock of its memory, which
+//! the process may hold while it waits for a disk. So another thread reads. If it gets stuck, it is left behind.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use crate::signal::leave_signals_to_others;
 use crate::visible;
 
-/// How long a look may take. A machine with a thousand processes takes 20 ms.
+/// How long an inspection may take. A machine with a thousand processes takes 20 ms.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
-    /// Nobody waits for it but the user.
+    /// Only the user waits.
     Patient,
     /// Requests wait.
     Hasty,
@@ -34,16 +34,16 @@ impl Bound {
     }
 }
 
-/// What was found.
+/// The result of an inspection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The processes that were sought.
+    /// The processes that match.
     pub pids: Vec<u32>,
-    /// Those that could not be looked at in time.
+    /// The processes that could not be inspected in time.
     pub unseen: Vec<u32>,
 }
 
-/// Finds the processes for which `sought` is true, as far as this user may look.
+/// Finds the processes for which `sought` returns true, as far as this user may inspect them.
 pub fn find(bound: Bound, sought: impl Fn(u32) -> bool + Send + Sync + 'static) -> Found {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -60,7 +60,7 @@ fn look(pids: Vec<u32>, bound: Bound, sought: impl Fn(u32) -> bool + Send + Sync
     });
     let (tell, hear) = channel();
     let mut found = Vec::new();
-    // One at a time, and the next one when it seems to be stuck.
+    // One thread at a time. Another one starts when that one seems to be stuck.
     let mut going = Queue::go_through(&all, &tell);
     while going && !unseen.is_empty() {
         let patience = bound
@@ -83,7 +83,7 @@ fn look(pids: Vec<u32>, bound: Bound, sought: impl Fn(u32) -> bool + Send + Sync
     }
 }
 
-/// The processes that were not looked at yet.
+/// The processes that have not been inspected yet.
 struct Queue {
     pids: Vec<u32>,
     next: AtomicUsize,
@@ -91,7 +91,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Starts a thread that looks at one after the other. Says whether it did.
+    /// Starts a thread that inspects one process after the other. Returns whether the thread was started.
     fn go_through(all: &Arc<Self>, tell: &Sender<(u32, bool)>) -> bool {
         let (all, tell) = (all.clone(), tell.clone());
         in_a_thread(move || {
@@ -116,14 +116,14 @@ fn in_a_thread(work: impl FnOnce() + Send + 'static) -> bool {
     started.is_ok()
 }
 
-/// How much of a command line is shown, in characters.
+/// The maximum length of a shown command line, in characters.
 const LONGEST_COMMAND: usize = 120;
 
 /// "process 4711 (bin/rails console)".
 pub fn name(pid: u32) -> String {
     let (tell, hear) = channel();
     in_a_thread(move || {
-        // Nobody listens any more where it took too long.
+        // The receiver is gone if this took too long.
         let _ = tell.send(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default());
     });
     let command = hear.recv_timeout(Bound::Hasty.each()).unwrap_or_default();
@@ -137,8 +137,8 @@ pub fn name(pid: u32) -> String {
         command.replace_range(end.., "…");
     }
     match command.as_str() {
-        // A process that just starts, that has changed how it is called, or whose memory is locked, still has its
-        // program's name.
+        // A process that is just starting, that has changed its command line, or whose memory is locked still has
+        // the name of its program.
         "" => std::fs::read(format!("/proc/{pid}/comm")).map_or_else(
             |_| format!("process {pid}"),
             |program| format!("process {pid} ({})", visible::line(program.trim_ascii_end())),
@@ -165,7 +165,7 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        // The kernel lets the parent go on before the new program's arguments are in their place.
+        // The kernel lets the parent continue before the new program's arguments are in place.
         let mut named = name(process.id());
         while !named.contains("read line") {
             named = name(process.id());

@@ -23,7 +23,7 @@ use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, Message, Plan, Request};
 use crate::visible::Shown;
 
-/// Pulls a snapshot of `database` to where the client wants it.
+/// Pulls a snapshot of `database` to the client's destination.
 pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Request) -> Result<()> {
     caller.info(format_args!(
         "pull started: {} → {}",
@@ -55,7 +55,8 @@ pub fn run(caller: &mut Caller, job: &Job, database: &Database, request: &Reques
     Ok(())
 }
 
-/// A snapshot, during a visit of the fleet. Fields are dropped in order: the database is closed before the visit ends.
+/// A snapshot, and the visit that protects it. Fields are dropped in this order: the database is closed before the
+/// visit ends.
 struct Pinned {
     snapshot: Snapshot,
     visit: Visit,
@@ -96,10 +97,11 @@ fn require_new(target: &File) -> Result<()> {
     Err(Error::Broken("the target is not a new, regular file".into()))
 }
 
-/// Writes into the empty file that is the client's standard output. What the user's shell writes there next comes after it.
+/// Writes into the empty file that is the client's standard output. Whatever the user's shell writes there next
+/// comes after it.
 fn redirect(caller: &mut Caller, job: &Job, target: &File, database: &Path) -> Result<u64> {
     require_new(target)?;
-    // A second descriptor of a file that SQLite has open: closing it would drop SQLite's locks.
+    // Closing a second descriptor of a file that SQLite has open would drop SQLite's locks.
     let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
     let taken = |file: &Path| std::fs::metadata(file).is_ok_and(|metadata| Identity::of(&metadata) == there);
     if taken(database) || leftovers::sidecars(database).any(|sidecar| taken(&sidecar)) {
@@ -115,8 +117,8 @@ fn redirect(caller: &mut Caller, job: &Job, target: &File, database: &Path) -> R
     Ok(length)
 }
 
-/// Copies the snapshot into `target`, which the user calls `name`, and lets go of `database` before it waits for the
-/// disk to have it all.
+/// Copies the snapshot into `target`, which the user calls `name`. Releases `database` before it waits for the disk
+/// to have all of it.
 fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, name: &str) -> Result<u64> {
     let length = pinned.snapshot.len();
     let (_watchdog, steps) = Watchdog::of_copy(database, name, caller)?;
@@ -133,8 +135,8 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
     Ok(length)
 }
 
-/// Sends the snapshot itself to a reader that keeps up. One that does not gets a copy: while the snapshot is held
-/// the log grows, or writers wait, and no push gets at the database.
+/// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
+/// held the WAL grows, or writers wait, and no push can swap the database.
 fn send(caller: &mut Caller, pinned: Pinned, pipe: Option<OwnedFd>, database: &Path) -> Result<u64> {
     let Caller { main, user, log, .. } = caller;
     let length = pinned.snapshot.len();
