@@ -1,4 +1,4 @@
-//! A push: received, checked, swapped in.
+//! A push: receives the new database, checks it, and swaps it in.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, InPlace, Request};
 use crate::visible::Shown;
 
-/// Pushes what the client sends into `database`. `replaced` gets the file that was there, if another one took its place.
+/// Pushes what the client sends into `database`. `replaced` gets the old file if another one took its place.
 pub fn run(
     caller: &mut Caller,
     job: &Job,
@@ -46,7 +46,7 @@ pub fn run(
     })
 }
 
-/// The error for a live database that was there when the push began, and is not any more.
+/// The error for a live database that existed when the push began and does not any more.
 fn gone(path: &Path) -> Error {
     Error::Busy(format!(
         "{} was removed by another program during the push, so nothing was swapped. Copy again when it is back, or if \
@@ -89,17 +89,17 @@ fn push(
 
     let check = Check::of(database, request);
     let mut fleet = Fleet::command(fence, &database.path, job, caller)?;
-    // Again: receiving may have taken long.
+    // Checked again, because receiving may have taken long.
     require_locks(fleet.fence())?;
     let mut live = Live::open(path)?;
     if was_there && live.is_none() {
         return Err(gone(path));
     }
     let (passed, rows) = {
-        // Moved in, all of them: a connection may go to another thread, but not be shared with one.
+        // The thread gets all of them, because a connection may move to another thread but must not be shared.
         let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
         gently(job, move || {
-            // Where only the owner of a file removes it, one that was given away would stay.
+            // In a folder where only the owner of a file may remove it, a staged file with another owner would stay.
             if live.is_some() && obstacle.is_none() {
                 staged.dress_like(path)?;
             }
@@ -160,7 +160,7 @@ fn push(
     Ok(())
 }
 
-/// A push whose file is there and checked.
+/// A push whose file has arrived and passed the checks.
 struct Push<'a> {
     caller: &'a mut Caller,
     job: &'a Job,
@@ -248,7 +248,7 @@ impl Push<'_> {
         }
     }
 
-    /// In one transaction, into the file that is there.
+    /// Writes the new content into the live file, in one transaction.
     fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<()> {
         let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
         if let Some(seen) = &self.seen {
@@ -276,7 +276,7 @@ impl Push<'_> {
     }
 }
 
-/// Whatever failed where the live file has been moved away meanwhile failed because of that.
+/// If the live file has been moved away, reports that instead of an error that it caused.
 fn blame_another_program(error: Error, path: &Path, expected: Identity) -> Error {
     let is_a_failure = matches!(error, Error::Io { .. } | Error::Sqlite { .. });
     match require_same_file(path, expected) {
@@ -291,9 +291,9 @@ fn sweep(path: &Path, caller: &mut Caller) {
     }
 }
 
-/// Has the staged file checked as one that keeps no log, so that SQLite needs nothing beside it; then makes it one that is
-/// journalled as the live one is, and durable. Converting it later would be a race between the application's first
-/// connections.
+/// Checks the staged file as a database that is not in WAL mode, so that SQLite needs no other file beside it. Then
+/// gives it the journal mode of the live database, and makes it durable. Converting it later would be a race between
+/// the application's first connections.
 fn pass(check: Check<'_>, staged: &mut Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
     let own = DatabaseHeader::read(&staged.head()?).wal;
     staged.keep_a_log(false)?;

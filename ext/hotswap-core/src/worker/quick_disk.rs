@@ -29,7 +29,7 @@ const SELDOM: Duration = Duration::from_secs(10);
 /// How long a command may take to end after the worker has given up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The trial syncs of one push, and its deadline.
 pub struct QuickDisk {
     folder: PathBuf,
     max_pause: Duration,

@@ -23,12 +23,12 @@ use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, Sidecar, CHUNK};
 use crate::visible;
 
-/// How much is received between two looks at the disk and at the client, in bytes.
+/// How much is received between two checks of the disk and the client, in bytes.
 const STEP: u64 = 8 * 1024 * 1024;
-/// How long the header of a database is, in bytes.
+/// The length of a database header, in bytes.
 const HEADER: u64 = 100;
 
-/// Receives what the client pushes into a staged file beside `live`, the database.
+/// Receives what the client pushes, into a staged file beside the `live` database.
 pub fn receive(caller: &mut Caller, request: &Request, live: &Path) -> Result<Staged> {
     let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
     receive_into(&mut staged, caller, request, live)?;
@@ -43,7 +43,7 @@ fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, liv
         return receive_stream(caller, Arriving::into(staged, request.src.name())?);
     };
     if is_regular(&descriptor)? {
-        // The client hands it over once more, with what lies beside it.
+        // The client hands the file over again, with the files beside it.
         drop(descriptor);
         return receive_file(caller, staged, live, request);
     }
@@ -52,7 +52,7 @@ fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, liv
     receive_pipe(caller, arriving, Pipe::take(descriptor)?)
 }
 
-/// Whether it is a file, and not a pipe.
+/// Whether the descriptor is a regular file, and not a pipe.
 pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     let status = nix::sys::stat::fstat(descriptor).context("cannot stat what the client handed over")?;
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
@@ -61,7 +61,7 @@ pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
 fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
-        // Whoever ended the client may have ended the sender as well: then this is no end of the data.
+        // The signal that ended the client may have ended the sender as well. Then this is not the end of the data.
         let bytes = match pipe.read(&mut buffer, &caller.main) {
             Err(Error::Gone(_)) => return Err(aborted()),
             Ok(_) if caller.main.peer_is_gone() => return Err(aborted()),
@@ -88,11 +88,11 @@ fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()>
     }
 }
 
-/// A file of which nobody has said how long it will be. What cannot be a database, or has no room, is refused as soon
-/// as that can be seen: with the first bytes.
+/// A file of unknown length. It is refused as soon as its first bytes show that it cannot be a database or does not
+/// fit.
 struct Arriving<'a> {
     staged: &'a mut Staged,
-    /// What its user calls it.
+    /// What the user calls the file.
     name: &'a str,
     folder: File,
     enough_for: u64,
@@ -154,7 +154,7 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
         let file = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
         beside.push((sidecar, file));
     }
-    // A log is copied, and what is in it then goes into the file as well.
+    // The WAL is copied, and its content then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
     require_room(live, source.length + 2 * logs)?;
     copy(caller, staged, &source, request.src.name())?;
@@ -167,7 +167,7 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
             return Err(of_several_databases(request.src.name()));
         }
     }
-    // Again: what lies beside it may have been written into it meanwhile.
+    // Checked again, because the files beside the source may have been written into it in the meantime.
     let mut sources = std::iter::once(&source).chain(beside.iter().map(|(_, file)| file));
     if sources.any(Source::has_changed) {
         return Err(changed());
@@ -184,7 +184,7 @@ fn of_several_databases(name: &str) -> Error {
     ))
 }
 
-/// Copies a file that has nothing beside it.
+/// Copies a file that has no other files beside it.
 fn copy_alone(
     caller: &mut Caller,
     staged: &mut Staged,
@@ -214,7 +214,7 @@ fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source, name: &str) -
     source.require_no_writer(name)
 }
 
-/// Has SQLite bring a log or a hot journal into the file itself, as it would when it opens the file the next time.
+/// Makes SQLite move a WAL or a hot journal into the file, as it would when it opens the file the next time.
 fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
     let merging = Foreign::open(staged.path(), Purpose::Merging, &[], caller)?;
     merge(&merging)
@@ -234,12 +234,12 @@ fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
     staged.remeasure()
 }
 
-/// No statement here reads the schema, which may have no end.
+/// No statement here reads the schema, because reading it may take for ever.
 fn merge(merging: &Connection) -> rusqlite::Result<()> {
-    // Before the first read: then a log has no index on disk, which another program could have put there.
+    // Set before the first read, so that the WAL has no index on disk, which another program could have put there.
     merging.query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))?;
     match merging.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
-        // The header will tell what it is instead.
+        // The check of the header reports what kind of file this is.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Ok(()),
         begun => begun?,
     }

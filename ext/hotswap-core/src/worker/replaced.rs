@@ -1,8 +1,8 @@
 //! The file that was the live one until the rename. The worker keeps it locked.
 //!
-//! A process may have opened it in the last moment. If that process locked it after the swap, it would open the *new*
-//! database's log by its path, and damage it. So the file stays locked for as long as any process has it open. That has
-//! no limit in time: the worker waits, long after its command has ended, and keeps nothing else.
+//! A process may have opened it at the last moment. If that process locked it after the swap, it would open the
+//! *new* database's WAL by its path, and damage it. So the file stays locked for as long as any process has it open.
+//! This has no time limit: the worker waits, long after its command has ended, and holds nothing else.
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -16,14 +16,14 @@ use super::processes::Bound;
 use super::strangers::Strangers;
 use crate::visible::Shown;
 
-/// For how long a process may be on its way to the file by a path that means another one now.
+/// How long a process may take to open a file by a path that now leads to another one.
 const ON_THE_WAY: Duration = Duration::from_millis(100);
-/// The same where the kernel does not tell whether somebody is: then only a look does.
+/// The same if the kernel does not report such a process, so that only a search finds it.
 const SEARCH: Duration = Duration::from_secs(1);
-/// How often the worker looks who has the file open.
+/// How often the worker checks which processes have the file open.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// The replaced file, and the locks that this process holds on it.
 #[derive(Debug)]
 pub struct Replaced {
     connection: Connection,
@@ -34,7 +34,7 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// Of a file that lay at `path`: locked through `connection`, whose `descriptor` has the lease.
+    /// Takes a file that was at `path`. `connection` holds SQLite's lock on it, and `descriptor` has the lease.
     pub fn new(connection: Connection, lease: Option<Lease>, descriptor: RawFd, path: PathBuf) -> Self {
         Self {
             connection,
@@ -58,7 +58,7 @@ impl Replaced {
                 format_args!("no process has the replaced file of {path} open any more; the worker ends"),
             );
         }
-        // Closing would have SQLite look at the path, which is the new database's.
+        // Closing the connection would make SQLite remove files by the path, which is the new database's.
         std::mem::forget(self.connection);
     }
 
@@ -122,10 +122,10 @@ impl Replaced {
     }
 }
 
-/// What would be in somebody's way for as long as this process is there: the folder that it runs in, and the output that it
-/// shares with the server.
+/// Gives up what could be in another program's way while this process lives: its working folder, and the output that
+/// it shares with the server.
 fn keep_nothing_else() {
-    // Where it fails the process is in the way, and the database is as safe.
+    // Errors are ignored: the process would be in the way, but the database is just as safe.
     let _ = nix::unistd::chdir("/");
     let _ = nix::unistd::dup2_stderr(std::io::stdout());
 }

@@ -1,4 +1,4 @@
-//! The rest of a snapshot, copied so that the database can be let go before a slow reader has read it.
+//! The rest of a snapshot, copied so that the database can be released before a slow reader has read it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use super::space;
 use crate::error::{Context, Error, Result};
 use crate::protocol::Connection;
 
-/// See the module. The file has no name: it is gone with this process, however that ends.
+/// A copy in a file without a name. The file disappears with this process, no matter how the process ends.
 pub struct Rest {
     file: File,
     begin: u64,
@@ -17,8 +17,8 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Copies what of the snapshot begins at `begin`. It lies beside the database: there it may share its blocks,
-    /// and elsewhere may be memory.
+    /// Copies the snapshot from `begin` on. The copy is beside the database: there it may share blocks with it, and
+    /// elsewhere the file system may be in memory.
     pub fn copy(snapshot: &Snapshot, begin: u64, database: &Path, client: &Connection) -> Result<Self> {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let file = tempfile::tempfile_in(folder).on_path("cannot create a file in", folder)?;
@@ -34,7 +34,7 @@ impl Rest {
         })
     }
 
-    /// Hands it to `sink` in chunks.
+    /// Passes the copy to `sink` in chunks.
     pub fn stream(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut chunk = vec![0; CHUNK];
         let mut at = self.begin;

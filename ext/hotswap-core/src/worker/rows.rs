@@ -1,4 +1,4 @@
-//! How many rows a push has brought or taken, for its user.
+//! How many rows a push has added or removed, for the user.
 
 use std::path::Path;
 use std::sync::mpsc::{channel, RecvTimeoutError};
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::mismatch::printable;
 
-/// Files that are larger are not counted: SQLite reads them for that, a megabyte in a millisecond or so.
+/// Larger files are not counted: SQLite reads the file to count its rows, about a megabyte in a millisecond.
 const COUNTED: u64 = 32 * 1024 * 1024;
 /// How long a count may take.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -17,12 +17,12 @@ const MOST_TABLES: usize = 200;
 /// How many tables the text names.
 const NAMED: usize = 8;
 
-/// How many rows each table of a database has. `None` where they were not counted.
+/// The number of rows in each table of a database. `None` if they were not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows(Option<Vec<(String, u64)>>);
 
 impl Rows {
-    /// Counts them, unless that takes long.
+    /// Counts the rows, unless that takes long.
     pub fn count(connection: &Connection, file: &Path) -> Self {
         if !std::fs::metadata(file).is_ok_and(|file| file.len() <= COUNTED) {
             return Self(None);
@@ -30,7 +30,7 @@ impl Rows {
         let interrupt = connection.get_interrupt_handle();
         let (over, is_over) = channel::<()>();
         std::thread::scope(|scope| {
-            // The pages of a damaged file can lead in a circle, which SQLite counts for ever.
+            // The pages of a damaged file can form a loop, which SQLite would count for ever.
             scope.spawn(move || {
                 let mut patience = PATIENCE;
                 while is_over.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
@@ -40,7 +40,7 @@ impl Rows {
             });
             let counted = Self::of(connection);
             drop(over);
-            // A count that fails says nothing of the push.
+            // A failed count says nothing about the push.
             Self(counted.ok().flatten())
         })
     }
@@ -72,7 +72,8 @@ impl Rows {
             .map(|(_, rows)| *rows)
     }
 
-    /// "; rows: products 10 → 0", with each table that is larger or smaller in `new`. Empty where one side was not counted.
+    /// "; rows: products 10 → 0", with each table that is larger or smaller in `new`. Empty if one side was not
+    /// counted.
     pub fn changes_to(&self, new: &Self) -> String {
         let (Some(before), Some(after)) = (&self.0, &new.0) else {
             return String::new();

@@ -1,7 +1,7 @@
-//! The schema of a database: what its application's code depends on.
+//! The schema of a database: what the application's code depends on.
 //!
-//! Statements are read from `sqlite_schema` as bytes, for a name may be of any bytes, and for the text is all there is
-//! where the module of a virtual table is missing.
+//! Statements are read from `sqlite_schema` as bytes. A name may consist of any bytes, and where the module of a
+//! virtual table is missing, the statement is the only source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use super::definition::Definition;
 use super::mismatch::{Mismatch, Pair};
 
-/// Tables that come and go without the application: of SQLite itself, of Litestream, and of the litestream gem, whose
-/// `verify!` makes one. Only tables of exactly these columns.
+/// Tables that appear and disappear without the application: those of SQLite itself, of Litestream, and of the
+/// litestream gem, whose `verify!` creates one. Only tables with exactly these columns count.
 const OF_TOOLS: [(&str, &str); 7] = [
     ("sqlite_sequence", "CREATE TABLE t (name, seq)"),
     ("sqlite_stat1", "CREATE TABLE t (tbl, idx, stat)"),
@@ -34,50 +34,51 @@ const OF_TOOLS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Active Record's own tables. Their rows are not the application's.
+/// Active Record's own tables. Their rows do not belong to the application.
 const OF_ACTIVE_RECORD: [&str; 2] = ["schema_migrations", "ar_internal_metadata"];
 
-/// See the module.
+/// The objects of a database, as `sqlite_schema` defines them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     objects: BTreeMap<Key, Object>,
-    /// The number that SQLite raises with each change of the schema.
+    /// The number that SQLite increments with each change of the schema.
     version: u32,
 }
 
-/// Its kind and its name, with its case: SQLite does not need that, but Active Record looks for a table by it.
+/// The kind and the name of an object. The case of the name counts: SQLite ignores it, but Active Record does not.
 pub type Key = (Kind, Vec<u8>);
 
 /// The kinds of objects, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Virtual ones as well.
+    /// Includes virtual tables.
     Table,
-    /// One that a statement makes.
+    /// An index that a statement creates.
     Index,
-    /// And what it selects.
+    /// A view.
     View,
-    /// And what it does.
+    /// A trigger.
     Trigger,
-    /// What this SQLite does not know.
+    /// A kind that this SQLite does not know.
     Other(Vec<u8>),
 }
 
 /// One object of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// With its case.
+    /// In its original case.
     pub name: Vec<u8>,
-    /// The statement that makes it.
+    /// The statement that creates the object.
     pub sql: Vec<u8>,
-    /// What that means.
+    /// What the statement means.
     pub definition: Definition,
 }
 
 impl Schema {
     /// Reads the schema of an open database.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        // Before the statements: a change in between makes it too old, and then whoever looks again looks closely.
+        // Read before the statements. If the schema changes in between, this number is too old, and the next
+        // comparison reads the statements again.
         let version = version(connection)?;
         let mut objects = BTreeMap::new();
         let mut query = connection.prepare(
@@ -110,12 +111,12 @@ impl Schema {
         Ok(Self { objects, version })
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the schema has no objects.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
-    /// What tells it from one that is to take its place. `None` where they mean the same.
+    /// The difference between this schema and the incoming one. `None` if they mean the same.
     pub fn mismatch<'a>(&'a self, incoming: &'a Schema) -> Option<Mismatch<'a>> {
         let keys: BTreeSet<_> = self.objects.keys().chain(incoming.objects.keys()).collect();
         let pairs =
@@ -138,9 +139,10 @@ impl Schema {
         }
     }
 
-    /// Whether who uses this table names its columns: Active Record does. A view or a trigger may not.
+    /// Whether the users of this table name its columns. Active Record does; a view or a trigger may not.
     ///
-    /// The first releases of Rails 8.1 sort the columns in schema.rb: loaded tables have another order than migrated ones.
+    /// The first releases of Rails 8.1 sort the columns in schema.rb, so loaded tables have another column order
+    /// than migrated ones.
     fn names_the_columns_of(&self, table: &[u8]) -> bool {
         self.is_of_active_record()
             && !self.objects.iter().any(|((kind, _), object)| {
@@ -148,7 +150,7 @@ impl Schema {
             })
     }
 
-    /// Whether Active Record keeps it.
+    /// Whether Active Record manages the schema.
     pub fn is_of_active_record(&self) -> bool {
         let mut tables = OF_ACTIVE_RECORD.iter();
         tables.all(|table| {
@@ -157,19 +159,19 @@ impl Schema {
         })
     }
 
-    /// Whether every statement is the same, letter by letter.
+    /// Whether every statement is the same, byte by byte.
     pub fn is_written_like<'a>(&'a self, other: &'a Schema) -> bool {
         let statements = |schema: &'a Schema| schema.objects.iter().map(|(key, object)| (key, &object.sql));
         statements(self).eq(statements(other))
     }
 
-    /// Whether the database of this connection still has it.
+    /// Whether the database of this connection still has this schema.
     pub fn is_still_that_of(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        // The number changes with ANALYZE and VACUUM too.
+        // The number changes with ANALYZE and VACUUM, too.
         Ok(version(connection)? == self.version || Self::read(connection)?.is_written_like(self))
     }
 
-    /// The tables whose rows are the application's, virtual ones included.
+    /// The tables whose rows belong to the application, including virtual tables.
     pub fn tables(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().filter(|((kind, name), _)| {
             *kind == Kind::Table && !OF_ACTIVE_RECORD.iter().any(|table| table.as_bytes() == name)
@@ -177,7 +179,7 @@ impl Schema {
         objects.map(|(_, object)| object)
     }
 
-    /// Whether all of it is text.
+    /// Whether all statements are valid UTF-8.
     pub fn is_utf8(&self) -> bool {
         self.objects
             .values()
@@ -198,7 +200,7 @@ impl Kind {
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
-    // SQLite takes it as a signed number.
+    // SQLite returns it as a signed number.
     connection.query_row(
         "PRAGMA schema_version",
         [],
@@ -206,14 +208,14 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
     )
 }
 
-/// Whether the table belongs to one of those tools: its name and all its columns match.
+/// Whether the table belongs to one of these tools: its name and all its columns match.
 pub fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
     let tool = OF_TOOLS.iter().find(|(table, _)| table.as_bytes() == name);
     tool.is_some_and(|(_, sql)| Definition::of(sql.as_bytes()) == *definition)
 }
 
-/// The tables in which virtual tables keep their content: those of which SQLite says so. An SQLite
-/// before 3.37 does not say, nor does one that lacks the module; then they are tables like any other.
+/// The tables in which virtual tables keep their content, as far as SQLite reports them. An SQLite before 3.37 does
+/// not report them, nor does one that lacks the module; then they count as ordinary tables.
 fn shadow_tables(connection: &Connection) -> rusqlite::Result<BTreeSet<Vec<u8>>> {
     let mut query = connection.prepare("PRAGMA main.table_list")?;
     let mut rows = query.query([])?;

@@ -1,4 +1,5 @@
-//! What the checks saw of the live database, to be looked at again when nobody can change it any more.
+//! What the checks saw of the live database. The worker compares it again when no other process can change the
+//! database any more.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,23 +15,23 @@ use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::protocol::Identity;
 use crate::visible::Shown;
 
-/// See the module.
+/// The state of the live database during the checks.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Which file it was.
+    /// The identity of the file.
     pub identity: Identity,
-    /// Its schema.
+    /// The schema of the database.
     pub schema: Schema,
-    /// Whether it was right only as long as the live database has no rows.
+    /// Whether the push was allowed only because the live database has no rows.
     pub without_rows: bool,
-    /// The id of the newest job in its queue, if it has a queue.
+    /// The id of the newest job in the database's queue, if it has a queue.
     pub last_job: Option<i64>,
     /// How many jobs were enqueued after that one and would be lost.
     pub late_jobs: Arc<AtomicUsize>,
 }
 
 impl Seen {
-    /// Refuses if the live database is not what was seen. Nobody else can change it now, and `connection` is open to it.
+    /// Refuses if the live database has changed. No other process can change it now. `connection` is open to it.
     pub fn confirm(&self, connection: &Connection, live: &Path) -> Result<()> {
         match self.schema.is_still_that_of(connection) {
             Ok(true) => {}
@@ -62,9 +63,9 @@ impl Seen {
         jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }
 
-    /// The same where `live` is about to be written into: a connection that has the lock cannot be asked.
+    /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked.
     pub fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
-        // With a rollback journal nobody gets past the lock, and what was committed is all in the file.
+        // With a rollback journal no process gets past the lock, and everything committed is in the file.
         let beside = if wal {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             Connection::open_with_flags(live, flags).on_path("cannot open", live)?

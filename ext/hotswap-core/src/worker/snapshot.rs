@@ -1,15 +1,16 @@
 //! A consistent snapshot at the speed of a copy.
 //!
-//! A read transaction pins a state of the database; then its files are copied raw. In rollback mode the shared
-//! lock keeps every writer away from the main file, which alone is the state. In WAL mode the state is the main
-//! file, overlaid with the newest frame of each page up to the end of the log as the shared index had it *after*
+//! A read transaction pins a state of the database; then the worker copies the raw files. In rollback mode the
+//! shared lock keeps every writer away from the main file, which alone is the state. In WAL mode the state is the
+//! main file, overlaid with the newest frame of each page up to the end of the WAL as the WAL index had it *after*
 //! the transaction began:
 //!
-//! - our read mark keeps the log from being started over, and checkpoints from going past it; a mark of zero
-//!   keeps them from writing to the main file at all. So whatever is committed when we look stays put,
-//! - a page that a checkpoint is writing into the main file meanwhile is in the log, and comes from there.
+//! - The transaction's read mark keeps the WAL from being restarted, and keeps checkpoints from going past it. A mark
+//!   of zero keeps them from writing to the main file at all. So everything committed at that time stays where it is.
+//! - A page that a checkpoint is writing into the main file is also in the WAL, and is taken from there.
 //!
-//! File descriptors: the raw ones are closed after SQLite's, whose locks the close of any other would drop.
+//! File descriptors: the raw ones are closed after SQLite's, because closing any other descriptor of a file drops
+//! SQLite's locks.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,10 +30,10 @@ use super::pages::{Log, Pages};
 use crate::error::{Context, Result};
 use crate::visible::Shown;
 
-/// How much of a stream is in memory: read and written again before it leaves the processor's cache.
+/// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
 pub const CHUNK: usize = 256 * 1024;
 
-/// A pinned state of a database. Fields are dropped in order: SQLite first.
+/// A pinned state of a database. Fields are dropped in this order: SQLite first.
 #[derive(Debug)]
 pub struct Snapshot {
     connection: Connection,
@@ -40,8 +41,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Pins the committed state of the database at `path` (resolved), for as long as `caller` waits for it: a damaged schema
-    /// may have no end.
+    /// Pins the committed state of the database at `path` (resolved), for as long as `caller` waits for it: reading
+    /// a damaged schema may take for ever.
     pub fn take(path: &Path, caller: &Caller) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
@@ -97,10 +98,10 @@ impl Snapshot {
         let index_file = File::open(&index).on_path("cannot open", &index)?;
         let file = File::open(&log).on_path("cannot open", &log)?;
         let state = LogIndex::read(&index_file).on_path("cannot read", &index);
-        // Closing it now would drop SQLite's locks; its descriptor is kept to the end of the process.
+        // Its descriptor stays open until the process ends, because closing it now would drop SQLite's locks.
         std::mem::forget(index_file);
         let state = state?;
-        // A log without a commit says nothing about the length, not even zero.
+        // A WAL without a commit says nothing about the length, not even zero.
         if state.frames > 0 {
             self.pages.count = u64::from(state.pages);
         }
@@ -115,17 +116,18 @@ impl Snapshot {
         Ok(())
     }
 
-    /// How long the snapshot is, in bytes.
+    /// The length of the snapshot, in bytes.
     pub fn len(&self) -> u64 {
         self.pages.len()
     }
 
-    /// Whether the database has no page yet.
+    /// Whether the database has no pages yet.
     pub fn is_empty(&self) -> bool {
         self.pages.count == 0
     }
 
-    /// Writes the snapshot, or what of it begins at `from`, to the same place in an empty file. `copied` is told how far it is, and may end it.
+    /// Writes the snapshot from the byte `from` on to the same place in an empty file. `copied` gets the progress,
+    /// and can stop the copy.
     pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
         if !reflink(&self.pages.main, target) {
             return direct::copy(&self.pages, target, from, copied);
@@ -143,8 +145,8 @@ impl Snapshot {
         copied(self.len())
     }
 
-    /// Hands the snapshot to `sink` from the byte at `from` on, in chunks, until one is not taken whole. Says how far
-    /// that was.
+    /// Passes the snapshot from the byte `from` on to `sink`, in chunks, until `sink` takes less than a whole one.
+    /// Returns how far it got.
     pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
         let mut chunk = vec![0; CHUNK];
         let mut taken = (from % CHUNK as u64) as usize;
@@ -165,7 +167,7 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        // A failed rollback of a read transaction loses nothing; closing ends it as well.
+        // A failed rollback of a read transaction loses nothing. Closing the connection ends the transaction, too.
         let _ = self.connection.execute_batch("ROLLBACK");
     }
 }

@@ -12,7 +12,7 @@ use super::strangers;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Identity, Sidecar, Stamp};
 
-/// What a source that is written to while it is read ends with.
+/// The error for a source that was written to while it was read.
 pub fn changed() -> Error {
     Error::Refused(
         "the source was changed while it was being copied; stop its writer, or push a snapshot of it (sqlite3 SOURCE \".backup COPY\")"
@@ -20,24 +20,24 @@ pub fn changed() -> Error {
     )
 }
 
-/// How much of a log is copied between two looks at the client, in bytes.
+/// How much of a WAL is copied between two checks of the client, in bytes.
 const STEP: u64 = 1024 * 1024;
 
-/// The bytes of a database that SQLite locks: PENDING, RESERVED and SHARED. There is nothing else in their page.
+/// The bytes of a database that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
 const LOCKED_BYTES: (i64, i64) = (0x4000_0000, 512);
 
-/// See the module.
+/// A file of the client's, and its state when the client handed it over.
 pub struct Source {
-    /// Read at explicit offsets: its own is shared with the sender.
+    /// Read at explicit offsets, because the descriptor's own offset is shared with the sender.
     pub file: File,
-    /// When it was handed over, in bytes.
+    /// The length when the file was handed over, in bytes.
     pub length: u64,
     stamp: Stamp,
 }
 
 impl Source {
-    /// Takes over a descriptor, unless it is of the live database itself, of nothing that can be copied, or of a file that
-    /// does not look as it did when the client `saw` it.
+    /// Takes over a descriptor. Refuses the live database itself, anything that cannot be copied, and a file that
+    /// has changed since the client `saw` it.
     pub fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
         let descriptor =
             descriptor.ok_or_else(|| Error::Broken("the client announced a file and sent none".into()))?;
@@ -56,13 +56,14 @@ impl Source {
             )));
         }
         if std::fs::metadata(live).is_ok_and(|live| Identity::of(&live) == Identity::of(&metadata)) {
-            // Closing it would drop the locks that SQLite takes on the live file; it stays open until we end.
+            // Stays open until this process ends, because closing it would drop the locks that SQLite takes on the
+            // live file.
             std::mem::forget(file);
             return Err(Error::Usage("source and destination are the same file".into()));
         }
         let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
         let file = match flags {
-            // A client inside the application names the file, and leaves it to us to open it.
+            // A client inside the application only names the file, and leaves opening it to the worker.
             flags if flags & libc::O_PATH != 0 => File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
                 .context("cannot open the file that was handed over")?,
             flags if flags & libc::O_ACCMODE == libc::O_WRONLY => {
@@ -83,9 +84,9 @@ impl Source {
         })
     }
 
-    /// Refuses a database that another program is writing: a transaction that has no journal on disk, or whose journal is
-    /// not complete, would be copied half done. In write-ahead mode a writer locks none of these bytes, and what it has
-    /// not committed is in the log alone.
+    /// Refuses a database that another program is writing. A transaction whose journal is not on disk, or is
+    /// incomplete, would be copied half done. In WAL mode a writer locks none of these bytes, and its uncommitted
+    /// changes are only in the WAL.
     pub fn require_no_writer(&self, name: &str) -> Result<()> {
         let (start, length) = LOCKED_BYTES;
         let mut lock = libc::flock {
@@ -95,13 +96,13 @@ impl Source {
             l_len: length,
             l_pid: 0,
         };
-        // Where the file system knows no locks, SQLite has none either.
+        // If the file system has no locks, SQLite has none either.
         if fcntl(self.file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock)).is_err()
             || lock.l_type == libc::F_UNLCK as libc::c_short
         {
             return Ok(());
         }
-        // A process of another container has no number here.
+        // A process in another container has no number here.
         let who = match u32::try_from(lock.l_pid) {
             Ok(pid) if pid > 0 => strangers::name(pid),
             _ => "another process".into(),
@@ -112,7 +113,7 @@ impl Source {
         )))
     }
 
-    /// Reads the first bytes; fewer where the file is shorter.
+    /// Reads the first bytes; fewer if the file is shorter.
     pub fn head(&self) -> Result<[u8; 100]> {
         let mut head = [0; 100];
         let length = head.len().min(self.length as usize);
@@ -124,14 +125,14 @@ impl Source {
         }
     }
 
-    /// Whether somebody wrote to it since.
+    /// Whether the file has been written to since it was handed over.
     pub fn has_changed(&self) -> bool {
         self.file
             .metadata()
             .map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
     }
 
-    /// Copies a log or a journal to where SQLite looks for the staged file's, for as long as `wanted` does not fail.
+    /// Copies a WAL or a journal to where SQLite expects the one of the staged file. Stops when `wanted` fails.
     pub fn copy_beside(
         &self,
         staged: &Path,
@@ -141,7 +142,7 @@ impl Source {
         let mut name = staged.as_os_str().to_owned();
         name.push(sidecar.suffix());
         let path = Path::new(&name);
-        // A new one: SQLite must not read what another program has put there.
+        // Requires a new file: SQLite must not read one that another program has put there.
         let target = std::fs::OpenOptions::new()
             .read(true)
             .write(true)

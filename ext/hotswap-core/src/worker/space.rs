@@ -1,4 +1,4 @@
-//! Room on a disk that the application shares.
+//! Space on a disk that the application shares.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use super::leftovers;
 use crate::backup_disk;
 use crate::error::{Context, Error, Result};
 
-/// What must stay free for the application to go on writing, in bytes.
+/// What must stay free so that the application can go on writing, in bytes.
 const MARGIN: u64 = 16 * 1024 * 1024;
 
 /// Refuses unless `needed` bytes fit on the file system of `file` and leave the application room to write.
@@ -39,8 +39,8 @@ fn free(file: impl AsFd) -> Result<u64> {
     }
 }
 
-/// How far a log may grow because somebody reads a snapshot slowly: its pages go into the database one day, and that
-/// may take as much room again.
+/// How far a WAL may grow while a slow reader holds a snapshot. Its pages have to go into the database some day, and
+/// that may take as much space again.
 pub struct Growth {
     folder: File,
     log: PathBuf,
@@ -49,7 +49,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Of the log of `database`, on a disk that may be full already.
+    /// For the WAL of `database`, on a disk that may already be full.
     pub fn of_log(database: &Path) -> Result<Self> {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let folder = File::open(folder).on_path("cannot open", folder)?;
@@ -62,7 +62,7 @@ impl Growth {
         })
     }
 
-    /// Refuses to go on where it has grown too far.
+    /// Fails if the WAL has grown too far.
     pub fn bear(&self) -> Result<()> {
         let (free, log) = (free(&self.folder)?, length(&self.log));
         if free >= self.margin + log.saturating_sub(self.at_first) {
@@ -77,7 +77,7 @@ impl Growth {
     }
 }
 
-/// 0 where there is no such file.
+/// 0 if there is no such file.
 fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

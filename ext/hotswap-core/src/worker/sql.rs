@@ -1,14 +1,15 @@
-//! The words of an SQL statement, told apart as SQLite tells them apart.
+//! Splits an SQL statement into words as SQLite does.
 //!
 //! SQLite works on bytes: only ASCII letters have two cases, only ASCII characters are white space, and every other
-//! byte belongs to a name. So does this module, or a file could hide a name from it that SQLite sees.
+//! byte belongs to a name. This module follows the same rules. Otherwise a file could hide a name from it that
+//! SQLite sees.
 
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 
 use rusqlite::ffi;
 
-/// Splits a statement into words, and drops white space and comments.
+/// Splits a statement into words. Drops white space and comments.
 pub fn words(sql: &[u8]) -> Vec<&[u8]> {
     let mut words = Vec::new();
     let mut rest = sql;
@@ -32,8 +33,8 @@ pub fn words(sql: &[u8]) -> Vec<&[u8]> {
     words
 }
 
-/// How SQLite reads a word: a keyword in any case, a name with quotes or without. A quoted keyword is a name, and a
-/// quoted `true` is no number, so both keep their quotes. Names keep their case, in which Active Record sees them.
+/// How SQLite reads a word: a keyword in any case, a name with or without quotes. A quoted keyword is a name, and a
+/// quoted `true` is not a number, so both keep their quotes. Names keep their case, because Active Record sees it.
 pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
     if is_keyword(word) {
         return word.to_ascii_lowercase().into();
@@ -58,7 +59,7 @@ pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
     quoted.into()
 }
 
-/// What a word names, without its quotes.
+/// The name that a word stands for, without quotes.
 pub fn name(word: &[u8]) -> Cow<'_, [u8]> {
     match word {
         [b'[', inner @ .., b']'] => inner.into(),
@@ -79,12 +80,12 @@ pub fn name(word: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether it is this word, which is in lower case, in any case and without quotes.
+/// Whether the word is this keyword, in any case and without quotes. `keyword` is in lower case.
 pub fn is(word: &[u8], keyword: &str) -> bool {
     word.eq_ignore_ascii_case(keyword.as_bytes())
 }
 
-/// Whether it is `true` or `false`, which are no keywords, and yet more than names.
+/// Whether the word is `true` or `false`. These are not keywords, but more than names.
 pub fn is_boolean(word: &[u8]) -> bool {
     is(word, "true") || is(word, "false")
 }
@@ -94,7 +95,7 @@ pub fn is_keyword(word: &[u8]) -> bool {
     let Ok(length) = c_int::try_from(word.len()) else {
         return false;
     };
-    // SAFETY: SQLite reads so many bytes of the word.
+    // SAFETY: SQLite reads `length` bytes of the word.
     unsafe { ffi::sqlite3_keyword_check(word.as_ptr().cast::<c_char>(), length) != 0 }
 }
 
@@ -106,7 +107,7 @@ fn is_in_name(c: u8) -> bool {
     c.is_ascii_alphanumeric() || c == b'_' || c == b'$' || !c.is_ascii()
 }
 
-/// How long it is up to the end of what it ends with, or all of it.
+/// The length up to and including `end`, or the length of the whole text.
 fn until(text: &[u8], end: &[u8]) -> usize {
     let found = text.windows(end.len()).position(|window| window == end);
     found.map_or(text.len(), |at| at + end.len())
@@ -116,7 +117,7 @@ fn run(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
     text.iter().position(|c| !belongs(*c)).unwrap_or(text.len())
 }
 
-/// From a quote to the one that ends it. A doubled quote stands for itself.
+/// The length from a quote to its closing quote. A doubled quote stands for itself.
 fn quoted(text: &[u8], quote: u8) -> usize {
     let mut at = 1;
     while let Some(found) = text[at..].iter().position(|c| *c == quote) {
@@ -129,7 +130,7 @@ fn quoted(text: &[u8], quote: u8) -> usize {
     text.len()
 }
 
-/// With the sign of its exponent.
+/// The length of a number, including the sign of its exponent.
 fn number(text: &[u8]) -> usize {
     let length = run(text, |c| is_in_name(c) || c == b'.');
     let hex = text.len() > 1 && matches!(text[1], b'x' | b'X');

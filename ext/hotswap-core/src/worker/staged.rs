@@ -1,7 +1,7 @@
-//! The staged file: the incoming database, beside the live one, under a name of its own.
+//! The staged file: the incoming database, beside the live one, under its own name.
 //!
-//! It deletes itself, with everything SQLite put beside it, unless it was promoted. It carries the
-//! [mark](super::leftovers::mark) that tells it from one that a dead worker left behind.
+//! It deletes itself and the files that SQLite put beside it, unless it was promoted. Its
+//! [mark](super::leftovers::mark) distinguishes it from a file that a dead worker left behind.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -18,14 +18,14 @@ use super::header::JOURNAL_BYTES;
 use super::leftovers;
 use crate::error::{Context, Error, Result};
 
-/// How much is written or copied at once, in bytes. A kernel that is built for servers runs no other thread on the processor
-/// until the call is done.
+/// How much is written or copied at once, in bytes. On a kernel built for servers no other thread runs on the
+/// processor until the call is done.
 pub const PIECE: usize = 64 * 1024;
 
 /// Inode, length and time of the last change.
 pub type Stamp = (u64, u64, i64, i64);
 
-/// See the module.
+/// A staged file, with its backlog and its length.
 #[derive(Debug)]
 pub struct Staged {
     path: TempPath,
@@ -35,7 +35,7 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Creates an empty one beside `live`, for its owner only.
+    /// Creates an empty staged file beside `live`, readable only by its owner.
     pub fn create(live: &Path) -> Result<Self> {
         let folder = live.parent().unwrap_or(Path::new("/"));
         let (file, path) = loop {
@@ -46,7 +46,7 @@ impl Staged {
                 .on_path("cannot create a file in", folder)?;
             let (file, path) = named.into_parts();
             leftovers::mark(&file).on_path("cannot lock", &path)?;
-            // Removed before it was marked: another push has swept here in that very moment.
+            // Another push has swept the file before it was marked.
             if file.metadata().on_path("cannot stat", &path)?.nlink() > 0 {
                 break (file, path);
             }
@@ -59,22 +59,22 @@ impl Staged {
         })
     }
 
-    /// Where it lies.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes it has.
+    /// The length, in bytes.
     pub fn len(&self) -> u64 {
         self.length
     }
 
-    /// Whether nothing was written yet.
+    /// Whether nothing has been written yet.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Whether it is the live one now.
+    /// Whether the file is the live one now.
     pub fn is_promoted(&self) -> bool {
         self.file.is_none()
     }
@@ -86,7 +86,7 @@ impl Staged {
             .expect("the descriptor is given up with the last step only")
     }
 
-    /// Appends.
+    /// Appends `bytes`.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(PIECE) {
             self.file()
@@ -97,8 +97,8 @@ impl Staged {
         Ok(())
     }
 
-    /// Appends `length` bytes of `source`, copied by the kernel, shared where the file system can. Calls `copied`
-    /// with the bytes so far after each step.
+    /// Appends `length` bytes of `source`. The kernel copies them, or shares their blocks if the file system can.
+    /// Calls `copied` with the number of bytes so far after each step.
     pub fn append_file(
         &mut self,
         source: &File,
@@ -133,7 +133,7 @@ impl Staged {
             .on_path("cannot write", &self.path)
     }
 
-    /// Reads the first bytes; fewer where the file is shorter.
+    /// Reads the first bytes; fewer if the file is shorter.
     pub fn head(&self) -> Result<[u8; 100]> {
         let mut head = [0; 100];
         let length = head.len().min(self.length as usize);
@@ -143,33 +143,33 @@ impl Staged {
         Ok(head)
     }
 
-    /// Overwrites some bytes.
+    /// Overwrites the bytes at `at`.
     pub fn patch(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         self.file()
             .write_all_at(bytes, at)
             .on_path("cannot write", &self.path)
     }
 
-    /// Has the header say whether the database keeps a write-ahead log.
+    /// Makes the header say whether the database is in WAL mode.
     pub fn keep_a_log(&mut self, wal: bool) -> Result<()> {
         let version = if wal { 2 } else { 1 };
         self.patch(&[version, version], JOURNAL_BYTES)
     }
 
-    /// Takes the length anew after SQLite has worked on the file.
+    /// Updates the length after SQLite has worked on the file.
     pub fn remeasure(&mut self) -> Result<()> {
         self.length = self.file().metadata().on_path("cannot stat", &self.path)?.len();
         Ok(())
     }
 
-    /// Takes over owner, group, mode and attributes of the live file.
+    /// Copies owner, group, mode and attributes of the live file.
     pub fn dress_like(&mut self, path: &Path) -> Result<()> {
         let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
         if (own.uid(), own.gid()) != (live.uid(), live.gid()) {
             let give = |owner| std::os::unix::fs::fchown(self.file(), owner, Some(live.gid()));
-            // Only root gives a file to another user; a member of a group gives it to the group. Where neither may be
-            // done nobody needs it: the preflight has looked.
+            // Only root gives a file to another user; a member of a group can give it to the group. If neither is
+            // allowed, neither is needed: the preflight has checked that.
             match give(Some(live.uid())).or_else(|_| give(None)) {
                 Err(error)
                     if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) =>
@@ -187,7 +187,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Makes everything durable, for as long as `wanted` does not fail.
+    /// Makes everything durable. Stops waiting when `wanted` fails.
     pub fn sync(&mut self, wanted: impl FnMut() -> Result<()>) -> Result<()> {
         self.backlog
             .caught_up(wanted)?
@@ -195,7 +195,7 @@ impl Staged {
         self.file().sync_all().on_path("cannot sync", &self.path)
     }
 
-    /// What it looks like from outside, to notice a second writer.
+    /// Inode, length and time of the last change, to notice another writer.
     pub fn stamp(&self) -> Result<Stamp> {
         let metadata = std::fs::metadata(&self.path).on_path("cannot stat", &self.path)?;
         Ok((
@@ -206,7 +206,7 @@ impl Staged {
         ))
     }
 
-    /// Refuses where it looks otherwise than it did.
+    /// Refuses if the file has changed since `stamp` was taken.
     pub fn require_unchanged(&self, stamp: Stamp) -> Result<()> {
         if self.stamp()? == stamp {
             return Ok(());
@@ -216,10 +216,10 @@ impl Staged {
         ))
     }
 
-    /// Moves it to the live path: the commit point of a swap.
+    /// Moves the file to the live path: the commit point of a swap.
     ///
-    /// Our descriptor of it goes at once: kept, it would refuse the next swap its lease on what is the live file
-    /// now. No lock is lost with it, because SQLite has only the replaced file open in this process.
+    /// Closes its descriptor at once: an open one would make the kernel refuse the next swap a lease on what is now
+    /// the live file. No lock is lost, because SQLite has only the replaced file open in this process.
     pub fn promote(&mut self, live: &Path) -> Result<()> {
         std::fs::rename(&self.path, live).on_path("cannot rename the staged file to", live)?;
         self.path.disable_cleanup(true);
@@ -230,7 +230,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Removed before the file itself, whose name is what marks them as ours.
+        // Removed before the staged file itself, because its name is what identifies them.
         leftovers::sidecars(&self.path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     }
 }

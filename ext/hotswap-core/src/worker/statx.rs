@@ -1,4 +1,4 @@
-//! What `statx(2)` tells of a file, and `stat(2)` does not.
+//! Facts that `statx(2)` reports about a file and `stat(2)` does not.
 
 use std::ffi::CString;
 use std::io;
@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::protocol::Identity;
 
-/// Which file `path` means, as far as the kernel knows: no file system is asked, however far away it is.
+/// The identity of the file at `path`, as far as the kernel knows it. Asks no file system, because that could be
+/// remote.
 pub fn known_identity(path: &Path) -> io::Result<Identity> {
     let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
     let answer = ask(path, flags, libc::STATX_INO)?;
@@ -17,7 +18,7 @@ pub fn known_identity(path: &Path) -> io::Result<Identity> {
     })
 }
 
-/// The number of the mount in which `path` lies.
+/// The number of the mount that contains `path`.
 pub fn mount(path: &Path) -> io::Result<u64> {
     ask(path, 0, libc::STATX_MNT_ID).map(|answer| answer.stx_mnt_id)
 }

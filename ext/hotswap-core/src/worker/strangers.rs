@@ -1,7 +1,8 @@
-//! Who has a file open: names for a message. Not a proof; that is the [lease](super::lease).
+//! Finds the processes that have a file open, to name them in a message. The result is not a proof; the
+//! [lease](super::lease) is.
 //!
-//! The look asks no file system. A descriptor may be one of a file on a server that is down, and a question to that
-//! server has no end.
+//! The search asks no file system. A descriptor may belong to a file on a server that is down, and a request to that
+//! server never returns.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -16,27 +17,27 @@ use super::statx::known_identity;
 use crate::fence;
 use crate::protocol::Identity;
 
-/// How many of those that could not be looked at a message names.
+/// How many of the processes that could not be inspected a message names.
 const NAMED: usize = 3;
 
 /// Names such as "process 4711 (sqlite3 db/production.sqlite3)".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Strangers {
-    /// Of the processes that have the file open.
+    /// The processes that have the file open.
     pub names: Vec<String>,
-    /// Of those that did not let themselves be looked at in time.
+    /// The processes that could not be inspected in time.
     pub unseen: Vec<String>,
-    /// Whether all that are named are processes of the application. What such a one has open still, hotswap does not close.
+    /// Whether all named processes belong to the application. hotswap cannot close a file that they still have open.
     pub of_the_application: bool,
 }
 
 impl Strangers {
-    /// Every other process that has `file` open or mapped, as far as this user may look.
+    /// Every other process that has `file` open or mapped, as far as this user may inspect it.
     pub fn of(file: &Path, bound: Bound) -> Self {
         Self::matching(Sought::at(file), bound, is_another)
     }
 
-    /// The same without the members of its fleet and their visitors, who have its fence open as well.
+    /// The same without the members of the file's fleet and their visitors. They have its fence open as well.
     pub fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
         let fence = Sought::at(&fence::path_of(file)).ok();
         Self::matching(Sought::at(file), bound, move |pid| {
@@ -44,12 +45,12 @@ impl Strangers {
         })
     }
 
-    /// Every other process that has a file open which this one has open as well, and which may have no name any more.
+    /// Every other process that has the file of this descriptor open. The file may have no name any more.
     pub fn of_descriptor(file: RawFd, bound: Bound) -> Self {
         Self::matching(Sought::of(file), bound, is_another)
     }
 
-    /// Every process, this one included, that can write into `file`.
+    /// Every process, including this one, that can write to `file`.
     pub fn writing_to(file: &Path, bound: Bound) -> Self {
         let sought = Sought::at(file).map(|sought| Sought {
             writers: true,
@@ -79,7 +80,7 @@ impl Strangers {
         }
     }
 
-    /// Names as the end of a sentence.
+    /// The names, as the end of a sentence.
     pub fn phrase(&self) -> String {
         match (&*self.names, &*self.unseen) {
             ([], []) => "a process that this user cannot see, or one in another container".into(),
@@ -96,7 +97,7 @@ fn is_another(pid: u32) -> bool {
     pid != std::process::id()
 }
 
-/// Whether a process has joined the fleet of any database: no other has its fence open for long.
+/// Whether a process has joined the fleet of any database: no other process has a fence open for long.
 pub fn has_a_fence_open(pid: u32) -> bool {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
@@ -111,19 +112,19 @@ pub fn has_a_fence_open(pid: u32) -> bool {
 /// A file as `/proc` shows it.
 struct Sought {
     identity: Identity,
-    /// Its number in `fdinfo`; before Linux 5.14 there is none.
+    /// Its inode number in `fdinfo`; before Linux 5.14 there is none.
     number: Option<u64>,
     /// Its device in `maps`.
     device: String,
-    /// Where it lies: overlayfs shows another device in `maps` than to stat.
+    /// Its path: overlayfs shows another device in `maps` than to stat.
     path: Vec<u8>,
-    /// Only who can write counts.
+    /// Whether only processes that can write count.
     writers: bool,
 }
 
 impl Sought {
     fn at(path: &Path) -> io::Result<Self> {
-        // A descriptor made with O_PATH does not open the file: closing it drops no lock, and breaks no lease.
+        // A descriptor made with O_PATH does not open the file: closing it drops no lock and breaks no lease.
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_PATH)
@@ -160,7 +161,7 @@ impl Sought {
             .flatten()
             .flatten();
         descriptors.into_iter().any(|entry| {
-            // A socket or a pipe has no path. Most of all descriptors are such.
+            // A socket or a pipe has no path. Most descriptors are of this kind.
             let is_file = std::fs::read_link(entry.path()).is_ok_and(|name| name.is_absolute());
             is_file && self.is_open_as(pid, &entry.file_name().to_string_lossy(), &entry.path())
         })
@@ -177,7 +178,7 @@ impl Sought {
             && known_identity(path).is_ok_and(|identity| identity == self.identity)
     }
 
-    /// A process that maps a file may have closed its descriptor.
+    /// Whether the process has mapped the file. It may have closed the descriptor.
     fn is_mapped_in(&self, pid: u32) -> bool {
         let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
         maps.split(|byte| *byte == b'\n')
@@ -198,7 +199,7 @@ impl Sought {
     }
 }
 
-/// What the kernel tells of a descriptor without asking a file system.
+/// What the kernel reports about a descriptor without asking a file system.
 #[derive(Debug, Default)]
 struct About {
     flags: libc::c_int,
@@ -219,7 +220,7 @@ impl About {
         })
     }
 
-    /// A descriptor made with O_PATH names a file, and has not opened it.
+    /// A descriptor made with O_PATH names a file without opening it.
     fn has_opened(&self) -> bool {
         self.flags & libc::O_PATH == 0
     }
@@ -247,7 +248,7 @@ mod tests {
     fn a_process_that_has_the_file_open_is_named_with_its_command() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut stranger = stranger_with(&file.reopen().unwrap());
-        // The kernel lets the parent go on before the new program's arguments are in their place.
+        // The kernel lets the parent continue before the new program's arguments are in place.
         let arguments = format!("/proc/{}/cmdline", stranger.id());
         while std::fs::read(&arguments).is_ok_and(|command| command.is_empty()) {
             std::thread::yield_now();

@@ -1,19 +1,19 @@
-//! What a push did, for the line that ends it in the application's log.
+//! The result of a push, for its last line in the application's log.
 
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
-/// How long requests were held back, attempts that failed included.
+/// How long requests were held up, including failed attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// How often.
     pub times: u32,
-    /// The longest of them.
+    /// The longest time.
     pub longest: Duration,
 }
 
 impl Held {
-    /// One more time.
+    /// Adds one time.
     pub fn add(&mut self, time: Duration) {
         self.times += 1;
         self.longest = self.longest.max(time);
@@ -30,25 +30,25 @@ impl Display for Held {
     }
 }
 
-/// How the new content came in.
+/// How the new content reached the live database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// As a file that took the place of the live one.
+    /// As a file that replaced the live one.
     Renamed,
     /// Written into the live file.
     InPlace,
 }
 
-/// See the module.
+/// The result of one push.
 #[derive(Debug)]
 pub struct Summary<'a> {
     /// The database, as people write it.
     pub label: &'a str,
-    /// Its new content.
+    /// The length of its new content.
     pub bytes: u64,
-    /// How it came in.
+    /// How the content reached it.
     pub how: How,
-    /// What requests waited for it.
+    /// How long requests waited.
     pub held: Held,
 }
 
@@ -62,7 +62,7 @@ impl Display for Summary<'_> {
     }
 }
 
-/// A time as people say it: "3.2 ms", "5.03 s".
+/// A time as people write it: "3.2 ms", "5.03 s".
 pub struct Spoken(pub Duration);
 
 impl Display for Spoken {

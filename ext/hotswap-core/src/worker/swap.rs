@@ -19,17 +19,18 @@ use super::watchdog::Watchdog;
 use super::writers_out::WritersOut;
 use crate::error::{Context, Error, Result};
 
-/// What is swapped for what.
+/// The two files of a swap, and everything it needs.
 pub struct Swap<'a> {
     /// The live path, resolved.
     pub path: &'a Path,
-    /// Who uses it. Under our command since before the live database was looked at, so no other worker has it open.
+    /// The fleet that uses it. This worker has commanded the fleet since before it looked at the live database, so
+    /// no other worker has the database open.
     pub fleet: &'a mut Fleet,
-    /// The live database, open like any other connection; `None` where there is none yet.
+    /// The live database, open like any other connection, or `None` if it does not exist yet.
     pub live: Option<Live>,
-    /// What takes its place: checked, dressed, durable.
+    /// The file that takes its place: checked, with the owner and mode of the live one, and durable.
     pub staged: &'a mut Staged,
-    /// What the staged file looked like when it was checked.
+    /// The stamp of the staged file when it was checked.
     pub stamp: Stamp,
     /// The disk of both files.
     pub disk: &'a QuickDisk,
@@ -40,8 +41,8 @@ pub struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Swaps the files, or changes nothing. [`Error::SlowDisk`] means that the swap may work a little later. `replaced` gets
-    /// the file that was there, past the commit point also where this fails.
+    /// Swaps the files, or changes nothing. [`Error::SlowDisk`] means that the swap may work a little later.
+    /// `replaced` gets the old file, past the commit point even if this fails.
     pub fn run(self, job: &Job, caller: &mut Caller, replaced: &mut Option<Replaced>) -> Result<()> {
         let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
             .on_path("cannot open the folder of", self.path)?;
@@ -73,7 +74,7 @@ impl Swap<'_> {
         if seized.is_none() && self.path.try_exists().on_path("cannot stat", self.path)? {
             return Err(appeared(self.path));
         }
-        // A migration may have been what the push waited for.
+        // The push may have waited for a migration.
         if let (Some(seized), Some(seen)) = (&seized, self.seen) {
             seen.confirm(seized.connection(), self.path)?;
         }
@@ -101,7 +102,7 @@ impl Swap<'_> {
             staged_path.display(),
             self.path.display()
         ));
-        // Only then is it the new database even after a power cut.
+        // Only a sync makes sure that the new database is still there after a power cut.
         let in_time = sync.wait_until(closed_at + job.max_pause().mul_f64(0.9));
         let late = in_time.is_none();
         let writers = (late && !wal).then(|| WritersOut::keep(self.path));
@@ -145,7 +146,7 @@ fn appeared(path: &Path) -> Error {
     ))
 }
 
-/// Told after the gates are open: nobody waits for a line in a log.
+/// Logs what happened. Called when the gates are open again, so that no request waits for the log.
 fn narrate(caller: &mut Caller, timeline: Timeline, closed_for: Duration, seized: Option<&Seized>) {
     timeline.write(caller);
     caller.log(

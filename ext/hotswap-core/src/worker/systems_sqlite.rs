@@ -1,4 +1,4 @@
-//! The SQLite of the system, for the tests of what is done with a database.
+//! The SQLite of the system, for tests that need a database.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -6,7 +6,8 @@ use rusqlite::ffi;
 
 use super::host_sqlite::adopt_sqlite;
 
-/// Has it hand over its functions, as that of the application does in a worker. False where there is none.
+/// Makes the system's SQLite pass its functions to this library, as the application's SQLite does in a worker.
+/// Returns false if there is none.
 pub fn adopt_the_systems_sqlite() -> bool {
     unsafe extern "C" fn adopt(_: *mut ffi::sqlite3, message: *mut *mut c_char, api: *mut c_void) -> c_int {
         // SAFETY: SQLite passes its own table.

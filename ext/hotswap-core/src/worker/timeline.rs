@@ -1,6 +1,6 @@
 //! What happens while requests wait, for the application's log.
 //!
-//! The lines are kept with their times, and written when the gates are open again: a log that is slow must hold up no
+//! The lines are kept with their times, and written when the gates are open again, so that a slow log holds up no
 //! request.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::caller::Caller;
 use super::summary::Spoken;
 
-/// See the module.
+/// Lines for the log, each with its time since the gates began to close.
 #[derive(Debug)]
 pub struct Timeline {
     since: Instant,
@@ -16,7 +16,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// The gates began to close at `since`.
+    /// Begins at `since`, when the gates began to close.
     pub fn begin(since: Instant) -> Self {
         let first = "swap lock acquired, requests are queued".to_owned();
         Self {
@@ -25,7 +25,7 @@ impl Timeline {
         }
     }
 
-    /// This happens now.
+    /// Adds a line with the current time.
     pub fn note(&mut self, line: impl Into<String>) {
         self.lines.push((self.since.elapsed(), line.into()));
     }
@@ -42,13 +42,13 @@ impl Timeline {
     }
 }
 
-/// In the zone of this machine: "21:14:03.412".
+/// The time of day in the machine's time zone: "21:14:03.412".
 fn time_of_day(at: SystemTime) -> String {
     let since_1970 = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since_1970.as_secs() as libc::time_t;
-    // SAFETY: all fields of `tm` are integers, or a pointer that nobody reads; zero is a value of each.
+    // SAFETY: all fields of `tm` are integers, or a pointer that is not read; zero is a value of each.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to values of ours.
+    // SAFETY: both pointers are to local values.
     unsafe { libc::localtime_r(&seconds, &mut local) };
     format!(
         "{:02}:{:02}:{:02}.{:03}",
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_time_of_day_has_milliseconds() {
         let quarter_past = UNIX_EPOCH + Duration::from_millis(1_764_105_300_042);
-        // Zones differ by quarters of an hour.
+        // Time zones differ by quarters of an hour.
         assert!(
             time_of_day(quarter_past).ends_with("5:00.042")
                 || time_of_day(quarter_past).ends_with("0:00.042")

@@ -1,8 +1,9 @@
-//! The file system as SQLite sees it while a file is open that somebody else made.
+//! The file system as SQLite sees it while it has a file from another source open.
 //!
-//! What lies beside a database decides what SQLite does with it: SQLite plays back a hot journal, reads in a log, and
-//! deletes the file that a journal names as its super-journal, which can be any. So SQLite opens such a file through a file
-//! system that has nothing beside it, or its own log and no more. This holds no matter who put what there, and when.
+//! The files beside a database affect what SQLite does with it: SQLite plays back a hot journal, reads a WAL, and
+//! deletes the file that a journal names as its super-journal, which can be any file. So SQLite opens such a
+//! database through a VFS that shows nothing beside it, or only its own WAL or journal. This holds no matter who put
+//! which file there, and when.
 
 use std::ffi::{c_char, c_int, CStr};
 use std::os::unix::ffi::OsStrExt;
@@ -13,15 +14,15 @@ use rusqlite::{ffi, Connection, OpenFlags};
 
 use crate::error::{Context, Error, Result};
 
-/// What a file is opened for, which says what SQLite sees of the files beside it.
+/// The purpose of a connection. It determines which files beside the database SQLite sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read it, while nobody writes it. Nothing is seen beside it.
+    /// Reads the file, while no process writes it. SQLite sees nothing beside it.
     Reading,
-    /// To read and write it. Nothing is seen beside it; SQLite can make a journal where there is none. The header must not
-    /// ask for a write-ahead log.
+    /// Reads and writes the file. SQLite sees nothing beside it, but can create a journal if there is none. The
+    /// header must not ask for WAL mode.
     Changing,
-    /// To bring its `-wal` or its `-journal` into it. These are seen.
+    /// Moves its `-wal` or its `-journal` into the file. SQLite sees these.
     Merging,
 }
 
@@ -43,7 +44,7 @@ pub fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
     opened.on_path("cannot open", path)
 }
 
-/// A path as part of an SQLite URI.
+/// Escapes a path for an SQLite URI.
 fn escape(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes().iter();
     let plain = |byte: &u8| matches!(byte, b'/' | b'.' | b'-' | b'_') || byte.is_ascii_alphanumeric();
@@ -65,10 +66,10 @@ unsafe impl Sync for Unix {}
 
 static UNIX: OnceLock<Option<Unix>> = OnceLock::new();
 
-/// Finds it; when called for the first time, registers ours beside it.
+/// Finds SQLite's file system. The first call also registers hotswap's own.
 fn unix() -> Result<&'static Unix> {
     let found = UNIX.get_or_init(|| {
-        // SAFETY: the names live as long as the process, and so do the structures. SQLite's own is only read.
+        // SAFETY: the names and the structures live as long as the process. SQLite's own structure is only read.
         unsafe {
             let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
             let theirs = unix.as_ref()?;
@@ -92,11 +93,11 @@ fn unix() -> Result<&'static Unix> {
     found.ok_or_else(|| Error::Broken("this SQLite has no file system that hotswap knows".into()))
 }
 
-/// Whether `vfs` is the one with nothing beside a database.
+/// Whether `vfs` is the one that shows nothing beside a database.
 ///
 /// # Safety
 ///
-/// `vfs` must be one of ours.
+/// `vfs` must be one of hotswap's own.
 unsafe fn is_alone(vfs: *mut ffi::sqlite3_vfs) -> bool {
     // SAFETY: as the caller says.
     std::ptr::eq(unsafe { (*vfs).zName }, NOTHING.as_ptr())
@@ -115,7 +116,8 @@ unsafe extern "C" fn open_file(
     out: *mut c_int,
 ) -> c_int {
     let is = |kind: c_int| flags & kind != 0;
-    // SAFETY: SQLite calls this function for ours, with room for a file, and means all of it for its own.
+    // SAFETY: SQLite calls this function for hotswap's VFS, with room for a file, and all arguments are valid for
+    // its own VFS, too.
     unsafe {
         let alone = is_alone(vfs);
         let makes_a_journal = is(ffi::SQLITE_OPEN_MAIN_JOURNAL) && is(ffi::SQLITE_OPEN_CREATE);
@@ -134,9 +136,9 @@ unsafe extern "C" fn open_file(
     }
 }
 
-/// Only of what lies beside a database. Temporary files have no name any more when they are used.
+/// Deletes only files beside a database. Temporary files have no name any more when they are used.
 unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
-    // SAFETY: SQLite calls this function with a name, and means both for its own.
+    // SAFETY: SQLite calls this function with a name, and both arguments are valid for its own VFS, too.
     unsafe {
         let name_of = CStr::from_ptr(name).to_bytes();
         if !name_of.ends_with(b"-wal") && !name_of.ends_with(b"-journal") {
@@ -153,7 +155,8 @@ unsafe extern "C" fn access(
     flags: c_int,
     out: *mut c_int,
 ) -> c_int {
-    // SAFETY: SQLite calls this function for ours, with room for the answer, and means all of it for its own.
+    // SAFETY: SQLite calls this function for hotswap's VFS, with room for the answer, and all arguments are valid
+    // for its own VFS, too.
     unsafe {
         if is_alone(vfs) {
             *out = 0;
@@ -182,7 +185,7 @@ mod tests {
         name.into()
     }
 
-    /// A hot journal without a page, that names a super-journal.
+    /// Writes a hot journal without pages that names a super-journal.
     fn write_journal(database: &Path, names: &Path) {
         let name = names.to_str().unwrap().as_bytes();
         let mut journal = [&MAGIC[..], &[0; 4], &[0; 3], &[1], &[0; 3], &[2]].concat();
@@ -221,11 +224,11 @@ mod tests {
         std::fs::write(&named, "secret").unwrap();
         for purpose in [Purpose::Reading, Purpose::Changing, Purpose::Merging] {
             write_journal(&path, &named);
-            // Whether SQLite can read the file like this is not the question.
+            // It does not matter whether SQLite can read such a file.
             let _ = open(&path, purpose).map(|connection| read(&connection).is_ok());
             assert!(named.exists(), "{purpose:?}");
         }
-        // What SQLite does by itself; if it does not, this test says nothing.
+        // SQLite alone does delete the file. If it did not, this test would prove nothing.
         write_journal(&path, &named);
         read(&Connection::open(&path).unwrap()).unwrap();
         assert!(!named.exists());
@@ -255,7 +258,7 @@ mod tests {
 
         let connection = open(&copy, Purpose::Changing).unwrap();
         assert_eq!(read(&connection).unwrap(), 1);
-        // The journal that is there is not made use of: SQLite fails, and clears it away.
+        // SQLite does not use the existing journal: it fails, and removes the file.
         assert!(connection.execute_batch("DROP TABLE items").is_err());
         let into = folder.path().join("another");
         let vacuum = format!("DROP TABLE items; VACUUM; VACUUM INTO '{}'", into.display());

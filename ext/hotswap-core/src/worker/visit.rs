@@ -1,7 +1,7 @@
-//! A visit: the time for which a pull has the live database open.
+//! A visit: the time during which a pull has the live database open.
 //!
-//! It takes part in the fleet by the locks alone. A pull waits until a file that is moving has moved, and a push
-//! until the visitor has gone, with the gates open: nobody's requests are held back for a snapshot.
+//! A visitor takes part in the fleet through the locks alone. A pull waits until a file that is moving has moved. A
+//! push waits, with the gates open, until the visitor has gone, so no request is held up for a snapshot.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 use crate::visible::Shown;
 
-/// See the module. The locks go with it.
+/// The visitor's locks. They are released when this is dropped.
 pub struct Visit {
     fence: Option<Fence>,
 }
 
 impl Visit {
-    /// Begins one. To be dropped after the database is closed.
+    /// Begins a visit. It must be dropped after the database is closed.
     pub fn begin(database: &Path, job: &Job, caller: &Caller) -> Result<Self> {
-        // Where no fence can be made or locked, nothing can be swapped either.
+        // If the fence cannot be created or locked, there can be no swap either.
         let Ok(fence) = Fence::open(database) else {
             return Ok(Self { fence: None });
         };
@@ -41,13 +41,14 @@ impl Visit {
         Ok(Self { fence: Some(fence) })
     }
 
-    /// Refuses what was read where a process came meanwhile that writes past SQLite's locks.
+    /// Refuses the pull if a process that writes past SQLite's locks has opened the database in the meantime.
     pub fn confirm(&self) -> Result<()> {
         self.fence.as_ref().map_or(Ok(()), require_no_objection)
     }
 }
 
-/// Both or none: with the fence alone a visitor would let a push close the gates and then stand in its way.
+/// Takes both locks or none: a visitor with only the fence lock would let a push close the gates, and then be in its
+/// way.
 fn enter(fence: &Fence) -> bool {
     if fence.try_shared(Lock::Straggler) == Tried::Held {
         return false;

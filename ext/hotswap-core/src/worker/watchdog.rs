@@ -1,8 +1,8 @@
-//! A thread that ends the worker where the worker cannot do that itself, for it waits for a disk.
+//! A thread that ends the worker when the worker cannot end itself because it waits for a disk.
 //!
-//! It watches two stretches of the way. In a push that is the exclusive phase: while a worker keeps the fence, every
-//! member is closed. What it leaves is the old database, untouched. Past the commit point it never acts. In a pull it
-//! is the copy, during which the worker keeps the database from pushes, and without a log from everybody who writes.
+//! In a push it watches the exclusive phase: while a worker keeps the fence, every member is closed. If it ends the
+//! worker, the old database is untouched. Past the commit point it never acts. In a pull it watches the copy:
+//! meanwhile the worker keeps pushes away from the database, and in rollback mode every writer, too.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,20 +19,20 @@ const ARMED: u8 = 0;
 const DISARMED: u8 = 1;
 const FIRED: u8 = 2;
 
-/// How often it looks.
+/// How often the thread checks.
 const GLANCE: Duration = Duration::from_millis(10);
-/// How long a disk may take for one step of a copy, which is at most 2 MB.
+/// How long the disk may take for one step of a copy, which is at most 2 MB.
 const STANDSTILL: Duration = Duration::from_secs(10);
-/// How long the end of a worker may be held up by the removal of its staged file.
+/// How long the removal of the staged file may delay the end of the worker.
 const HASTE: Duration = Duration::from_millis(50);
 
-/// See the module. Dropping it disarms it, or never returns.
+/// A running watchdog. Dropping it disarms it. If it has already fired, the drop never returns.
 #[derive(Debug)]
 pub struct Watchdog(Arc<AtomicU8>);
 
 impl Watchdog {
-    /// Watches the exclusive phase of a push into `database` (resolved): `bound` after `closed_at` the process tells
-    /// `caller` so and ends, and the staged file with it.
+    /// Watches the exclusive phase of a push into `database` (resolved). When `bound` has passed since `closed_at`,
+    /// it tells `caller`, removes the staged file, and ends the process.
     pub fn of_pause(
         closed_at: Instant,
         bound: Duration,
@@ -43,8 +43,8 @@ impl Watchdog {
         Self::until(closed_at + bound, too_slow(bound), database, staged, caller)
     }
 
-    /// A watchdog for the end of a push, which a slow disk may delay: at `deadline`, it tells `caller` `why` the push ended as
-    /// busy, and ends the process.
+    /// Watches the end of a push, which a slow disk may delay. At `deadline` it tells `caller` `why` the push ended
+    /// as busy, and ends the process.
     pub fn until(
         deadline: Instant,
         why: String,
@@ -56,8 +56,8 @@ impl Watchdog {
         Self::start(database, Some(staged.to_owned()), caller, late)
     }
 
-    /// Watches a copy out of `database` (resolved) into the file that the user calls `target`: the process ends when
-    /// the client has gone, or when the copy stands still while the database is held for it.
+    /// Watches a copy out of `database` (resolved) into the file that the user calls `target`. It ends the process
+    /// if the client has gone, or if the copy makes no progress while the worker still holds the database.
     pub fn of_copy(database: &Path, target: &str, caller: &Caller) -> Result<(Self, Steps)> {
         let steps = Steps(Arc::new(Mutex::new(Some(Instant::now()))));
         let (taken, presence, target) = (steps.clone(), caller.presence(), target.to_owned());
@@ -101,7 +101,7 @@ impl Watchdog {
         Ok(Self(state))
     }
 
-    /// The last look before the commit point: from here on the watchdog does nothing.
+    /// Disarms the watchdog right before the commit point. From here on it does nothing.
     pub fn commit(self) {}
 }
 
@@ -111,7 +111,8 @@ impl Drop for Watchdog {
             .0
             .compare_exchange(ARMED, DISARMED, Ordering::AcqRel, Ordering::Acquire);
         if disarmed == Err(FIRED) {
-            // It has had the last word: the process is ending, and must neither get any further nor say anything else.
+            // The watchdog has reported the end, and the process is about to end. This thread must not continue or
+            // report anything else.
             loop {
                 std::thread::park();
             }
@@ -119,17 +120,17 @@ impl Drop for Watchdog {
     }
 }
 
-/// The steps of a copy, as far as the database is held for it.
+/// The progress of a copy, while the database is held for it.
 #[derive(Clone, Debug)]
 pub struct Steps(Arc<Mutex<Option<Instant>>>);
 
 impl Steps {
-    /// One more was taken.
+    /// Records a step.
     pub fn taken(&self) {
         self.set(Some(Instant::now()));
     }
 
-    /// The database is not held any more: what is left may take its time.
+    /// The database is no longer held, so the rest may take its time.
     pub fn are_done(&self) {
         self.set(None);
     }
@@ -144,7 +145,8 @@ impl Steps {
     }
 }
 
-/// The disk that does not answer may be the one of this file. What stays is swept by the next push.
+/// Removes the staged file in another thread, because the disk that does not answer may be the one of this file. The
+/// next push sweeps what is left.
 fn remove(staged: &Path) {
     let (removed, wait) = channel::<()>();
     let staged = staged.to_owned();
@@ -153,7 +155,7 @@ fn remove(staged: &Path) {
         drop(removed);
     });
     if started.is_ok() {
-        // Done, or not in time.
+        // The file has been removed, or the time is over.
         let _ = wait.recv_timeout(HASTE);
     }
 }

@@ -1,8 +1,9 @@
-//! A long file on its way to the disk while it is being written.
+//! Writes a long file to the disk while it grows.
 //!
-//! One sync at the end has the application's own commits wait for all of it: 358 ms for a gigabyte instead of 20.
-//! A sync after every step is as kind, but then the disk rests while a step is copied, and the copying while it
-//! is written. So the kernel writes one step while the next one is made, and never has more than two to write.
+//! A single sync at the end makes the application's own commits wait for all of it: 358 ms for a gigabyte instead of
+//! 20. A sync after every step is as gentle, but then the disk idles while a step is copied, and the copy waits
+//! while a step is written. So the kernel writes one step while the next one is copied, and never has more than two
+//! to write.
 
 use std::fs::File;
 use std::io;
@@ -10,12 +11,12 @@ use std::os::fd::AsRawFd;
 
 use crate::backup_disk;
 
-/// How many bytes are one step.
+/// The length of one step, in bytes.
 pub const STEP: u64 = 8 * 1024 * 1024;
 
-/// How far a file has come that is written in one direction.
+/// The progress of a file that is written from front to back.
 ///
-/// It makes nothing durable: the metadata are not written, so a sync at the end says what is.
+/// It makes nothing durable, because it does not write the metadata. That takes a sync at the end.
 #[derive(Debug, Default)]
 pub struct Writeback {
     begun: u64,
@@ -23,7 +24,7 @@ pub struct Writeback {
 }
 
 impl Writeback {
-    /// For a file that is written from there on.
+    /// For a file that is written from `begin` on.
     pub fn from(begin: u64) -> Self {
         Self {
             begun: begin,
@@ -31,8 +32,8 @@ impl Writeback {
         }
     }
 
-    /// Begins to write back what makes whole steps of the first `length` bytes, and waits for all but the last of
-    /// them. To be called while the file grows, at least once a step.
+    /// Begins to write back the whole steps of the first `length` bytes, and waits for all but the last of them.
+    /// Must be called while the file grows, at least once a step.
     pub fn follow(&mut self, file: &File, length: u64) -> io::Result<()> {
         while length - self.begun >= STEP {
             write_back(file, self.begun, Wait::No)?;
@@ -52,7 +53,7 @@ enum Wait {
     Yes,
 }
 
-/// One step. Where the kernel writes no ranges, waiting for one is a sync of the file.
+/// Writes one step. If the file system cannot write ranges, waiting for a step syncs the file.
 #[cfg(target_os = "linux")]
 fn write_back(file: &File, at: u64, wait: Wait) -> io::Result<()> {
     let flags = match wait {

@@ -1,8 +1,9 @@
-//! Only the pages that differ, through SQLite's own table of pages (`sqlite_dbpage`).
+//! Writes only the pages that differ, through SQLite's page table (`sqlite_dbpage`).
 //!
-//! They are looked for while everybody works, in a read transaction that stays open until the write lock is ours. What
-//! was committed in between is in the log after the place where it ended then, and those pages are written as well.
-//! So it needs a write-ahead log; and not every SQLite has that table, or lets it change how many pages there are.
+//! The worker looks for them while the gates are open, in a read transaction that stays open until the worker has
+//! the write lock. Whatever was committed in between is in the WAL past the point where it ended then, and those
+//! pages are written as well. So this needs WAL mode. Not every SQLite has the page table, or lets it change the
+//! number of pages.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,26 +22,26 @@ use super::pages::{count_of, differing, locked_page, number, read_page};
 use super::whole::{not_committed, Written};
 use crate::error::{Context, Result};
 
-/// How many pages are written between two looks at the clock.
+/// How many pages are written between two checks of the time.
 const STEP: usize = 1000;
 
-/// See the module.
+/// The pages that differ, and the read transaction in which they were found.
 #[derive(Debug)]
 pub struct Difference {
-    /// Keeps the log from being started over.
+    /// Keeps the WAL from being restarted.
     reader: Connection,
     index: ManuallyDrop<File>,
     before: LogIndex,
     pages: BTreeSet<u32>,
-    /// How many the staged file has.
+    /// The number of pages in the staged file.
     count: u32,
     page_size: u32,
-    /// Whether there may be more or fewer pages afterwards.
+    /// Whether this SQLite can change the number of pages.
     may_resize: bool,
 }
 
 impl Difference {
-    /// Looks for it. `None` where it cannot be written, or is not worth it.
+    /// Finds the difference. `None` if it cannot be written this way, or if that would not be worth it.
     pub fn find(live: &Live, staged: &Staged, page_size: u32) -> Result<Option<Self>> {
         let path = live.path();
         if !live.is_wal() {
@@ -53,9 +54,10 @@ impl Difference {
         }
         let comparing = "cannot compare the staged file with the live database";
         let index = leftovers::sidecars(path).nth(1).expect("the index comes second");
-        // Closing it would drop the locks of SQLite; it stays open to the end of the process.
+        // Stays open until the process ends, because closing it would drop SQLite's locks.
         let index = ManuallyDrop::new(File::open(&index).on_path("cannot open", &index)?);
-        // Before the transaction begins: what is committed until then would be written for nothing, and not be missed.
+        // Read before the transaction begins. Pages that are committed in between are written needlessly, but none
+        // is missed.
         let before = LogIndex::read(&index).context(comparing)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
@@ -74,12 +76,12 @@ impl Difference {
         }))
     }
 
-    /// How many bytes will be written, unless there are more until then.
+    /// How many bytes will be written, unless other commits add some.
     pub fn bytes(&self) -> u64 {
         (self.pages.len() as u64 + 1) * u64::from(self.page_size)
     }
 
-    /// Makes the content of the live database that of the staged file, as [`whole::write`](super::whole::write) does.
+    /// Gives the live database the content of the staged file, as [`whole::write`](super::whole::write) does.
     pub fn write(
         self,
         live: &Live,
@@ -109,7 +111,7 @@ impl Difference {
         Ok(Written::Pages(pages.len() as u64 + 1))
     }
 
-    /// With those that were changed since. The write lock is ours.
+    /// Adds the pages that have changed since. The worker has the write lock.
     fn pages_by_now(&self, live: &Live) -> Result<Option<BTreeSet<u32>>> {
         let looking = "cannot read the log of the live database";
         let now = LogIndex::read(&self.index).context(looking)?;
@@ -135,7 +137,7 @@ impl Difference {
     }
 }
 
-/// Ends what is not committed.
+/// A transaction that is rolled back unless it was committed.
 struct Transaction<'a>(&'a Connection);
 
 impl Transaction<'_> {
@@ -147,14 +149,15 @@ impl Transaction<'_> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if !self.0.is_autocommit() {
-            // Closing the connection would do it as well.
+            // Closing the connection would roll it back, too.
             let _ = self.0.execute_batch("ROLLBACK");
         }
     }
 }
 
-/// Within a transaction. Every statement needs the schema that was there when it began, and so its number; but others
-/// must not go on with the one that they know, or they would write into another table.
+/// Writes the pages within a transaction. Every statement here depends on the schema number from when the
+/// transaction began. Other connections must see a new number, or they would use their cached schema and write into
+/// the wrong table.
 fn put_pages(
     connection: &Connection,
     content: &File,
@@ -167,7 +170,7 @@ fn put_pages(
     keep_the_commit_from_moving_pages(connection).context(writing)?;
     let cookie = number(connection, "PRAGMA schema_version").context(writing)?;
     let there = number(connection, "PRAGMA page_count").context(writing)?;
-    // The older ones take no insert, and have no page to update where there is none yet.
+    // Older versions of SQLite do not accept an INSERT here, and an UPDATE cannot reach a page that does not exist yet.
     let mut change = connection
         .prepare("UPDATE sqlite_dbpage SET data = ?2 WHERE pgno = ?1")
         .context(writing)?;
@@ -187,7 +190,7 @@ fn put_pages(
     let own = adopt(&mut buffer, cookie, count);
     change.execute((1, &buffer)).context(writing)?;
     if there > count {
-        // After every other page: one that is written later takes it back.
+        // After every other page, because writing a later one would undo this.
         add.execute((count + 1, Null)).context(writing)?;
     }
     drop((change, add));
@@ -198,9 +201,10 @@ fn put_pages(
         .context(writing)
 }
 
-/// With auto_vacuum FULL, COMMIT moves the last pages into the free ones. It takes the number of pages from when the transaction
-/// began, and the free ones from the new first page: that damages the file. With INCREMENTAL it moves none. The new first
-/// page takes this back in the file, and SQLite reads it anew when the next transaction begins.
+/// With auto_vacuum FULL, COMMIT moves the last pages into the free ones. It takes the number of pages from the
+/// start of the transaction, and the free pages from the new first page, and so damages the file. With INCREMENTAL
+/// it moves none. The new first page restores the setting in the file, and SQLite reads it again when the next
+/// transaction begins.
 fn keep_the_commit_from_moving_pages(connection: &Connection) -> rusqlite::Result<()> {
     const FULL: u32 = 1;
     if number(connection, "PRAGMA main.auto_vacuum")? == FULL {
@@ -209,8 +213,8 @@ fn keep_the_commit_from_moving_pages(connection: &Connection) -> rusqlite::Resul
     Ok(())
 }
 
-/// Whether this SQLite can do it, found out by doing it with two small files beside the live one. Before 3.47 it
-/// cannot have the number of pages change, and damages the file.
+/// Whether this SQLite can write pages this way. Tries it with two small files beside the live one: before 3.47
+/// SQLite cannot change the number of pages, and damages the file.
 fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     let trying = "cannot try how pages are written";
     let (small, large) = (Staged::create(live)?, Staged::create(live)?);
@@ -248,8 +252,8 @@ fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Has the first page say how many pages there are, which that of an old file does not, and keep the live schema's
-/// number, as long as statements that were made with that one have something to do. Returns its own.
+/// Makes the first page state the number of pages, which the first page of an old file does not. It also keeps the
+/// live schema's number for as long as statements depend on it. Returns the page's own number.
 fn adopt(first_page: &mut [u8], cookie: u32, count: u32) -> u32 {
     let own = u32::from_be_bytes(first_page[40..44].try_into().expect("four bytes"));
     first_page[40..44].copy_from_slice(&cookie.to_be_bytes());

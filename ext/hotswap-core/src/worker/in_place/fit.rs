@@ -1,7 +1,7 @@
-//! Has a staged file fit into the live one, which stays the file that it is.
+//! Makes a staged file fit into the live one, which stays the same file.
 //!
-//! The size of its pages cannot change while there is a write-ahead log, its encoding not while somebody has it
-//! open, and tables that a replication tool keeps in it have to stay.
+//! The page size cannot change in WAL mode, the encoding cannot change while another process has the database open,
+//! and the tables that a replication tool keeps in the database have to stay.
 
 use std::path::Path;
 
@@ -23,8 +23,8 @@ use crate::visible::{self, Shown};
 const KEPT: &str =
     "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name IN ('_litestream_seq', '_litestream_lock')";
 
-/// Rewrites `staged` as far as it has to be, and says whether that was at all. What is written has to be checked again,
-/// and then made one that is journalled as the live one is.
+/// Rewrites `staged` if necessary, and returns whether it did. A rewritten file has to be checked again, and then be
+/// given the live database's journal mode.
 pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: &Caller) -> Result<bool> {
     let incoming = DatabaseHeader::read(&staged.head()?);
     let wal = live.is_wal();
@@ -48,7 +48,7 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
         return Ok(false);
     }
 
-    // A file with the header of a write-ahead log could only be written by way of one.
+    // SQLite could write a file with a WAL header only through a WAL.
     staged.keep_a_log(false)?;
     if repage {
         *staged = repaged(staged, &path, page_size, extensions, caller)?;
@@ -64,10 +64,10 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
     Ok(true)
 }
 
-/// The content of `staged` in pages of another size, as another staged file beside `live`.
+/// Copies the content of `staged` into another staged file beside `live`, with another page size.
 ///
-/// By VACUUM INTO: it keeps rowids. VACUUM gives new ones to the rows of a table without INTEGER PRIMARY KEY and index, and a
-/// full-text index that goes by the old ones finds other rows.
+/// It uses VACUUM INTO, which keeps rowids. VACUUM assigns new ones to the rows of a table without INTEGER PRIMARY
+/// KEY and index, and a full-text index that refers to the old ones would find other rows.
 fn repaged(
     staged: &Staged,
     live: &Path,
@@ -108,7 +108,7 @@ fn repaged(
     Ok(repaged)
 }
 
-/// Every open connection would fail from then on, and say something of attached databases.
+/// Refuses another encoding: every open connection would fail from then on, with a message about attached databases.
 fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
     let pages: u32 = live
         .query_row("PRAGMA page_count", [], |row| row.get(0))
@@ -128,7 +128,8 @@ fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
     )))
 }
 
-/// Litestream's tables, with their CREATE statements. Skips a table of the application that has such a name but other columns.
+/// Litestream's tables, with their CREATE statements. Skips a table of the application that has such a name but
+/// other columns.
 fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     let mut query = connection.prepare(KEPT)?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -137,7 +138,7 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     Ok(tables)
 }
 
-/// Without a journal: it is ours alone, and goes if we do.
+/// Opens the file without a journal: only this worker uses it, and it is removed if the worker dies.
 fn open_to_change(staged: &Staged, extensions: &[String], caller: &Caller) -> Result<Foreign> {
     let connection = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
     connection

@@ -1,9 +1,9 @@
-//! The other way of a push: the new content is written into the live database, in one transaction of SQLite.
+//! The other way to push: the worker writes the new content into the live database, in one SQLite transaction.
 //!
-//! For a file that cannot be renamed over, or that somebody outside of the fleet has open: they see all of the old
-//! content, then all of the new one, and a failure leaves the old one; or, where the disk fails in the commit itself,
-//! either. The price is time. The lock is held, and the members wait, for as long as it takes to write; so that is
-//! estimated before anybody waits.
+//! This is for a file that cannot be renamed over, or that a process outside the fleet has open. Such a process sees
+//! all of the old content, then all of the new. A failure leaves the old content; if the disk fails in the commit
+//! itself, it leaves either. The price is time: the lock is held, and the members wait, for as long as the writing
+//! takes. So the worker estimates that time before any request waits.
 
 mod difference;
 mod fit;
@@ -45,12 +45,13 @@ use rehearsal::Estimate;
 use whole::Written;
 pub use why::Why;
 
-/// How often the members are asked to wait for a stranger's lock in vain.
+/// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;
 
-/// What is written into what. The operation lock is ours since before the live database was looked at.
+/// Everything that a write in place needs. This worker has held the operation lock since before it looked at the
+/// live database.
 pub struct Overwriting<'a> {
-    /// Who uses the live database.
+    /// The fleet that uses the live database.
     pub fleet: &'a mut Fleet,
     /// The live database, open like any other connection.
     pub live: Live,
@@ -60,24 +61,24 @@ pub struct Overwriting<'a> {
     pub schema_changes: bool,
     /// What the staged file was compared with.
     pub seen: Option<&'a Seen>,
-    /// Why there is no other way.
+    /// Why the file is not replaced.
     pub why: &'a Why,
-    /// Whether to write all of them, also those that seem to be right.
+    /// Whether to write all pages, including those that seem to be right.
     pub all_pages: bool,
 }
 
-/// One attempt.
+/// The plan of one attempt.
 struct Plan {
-    /// All of it where there is none.
+    /// The pages that differ. `None` if all pages are to be written.
     difference: Option<Difference>,
     estimate: Estimate,
-    /// How long the members will be asked to wait.
+    /// How long the worker will ask the members to wait.
     bound: Duration,
     proof: Proof,
 }
 
 impl Overwriting<'_> {
-    /// Does it, or changes nothing.
+    /// Writes the new content, or changes nothing.
     pub fn run(mut self, choice: InPlace, job: &Job, caller: &mut Caller) -> Result<()> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, choice, job)?;
@@ -110,14 +111,15 @@ impl Overwriting<'_> {
             if let Ok(Written::Pages(pages)) = outcome {
                 timeline.note(format!("wrote {pages} pages into {}", self.live.path().shown()));
             }
-            // Where there is no log SQLite counts the worker's own commit as well. And no other one syncs a journal that fast.
+            // In rollback mode SQLite counts the worker's own commit as well. No other process can sync a journal
+            // that fast.
             let version = match self.live.is_wal() {
                 true => before,
                 false => self.data_version(),
             };
-            // What another process has written since the commit was not pushed, and proves nothing.
+            // If another process has written since the commit, the comparison proves nothing.
             let held = proof.hold().is_ok() && version.is_some() && self.data_version() == version;
-            // Before anything else: whether it worked or not, people wait.
+            // First of all, whether the write worked or not, because requests wait.
             let resumed = self.fleet.resume();
             in_vain = match outcome? {
                 Written::Pages(_) => {
@@ -140,13 +142,13 @@ impl Overwriting<'_> {
                 }
             };
             std::thread::sleep(job.max_pause() / 4);
-            // Anew: what was found to differ is of a state that has gone.
+            // A new plan, because the difference was computed from a state that no longer exists.
             plan = self.plan(page_size, choice, job)?;
         }
         Err(in_vain(&self))
     }
 
-    /// What will be written, unless it takes too long.
+    /// Plans the write. Refuses if it would take too long.
     fn plan(&mut self, page_size: u32, choice: InPlace, job: &Job) -> Result<Plan> {
         let difference = match self.all_pages {
             true => None,
@@ -154,9 +156,9 @@ impl Overwriting<'_> {
         };
         let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
         self.require_space(bytes)?;
-        // At full priority, as it will be written: a machine that is busy would seem slower than it is.
+        // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
         let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
-        // What is wrong has to go, however long that takes.
+        // Wrong pages have to be replaced, no matter how long that takes.
         let in_any_case = choice == InPlace::Always || self.all_pages;
         if !in_any_case && estimate.time > job.max_pause() {
             return Err(self.takes_too_long(&estimate, job));
@@ -173,18 +175,18 @@ impl Overwriting<'_> {
         })
     }
 
-    /// Only what differs, where that can be written.
+    /// Finds the pages that differ, if SQLite can write them separately.
     fn difference(&mut self, page_size: u32, job: &Job) -> Result<Option<Difference>> {
         let (live, staged) = (&mut self.live, self.staged);
         gently(job, move || Difference::find(live, staged, page_size))
     }
 
-    /// Sets the connection up, and says how large a page is. What SQLite cannot write into is refused here.
+    /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
     fn prepare(&mut self) -> Result<u32> {
         let path = self.live.path().to_owned();
         let connection = self.live.connection();
-        // Durable when it is told (a journal that is removed, and not synced, is back after a power cut, and takes the
-        // commit back), and without a checkpoint while people wait.
+        // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
+        // back after a power cut, and would roll the commit back. And no checkpoint may run while requests wait.
         let prepared = connection
             .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA wal_autocheckpoint = 0")
             .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
@@ -204,7 +206,7 @@ impl Overwriting<'_> {
         Ok(page_size)
     }
 
-    /// A log takes the new pages, a journal the old ones; the file may have to grow as well.
+    /// A WAL takes the new pages, and a journal takes the old ones. The file may have to grow as well.
     fn require_space(&self, bytes: u64) -> Result<()> {
         let path = self.live.path();
         let folder =
@@ -215,7 +217,7 @@ impl Overwriting<'_> {
         space::require(&folder, kept + growth, "writing into the database")
     }
 
-    /// Gates are open: nobody waits for somebody who has forgotten a transaction.
+    /// Waits with the gates open, so that no request waits for a transaction that another process has left open.
     fn wait_for_the_write_lock(&mut self, deadline: Instant, caller: &Caller) -> Result<()> {
         let path = self.live.path().to_owned();
         loop {
@@ -236,7 +238,7 @@ impl Overwriting<'_> {
         }
     }
 
-    /// Every member is closed.
+    /// Makes one attempt. Every member is closed.
     fn attempt(
         &mut self,
         closed_at: Instant,
@@ -263,7 +265,7 @@ impl Overwriting<'_> {
         live.connection()
             .busy_timeout(job.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
-        // Once, with the lock and before the first page: a migration may have been what the push waited for.
+        // Checked once, with the lock and before the first page: the push may have waited for a migration.
         let (seen, wal) = (Cell::new(*seen), live.is_wal());
         let confirm = || seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal));
         let go_on = |part: f64| {
@@ -299,15 +301,15 @@ impl Overwriting<'_> {
         }
     }
 
-    /// Changes when another connection than the live one has committed.
+    /// A number that changes when another connection than the live one has committed.
     fn data_version(&self) -> Option<u32> {
         number(self.live.connection(), "PRAGMA data_version").ok()
     }
 
-    /// Whether what is held is what was pushed. Where that cannot be told, SQLite's word counts.
+    /// Whether the held state is what was pushed. If that cannot be determined, SQLite's report of success counts.
     fn is_right(&self, proof: Proof, job: &Job, caller: &mut Caller) -> bool {
         let (wal, staged) = (self.live.is_wal(), self.staged);
-        // A reader keeps writers out where there is no log.
+        // In rollback mode a reader keeps writers out.
         let right = gently(job, move || match wal {
             true => proof.is_right(staged),
             false => proof.header_is_right(staged),
@@ -369,7 +371,7 @@ impl Overwriting<'_> {
         ))
     }
 
-    /// Told after the gates are open.
+    /// Reports the success. Called when the gates are open again.
     fn tell(&mut self, timeline: Timeline, closed_for: Duration, job: &Job, caller: &mut Caller) {
         caller.status(format_args!("In place, because the database {}.", self.why));
         timeline.write(caller);
@@ -380,7 +382,7 @@ impl Overwriting<'_> {
                 closed_for.as_secs_f64() * 1e3
             ),
         );
-        // Otherwise the next request that writes would do it.
+        // Otherwise the next request that writes would checkpoint.
         let live = &mut self.live;
         gently(job, move || live.checkpoint());
     }

@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use super::super::staged::Staged;
 use crate::error::{Context, Result};
 
-/// SQLite locks bytes that begin here, and has nothing in the page that they are in.
+/// SQLite locks bytes from here on, and does not use the page that contains them.
 const LOCKED_BYTES: u64 = 0x4000_0000;
 
-/// Which pages of the staged file, which has `count`, are not what the database of `reader` has there.
+/// Which pages of the staged file differ from those in the database of `reader`. The staged file has `count` pages.
 pub fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u32) -> Result<BTreeSet<u32>> {
     let comparing = "cannot compare the staged file with the live database";
     let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
@@ -42,22 +42,22 @@ pub fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u3
     Ok(differing)
 }
 
-/// Reads one of a file.
+/// Reads one page of a file.
 pub fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
     file.read_exact_at(buffer, (u64::from(page) - 1) * buffer.len() as u64)
 }
 
-/// How many pages the staged file has.
+/// The number of pages in the staged file.
 pub fn count_of(staged: &Staged, page_size: u32) -> u32 {
     (staged.len() / u64::from(page_size)) as u32
 }
 
-/// The page that has nothing in it, in a database that is long enough.
+/// The unused page, in a database that is long enough to have it.
 pub fn locked_page(page_size: u32) -> u32 {
     (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
 }
 
-/// The answer of a PRAGMA that is a number.
+/// The result of a PRAGMA that returns a number.
 pub fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u32> {
     connection.query_row(pragma, [], |row| row.get(0))
 }

@@ -1,8 +1,8 @@
-//! The proof that what is live after a write is what was pushed: every page, compared with the staged file.
+//! The proof that the live database now contains what was pushed: compares every page with the staged file.
 //!
-//! A connection that had no part in the writing holds the state that the commit left, in a read transaction. So requests go on
-//! while the pages are compared. With a rollback journal a reader keeps writers out: there the first page and the number
-//! of pages are compared, while requests wait.
+//! A connection that had no part in the writing holds the state that the commit left, in a read transaction. So
+//! requests go on while the pages are compared. In rollback mode a reader keeps writers out: there only the first
+//! page and the number of pages are compared, while requests wait.
 
 use std::fs::File;
 use std::ops::Range;
@@ -15,16 +15,16 @@ use super::super::staged::Staged;
 use super::pages::{count_of, differing, locked_page, number, read_page};
 use crate::error::{Context, Result};
 
-/// What the header says of the commit and not of the content: how many changes and pages there are, the number of the
-/// schema, and which SQLite wrote it.
+/// The parts of the header that depend on the commit and not on the content: the change counters, the number of
+/// pages, the schema number, and the version of SQLite that wrote the file.
 const OF_THE_COMMIT: [Range<usize>; 3] = [24..32, 40..44, 92..100];
 
-/// See the module.
+/// A connection that holds the state after the commit.
 #[derive(Debug)]
 pub struct Proof {
     reader: Connection,
     page_size: u32,
-    /// Whether this SQLite shows pages. One that does not has written all of them, by its own backup.
+    /// Whether this SQLite has the page table. If not, the worker has written all pages through SQLite's backup.
     shows_pages: bool,
 }
 
@@ -41,9 +41,9 @@ impl Proof {
         })
     }
 
-    /// Holds what is there, which is what the commit left if nobody else has written since.
+    /// Holds the current state. It is the one that the commit left if no other process has written since.
     pub fn hold(&self) -> Result<()> {
-        // The one number that SQLite reads without the schema, which may be long.
+        // The only number that SQLite reads without the schema, which may be long.
         let held = self
             .reader
             .execute_batch("BEGIN")
@@ -51,7 +51,7 @@ impl Proof {
         held.map(drop).context("cannot read what was written")
     }
 
-    /// Whether it is what `staged` has, as far as the first page and the number of pages tell.
+    /// Whether the first page and the number of pages match `staged`.
     pub fn header_is_right(&self, staged: &Staged) -> Result<bool> {
         let comparing = "cannot compare what was written with what was pushed";
         if number(&self.reader, "PRAGMA page_count").context(comparing)? != count_of(staged, self.page_size) {
@@ -76,7 +76,7 @@ impl Proof {
         Ok(found == expected)
     }
 
-    /// Whether it is, to the last page.
+    /// Whether every page matches `staged`.
     pub fn is_right(&self, staged: &Staged) -> Result<bool> {
         let right = self.header_is_right(staged)?;
         if !right || !self.shows_pages {

@@ -1,4 +1,4 @@
-//! How long it will take, found out by doing it with a part, beside the live database and before anybody waits.
+//! Estimates how long the write will take: writes a part of it beside the live database, before any request waits.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,24 +8,24 @@ use super::super::vfs::{self, Purpose};
 use super::whole::{self, Written};
 use crate::error::{Context, Error, Result};
 
-/// As much as tells the speed of a disk, in bytes.
+/// Enough to measure the speed of a disk, in bytes.
 const PART: u64 = 16 * 1024 * 1024;
-/// A machine that is busier than it was when it was asked.
+/// Allows for a machine that is busier during the write than during the rehearsal.
 const CAUTION: f64 = 1.25;
 
-/// What was found.
+/// The result of a rehearsal.
 #[derive(Clone, Copy, Debug)]
 pub struct Estimate {
-    /// What will be written.
+    /// How many bytes will be written.
     pub bytes: u64,
-    /// In bytes a second.
+    /// The measured speed, in bytes a second.
     pub speed: f64,
-    /// How long it will take, with caution.
+    /// How long the write will take, with a margin.
     pub time: Duration,
 }
 
 impl Estimate {
-    /// For `bytes` written into `live`, which is journalled with a log or without.
+    /// Estimates a write of `bytes` into `live`, in WAL mode or not.
     pub fn of(bytes: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
         let part = bytes.clamp(page_size.into(), PART);
         let took = rehearse(part, live, page_size, wal)?;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Estimate {
 
 fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duration> {
     let rehearsing = "cannot find out how long it takes to write";
-    // Names of their own, which the next worker clears away if this one dies.
+    // Staged files have their own names, and the next worker removes them if this one dies.
     let (content, target) = (Staged::create(live)?, Staged::create(live)?);
     let content = vfs::open(content.path(), Purpose::Changing)?;
     content
@@ -71,7 +71,7 @@ fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duratio
         .and_then(|()| target.execute_batch("PRAGMA synchronous = EXTRA"))
         .context(rehearsing)?;
     let mut took = Duration::ZERO;
-    // The first time there is nothing to be replaced.
+    // The first run has no content to replace.
     for _ in 0..2 {
         let begun = Instant::now();
         let written = whole::write(&content, &mut target, page_size, |_| Ok(()), || Ok(()))?;

@@ -1,27 +1,27 @@
-//! All pages, by SQLite's backup: it writes into any database with any content, and takes back what it does not
-//! finish.
+//! Writes all pages, through SQLite's backup. It writes into any database, whatever its content, and rolls back a
+//! write that it does not finish.
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Context, Error, Result};
 
-/// How many bytes are written between two looks at the clock.
+/// How many bytes are written between two checks of the time.
 const STEP: i32 = 4 * 1024 * 1024;
 
-/// What became of it.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// So many pages, committed.
+    /// This many pages, committed.
     Pages(u64),
-    /// Nothing: it is not known any more what would have to be written.
+    /// Nothing: it is unknown which pages would have to be written.
     Outdated,
-    /// Nothing: somebody else holds a lock on the database, and did so for as long as `to` is patient.
+    /// Nothing: another process held a lock on the database for longer than the busy timeout of `to`.
     Locked,
 }
 
-/// Makes the content of `to` that of `from`, in one transaction. `go_on` is asked between steps, with the part
-/// that is done; `commit` right before the step that cannot be taken back.
+/// Gives `to` the content of `from`, in one transaction. Calls `go_on` between steps, with the part that is done,
+/// and `commit` right before the step that cannot be undone.
 pub fn write(
     from: &Connection,
     to: &mut Connection,
@@ -60,7 +60,7 @@ pub fn write(
     }
 }
 
-/// Whether the live database is sure to be what it was. Where the disk fails, that is not said; see [`not_committed`].
+/// Whether the live database is known to be unchanged. After a disk error that is not known; see [`not_committed`].
 pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
     match outcome {
         Ok(Written::Pages(_)) => false,
@@ -69,8 +69,8 @@ pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
     }
 }
 
-/// The error of a commit. What SQLite could not sync it takes back; but where it cannot sync that either, whoever opens
-/// the database next may find all of it in the log.
+/// The error of a commit. SQLite rolls back what it could not sync. If the disk refuses that sync, too, the next
+/// process that opens the database may find all of the new content in the WAL.
 pub fn not_committed(source: rusqlite::Error) -> Error {
     let what = match source.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => {

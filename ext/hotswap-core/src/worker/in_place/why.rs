@@ -1,4 +1,4 @@
-//! Why a database is written into instead of being replaced.
+//! Why the worker writes into a database instead of replacing it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,24 +8,25 @@ use super::super::processes::Bound;
 use super::super::strangers::Strangers;
 use crate::protocol::InPlace;
 
-/// See the module. Its words go on after "in place, because the database ".
+/// The reason. Its text completes "in place, because the database ".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Nothing else was asked for.
+    /// The user asked for it.
     Asked,
     /// The file cannot be replaced.
     Obstacle(Obstacle),
-    /// It can, but these would go on with the replaced one.
+    /// The file can be replaced, but these processes would go on using the old one.
     Strangers {
-        /// Their names.
+        /// The names of these processes.
         who: String,
-        /// Whether they are processes of the application.
+        /// Whether they belong to the application.
         of_the_application: bool,
     },
 }
 
 impl Why {
-    /// What can be known before anybody is asked to wait. `unseen` gets the names of processes of which it could not.
+    /// The reason that can be known before any request waits. `unseen` gets the names of processes that could not be
+    /// inspected.
     pub fn foreseen(
         choice: InPlace,
         obstacle: Option<Obstacle>,
@@ -49,7 +50,8 @@ impl Why {
         }
     }
 
-    /// What makes the other way possible, which takes no time. Where it is said, the message has named who is in the way.
+    /// What the user can do so that the file can be replaced, which takes no time. The message that contains this
+    /// has named the processes.
     pub fn cure(&self) -> String {
         match self {
             Why::Asked => "leave out --in-place=always".into(),
@@ -80,7 +82,8 @@ impl Why {
     }
 }
 
-/// Those that are there twice: a member that just ends has closed its fence, and is no stranger.
+/// The processes that are found twice. A member that is just ending has closed its fence, and must not count as a
+/// stranger.
 fn staying_strangers(live: &Path) -> Strangers {
     let mut strangers = Strangers::outside_the_fleet(live, Bound::Patient);
     if !strangers.names.is_empty() {
