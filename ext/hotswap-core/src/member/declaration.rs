@@ -1,9 +1,9 @@
-//! What a process is a member of, for workers to read.
+//! Declares to workers which fences this process holds.
 //!
-//! A fence can be replaced under a running application: its folder is restored, or a tool removes what it does not know.
-//! A worker that opens the new fence finds no member there, although processes have the database open. So each
-//! member declares which fence it holds for which path, in a file without a name that it keeps open. A worker finds that
-//! file in `/proc`, and waits for the members that hold another fence than its own.
+//! A fence can be replaced under a running application: its folder is restored, or a tool removes files that it does
+//! not know. A worker that opens the new fence finds no member there, although processes have the database open. So
+//! each member declares which fence it holds for which path, in a file without a name that it keeps open. A worker
+//! finds that file in `/proc`, and waits for the members that hold another fence than its own.
 
 use std::fs::File;
 use std::io;
@@ -18,10 +18,11 @@ use crate::private::{self, Private};
 use crate::protocol::Identity;
 
 const NAME: &str = "hotswap-member";
-/// Its length and its checksum, eight bytes each, stand before the content.
+/// The length and the checksum of the content, eight bytes each, come before it.
 const HEAD: usize = 16;
 
-/// The fence that a process holds for a path, which is told by its hash. No fence: it is about to open one.
+/// The hash of a path, and the fence that the process holds for it. No fence means that the process is about to open
+/// one.
 type Entry = (u64, Option<Identity>);
 
 /// The declaration of this process.
@@ -32,10 +33,10 @@ pub(super) struct Declaration {
 }
 
 impl Declaration {
-    /// Declares nothing yet. Where the kernel gives no such file, workers have to trust that this process follows
+    /// Declares nothing yet. If the kernel provides no such file, workers have to trust that this process follows
     /// its fence in time.
     pub fn new() -> Self {
-        // A forked child is no member, and must not go on to declare what its parent was.
+        // A forked child is no member, and must not keep its parent's declaration.
         let make = || {
             let file = file_without_a_name().ok()?;
             let private = Private::keep(&file);
@@ -47,7 +48,7 @@ impl Declaration {
         }
     }
 
-    /// Declares which fence this process holds for `path`, in place of what it declared before.
+    /// Declares which fence this process holds for `path`. Replaces an earlier declaration.
     pub fn declare(&mut self, path: &Path, fence: Option<Identity>) {
         let entry = (hash(path), fence);
         match self.entries.iter_mut().find(|(known, _)| *known == entry.0) {
@@ -58,14 +59,14 @@ impl Declaration {
         self.publish();
     }
 
-    /// Declares nothing for `path` any more.
+    /// Withdraws the declaration for `path`.
     pub fn withdraw(&mut self, path: &Path) {
         let hash = hash(path);
         self.entries.retain(|(known, _)| *known != hash);
         self.publish();
     }
 
-    /// What is declared for `path`.
+    /// The fence declared for `path`.
     pub fn fence_of(&self, path: &Path) -> Option<Identity> {
         let hash = hash(path);
         self.entries.iter().find(|(known, _)| *known == hash)?.1
@@ -78,13 +79,13 @@ impl Declaration {
         bytes.extend((content.len() as u64).to_le_bytes());
         bytes.extend(xxh3_64(&content).to_le_bytes());
         bytes.extend(content);
-        // It is memory. Without room for it a worker reads what was declared before, and waits.
+        // The file is in memory. Without room for it a worker reads the old declaration, and waits.
         let _ = file.write_all_at(&bytes, 0);
     }
 }
 
 fn file_without_a_name() -> nix::Result<File> {
-    // Without this flag the kernel may refuse, or complain in its log. Before 6.3 it does not know it.
+    // Without this flag the kernel may refuse, or log a warning. Before 6.3 it does not know the flag.
     let sealed = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     memfd_create(NAME, MFdFlags::MFD_CLOEXEC | sealed)
         .or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC))
@@ -95,17 +96,17 @@ fn hash(path: &Path) -> u64 {
     xxh3_64(path.as_os_str().as_bytes())
 }
 
-/// A process that has joined the fleet of a path, and does not hold the fence that lies there now.
+/// A process that has joined the fleet of a path without holding the fence that is there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Astray {
-    /// The process.
+    /// The pid of the process.
     pub pid: u32,
     /// Whether it holds another fence, and is not just about to join.
     pub holds_another: bool,
 }
 
-/// Looks for processes that are members for any of `paths`, which all mean one database, without holding `fence`. Sees
-/// the processes that this user may look into.
+/// Finds processes that are members for any of `paths`, which all mean one database, without holding `fence`. Sees
+/// only the processes that this user may inspect.
 pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
     let hashes: Vec<_> = paths.iter().map(|path| hash(path)).collect();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -132,7 +133,7 @@ fn declared_by(pid: u32) -> Vec<Entry> {
         .flatten();
     descriptors
         .map(|entry| entry.path())
-        // By the name of a descriptor, which asks no file system anything.
+        // Compares the name of a descriptor, because that asks no file system.
         .filter(|path| std::fs::read_link(path).is_ok_and(|link| link == Path::new(&name)))
         .filter_map(|path| File::open(path).ok())
         .filter_map(|file| read(&file))
@@ -140,7 +141,7 @@ fn declared_by(pid: u32) -> Vec<Entry> {
         .collect()
 }
 
-/// A reader can meet a write half way; the checksum tells, and the next look is a microsecond later.
+/// A reader can see half of a write. Then the checksum is wrong, and it reads again.
 fn read(file: &File) -> Option<Vec<Entry>> {
     (0..100).find_map(|_| read_once(file).ok())
 }

@@ -1,9 +1,9 @@
-//! The fleets that a process has joined, and how it finds its way when a fence is replaced.
+//! The fleets that a process has joined, and how it follows a fence that is replaced.
 //!
-//! A fence is made once. It is replaced all the same when somebody restores the folder, moves it, or cleans it up while
-//! the application runs. A member then takes the fence that lies there now, beside the one that it has, and works on
-//! with the files that it has open: a copy may still be half made, and only a worker knows that a database is whole.
-//! The next push reaches the member by the new fence and has it close everything.
+//! A fence is created once. It is replaced all the same if an operator or a tool restores, moves or cleans up the
+//! folder while the application runs. A member then takes the new fence in addition to the one that it has, and goes
+//! on with the files that it has open: a copy may still be incomplete, and only a worker knows when a database is
+//! whole. The next push reaches the member through the new fence and makes it close everything.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,11 @@ use crate::protocol::Identity;
 use crate::visible::Shown;
 use crate::worker::resolve;
 
-/// See the module.
+/// The memberships of this process, and its declaration.
 pub(super) struct Fleets {
     memberships: Vec<Arc<Membership>>,
     declaration: Declaration,
-    /// With the workers that keep this process out of a fleet that it wants to join.
+    /// One for each fleet that this process wants to join while a worker keeps it out.
     patience: HashMap<PathBuf, Patience>,
 }
 
@@ -48,7 +48,8 @@ impl Fleets {
             return Ok(true);
         }
         let before = [path, &database].map(|name| self.declaration.fence_of(name));
-        // First of all: a worker that does not see this yet has put its fence in place before ours is opened.
+        // Declared first: a worker that does not see this declaration has put its fence in place before this process
+        // opens one.
         self.declare(path, &database, None);
         let patience = self.patience.entry(database.clone()).or_default();
         let taken = Membership::take(&database, patience);
@@ -77,7 +78,8 @@ impl Fleets {
                 self.memberships.push(one.clone());
                 one
             }
-            // It was moved back in between. To close a second descriptor would drop the locks of the first.
+            // The fence was moved back in the meantime. Closing the second descriptor would drop the locks of the
+            // first.
             Some(known) => {
                 std::mem::forget(membership);
                 known
@@ -100,7 +102,7 @@ impl Fleets {
                 .iter()
                 .filter(|other| !std::ptr::eq(&***other, one));
             for other in others {
-                // It may still have that one open past SQLite's locks.
+                // The process may still have the other database open past SQLite's locks.
                 if other.is_lost_to(path) && other.objects() {
                     one.object();
                 }
@@ -115,18 +117,18 @@ impl Fleets {
         }
     }
 
-    /// Looks where all paths lead now. Says whether this process holds the fence beside each database.
+    /// Checks where all paths lead now. Returns whether this process holds the fence beside each database.
     pub fn follow_all(&mut self) -> bool {
         let memberships = self.memberships.clone();
         let lost = memberships.iter().filter(|one| {
-            // The usual case, which is to be cheap: nothing is resolved.
+            // The usual case. It has to be cheap, so it resolves nothing.
             let stays = one.paths() == [one.database()] && one.fence.is_in_place();
             !stays && !self.follow(one)
         });
         lost.count() == 0
     }
 
-    /// The same for those that lead to one.
+    /// Does the same for the paths of one membership.
     pub fn follow(&mut self, one: &Membership) -> bool {
         let paths = one.paths();
         let lost = paths.iter().filter(|path| !self.follow_path(path));
@@ -134,7 +136,8 @@ impl Fleets {
     }
 
     fn follow_path(&mut self, path: &Path) -> bool {
-        // Where there is none, whoever needs one makes it: a worker, or this process when it opens a connection.
+        // If there is no fence, the next process that needs one creates it: a worker, or this process when it opens
+        // a connection.
         if fence::identity_beside(&resolve(path)).is_none() {
             return false;
         }
@@ -151,14 +154,14 @@ impl Fleets {
         matches!(joined, Ok(true))
     }
 
-    /// The longest time that a worker has asked for.
+    /// The longest pause that a worker has asked for.
     pub fn longest_pause(&self) -> Duration {
         let joined = self.memberships.iter().map(|one| one.fence.board().max_pause);
         let waiting = self.patience.values().map(Patience::longest);
         joined.chain(waiting).max().unwrap_or_default()
     }
 
-    /// Lets go of the fences that were replaced by that of `one`: all connections are closed.
+    /// Releases the fences that the one of `one` has replaced. By now all connections are closed.
     pub fn leave_what_was_replaced_by(&mut self, one: &Membership) {
         self.memberships
             .retain(|other| std::ptr::eq(&**other, one) || !other.was_replaced_by(one));

@@ -9,30 +9,31 @@ use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 use crate::visible::Shown;
 
-/// See the module. It lasts as long as the fence is open here, also when no path leads to it any more.
+/// A membership. It lasts as long as this process has the fence open, even if no path leads to it any more.
 pub(crate) struct Membership {
     pub fence: Fence,
     pub generation: AtomicU64,
     pub answered: AtomicU64,
     pub owes_straggler_lock: AtomicBool,
     objects: AtomicBool,
-    /// Whether the watcher has asked the kernel to tell of posts.
+    /// Whether the watcher has asked the kernel to report posts.
     pub watched: AtomicBool,
     names: Mutex<Names>,
 }
 
-/// What leads to the database.
+/// The paths that lead to the database.
 struct Names {
-    /// Resolved.
+    /// The resolved path.
     database: PathBuf,
-    /// As the application calls it: a symbolic link in there may lead elsewhere one day.
+    /// The paths that the application uses. A symbolic link in them may lead elsewhere later.
     paths: Vec<PathBuf>,
-    /// Those that led here and lead to another fence now. Connections that were opened by them may still be here.
+    /// Paths that used to lead here and now lead to another fence. Connections that were opened through them may
+    /// still be here.
     lost: Vec<PathBuf>,
 }
 
 impl Membership {
-    /// Takes the locks on the fence of `database` (its resolved path), or says that a swap is under way.
+    /// Takes the locks on the fence of `database` (its resolved path). Returns `None` if a swap is under way.
     pub fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
         let fence = Fence::open(database)?;
         let board = fence.board();
@@ -45,12 +46,12 @@ impl Membership {
             }),
         };
         if !got(Lock::Fence)? {
-            // No member may be left to do that.
+            // There may be no other member left to bound the worker's time.
             patience.bear(&fence, &board);
             return Ok(None);
         }
-        // A worker that is stopped while the gates are closed may keep this one for good. It decides nothing:
-        // a newcomer comes in without it, closes when it is asked to like everybody, and takes it later.
+        // A worker that was stopped while the gates are closed may keep this lock for good. The lock decides nothing
+        // here: a newcomer joins without it, closes when the worker asks, and takes the lock later.
         let owes_straggler_lock = !got(Lock::Straggler)?;
         let board = fence.board();
         if board.phase == Phase::Moving {
@@ -71,13 +72,13 @@ impl Membership {
         }))
     }
 
-    /// Has every worker at this fence refuse, for as long as the process lives. Says whether it does.
+    /// Makes every worker at this fence refuse, for as long as the process lives. Returns whether it could.
     pub fn object(&self) -> bool {
         self.objects.store(true, Ordering::Relaxed);
         self.fence.try_shared(Lock::Objection).got()
     }
 
-    /// Whether it was to object.
+    /// Whether the process has asked to object.
     pub fn objects(&self) -> bool {
         self.objects.load(Ordering::Relaxed)
     }
@@ -87,12 +88,12 @@ impl Membership {
         self.names().database.clone()
     }
 
-    /// The paths that the application has for it.
+    /// The paths that the application uses for the database.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.names().paths.clone()
     }
 
-    /// Notes that `path` leads here, by way of `database`. Says whether that is news.
+    /// Notes that `path` leads here, through `database`. Returns whether that is new.
     pub fn is_found_by(&self, path: &Path, database: &Path) -> bool {
         let mut names = self.names();
         if names.database != database {
@@ -106,7 +107,7 @@ impl Membership {
         true
     }
 
-    /// Notes that `path` leads elsewhere now. Says whether it led here.
+    /// Notes that `path` leads elsewhere now. Returns whether it led here.
     pub fn is_lost_to(&self, path: &Path) -> bool {
         let mut names = self.names();
         let before = names.paths.len();
@@ -118,7 +119,7 @@ impl Membership {
         led_here
     }
 
-    /// Whether everything that ever led here leads to `one` now.
+    /// Whether every path that ever led here now leads to `one`.
     pub fn was_replaced_by(&self, one: &Self) -> bool {
         let (here, there) = (self.names(), one.names());
         here.paths.is_empty() && here.lost.iter().all(|path| there.paths.contains(path))

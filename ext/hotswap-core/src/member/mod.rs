@@ -1,10 +1,10 @@
 //! A member: an application process that has a managed database open.
 //!
-//! A process becomes one when it first opens a managed database, however it was started, and stops being one
-//! when it ends. Membership is the shared lock on the [fence](crate::fence); nobody registers anywhere.
+//! A process becomes a member when it first opens a managed database, no matter how it was started, and stops being
+//! one when it ends. Membership is the shared lock on the [fence](crate::fence). There is no other registration.
 //!
-//! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: what the
-//! application has to do itself it asks of the [`Host`].
+//! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: it asks the
+//! [`Host`] for what the application has to do itself.
 
 mod declaration;
 mod fleets;
@@ -33,11 +33,12 @@ use crate::signal::Signal;
 pub trait Host: Send + Sync {
     /// Closes every connection of the database, within `timeout`. The text of a refusal goes to the user.
     fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
-    /// Forgets what was remembered of the database's schema. Called with the fence lock held again.
+    /// Forgets the cached schema of the database. Called with the fence lock held again.
     fn refresh(&self, database: &Path);
-    /// The database has been replaced, and work goes on, after it was `held` back for so long. Must not wait.
+    /// Reports that the database has been replaced and that work goes on, after it was `held` up for that long. Must
+    /// not wait.
     fn swapped(&self, database: &Path, held: Duration);
-    /// What has been running inside the gate for `age` or longer.
+    /// The units that have been inside the gate for `age` or longer.
     fn running(&self, age: Duration) -> Vec<Running>;
 }
 
@@ -67,10 +68,11 @@ impl Member {
         &self.gate
     }
 
-    /// Joins the fleet of the database to which `path` leads now, or says `false`: a swap is under way, ask again.
+    /// Joins the fleet of the database that `path` leads to now. Returns `false` if a swap is under way; then the
+    /// caller has to try again.
     ///
-    /// Must be called inside the gate, before the database is opened. It does not wait. A process that is a member
-    /// already only looks whether it holds the fence that lies there now.
+    /// Must be called inside the gate, before the database is opened. It does not wait. If the process is already a
+    /// member, this only checks that it holds the fence that is there now.
     pub fn join(self: &Arc<Self>, path: &Path) -> Result<bool> {
         let mut fleets = self.fleets();
         let before = fleets.memberships().len();
@@ -88,8 +90,8 @@ impl Member {
         Ok(true)
     }
 
-    /// Has every worker refuse `database`, whose fleet this process has joined, for as long as the process lives. Says whether it
-    /// does.
+    /// Makes every worker refuse `database`, whose fleet this process has joined, for as long as the process lives.
+    /// Returns whether it could.
     pub fn object(&self, database: &Path) -> bool {
         let memberships = self.memberships();
         let mut memberships = memberships
@@ -110,7 +112,7 @@ impl Member {
         databases
     }
 
-    /// How long a worker may hold this process back at a time, by what stands on the boards of its databases and of those
+    /// How long a worker may hold this process up at a time, according to the boards of its databases and of those
     /// that it wants to join.
     pub fn longest_pause(&self) -> Duration {
         self.fleets().longest_pause()

@@ -1,4 +1,4 @@
-//! How long a worker may keep a member out.
+//! Bounds how long a worker may keep a member out.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,9 @@ use nix::unistd::Pid;
 
 use crate::fence::{Board, Fence, Lock};
 
-/// The bound is that of one attempt, from where this process first finds the fence taken in it. A process that
-/// was stopped for longer would otherwise wake up and kill the worker of a later attempt, which is in time.
+/// The bound applies to one attempt, from the moment when this process first finds the fence taken in it. Otherwise
+/// a process that was stopped for longer would wake up and kill the worker of a later attempt, which is still in
+/// time.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     waiting: Option<(u64, Instant)>,
@@ -17,19 +18,19 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Kills the worker that was found in the way at the fence for longer than `board`, read before that, allows.
-    /// What it leaves is whole.
+    /// Kills the worker if it has held the fence for longer than `board` allows. `board` has to be read before the
+    /// worker was found there. The database is whole afterwards.
     pub fn bear(&mut self, fence: &Fence, board: &Board) {
         self.longest = board.max_pause;
         if !self.ends(board.attempt, board.max_pause, Instant::now()) {
             return;
         }
         let holder = fence.exclusive_holder(Lock::Fence).filter(|pid| *pid > 0);
-        // This process may have been stopped since `board` was read, and have found a worker that came later.
+        // This process may have been stopped since it read `board`, and may have found a worker that came later.
         let now = fence.board();
         let same = (now.attempt, now.max_pause) == (board.attempt, board.max_pause);
         if let Some(pid) = holder.filter(|pid| same && !waits_for_a_disk(*pid)) {
-            // ESRCH and EPERM leave us waiting, which is all that can be done then.
+            // After ESRCH or EPERM this process can only go on waiting.
             if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(
                     target: "hotswap",
@@ -41,12 +42,12 @@ impl Patience {
         }
     }
 
-    /// How long the worker that is in the way may be.
+    /// How long the worker in the way may hold the fence.
     pub fn longest(&self) -> Duration {
         self.longest
     }
 
-    /// Whether the worker of `attempt`, which is found in the way at `now`, has been there for longer than it may.
+    /// Whether the worker of `attempt`, found in the way at `now`, has been there for longer than it may.
     fn ends(&mut self, attempt: u64, longest: Duration, now: Instant) -> bool {
         match self.waiting {
             Some((same, since)) if same == attempt => now > since + longest,
@@ -58,7 +59,7 @@ impl Patience {
     }
 }
 
-/// Then a signal does not end it before the disk answers, and then it lets go by itself.
+/// A signal does not end such a process before the disk answers, and then the process lets go by itself.
 fn waits_for_a_disk(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")

@@ -1,6 +1,6 @@
-//! Reports: why a member could not let go, told to the worker in one datagram.
+//! Reports: each tells the worker, in one datagram, why a member could not let go.
 //!
-//! A report decides nothing. It exists so that a refusal can name the request, since when, in which process.
+//! A report decides nothing. It allows a refusal to name the request, its age, and its process.
 
 use std::fs::File;
 use std::io;
@@ -16,47 +16,47 @@ use crate::random;
 use crate::server::reachable;
 use crate::worker::{leftovers, strangers};
 
-/// What one member had to say.
+/// The report of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The process, as it sees itself.
+    /// The pid, in the process's own namespace.
     pub pid: u32,
-    /// The same for people: "process 4711 (bin/rails console)".
+    /// The name of the process: "process 4711 (bin/rails console)".
     pub name: String,
-    /// The attempt that it is about.
+    /// The attempt that the report is about.
     pub attempt: u64,
-    /// What keeps it.
+    /// What keeps the member.
     pub why: Why,
-    /// What was running inside its gate before it was asked, and is running still.
+    /// The units that were inside the gate before the worker asked, and still are.
     pub running: Vec<Running>,
 }
 
 /// What keeps a member from letting go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Why {
-    /// Work that was running when the worker asked is running still. The gate is open.
+    /// Work that was running when the worker asked is still running. The gate is open.
     Working,
     /// Work inside took longer than the gate may be closed.
     OutlastsThePause,
     /// The application holds `Hotswap::Middleware::SWAP_LOCK`.
     SwapLock,
-    /// A connection could not be closed: what the application says of it.
+    /// A connection could not be closed. The text is the application's.
     Connection(String),
 }
 
 /// A unit of work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
-    /// What it is: "GET /reports".
+    /// What the unit is: "GET /reports".
     pub what: String,
-    /// How long it had been running when the member said so.
+    /// How long it had been running when the member reported it.
     pub age: Duration,
 }
 
-/// Room for a datagram, and so for what a member may say.
+/// The size of a datagram, and so the limit for a report.
 const LONGEST: usize = 16 * 1024;
 
-/// Sends a report to the worker that posted `board` for `database`. A worker that is gone misses it.
+/// Sends a report to the worker that posted `board` for `database`. A worker that has gone misses it.
 pub(super) fn send(database: &Path, board: &Board, why: Why, mut running: Vec<Running>) {
     running.truncate(20);
     for one in &mut running {
@@ -85,7 +85,7 @@ fn folder_of(database: &Path) -> io::Result<File> {
     File::open(database.parent().unwrap_or(Path::new("/")))
 }
 
-/// The worker's side: takes reports, and keeps the newest of each process.
+/// The worker's side: receives reports, and keeps the newest of each process.
 #[derive(Debug)]
 pub struct Collector {
     socket: UnixDatagram,
@@ -116,18 +116,18 @@ impl Collector {
         })
     }
 
-    /// What goes on the board.
+    /// The number of the socket, for the board.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// From here on takes reports about `attempt`, and forgets what was said about an earlier one.
+    /// From now on accepts reports about `attempt`, and forgets those about an earlier one.
     pub fn begin(&mut self, attempt: u64) {
         self.attempt = attempt;
         self.latest.clear();
     }
 
-    /// The newest report of each process, with when it came.
+    /// The newest report of each process, and when it arrived.
     pub fn reports(&mut self) -> &[(Report, Instant)] {
         self.take();
         &self.latest
@@ -136,7 +136,7 @@ impl Collector {
     fn take(&mut self) {
         let mut buffer = [0; LONGEST];
         while let Ok(length) = self.socket.recv(&mut buffer) {
-            // Ignores what is no report, or one that comes too late.
+            // Ignores anything that does not parse, and reports about another attempt.
             let report = serde_json::from_slice::<Report>(&buffer[..length]).ok();
             if let Some(report) = report.filter(|report| report.attempt == self.attempt) {
                 self.latest.retain(|(earlier, _)| earlier.pid != report.pid);
@@ -148,7 +148,7 @@ impl Collector {
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        // It is removed with the leftovers of the next push otherwise.
+        // Otherwise the next push removes it with the other leftovers.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -1,6 +1,4 @@
-//! The thread that answers the board: settle, close, drain, disconnect, let go; and take the lock back.
-//!
-//! One thread for all databases of the process, because they share one gate.
+//! The thread that answers the board: settle, close, drain, disconnect, let go; then take the lock back.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -15,11 +13,11 @@ use super::{report, Member, Membership, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
 use crate::signal::{leave_signals_to_others, wait_readable};
 
-/// How often the board is read where the kernel tells us of posts, in case it forgets one.
+/// How often the thread reads the board if the kernel reports posts, in case the kernel misses one.
 pub const PATIENT: Duration = Duration::from_secs(2);
-/// How often it looks for a fence that is not where it was.
+/// How often the thread checks whether a fence is back where it was.
 const LOST: Duration = Duration::from_millis(200);
-/// How often it is read where the kernel has no inotify instance left for us.
+/// How often the thread reads the board if the kernel has no inotify instance left.
 const IMPATIENT: Duration = Duration::from_millis(10);
 
 pub(super) fn start(member: Arc<Member>) -> io::Result<()> {
@@ -35,7 +33,7 @@ pub(super) fn start(member: Arc<Member>) -> io::Result<()> {
 struct Watcher {
     member: Arc<Member>,
     posts: Option<Inotify>,
-    /// When to look whether the fences are where they were.
+    /// When to check next whether the fences are where they were.
     next_look: Instant,
 }
 
@@ -69,7 +67,7 @@ impl Watcher {
         }
     }
 
-    /// Follows fences that were replaced. Not after each post: with many databases it takes its time.
+    /// Follows fences that were replaced. Does not run after each post, because that takes long with many databases.
     fn look(&mut self) {
         if Instant::now() >= self.next_look {
             let all_in_place = self.member.fleets().follow_all();
@@ -77,8 +75,8 @@ impl Watcher {
         }
     }
 
-    /// Asks the kernel to tell of posts, and of a fence that is removed. By way of the open descriptor: a second one,
-    /// closed, would drop the locks.
+    /// Asks the kernel to report posts, and the removal of a fence. Uses the open descriptor: closing a second one
+    /// would drop the locks.
     fn watch(&mut self, memberships: &[Arc<Membership>]) {
         let of_interest = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF;
         for one in memberships {
@@ -110,15 +108,16 @@ impl Watcher {
         }
     }
 
-    /// Says whether one of the events was no post: a fence was removed, or moved. What a post says is on the board.
+    /// Reads the pending events. Returns whether one of them was not a post: a fence was removed or moved. The
+    /// content of a post is on the board.
     fn forget_events(&self) -> bool {
-        // EAGAIN means that it was the other descriptor.
+        // EAGAIN means that the other descriptor was readable.
         let events = self.posts.as_ref().and_then(|posts| posts.read_events().ok());
         let mut events = events.into_iter().flatten();
         events.any(|event| event.mask != AddWatchFlags::IN_MODIFY)
     }
 
-    /// Waits for a post while an answer is being given, which wants to be quick.
+    /// Waits for a post while the worker waits for this process, so it must return quickly.
     fn wait_for_post(&self, at_most: Duration) {
         let posts: Option<BorrowedFd<'_>> = self.posts.as_ref().map(|posts| posts.as_fd());
         match posts {
@@ -133,7 +132,7 @@ impl Watcher {
     fn answer(&self, one: &Membership) {
         let board = one.fence.board();
         if board.phase == Phase::Settle {
-            // A folder that was moved, and linked to, has the same fence under another path.
+            // A folder that was moved and replaced by a link has the same fence under another path.
             self.member.fleets().follow(one);
         }
         match board.phase {
@@ -156,7 +155,7 @@ impl Watcher {
         }
     }
 
-    /// The gate stays open; the work that is running now comes to its end.
+    /// Waits for the work that is running now. The gate stays open.
     fn settle(&self, one: &Membership, board: Board) {
         if one.owes_straggler_lock.load(Ordering::Relaxed) {
             return;
@@ -177,7 +176,8 @@ impl Watcher {
         }
     }
 
-    /// New work waits, what runs ends, connections close, the lock goes; then back again, whatever became of it.
+    /// Closes the gate, waits for the work inside, closes the connections and releases the lock. Then comes back, no
+    /// matter how the attempt ended.
     fn close(&self, one: &Membership, board: Board) {
         let closed_at = Instant::now();
         let deadline = closed_at + board.max_pause;
@@ -196,7 +196,7 @@ impl Watcher {
         if moved {
             self.member.host.swapped(&one.database(), closed_at.elapsed());
         }
-        // With the gate open: nobody waits for what is told.
+        // Runs with the gate open, so that no request waits for the report.
         match gone {
             Err(why) => self.tell(one, &board, why, closed_at),
             Ok(()) if !moved && !in_time => self.tell(one, &board, Why::OutlastsThePause, closed_at),
@@ -205,7 +205,7 @@ impl Watcher {
     }
 
     fn let_go(&self, one: &Membership, board: &Board, deadline: Instant) -> Result<(), Why> {
-        // A worker that no longer waits when the last unit has left got the lock too late.
+        // If the worker had stopped waiting by the time the last unit left, it would get the lock too late.
         if !self.member.gate.seal(deadline) || one.fence.board() != *board {
             return Err(Why::OutlastsThePause);
         }
@@ -227,13 +227,13 @@ impl Watcher {
         }
     }
 
-    /// The only way back: the lock. A worker that holds it past all bounds is killed.
-    /// Says whether the generation is another one.
+    /// Takes the lock back: the only way to reopen. Kills a worker that holds it past all bounds. Returns whether
+    /// the generation has changed.
     fn take_back(&self, one: &Membership) -> bool {
         let mut nap = Duration::from_micros(20);
         let mut patience = Patience::default();
         loop {
-            // Before the try: whoever is in its way is of this attempt or of a later one.
+            // Read before the attempt: the worker in the way belongs to this attempt or to a later one.
             let board = one.fence.board();
             if one.fence.try_shared(Lock::Fence).got() {
                 break;
@@ -253,7 +253,7 @@ impl Watcher {
         board.generation != before
     }
 
-    /// Tells the worker why it has to wait, and names what was inside when it `asked`, and is still.
+    /// Tells the worker why it has to wait, and names the units that were inside when it `asked` and still are.
     fn tell(&self, one: &Membership, board: &Board, why: Why, asked: Instant) {
         let running = match why {
             Why::Working | Why::OutlastsThePause => self.member.host.running(asked.elapsed()),
