@@ -1,4 +1,4 @@
-//! The board: what the worker asks of the members, written into the fence file.
+//! The board: what the worker asks of the members. It is written into the fence file.
 
 use std::fs::File;
 use std::io;
@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What the members are asked to do at the moment.
+/// What the worker currently asks of the members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
     /// Nothing: no swap is under way.
     #[default]
     Quiet = 0,
-    /// Let the work that is running now come to its end, gates open; then let go of the straggler lock.
+    /// Wait for the work that is running now, with the gate open. Then release the straggler lock.
     Settle = 1,
-    /// Close, drain, disconnect; then let go of the fence lock.
+    /// Close, drain, disconnect. Then release the fence lock.
     Close = 2,
-    /// The worker is moving the file. Who finds this with no worker alive syncs the folder before opening.
+    /// The worker is moving the file. A member that reads this when no worker is alive syncs the folder before it
+    /// opens the database.
     Moving = 3,
-    /// The file was moved, and a slow disk has not made that durable. Everybody is in again; the worker waits for the disk.
+    /// The file was moved, but a slow disk has not made that durable. Every member is in again; the worker waits for
+    /// the disk.
     Moved = 4,
 }
 
@@ -36,13 +38,13 @@ pub struct Board {
     pub generation: u64,
     /// The generation in which the schema last changed.
     pub schema_generation: u64,
-    /// Counts attempts, so that each is answered once.
+    /// Counts the attempts, so that a member answers each one once.
     pub attempt: u64,
-    /// How long a member may hold its requests back.
+    /// How long a member may hold its requests up.
     pub max_pause: Duration,
-    /// What is asked.
+    /// What the worker asks for.
     pub phase: Phase,
-    /// Names the socket at which the worker takes reports: `.hotswap-<report, hexadecimal>.report`.
+    /// Names the socket on which the worker receives reports: `.hotswap-<report, hexadecimal>.report`.
     pub report: u64,
 }
 
@@ -51,14 +53,14 @@ const MAGIC: &[u8; 8] = b"hotswap\x01";
 
 impl Board {
     pub(super) fn read(file: &File) -> Self {
-        // A reader can meet a write half way; the checksum tells, and the next look is a microsecond later.
+        // A reader can see half of a write. Then the checksum is wrong, and it reads again.
         (0..100).find_map(|_| Self::read_once(file)).unwrap_or_default()
     }
 
     fn read_once(file: &File) -> Option<Self> {
         let mut bytes = [0; LENGTH];
         if file.read_at(&mut bytes, 0).ok()? == 0 {
-            return Some(Self::default()); // Nobody has ever asked for anything.
+            return Some(Self::default()); // No worker has ever posted.
         }
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
         if &bytes[..8] != MAGIC || word(56) != xxh3_64(&bytes[..56]) {

@@ -1,11 +1,11 @@
-//! A file that is there for its locks.
+//! A file that exists for its locks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Result};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Opens it, and makes it, for its owner only, where there is none. A link in its place is not followed.
+/// Opens the file. If there is none, creates it, readable and writable only by its owner. Does not follow a symlink.
 pub(crate) fn open_or_make(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -14,8 +14,8 @@ pub(crate) fn open_or_make(path: &Path) -> Result<File> {
         .mode(0o600)
         .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
     match options.open(path) {
-        // Not at once: where the system protects regular files (`fs.protected_regular`), nobody, not even root, opens
-        // somebody else's in a sticky folder with O_CREAT.
+        // O_CREAT is not used at once: with `fs.protected_regular` no user, not even root, can open another user's
+        // file in a sticky folder with O_CREAT.
         Err(error) if error.kind() == ErrorKind::NotFound => options.create(true).open(path),
         opened => opened,
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use crate::protocol::Identity;
 
-/// What a byte of the fence file stands for; see the [module](super).
+/// The bytes of the fence; the [module](super) explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     /// Byte 0.
@@ -18,19 +18,19 @@ pub enum Lock {
     Objection = 3,
 }
 
-/// The answer to an attempt at a lock.
+/// The result of an attempt to take a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
-    /// It is ours.
+    /// This process holds the lock.
     Got,
-    /// Somebody else's lock is in the way.
+    /// A lock of another process is in the way.
     Held,
     /// The file system has no locks, or none left.
     Impossible(nix::errno::Errno),
 }
 
 impl Tried {
-    /// Whether the lock is ours now.
+    /// Whether this process now holds the lock.
     pub fn got(self) -> bool {
         self == Tried::Got
     }

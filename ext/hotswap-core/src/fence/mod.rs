@@ -1,20 +1,20 @@
-//! The fence: who may use a database is a kernel lock, not a message.
+//! The fence: kernel locks, and not messages, decide which process may use a database.
 //!
-//! Beside each managed database lies a small file, `<database>.hotswap`. We create it once and never unlink it (others do,
-//! see `member/fleets.rs`). The kernel's POSIX locks on it decide, so a process that dies, however it dies, has let go.
+//! Beside each managed database lies a small file, `<database>.hotswap`. hotswap creates it once and never unlinks
+//! it (other programs do, see `member/fleets.rs`). POSIX locks on it decide, so a process has let go when it dies,
+//! no matter how.
 //!
 //! | byte | shared | exclusive |
 //! |---|---|---|
-//! | 0 [`Lock::Fence`] | a member: "this process may have the database open" | the worker: "nobody has, the file may move" |
+//! | 0 [`Lock::Fence`] | a member: "this process may have the database open" | the worker: "none has it open" |
 //! | 1 [`Lock::Operation`] | - | a worker: one push at a time |
-//! | 2 [`Lock::Straggler`] | a member: "work is running that the swap must let finish" | the worker: "nothing of the kind is left" |
+//! | 2 [`Lock::Straggler`] | a member: "work is running that must finish first" | the worker: "no such work is left" |
 //! | 3 [`Lock::Objection`] | a member: "this process has opened the database past SQLite's locks" | - |
 //!
-//! Its content is the [`Board`], on which the worker says what it wants. The board is a hint: nothing is
-//! decided by it.
+//! The file contains the [`Board`], on which the worker posts its requests. The board is a hint: it decides nothing.
 //!
-//! POSIX locks belong to the process and are dropped when *any* descriptor of the file is closed in it, so a
-//! process opens its fence once and keeps it. A forked child owns none of its parent's locks.
+//! POSIX locks belong to the process, and the kernel drops them when the process closes *any* descriptor of the
+//! file. So a process opens its fence once and keeps it open. A forked child owns none of its parent's locks.
 
 mod board;
 mod file;
@@ -38,7 +38,7 @@ use crate::signal::leave_signals_to_others;
 /// The suffix of the fence file's name.
 pub const SUFFIX: &str = ".hotswap";
 
-/// The open fence file of one database. One in a process; see the module.
+/// The open fence file of one database. A process must have only one; the module documentation explains why.
 #[derive(Debug)]
 pub struct Fence {
     file: File,
@@ -47,8 +47,8 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// Opens the fence of `database` (its resolved path), and creates it where there is none, with the owner and the
-    /// group of the database, for those who may write the database.
+    /// Opens the fence of `database` (its resolved path). If there is none, creates it with the owner and group of
+    /// the database, for users who may write the database.
     pub fn open(database: &Path) -> Result<Self> {
         let path = path_of(database);
         let file = open_or_make(&path).on_path("cannot open the fence file", &path)?;
@@ -67,12 +67,12 @@ impl Fence {
         &self.database
     }
 
-    /// Which file it is.
+    /// The identity of the fence file.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Whether the path still leads to this file. It does not when the folder was restored, or the file removed.
+    /// Whether the path still leads to this file. It does not if the folder was restored or the file removed.
     pub fn is_in_place(&self) -> bool {
         identity_beside(&self.database) == Some(self.identity)
     }
@@ -83,7 +83,7 @@ impl Fence {
             std::fs::metadata(&self.database),
             self.file.metadata().on_path("cannot stat", &path)?,
         ) else {
-            return Ok(()); // No database yet: the first worker that meets one adopts.
+            return Ok(()); // There is no database yet. The first worker that finds one adopts its owner and mode.
         };
         let mode = mode_for(database.mode());
         if fence.mode() & 0o777 != mode {
@@ -97,35 +97,35 @@ impl Fence {
         }
         if (fence.uid(), fence.gid()) != (database.uid(), database.gid()) {
             let give = |owner| std::os::unix::fs::fchown(&self.file, owner, Some(database.gid()));
-            // Only root gives a file to another user; a member of a group gives it to the group. Who may do neither leaves
-            // it as it is.
+            // Only root gives a file to another user; a member of a group can give it to the group. A process that
+            // may do neither leaves the file as it is.
             let _ = give(Some(database.uid())).or_else(|_| give(None));
         }
         Ok(())
     }
 
-    /// Tries to take a lock, shared or exclusive, without waiting.
+    /// Tries to take a shared lock, without waiting.
     pub fn try_shared(&self, lock: Lock) -> Tried {
         lock::attempt(&self.file, lock, libc::F_RDLCK)
     }
 
-    /// The same, exclusive.
+    /// Tries to take an exclusive lock, without waiting.
     pub fn try_exclusive(&self, lock: Lock) -> Tried {
         lock::attempt(&self.file, lock, libc::F_WRLCK)
     }
 
-    /// Lets go of a lock. Letting go of one that is not held does nothing.
+    /// Releases a lock. Does nothing if this process does not hold it.
     pub fn unlock(&self, lock: Lock) {
         lock::release(&self.file, lock);
     }
 
-    /// The process that keeps us from holding `lock` exclusively: its pid (0 in another pid namespace), or
-    /// nobody.
+    /// The process that keeps this one from locking `lock` exclusively: its pid (0 in another pid namespace), or
+    /// `None`.
     pub fn holder(&self, lock: Lock) -> Option<i32> {
         lock::holder(&self.file, lock, libc::F_WRLCK)
     }
 
-    /// The process that holds `lock` exclusively, or nobody.
+    /// The process that holds `lock` exclusively, or `None`.
     pub fn exclusive_holder(&self, lock: Lock) -> Option<i32> {
         lock::holder(&self.file, lock, libc::F_RDLCK)
     }
@@ -135,27 +135,28 @@ impl Fence {
         lock::holders(self.identity)
     }
 
-    /// What stands on the board. An empty or damaged board reads as a quiet one.
+    /// Reads the board. An empty or damaged board counts as a quiet one.
     pub fn board(&self) -> Board {
         Board::read(&self.file)
     }
 
-    /// Writes the board. Only the holder of [`Lock::Operation`] may.
+    /// Writes the board. Only the holder of [`Lock::Operation`] may do this.
     pub fn post(&self, board: &Board) -> Result<()> {
         board
             .write(&self.file)
             .on_path("cannot write the fence file", &path_of(&self.database))
     }
 
-    /// Syncs the folder for a worker that died between its rename and this. It has reported nothing, and nobody should
-    /// build on the rename, or write something else on the board, before it is sure to last. A disk that is slow keeps
-    /// the caller for `bound` only, and is synced all the same.
+    /// Syncs the folder on behalf of a worker that died between its rename and its sync. That worker has reported
+    /// nothing. Until the rename is durable, no process should rely on it or write to the board. A slow disk delays
+    /// the caller by at most `bound`, and is synced all the same.
     pub fn finish_what_a_dead_worker_began(&self, bound: Duration) {
         let folder = self.database.parent().unwrap_or(Path::new("/")).to_owned();
         let (done, wait) = channel::<()>();
         let sync = move || {
             leave_signals_to_others();
-            // Best effort: the folder was readable a moment ago, and the worst case is what a power cut brings anyway.
+            // Best effort: the folder was readable a moment ago, and an error leaves at worst what a power cut can
+            // leave anyway.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
             drop(done);
         };
@@ -164,12 +165,12 @@ impl Fence {
             .spawn(sync)
             .is_ok()
         {
-            // Its end is the sender being dropped.
+            // The thread drops the sender when it is done.
             let _ = wait.recv_timeout(bound);
         }
     }
 
-    /// The descriptor, to watch for posts.
+    /// The open file, to watch it for posts.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -182,14 +183,14 @@ fn mode_for(database: u32) -> u32 {
     write | write << 1 | 0o600
 }
 
-/// Which fence lies beside `database` (its resolved path), if there is one.
+/// The identity of the fence beside `database` (its resolved path), if there is one.
 pub fn identity_beside(database: &Path) -> Option<Identity> {
     std::fs::symlink_metadata(path_of(database))
         .ok()
         .map(|fence| Identity::of(&fence))
 }
 
-/// Where the fence of a database lies.
+/// The path of a database's fence.
 pub fn path_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(SUFFIX);
@@ -229,7 +230,7 @@ mod tests {
             (0o602, 0o606),
         ] {
             let fence = Fence::open(&database).unwrap();
-            // As a version before this one left it.
+            // An older version left this mode.
             fence.file.set_permissions(Permissions::from_mode(0o644)).unwrap();
             std::fs::set_permissions(&database, Permissions::from_mode(mode)).unwrap();
             let fence = Fence::open(&database).unwrap().file.metadata().unwrap();
