@@ -1,4 +1,5 @@
-//! Accepting: who may talk to us, in which protocol, and which two connections belong together.
+//! Accepts connections: decides which clients may talk to the server and in which protocol, and which two
+//! connections belong together.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,10 +21,10 @@ use crate::random;
 
 /// How long a client may take for each step of the greeting.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many clients may be connected at once, those whose commands run included.
+/// How many clients may be connected at once, including those whose commands are running.
 const MOST_CLIENTS: usize = 64;
 
-/// A client's connection, which no forked child may keep.
+/// A client's connection, which a forked child must not keep.
 struct Guest {
     private: Private,
     stream: UnixStream,
@@ -44,7 +45,7 @@ struct Lobby {
     clients: Rc<Cell<usize>>,
 }
 
-/// Serves until it is dropped.
+/// Serves clients until the future is dropped.
 pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
     let lobby = Rc::new(Lobby::default());
     sweep_in_background(config.clone())?;
@@ -82,7 +83,7 @@ async fn next_guest(listener: &UnixListener) -> std::io::Result<Guest> {
     std::future::poll_fn(accept).await
 }
 
-/// Out of descriptors, most likely: the listener stays readable, so a pause keeps us from spinning.
+/// The process is probably out of descriptors. The listener stays readable, so without a pause the loop would spin.
 async fn rest_after(error: std::io::Error) {
     tracing::warn!(target: "hotswap", "cannot accept a connection: {error}");
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -143,7 +144,7 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
     };
     let privates = [private, stderr.private];
     let (main, stderr) = (blocking(main)?, blocking(stderr.stream)?);
-    // The session runs in a thread of its own, which outlives a server that stops.
+    // The session has its own thread, which outlives a server that stops.
     let (end, ended) = oneshot::channel::<()>();
     std::thread::Builder::new()
         .name("hotswap-session".into())
@@ -153,7 +154,7 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
             drop(end);
         })
         .context("cannot start a thread for the session")?;
-    // An error is the sender being dropped, which is what the end looks like.
+    // The thread drops the sender when the session ends, which is the error here.
     let _ = ended.await;
     Ok(())
 }
@@ -189,11 +190,11 @@ async fn expect_hello(stream: &mut UnixStream) -> Result<()> {
 
 fn join_in_background(mut guest: Guest, lobby: Rc<Lobby>) {
     tokio::task::spawn_local(async move {
-        // The token is what admits here; who does not know one is not answered.
+        // The token admits a client. Without a known one the client gets no answer.
         if let Ok(Message::Join { session }) = receive(&mut guest.stream).await {
             let waiting = lobby.waiting.borrow_mut().remove(&session);
             if let Some(waiting) = waiting {
-                // The other half may have left in the same instant; dropping this one tells the client.
+                // The other half may have left at the same moment. Dropping this one tells the client.
                 let _ = waiting.send(guest);
             }
         }

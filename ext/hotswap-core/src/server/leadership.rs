@@ -1,8 +1,8 @@
-//! Leadership is a POSIX lock on `<socket>.lock`, and the sockets belong to whoever holds it.
+//! Leadership is a POSIX lock on `<socket>.lock`. The sockets belong to the process that holds it.
 //!
-//! A socket file says nothing about who listens: it outlives its process, and an `unlink` hits whatever lies
-//! there by then. So: only the holder of the lock makes or removes sockets; it puts a new one in place with a
-//! rename, so that there is never none; and it removes only the very inode that it made.
+//! A socket file does not show whether a process listens: it outlives its process, and an `unlink` removes the file
+//! that has that name by then. So only the holder of the lock creates or removes sockets. It puts a new one in place
+//! with a rename, so that there is always one. It removes only the inode that it created.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -21,27 +21,27 @@ use crate::private::{self, Private};
 use crate::protocol::Identity;
 use crate::visible::Shown;
 
-/// How long a leader that was killed may listen after it has lost its lock: the kernel closes its descriptors
-/// one after the other.
+/// How long a killed leader may go on listening after it has lost its lock, because the kernel closes its
+/// descriptors one after the other.
 const DYING: Duration = Duration::from_secs(1);
 
-/// The lock, held.
+/// The lock on leadership.
 pub(super) struct Leadership {
     socket: PathBuf,
-    /// Whether another process led before, for as long as this one waited.
+    /// Whether another process was the leader while this one waited.
     pub taken_over: bool,
     _lock: File,
 }
 
-/// Both sockets, listening.
+/// Both listening sockets.
 pub(super) struct Doors {
     pub main: Door,
     pub stderr: Door,
 }
 
-/// One listening socket, removed with its owner.
+/// A listening socket. Dropping it removes its file.
 pub(super) struct Door {
-    // Given up before the listener it stands for.
+    // Dropped before the listener that it refers to.
     _private: Private,
     pub listener: UnixListener,
     path: PathBuf,
@@ -49,7 +49,7 @@ pub(super) struct Door {
 }
 
 impl Leadership {
-    /// Waits, for ever if need be, until no other process leads.
+    /// Waits until no other process leads, no matter how long.
     pub fn wait(socket: &Path) -> Result<Self> {
         make_folder_of(socket)?;
         let path = lock_of(socket);
@@ -72,7 +72,7 @@ impl Leadership {
         })
     }
 
-    /// Listens on both sockets.
+    /// Starts to listen on both sockets.
     pub fn open_doors(&self, stderr: &Path) -> Result<Doors> {
         Ok(Doors {
             main: Door::open(&self.socket)?,
@@ -87,13 +87,13 @@ fn lock_of(socket: &Path) -> PathBuf {
     path.into()
 }
 
-/// Whether anybody has ever led at `socket`. Who leads now cannot be asked from inside the leader's own process:
-/// closing the file there would give up its lock.
+/// Whether any process has ever led at `socket`. The leader's own process cannot look at the lock to find the
+/// current one: closing the file there would drop its lock.
 pub(crate) fn was_led(socket: &Path) -> bool {
     lock_of(socket).exists()
 }
 
-/// The process that led last at `socket`, if it still runs: a server that restarts with `exec` keeps its process.
+/// The last leader at `socket`, if it is still running: a server that restarts with `exec` keeps its process.
 pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
     let written = std::fs::read_to_string(lock_of(socket)).ok()?;
     let pid = written.split(' ').next()?.parse().ok()?;
@@ -131,7 +131,7 @@ fn try_lock(file: &File, command: libc::c_int) -> io::Result<()> {
     }
 }
 
-/// Each socket may be configured to lie in a folder of its own.
+/// Creates the folder of a socket. Each socket may be configured with its own folder.
 fn make_folder_of(socket: &Path) -> Result<()> {
     let folder = socket.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new()
@@ -149,7 +149,7 @@ impl Door {
         let folder_handle = File::open(folder).on_path("cannot open the folder of the socket", folder)?;
         let draft_name = draft_name(path);
         let draft = folder.join(&draft_name);
-        // Left by an earlier process with our pid.
+        // An earlier process with the same pid may have left it.
         let _ = std::fs::remove_file(&draft);
         let (listener, private) = private::making(|| {
             StdListener::bind(reachable(&folder_handle, &draft_name)).map(|listener| {
@@ -175,24 +175,25 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        // Whoever else has it open, such as a child that is forked just now, listens no longer either.
+        // The shutdown also ends listening in any process that has inherited the socket, such as a child that was
+        // forked just now.
         // SAFETY: the descriptor is open, and the call takes no pointer.
         unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         if std::fs::symlink_metadata(&self.path).is_ok_and(|there| Identity::of(&there) == self.made) {
-            // Who removed it meanwhile did what we wanted.
+            // An error means that the file is already gone, which is the goal.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// The name of the socket until it is in place: short enough for [`reachable`], and another one for the stderr socket.
+/// The name of a socket until it is in place: short enough for [`reachable`], and different for the stderr socket.
 fn draft_name(path: &Path) -> String {
     let which = xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_encoded_bytes());
     format!(".{which:016x}.{}", std::process::id())
 }
 
-/// The address of a socket with a short name. An address has 108 bytes at most; by way of the folder's file descriptor
-/// the folder may be any number of levels deep.
+/// The address of a socket with a short name. An address has at most 108 bytes. This one goes through the folder's
+/// file descriptor, so the folder may be nested to any depth.
 pub(crate) fn reachable(folder: &File, name: impl AsRef<Path>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name)
 }
@@ -242,11 +243,11 @@ pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     }
 }
 
-/// The address of a socket that is there, whatever the length of its path and of its name. Valid as long as the file is
-/// kept.
+/// The address of an existing socket. The lengths of its path and of its name do not matter. It is valid for as long
+/// as the returned file is open.
 pub(crate) fn address_of(socket: &Path) -> io::Result<(File, PathBuf)> {
     let mut options = OpenOptions::new();
-    // It names the socket, and does not open it, which no socket allows.
+    // O_PATH names the socket without opening it. A socket cannot be opened.
     options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC);
     let socket = options.open(socket)?;
     let address = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));

@@ -1,9 +1,9 @@
 //! The leader: the application process that holds the socket.
 //!
-//! It greets a client, starts a worker and hands both of the client's connections to it. It decides nothing
-//! and keeps nothing: any process of the application may be the leader, and its death changes no outcome.
-//! Which one it is, is a kernel lock (see [`leadership`](self::leadership)); the next in line is a thread that
-//! waits for that lock.
+//! It greets a client, starts a worker, and hands both of the client's connections to it. It decides nothing and
+//! keeps nothing: any process of the application may be the leader, and its death changes no outcome. A kernel lock
+//! determines which process leads (see [`leadership`](self::leadership)); a thread in the next candidate waits for
+//! that lock.
 
 mod accept;
 mod leadership;
@@ -25,31 +25,31 @@ use crate::worker::Job;
 use leadership::Leadership;
 pub(crate) use leadership::{address_of, connect, last_leader, reachable, was_led};
 
-/// What a leader needs to know.
+/// The configuration of a leader.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the socket lies. Absolute.
+    /// The path of the socket; absolute.
     pub socket: PathBuf,
-    /// Where the socket for status and errors lies. Absolute.
+    /// The path of the socket for status lines and errors; absolute.
     pub stderr_socket: PathBuf,
-    /// How a worker is started.
+    /// How to start a worker.
     pub worker: WorkerCommand,
-    /// What a worker is told.
+    /// The databases and settings that a worker gets.
     pub job: Job,
 }
 
-/// How a worker is started: a program, its arguments, and what of our environment it must not see.
+/// How to start a worker: the program, its arguments, and the environment variables that are hidden from it.
 #[derive(Clone, Debug)]
 pub struct WorkerCommand {
     /// Usually the Ruby that runs the application.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Names of environment variables, a trailing `*` standing for any ending.
+    /// Names of environment variables. A trailing `*` stands for any ending.
     pub hidden: Vec<String>,
 }
 
-/// A candidate for leadership, and the leader once it is its turn.
+/// A candidate for leadership, and the leader once it gets the lock.
 pub struct Server {
     stopping: Arc<Stop>,
     ended: Receiver<()>,
@@ -63,8 +63,8 @@ struct Stop {
 }
 
 impl Server {
-    /// Starts the thread that waits for leadership and then serves. What keeps it from serving is logged, and
-    /// the application goes on without it.
+    /// Starts the thread that waits for leadership and then serves. If it cannot serve, it logs the reason, and the
+    /// application goes on without it.
     pub fn start(config: Config) -> Result<Self> {
         let stopping = Arc::new(Stop::default());
         let (end, ended) = channel();
@@ -77,7 +77,7 @@ impl Server {
                     if let Err(error) = run(&config, &stopping) {
                         tracing::error!(target: "hotswap", "hotswap is not available: {error}");
                     }
-                    // The receiver may be gone; then nobody waits.
+                    // The receiver may be gone. Then no thread waits.
                     let _ = end.send(());
                 }
             })
@@ -85,11 +85,11 @@ impl Server {
         Ok(Self { stopping, ended })
     }
 
-    /// Stops serving and removes the sockets, if this process was the leader. Commands under way go on.
+    /// Stops serving. Removes the sockets if this process was the leader. Running commands go on.
     pub fn stop(self) {
         self.stopping.asked.store(true, Ordering::SeqCst);
         self.stopping.notify.notify_one();
-        // A candidate that waits for the lock has no socket, and ends with the process.
+        // A candidate that waits for the lock has no socket, and its thread ends with the process.
         if self.stopping.leading.load(Ordering::SeqCst) {
             let _ = self.ended.recv_timeout(Duration::from_millis(500));
         }
@@ -98,7 +98,7 @@ impl Server {
 
 fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     let leadership = Leadership::wait(&config.socket)?;
-    // Each of the two threads writes its own flag before it reads the other's.
+    // Each of the two threads writes its own flag before it reads the other's flag.
     stop.leading.store(true, Ordering::SeqCst);
     if stop.asked.load(Ordering::SeqCst) {
         return Ok(());
@@ -125,7 +125,7 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     })
 }
 
-/// The reasons that keep a process from serving.
+/// The error of a process that cannot serve.
 fn cannot_serve(text: String) -> Error {
     Error::CannotConnect(text)
 }

@@ -1,4 +1,4 @@
-//! One session: a worker of its own, which gets the client's two connections.
+//! One session: starts a worker, and hands it the client's two connections.
 
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,7 +22,7 @@ use crate::worker::leftovers;
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a session to its end. A worker that does not come up is reported to the client.
+/// Runs a session to its end. If the worker does not start, tells the client.
 pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], config: &Config) {
     let (mut main, mut stderr) = (Connection::new(main), Connection::new(stderr));
     let out_of_memory = OutOfMemory::so_far();
@@ -42,7 +42,7 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
                  gems were removed since the application started, restart it"
             );
             tracing::error!(target: "hotswap", "{text}");
-            // The client may have gone meanwhile; the log has it all the same.
+            // The client may have gone. The log has the error all the same.
             let _ = stderr.send(&Message::Error(text));
             drop(stderr);
             let _ = main.send(&Message::Done {
@@ -52,7 +52,7 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
     }
 }
 
-/// Has a worker remove what dead ones left beside the databases, if there seems to be anything.
+/// Starts a worker that removes what dead workers left beside the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
     if !leftovers::suspected(&config.job.resolved()) {
         return;
@@ -64,7 +64,7 @@ pub(super) fn sweep(config: &Config) {
         Ok(())
     });
     if let Err(error) = swept {
-        // The next push sweeps as well.
+        // The next push removes the files as well.
         tracing::warn!(target: "hotswap", "what dead workers left beside the databases stays for now: {error}");
     }
 }
@@ -119,7 +119,7 @@ fn start(config: &Config) -> Result<Worker> {
 fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<Pid> {
     let visible = std::env::vars_os().filter(|(name, _)| !is_hidden(&name.to_string_lossy(), &worker.hidden));
     let environment = visible.filter_map(|(name, value)| {
-        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok() // Neither can contain a zero.
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok() // Neither part can contain a zero byte.
     });
     let detached = Detached {
         program: worker.program.as_os_str(),
@@ -137,14 +137,15 @@ fn is_hidden(name: &str, patterns: &[String]) -> bool {
     })
 }
 
-/// A worker, as the process sees it that started it.
+/// A worker, from the point of view of the process that started it.
 struct Worker {
     connection: Connection,
     process: Pid,
 }
 
 impl Worker {
-    /// Passes its lines on to the application's log until it ends. Answers whether its command came to an end.
+    /// Passes the worker's lines on to the application's log until the worker ends. Returns whether its command came
+    /// to an end.
     fn narrate(mut self) -> bool {
         let mut done = false;
         while let Ok(Some(message)) = self.connection.receive() {
@@ -158,9 +159,9 @@ impl Worker {
         done
     }
 
-    /// The first process of a container inherits every orphan there, workers too, and a web server in that place
-    /// leaves it a zombie or complains of a stranger. Anywhere else the worker is not ours to wait for, and a child of
-    /// the application that came by its number would be.
+    /// Reaps the worker if this process is pid 1. The first process of a container inherits every orphan, including
+    /// workers. A web server in that role leaves it a zombie or logs an unknown child. Any other process must not
+    /// wait: a child of the application could have got the same pid.
     fn bury(&self) {
         if std::process::id() == 1 {
             let _ = waitpid(self.process, None);

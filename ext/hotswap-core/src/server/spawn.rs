@@ -1,11 +1,11 @@
-//! Starting a worker so that it is nobody's child here.
+//! Starts a worker without making it a child of this process.
 //!
-//! A web server's master waits for *any* child of its own, and complains of one that it does not know. A worker
-//! on a hung disk may never end, and nobody must have to wait for it. So the worker is a grandchild: the child
-//! between ends at once, and is made without an exit signal, so that no `wait` but ours sees it.
+//! A web server's master waits for *any* child of its own, and logs those that it does not know. A worker on a hung
+//! disk may never end, and no process must have to wait for it. So the worker is a grandchild. The child in between
+//! ends at once, and has no exit signal, so that only this module's `wait` sees it.
 //!
-//! Both are made as `posix_spawn` does it, sharing our memory until they are done (`CLONE_VM | CLONE_VFORK`): a
-//! `fork` would copy the page tables of the whole application while its threads wait.
+//! Both are started as `posix_spawn` does it, in this process's memory until they are done (`CLONE_VM |
+//! CLONE_VFORK`): a `fork` would copy the page tables of the whole application while its threads wait.
 
 use std::ffi::{c_int, c_void, CString, OsStr};
 use std::fs::OpenOptions;
@@ -18,19 +18,19 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::Pid;
 
-/// A program with everything that it gets.
+/// A program to start, with everything that it gets.
 pub(super) struct Detached<'a> {
     pub program: &'a OsStr,
     pub arguments: Vec<&'a OsStr>,
     /// `NAME=value`.
     pub environment: Vec<CString>,
-    /// Becomes standard input. Standard output goes nowhere, standard error where ours goes.
+    /// Becomes standard input. Standard output is discarded; standard error is inherited.
     pub stdin: BorrowedFd<'a>,
 }
 
 const STACK: usize = 64 * 1024;
 
-/// What the two children need; they may touch nothing else.
+/// Everything that the two children need. They may touch nothing else.
 struct Plan {
     program: *const libc::c_char,
     arguments: *const *const libc::c_char,
@@ -43,7 +43,7 @@ struct Plan {
 }
 
 impl Detached<'_> {
-    /// Starts it. Returns its number when it runs, or what kept it from running.
+    /// Starts the program. Returns its pid when it runs, or the error that kept it from running.
     pub fn spawn(self) -> io::Result<Pid> {
         let program = CString::new(self.program.as_bytes())?;
         let arguments: Vec<CString> = self
@@ -73,11 +73,11 @@ impl Detached<'_> {
             worker: AtomicI32::new(0),
             failed: AtomicI32::new(0),
         };
-        // A handler that ran in a child would run in our memory.
+        // A signal handler in a child would run in this process's memory.
         let ours = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let flags = libc::CLONE_VM | libc::CLONE_VFORK;
-        // SAFETY: this thread stands still until the child has ended, so that the stacks, the plan and what it
-        // points to outlive it. The child calls async-signal-safe functions only.
+        // SAFETY: this thread waits until the child has ended, so the stacks, the plan and everything it points to
+        // outlive the child. The child calls only async-signal-safe functions.
         let child = unsafe {
             libc::clone(
                 between,
@@ -92,7 +92,7 @@ impl Detached<'_> {
             Ok(())
         };
         if child > 0 {
-            // SAFETY: waits for this very child; __WCLONE is for children without an exit signal.
+            // SAFETY: waits for this child only; __WCLONE is for children without an exit signal.
             unsafe { libc::waitpid(child, ptr::null_mut(), libc::__WCLONE) };
         }
         ours.thread_set_mask()?;
@@ -109,12 +109,12 @@ fn top(stack: &mut [u128]) -> *mut c_void {
     stack.as_mut_ptr_range().end.cast()
 }
 
-/// The child between: makes the worker, and ends.
+/// The child in between: starts the worker, and ends.
 extern "C" fn between(plan: *mut c_void) -> c_int {
-    // SAFETY: the plan that `spawn` passes, alive while it stands still.
+    // SAFETY: the plan that `spawn` passes. It is valid while `spawn` waits.
     let shared = unsafe { &*plan.cast::<Plan>() };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: as in `spawn`: this stands still until the worker has its own memory.
+    // SAFETY: as in `spawn`: this child waits until the worker has its own memory.
     let worker = unsafe { libc::clone(worker, shared.stack, flags, plan) };
     if worker < 0 {
         shared
@@ -125,9 +125,9 @@ extern "C" fn between(plan: *mut c_void) -> c_int {
     0
 }
 
-/// The worker to be, up to its own memory.
+/// The worker, until it has its own memory.
 extern "C" fn worker(plan: *mut c_void) -> c_int {
-    // SAFETY: as in `between`; the calls are async-signal-safe and the pointers lead to C strings.
+    // SAFETY: as in `between`. The calls are async-signal-safe and the pointers are to C strings.
     unsafe {
         let plan = &*plan.cast::<Plan>();
         let in_place = if plan.stdin == 0 {
