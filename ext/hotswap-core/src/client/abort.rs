@@ -1,8 +1,8 @@
-//! The end of a command, asked for from outside of it. A program that runs one may be interrupted: it then wants the
-//! worker to stop, and to know that it has.
+//! Ends a command from outside. A program that runs a command may be interrupted. It then wants the worker to stop,
+//! and to know that it has stopped.
 //!
-//! Asking ends the sending half of the main connection. The worker takes that for a client that has gone, stops, and still
-//! says on the other half how it ended.
+//! Asking shuts down the sending half of the main connection. The worker treats that as a client that has gone,
+//! stops, and still reports the outcome on the other half.
 
 use std::io;
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::protocol::Connection;
 use crate::signal::Signal;
 
-/// See the module.
+/// A request to end one command.
 #[derive(Debug)]
 pub struct Abort {
     asked: AtomicBool,
@@ -23,7 +23,7 @@ pub struct Abort {
 }
 
 impl Abort {
-    /// One that nobody has asked for yet. Fails when the process is out of file descriptors.
+    /// A request that has not been made yet. Fails if the process is out of file descriptors.
     pub fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             asked: AtomicBool::new(false),
@@ -32,25 +32,26 @@ impl Abort {
         }))
     }
 
-    /// Has the command end. Does not wait for that.
+    /// Asks the command to end. Does not wait until it has.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::SeqCst);
         self.signal.set();
         if let Some((connection, how)) = &*self.connection() {
-            // The only error is that the peer was quicker.
+            // The only possible error is that the peer has closed the connection first.
             let _ = connection.shutdown(*how);
         }
     }
 
-    /// Whether the command is to end.
+    /// Whether the command has been asked to end.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Has it end `connection` as well, in the way of `how`, as long as what this returns lives.
+    /// Makes the request shut down `connection` as well, as `how` says, for as long as the returned value lives.
     pub(super) fn watch(self: &Arc<Self>, connection: &Connection, how: Shutdown) -> io::Result<Watch> {
         let stream = connection.stream().try_clone()?;
-        // Before the flag is looked at: one of us both sees what the other one wrote.
+        // Stored before the flag is read, so that either this thread or the asking one sees what the other has
+        // written.
         *self.connection() = Some((stream, how));
         if self.asked() {
             self.ask();
@@ -64,13 +65,13 @@ impl Abort {
 }
 
 impl AsFd for Abort {
-    /// Readable once it was asked for.
+    /// Readable once the command has been asked to end.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.signal.as_fd()
     }
 }
 
-/// A connection that ends with the command. It stays open as long as this lives.
+/// A connection that ends with the command. It stays open for as long as this value lives.
 pub(super) struct Watch(Arc<Abort>);
 
 impl Drop for Watch {

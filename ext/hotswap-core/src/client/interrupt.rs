@@ -1,22 +1,22 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the command ends at once, and with it its connections, which aborts the swap.
+//! Ctrl-C, SIGTERM and SIGHUP: the command ends at once, and its connections with it, which aborts the swap.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// A file with a name that must not outlive the command.
+/// A named file that must not outlive the command.
 static DRAFT: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// Remembers, or forgets, the file to remove when a signal ends the command.
+/// Sets or clears the file to remove when a signal ends the command.
 pub(super) fn set_draft(path: Option<PathBuf>) {
     *DRAFT.lock().unwrap_or_else(PoisonError::into_inner) = path;
 }
 
-/// From now on these signals end the process, as they would without Ruby's handlers for them.
+/// From now on these signals end the process, as they would without Ruby's handlers.
 pub(super) fn end_on_signals() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
-        return; // Ruby's own handling is left in place.
+        return; // Ruby's own handlers stay in place.
     };
     let waiting = move || {
         if let Some(signal) = signals.forever().next() {
@@ -27,11 +27,11 @@ pub(super) fn end_on_signals() {
     let _ = std::thread::Builder::new().name("signals".into()).spawn(waiting);
 }
 
-/// Ends the process without running anybody's exit handlers.
+/// Ends the process without running exit handlers.
 pub(super) fn end_quietly(status: i32) -> ! {
     if let Some(draft) = DRAFT.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let _ = std::fs::remove_file(draft);
     }
-    // SAFETY: ends the process; nothing of ours needs an exit handler.
+    // SAFETY: ends the process; the client needs no exit handler.
     unsafe { libc::_exit(status) }
 }

@@ -1,4 +1,4 @@
-//! What the server says beside the data: lines for stderr, and how far it is.
+//! Receives what the server sends besides the data: lines for standard error, and progress.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use crate::error::{Context, Result};
 use crate::protocol::{Connection, Message};
 use crate::visible;
 
-/// A transfer that is over sooner gets no bar.
+/// A shorter transfer gets no progress bar.
 const LASTS: Duration = Duration::from_millis(500);
 
 /// The thread that reads the stderr socket to its end.
@@ -72,7 +72,7 @@ impl Stage {
 }
 
 impl Listener {
-    /// Starts to listen. `stderr` gets the lines; the bar is drawn only where it is a terminal.
+    /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal.
     pub fn start(mut connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
         let socket = connection
@@ -109,7 +109,7 @@ impl Listener {
         })
     }
 
-    /// A line for the user, from this side.
+    /// Prints a line of the client's own.
     pub fn status(&self, text: &str) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         if !screen.quiet {
@@ -117,7 +117,7 @@ impl Listener {
         }
     }
 
-    /// How far this side is.
+    /// Reports progress of the client's own.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
         self.screen
             .lock()
@@ -125,16 +125,16 @@ impl Listener {
             .progress(stage, done, total);
     }
 
-    /// Listens no longer.
+    /// Stops listening.
     pub fn abandon(&self) {
-        // A connection that is gone already is just as silent.
+        // A connection that has already ended is just as silent.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Waits until everything that the server had to say is on the screen.
+    /// Waits until everything from the server is on the screen.
     pub fn finish(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been printed; there is nothing more to say.
+            // A panic in the thread has already been printed.
             let _ = thread.join();
         }
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -144,7 +144,7 @@ impl Listener {
 impl Screen {
     fn line(&mut self, text: &str) {
         self.clear();
-        // It is no failure if standard error has been closed.
+        // A closed standard error is not a failure.
         let _ = writeln!(self.stderr, "{}", visible::lines(text));
     }
 

@@ -34,15 +34,15 @@ use target::Target;
 /// Standard input, output and error of a command.
 #[derive(Debug)]
 pub struct Streams {
-    /// Read for a source of `-`.
+    /// Read if the source is `-`.
     pub stdin: Stdio,
-    /// Gets a target of `-`, and `OK`.
+    /// Receives the data if the target is `-`, and `OK`.
     pub stdout: Stdio,
-    /// Gets everything else.
+    /// Receives everything else.
     pub stderr: Stdio,
 }
 
-/// `hotswap cp`, understood.
+/// A parsed `hotswap cp`.
 #[derive(Debug)]
 pub struct Copy {
     /// As typed.
@@ -67,12 +67,12 @@ pub struct Copy {
     pub socket: PathBuf,
     /// Whether a signal may end the process.
     pub owns_process: bool,
-    /// How its end is asked for from outside.
+    /// Ends the command from outside.
     pub abort: Arc<Abort>,
 }
 
 impl Copy {
-    /// Runs it. What the server had to say is on stderr already; an error is what went wrong on this side.
+    /// Runs the copy. The server's messages are already on stderr; an error is one of the client's own.
     pub fn run(self, mut streams: Streams) -> Result<ExitCode> {
         self.refuse_terminals(&streams)?;
         let out_of_memory = OutOfMemory::so_far();
@@ -119,15 +119,16 @@ impl Copy {
         match &done {
             Ok(_) | Err(Error::Broken(_) | Error::Gone(_)) => {}
             Err(error) => {
-                // The failure is ours: the application's log shall name it, and what the server makes of our
-                // leaving explains nothing here.
+                // This is a failure of the client. The application's log should name it. The server's reaction to
+                // the lost client explains nothing here.
                 listener.abandon();
                 let _ = main.send(&Message::Error(error.to_string()));
             }
         }
-        // Waiting for its last words with this connection open, we would have it wait for us.
+        // The worker waits until this connection ends, so it must not be open while the client waits for the
+        // worker's last message.
         drop(main);
-        // What the server says comes before what we make of it.
+        // The server's messages come before the client's own.
         listener.finish();
         let code = done.map_err(|error| match error {
             Error::Gone(_) => not_confirmed(out_of_memory.suspect()),
@@ -135,17 +136,18 @@ impl Copy {
         })?;
         let pulled_to_stdout = self.dst == "-";
         if code == ExitCode::Done && !self.quiet && !pulled_to_stdout {
-            // Nobody there to read it is no failure.
+            // A closed standard output is not a failure.
             let _ = streams.stdout.write_all(b"OK\n");
         }
         Ok(code)
     }
 
-    /// Nothing of the worker is left that could change the database. Says so, if it was quicker.
+    /// The end of an aborted command. No worker is left that could change the database. Tells the user if the worker
+    /// was faster.
     fn aborted(&self, done: Result<ExitCode>, stderr: &mut Stdio) -> Result<ExitCode> {
         let code = done?;
         if code == ExitCode::Done && self.dst != "-" {
-            // A reader that has gone is no failure.
+            // A closed standard error is not a failure.
             let _ = writeln!(stderr, "Interrupted too late: the new database is in place");
         }
         Ok(code)
@@ -169,12 +171,12 @@ impl Copy {
         Ok(())
     }
 
-    /// Where it copies from.
+    /// The source of the copy.
     pub fn source(&self) -> Endpoint {
         self.endpoint(&self.src)
     }
 
-    /// Where it copies to.
+    /// The destination of the copy.
     pub fn destination(&self) -> Endpoint {
         self.endpoint(&self.dst)
     }
@@ -193,7 +195,7 @@ impl Copy {
         }
     }
 
-    /// What of the user's standard input or output the worker can read or write itself.
+    /// The user's standard input or output, if the worker can read or write it itself.
     fn hand_over(&self, streams: &Streams) -> Option<File> {
         match (self.src == "-", self.dst == "-") {
             (true, _) => streams.stdin.source_to_hand_over(),
@@ -231,8 +233,8 @@ impl Copy {
         let mut body = BodyWriter::new(main);
         match body.copy_from(stdin, |sent| listener.progress("sending", sent, 0)) {
             Ok(()) => {
-                // A server that has heard enough says why on the other socket, and Done on this one.
-                // An input that ends because its program is interrupted is no end of the data.
+                // A server that stops reading sends the reason on the other socket, and Done on this one. Input that
+                // ends because its program was interrupted is not complete.
                 if !self.abort.asked() {
                     let _ = body.finish();
                 }
@@ -293,7 +295,7 @@ impl Copy {
 
     fn stdout_failed(&self, error: std::io::Error) -> Error {
         if error.kind() == ErrorKind::BrokenPipe && self.owns_process {
-            // As any program in a pipe does: whoever closed it knows why.
+            // Ends as any program in a pipe does. The process that closed the pipe knows why.
             interrupt::end_quietly(128 + libc::SIGPIPE);
         }
         Error::Io {
@@ -303,7 +305,7 @@ impl Copy {
     }
 }
 
-/// Waits for the last word.
+/// Waits for the end of the command.
 fn finish(main: &mut Connection) -> Result<ExitCode> {
     let mut lost = lost();
     loop {
@@ -319,7 +321,7 @@ fn lost() -> Error {
     Error::Gone("the worker ended before its turn was over".into())
 }
 
-/// A worker that is not killed says how it ends.
+/// The error of a lost worker. A worker that is not killed reports its end.
 fn not_confirmed(killer: Killer) -> Error {
     Error::Gone(format!(
         "the worker was killed before it confirmed ({killer}). The database is whole, and either the old or the new one. \
@@ -334,7 +336,7 @@ fn lost_past_the_commit() -> Error {
             .into(),
     )
 }
-/// Whether nothing is at `path`.
+/// Whether there is no file at `path`.
 fn is_absent(path: &std::path::Path) -> bool {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
     std::fs::symlink_metadata(path).is_err_and(|error| absent.contains(&error.kind()))

@@ -1,7 +1,7 @@
 //! From the socket to the server's first answer.
 //!
-//! The process that serves may end at any moment of it: a leader's worker was replaced, the machine is busy. Until
-//! the first answer nothing has been asked for that could have been done, so the next leader is asked instead.
+//! The serving process may end at any time: a leader's worker is replaced, or the machine is busy. Until the first
+//! answer the server has done nothing for this request, so the client asks the next leader instead.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -21,28 +21,28 @@ use crate::protocol::{Connection, Message, Request, PROTOCOL};
 use crate::server::{connect, last_leader, was_led};
 use crate::visible::{self, Shown};
 
-/// How long a server may take to greet. Its worker may be busy for as long as it likes after that.
+/// How long a server may take for its greeting. After that its worker may be busy for any length of time.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long a socket may refuse while another process takes over from a leader that died.
+/// How long a socket may refuse connections while another process takes over from a dead leader.
 const TAKEOVER: Duration = Duration::from_secs(1);
-/// How long leaders may follow each other before one of them answers.
+/// How long one leader may follow another before one of them answers.
 const SUCCESSION: Duration = Duration::from_secs(5);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A server that has answered.
+/// An opened session with a server that has answered.
 pub(super) struct Opened {
     /// The main connection.
     pub main: Connection,
-    /// Has the main connection end with the command.
+    /// Ends the main connection together with the command.
     pub watch: Watch,
-    /// The thread on the other connection.
+    /// The thread that reads the other connection.
     pub listener: Listener,
-    /// The answer.
+    /// The server's answer.
     pub answer: Message,
 }
 
-/// Asks the process that leads at `socket` for `request`, with the descriptors that belong to it.
+/// Sends `request` and its descriptors to the process that leads at `socket`.
 pub(super) fn open(
     socket: &Path,
     request: &Request,
@@ -96,7 +96,7 @@ fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> 
 
 fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
     let mut main = Connection::new(reach(socket, abort)?);
-    // Nothing has been asked for yet whose end would be worth waiting for.
+    // Ends both directions, because no work has begun yet that would be worth waiting for.
     let _watch = watch(abort, &main, Shutdown::Both)?;
     main.set_patience(Some(GREETING))
         .context("cannot set up the socket")?;
@@ -104,7 +104,7 @@ fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> 
         protocol: PROTOCOL,
         version: crate::VERSION.into(),
     };
-    // A server that turns us away does not wait for our greeting; what it says arrives all the same.
+    // A server that rejects the client does not wait for this greeting. Its answer arrives all the same.
     let _ = main.send(&hello);
     let answer = match main.receive() {
         Err(Error::Broken(why)) => return Err(no_greeting(socket, &why)),
@@ -157,7 +157,7 @@ fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
         };
         let may_come = match error.kind() {
             ErrorKind::ConnectionRefused => true,
-            // One leader has removed its socket, and the next one is about to make its own.
+            // One leader has removed its socket, and the next is about to create its own.
             ErrorKind::NotFound => was_led(socket),
             _ => false,
         };

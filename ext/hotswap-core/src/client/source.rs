@@ -1,7 +1,7 @@
-//! The file to push: opened here, where the user's rights and folder are, and read by the worker.
+//! The file to push. The client opens it with the user's rights and in the user's folder; the worker reads it.
 //!
-//! What is pushed is what SQLite would read at its path. So the path is resolved first, as SQLite does it: a log lies beside
-//! the file that a link leads to, not beside the link.
+//! What is pushed is what SQLite would read at this path. So the path is resolved first, as SQLite does it: a WAL
+//! lies beside the file that a link leads to, and not beside the link.
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,7 +13,7 @@ use crate::protocol::{Identity, Message, Sidecar, Stamp};
 use crate::visible::Shown;
 use crate::worker::leftovers;
 
-/// See the module.
+/// The open source file, and the files beside it.
 pub(super) struct Source {
     main: File,
     beside: Vec<(Sidecar, File)>,
@@ -21,10 +21,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens the file at `path`, and what of its newest rows lies beside it. `raw` is what the user calls it.
+    /// Opens the file at `path`, and the files beside it that contain its newest rows. `raw` is what the user calls
+    /// it.
     ///
-    /// In the application's process (`in_application`) the file itself is not opened for reading: to close it would drop the
-    /// locks of an SQLite that has it open there. The worker opens it.
+    /// In the application's process (`in_application`) this does not open the file itself for reading, because
+    /// closing it would drop the locks of an SQLite that has it open there. The worker opens it instead.
     pub fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
         let flags = if in_application { libc::O_PATH } else { 0 };
         let main = open(path, flags).map_err(|error| refused(raw, &error))?;
@@ -56,7 +57,7 @@ impl Source {
 
     fn with_what_lies_beside(main: File, path: &Path, raw: &str) -> Result<Self> {
         let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
-        // A file that was deleted has no path, and no log by it.
+        // A deleted file has no path, and so no WAL beside it.
         let resolved = path
             .canonicalize()
             .ok()
@@ -65,7 +66,8 @@ impl Source {
         let files = std::iter::once(&main).chain(beside.iter().map(|(_, file)| file));
         let stamps: std::io::Result<_> = files.map(Stamp::settled).collect();
         let stamps = stamps.map_err(|error| refused(raw, &error))?;
-        // From the stamps on, a change of any of them is noticed. So this is the moment of which all is copied.
+        // From the stamps on, a change of any of these files is noticed. So this is the moment whose state is
+        // copied.
         let source = Self { main, beside, stamps };
         match resolved {
             Some(resolved) if !source.still_lies_at(&resolved, &metadata) => Err(Error::Refused(format!(
@@ -90,7 +92,7 @@ impl Source {
             })
     }
 
-    /// What the worker has to know of it.
+    /// What the worker has to know about the source.
     pub fn message(&self) -> Message {
         Message::File {
             length: self.stamps[0].length,
@@ -99,7 +101,7 @@ impl Source {
         }
     }
 
-    /// The file, then what lies beside it.
+    /// The descriptors of the file and of the files beside it.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         std::iter::once(self.main.as_fd())
             .chain(self.beside.iter().map(|(_, file)| file.as_fd()))
@@ -115,7 +117,7 @@ fn name_beside(database: &Path, sidecar: Sidecar) -> PathBuf {
     name.into()
 }
 
-/// What of the content of `database`, a resolved path, is in other files. An empty one has nothing.
+/// The files beside `database` (a resolved path) that contain a part of its content. Skips empty ones.
 fn open_beside(database: &Path) -> Result<Vec<(Sidecar, File)>> {
     let mut beside = Vec::new();
     for sidecar in SIDECARS {
@@ -144,7 +146,7 @@ fn leads_to(path: &Path, file: &Metadata) -> bool {
     std::fs::metadata(path).is_ok_and(|there| Identity::of(&there) == Identity::of(file))
 }
 
-/// Without O_NONBLOCK a pipe would keep us waiting for its writer.
+/// O_NONBLOCK, because otherwise opening a pipe would wait for its writer.
 fn open(path: &Path, flags: libc::c_int) -> std::io::Result<File> {
     std::fs::OpenOptions::new()
         .read(true)

@@ -1,8 +1,8 @@
-//! Standard input, output or error, whoever made it.
+//! Standard input, output or error, no matter which process created it.
 //!
-//! Whether a descriptor blocks is a property of what is open, and not of the descriptor: a pipe may come from
-//! somebody who wants it not to block (Ruby's do, and ssh sets its own so). It is waited for then, and not
-//! changed: the other end's owner would be surprised.
+//! Whether a descriptor blocks is a property of the open file, and not of the descriptor: a pipe may come from a
+//! program that made it non-blocking (Ruby does, and so does ssh). This module then waits for it, and does not
+//! change it, which would surprise the program at the other end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -16,10 +16,10 @@ use nix::unistd::Whence;
 
 use super::Abort;
 
-/// As much as a pipe takes at once that has room for anything, in bytes: a longer write may wait for its reader.
+/// How much a writable pipe takes at once, in bytes. A longer write may wait for the reader.
 const AT_ONCE: usize = libc::PIPE_BUF;
 
-/// See the module.
+/// A standard stream that may be non-blocking.
 #[derive(Debug)]
 pub struct Stdio {
     file: File,
@@ -27,13 +27,13 @@ pub struct Stdio {
 }
 
 impl Stdio {
-    /// The same, where reading and writing fail once the command is to end. They never block otherwise than in a poll.
+    /// Makes reading and writing fail once the command is asked to end. They then block only in a poll.
     pub fn until(mut self, abort: &Arc<Abort>) -> Self {
         self.abort = Some(abort.clone());
         self
     }
 
-    /// A second one of the same, which no end of the command keeps from writing.
+    /// A second handle of the same stream. It can be written to even after the command was asked to end.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         self.file.try_clone().map(Self::from)
     }
@@ -42,7 +42,7 @@ impl Stdio {
         self.file.is_terminal()
     }
 
-    /// A descriptor to hand over for reading: of a file from its beginning on, or of a pipe.
+    /// A descriptor to hand over for reading: of a file that is read from its beginning, or of a pipe.
     pub(crate) fn source_to_hand_over(&self) -> Option<File> {
         let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).ok()?);
         if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
@@ -55,8 +55,9 @@ impl Stdio {
         }
     }
 
-    /// A descriptor to hand over for writing: of a pipe, or of a file that is as a shell's `>` makes it. One that has
-    /// content already, or takes what is written at its end (`>>`), is written to by this process, wherever it stands.
+    /// A descriptor to hand over for writing: of a pipe, or of a new, empty file as the shell's `>` creates it. This
+    /// process itself writes to a file that already has content or that is opened for appending (`>>`), at its
+    /// current position.
     pub(crate) fn target_to_hand_over(&self) -> Option<File> {
         let metadata = self.file.metadata().ok()?;
         match metadata.file_type() {
@@ -76,8 +77,8 @@ impl Stdio {
         nix::unistd::lseek(&self.file, 0, Whence::SeekCur) == Ok(0)
     }
 
-    /// Opened anew, so that it does not block for whom it is handed to, and is what it was for everybody else.
-    /// Not possible where there is no /proc, or where a pipe belongs to another user.
+    /// Opens the stream again, so that the new descriptor does not block while the old one keeps its flags for other
+    /// processes. Fails without /proc, and for a pipe of another user.
     fn reopen(&self, options: &mut OpenOptions) -> Option<File> {
         options
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
@@ -85,7 +86,7 @@ impl Stdio {
             .ok()
     }
 
-    /// Whether it is a pipe that nobody reads any more.
+    /// Whether this is a pipe whose reader has gone.
     pub(crate) fn is_broken(&self) -> bool {
         let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
         nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok()

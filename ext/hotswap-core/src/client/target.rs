@@ -1,5 +1,5 @@
-//! The file that a pull makes. It has its name only when it is complete: until then it has none, or, where the
-//! file system cannot do that, another one that is removed with the command.
+//! The file that a pull creates. It gets its name only when it is complete. Until then it has no name, or, if the
+//! file system does not support that, a temporary one that is removed with the command.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek};
@@ -16,17 +16,17 @@ use crate::random;
 use crate::visible::Shown;
 use crate::worker::{leftovers, resolve, Bound, Strangers};
 
-/// See the module.
+/// The file that a pull writes, until it is in place.
 pub(super) struct Target {
     file: File,
     path: PathBuf,
     draft: Option<PathBuf>,
-    /// The mode that the new file gets: that of the file that it replaces.
+    /// The mode of the new file: that of the file it replaces.
     mode: u32,
 }
 
 impl Target {
-    /// Prepares a file that can be put in place at `path` in one step.
+    /// Creates a file that can be put in place at `path` in one step.
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
         if is_a_descriptor(path) {
             return Err(Error::Usage(format!(
@@ -44,7 +44,7 @@ impl Target {
         let existing = match std::fs::metadata(&path) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            // What is there could be a folder or a device, and its mode, which the new file is to have, is not known.
+            // The target could be a folder or a device, and the mode for the new file is unknown.
             Err(error) => return Err(cannot_write(error, &path)),
         };
         if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
@@ -77,8 +77,8 @@ impl Target {
         Ok(target)
     }
 
-    /// Locks `file` to show that its command is alive, and sets its mode, as far as the file system supports either. A file
-    /// without a name gets the lock before its name, so that no other command removes it as a leftover.
+    /// Locks `file` to show that its command is alive, and sets its mode, as far as the file system supports either.
+    /// A file without a name gets the lock before its name, so that no other command removes it as a leftover.
     fn mark_and_dress(&self, file: &File) -> Result<()> {
         match leftovers::mark(file) {
             // Without locks, no other command can take the lock either, so none removes the file.
@@ -120,23 +120,23 @@ impl Target {
         })
     }
 
-    /// The file to write into.
+    /// The file to write to.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Who would go on with the file that is replaced, and lose what it writes there.
+    /// The processes that would go on writing to the replaced file, and lose that data.
     pub fn users(&self) -> Strangers {
         Strangers::writing_to(&self.path, Bound::Patient)
     }
 
-    /// Gives the complete file its name, durably.
+    /// Gives the complete file its name, and makes that durable.
     pub fn put_in_place(&mut self) -> Result<()> {
         let draft = match self.draft.clone() {
             Some(draft) => draft,
             None => self.give_it_a_name()?,
         };
-        // An old log beside the target would be taken for the new file's.
+        // SQLite would take an old WAL beside the target for one of the new file.
         let mut removed = false;
         for sidecar in leftovers::sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
@@ -147,7 +147,7 @@ impl Target {
         }
         let folder = self.folder().to_owned();
         if removed {
-            // After a power cut it must not come back beside the new file either.
+            // The old WAL must not come back beside the new file after a power cut either.
             self.sync_folder().on_path("cannot sync", &folder)?;
         }
         std::fs::rename(&draft, &self.path).map_err(|error| self.not_renamed(error))?;
@@ -175,7 +175,8 @@ impl Target {
         }
     }
 
-    /// A user who may write to the folder but not read it cannot open it for a sync: then the whole file system is synced.
+    /// Syncs the folder. A user who may write to the folder but not read it cannot open it for a sync: then the
+    /// whole file system is synced.
     fn sync_folder(&self) -> std::io::Result<()> {
         match File::open(self.folder()) {
             Ok(folder) => backup_disk::sync_folder(&folder, &self.file),
@@ -184,7 +185,7 @@ impl Target {
         }
     }
 
-    /// The draft is removed with the command until it is in place.
+    /// Gives the file a temporary name. It is removed with the command until the file is in place.
     fn give_it_a_name(&mut self) -> Result<PathBuf> {
         let folder = self.folder().to_owned();
         let draft = draft_name(&folder)?;
