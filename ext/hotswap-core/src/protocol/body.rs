@@ -9,10 +9,10 @@ use super::frame::{Kind, LONGEST_CHUNK};
 use super::message::{End, Message};
 use crate::error::{Error, Result};
 
-/// How many bytes travel in one frame.
+/// The size of a full chunk, in bytes. Each travels in one frame.
 pub const CHUNK: usize = LONGEST_CHUNK;
 
-/// Sends a body. Dropped before [`BodyWriter::finish`], it leaves the receiver without an end: an abort.
+/// Sends a body. If it is dropped before [`BodyWriter::finish`], the receiver sees no end, and aborts.
 pub struct BodyWriter<'a> {
     connection: &'a mut Connection,
     hash: Xxh3Default,
@@ -29,7 +29,7 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
-    /// Sends all that `source` has.
+    /// Sends everything in `source`.
     pub fn copy_from(&mut self, source: &mut impl Read, mut sent: impl FnMut(u64)) -> Result<()> {
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -54,12 +54,12 @@ impl<'a> BodyWriter<'a> {
         self.connection.send_frame(Kind::Body, chunk)
     }
 
-    /// What it is sent on.
+    /// The connection that the body is sent on.
     pub fn connection(&self) -> &Connection {
         self.connection
     }
 
-    /// Says what was sent. Only now may the receiver believe it.
+    /// Sends the length and the checksum. Only then may the receiver trust the data.
     pub fn finish(self) -> Result<End> {
         let end = End {
             length: self.length,
@@ -71,7 +71,7 @@ impl<'a> BodyWriter<'a> {
     }
 }
 
-/// Reads until the buffer is full or the source is at its end, so that a pipe's short reads make long frames.
+/// Reads until the buffer is full or the source ends, so that the short reads of a pipe make long frames.
 fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -85,14 +85,14 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// What comes next in a body.
+/// The next part of a body.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// A part of it.
+    /// A chunk of data.
     Chunk(&'a [u8]),
     /// The end: everything arrived as it was sent.
     End,
-    /// The sender gave up, and says this instead.
+    /// The sender gave up, and sent this message instead.
     Instead(Message),
 }
 
@@ -115,7 +115,7 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// The next piece of the body.
+    /// Receives the next piece of the body.
     pub fn receive(&mut self) -> Result<Piece<'_>> {
         let header = self.connection.receive_header()?.ok_or_else(aborted)?;
         match header.kind {
@@ -156,7 +156,7 @@ impl<'a> BodyReader<'a> {
     }
 }
 
-/// What a sender that has gone before it said that this was all leads to.
+/// The error for a sender that has gone before the end of the data.
 pub fn aborted() -> Error {
     Error::Gone("the sender went away before the end of the data".into())
 }

@@ -1,4 +1,4 @@
-//! A blocking connection that carries frames, and descriptors beside them.
+//! A blocking connection that carries frames, and file descriptors with them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -13,7 +13,7 @@ use super::message::Message;
 use crate::error::{Error, Result};
 use crate::signal::hung_up;
 
-/// See the module.
+/// One end of a connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
@@ -21,7 +21,7 @@ pub struct Connection {
     longest: usize,
 }
 
-/// More descriptors than this never travel with one frame.
+/// The maximum number of descriptors with one frame.
 const MOST_DESCRIPTORS: usize = 4;
 
 impl Connection {
@@ -42,7 +42,7 @@ impl Connection {
         }
     }
 
-    /// A second one on the same socket, for another thread to write to.
+    /// A second handle of the same socket, for another thread to write to.
     pub fn try_clone(&self) -> io::Result<Self> {
         let longest = self.longest;
         self.stream.try_clone().map(|stream| Self {
@@ -67,7 +67,7 @@ impl Connection {
         self.send_with(message, &[])
     }
 
-    /// Sends a message with descriptors, which the peer gets as its own.
+    /// Sends a message with descriptors. The peer gets copies of its own.
     pub fn send_with(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let to_json =
             |message: &Message| serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()));
@@ -127,7 +127,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a header. `None` is a peer that closed between two frames.
+    /// Reads a header. `None` means that the peer closed the connection between two frames.
     pub fn receive_header(&mut self) -> Result<Option<Header>> {
         let mut bytes = [0; HEADER_LENGTH];
         let mut have = 0;
@@ -148,7 +148,8 @@ impl Connection {
         let received = recvmsg::<()>(self.stream.as_raw_fd(), &mut pieces, Some(&mut room), flags)?;
         for control in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = control {
-                // SAFETY: the kernel has just made these descriptors for this process; nobody else owns them.
+                // SAFETY: the kernel has just created these descriptors for this process, so they have no other
+                // owner.
                 self.descriptors
                     .extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
             }
@@ -166,7 +167,7 @@ impl Connection {
             })
     }
 
-    /// Reads a message. `None` is a peer that closed between two frames.
+    /// Reads a message. `None` means that the peer closed the connection between two frames.
     pub fn receive(&mut self) -> Result<Option<Message>> {
         let Some(header) = self.receive_header()? else {
             return Ok(None);
@@ -195,14 +196,14 @@ impl Connection {
         self.descriptors.pop_front()
     }
 
-    /// Whether the peer is gone. What it said before may still be unread.
+    /// Whether the peer has gone. Its last messages may still be unread.
     pub fn peer_is_gone(&self) -> bool {
         hung_up(self.stream.as_raw_fd())
     }
 
-    /// Ends the connection, also where another process has a copy of its descriptor.
+    /// Ends the connection, even if another process has a copy of its descriptor.
     pub fn close(self) {
-        // The only error is that the peer was quicker.
+        // The only possible error is that the peer has closed the connection first.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 

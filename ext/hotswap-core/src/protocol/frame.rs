@@ -12,7 +12,7 @@ pub const LONGEST_HANDOVER: usize = 64 * 1024 * 1024;
 /// The longest chunk of a body, in bytes.
 pub const LONGEST_CHUNK: usize = 1024 * 1024;
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -27,9 +27,9 @@ pub enum Kind {
 /// Kind and length of the payload that follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What follows.
+    /// The kind of the payload.
     pub kind: Kind,
-    /// How many bytes of it.
+    /// The length of the payload, in bytes.
     pub length: usize,
 }
 
@@ -41,7 +41,7 @@ impl Header {
         bytes
     }
 
-    /// Reads a header, and refuses what no peer of ours sends before anything is kept for it.
+    /// Parses a header. Refuses one that no valid peer sends, before memory is allocated for it.
     pub fn parse(bytes: [u8; HEADER_LENGTH]) -> Result<Self> {
         Self::parse_up_to(LONGEST_MESSAGE, bytes)
     }

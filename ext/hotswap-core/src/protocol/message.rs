@@ -12,14 +12,14 @@ use crate::worker::Job;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// Client: I speak this protocol.
+    /// Client: the protocol that it speaks.
     Hello {
         /// See [`PROTOCOL`](super::PROTOCOL).
         protocol: u32,
         /// The client's version, for the text of a rejection.
         version: String,
     },
-    /// Leader: so do I; join the stderr socket with this session.
+    /// Leader: the client is welcome, and should join the stderr socket with this session.
     Welcome {
         /// See [`PROTOCOL`](super::PROTOCOL).
         protocol: u32,
@@ -27,61 +27,61 @@ pub enum Message {
         version: String,
         /// The token that joins both sockets.
         session: String,
-        /// Where the stderr socket lies.
+        /// The path of the stderr socket.
         #[serde(with = "path")]
         stderr_socket: PathBuf,
     },
-    /// Leader: go away, and why.
+    /// Leader: the client is rejected.
     Rejected {
-        /// For the user.
+        /// The reason, for the user.
         why: String,
     },
-    /// Client, on the stderr socket: I belong to that session.
+    /// Client, on the stderr socket: the session that it belongs to.
     Join {
         /// From [`Message::Welcome`].
         session: String,
     },
-    /// Client: what the user typed.
+    /// Client: the parsed command line.
     Request(Box<Request>),
-    /// Worker: what it takes.
+    /// Worker: how the data will travel.
     Plan(Plan),
-    /// Client: here is the source, as descriptors: the file, then its sidecars in this order.
+    /// Client: the source, as descriptors: the file, then its sidecars in this order.
     File {
-        /// Its length when it was opened, in bytes.
+        /// The length of the file when it was opened, in bytes.
         length: u64,
-        /// What lies beside it and belongs to it.
+        /// The files beside it that belong to it.
         sidecars: Vec<Sidecar>,
-        /// What all of them looked like in one moment, in the order of the descriptors.
+        /// The state of all these files at one moment, in the order of the descriptors.
         #[serde(default)]
         stamps: Vec<Stamp>,
     },
-    /// Client: here is the file to write the snapshot into, as a descriptor.
+    /// Client: the file to write the snapshot to, as a descriptor.
     Target,
     /// Worker, stderr socket: a line for the user.
     Status(String),
-    /// Worker, stderr socket: the reason of a failure. Client, main socket: why it gives up.
+    /// Worker, stderr socket: the reason for a failure. Client, main socket: why it gives up.
     Error(String),
-    /// Worker, stderr socket: how far it is.
+    /// Worker, stderr socket: its progress.
     Progress {
         /// "copying", "checking".
         stage: String,
-        /// Bytes, or whatever `total` counts.
+        /// Bytes, or the unit of `total`.
         done: u64,
-        /// 0 when nobody knows.
+        /// 0 if unknown.
         total: u64,
     },
-    /// Worker: the new database is in place, and the disk has not made that durable yet.
+    /// Worker: the new database is in place, but not yet durable.
     Committed,
     /// Worker, to client and leader: the end, and the exit status of the command.
     Done {
         /// See [`ExitCode`](crate::ExitCode).
         code: u8,
     },
-    /// Leader to worker, with both connections as descriptors.
+    /// Leader to worker: a client, with both of its connections as descriptors.
     Handover(Box<Handover>),
     /// Leader to worker, instead: remove what dead workers left beside these databases.
     Sweep(Box<Job>),
-    /// Worker to leader: the connections are mine now.
+    /// Worker to leader: it has taken over the connections.
     Taken,
     /// Worker to leader: a line for the application's log.
     Log(Narration),
@@ -111,7 +111,7 @@ impl Message {
         }
     }
 
-    /// All of it that a connection carries.
+    /// The whole frame of the message.
     pub fn to_frame(&self) -> Result<Vec<u8>> {
         let payload = serde_json::to_vec(self).map_err(|error| Error::Broken(error.to_string()))?;
         let header = Header {
@@ -125,27 +125,27 @@ impl Message {
 /// `hotswap cp SRC DST`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// Where from.
+    /// The source.
     pub src: Endpoint,
-    /// Where to.
+    /// The destination.
     pub dst: Endpoint,
     /// `--skip-integrity-check`.
     pub skip_integrity_check: bool,
     /// `--skip-schema-check`.
     pub skip_schema_check: bool,
-    /// `--in-place`; as the application is configured where it is not given.
+    /// `--in-place`; if absent, the application's setting applies.
     #[serde(default)]
     pub in_place: Option<InPlace>,
-    /// `--timeout`, in milliseconds; as the application is configured where it is not given.
+    /// `--timeout`, in milliseconds; if absent, the application's setting applies.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// `--max-pause`, likewise.
+    /// `--max-pause`, in milliseconds; if absent, the application's setting applies.
     #[serde(default)]
     pub max_pause_ms: Option<u64>,
 }
 
 impl Request {
-    /// The options that say how it is to be done, as they are typed.
+    /// The options that control the copy, as the user types them.
     pub fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
         if self.skip_integrity_check {
@@ -179,26 +179,27 @@ impl std::fmt::Display for Request {
 pub struct Endpoint {
     /// As typed, with control characters escaped.
     pub raw: String,
-    /// Standard input or output.
+    /// Whether this is standard input or output.
     pub stdio: bool,
-    /// Absolute, against the caller's folder.
+    /// The absolute path, resolved against the caller's folder.
     #[serde(with = "path")]
     pub absolute: PathBuf,
     /// With every symlink resolved, as far as the path exists.
     #[serde(with = "path")]
     pub resolved: PathBuf,
-    /// Of the file there, when there is one.
+    /// The identity of the file, if there is one.
     pub identity: Option<Identity>,
-    /// Whether nothing is at `absolute`. False for a link without a target, and in a folder that the user may not search.
+    /// Whether there is nothing at `absolute`. False for a link without a target, and in a folder that the user may
+    /// not search.
     #[serde(default)]
     pub absent: bool,
 }
 
-/// What messages call a source that is no file.
+/// The name of standard input in messages.
 pub const STANDARD_INPUT: &str = "standard input";
 
 impl Endpoint {
-    /// A source, as a message names it.
+    /// The name of a source in messages.
     pub fn name(&self) -> &str {
         if self.stdio {
             STANDARD_INPUT
@@ -208,7 +209,7 @@ impl Endpoint {
     }
 }
 
-/// What makes two names one file.
+/// Identifies a file. Two names with the same identity are one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// `st_dev`.
@@ -218,7 +219,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a file that was looked at.
+    /// The identity in `metadata`.
     pub fn of(metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         Self {
@@ -234,12 +235,12 @@ impl Identity {
 pub enum Sidecar {
     /// `-wal`: committed rows that are not in the main file yet.
     Wal,
-    /// `-journal`: how to undo what a crashed writer began.
+    /// `-journal`: how to undo the unfinished transaction of a crashed writer.
     Journal,
 }
 
 impl Sidecar {
-    /// What SQLite appends to the name of the database.
+    /// The suffix that SQLite appends to the name of the database.
     pub const fn suffix(self) -> &'static str {
         match self {
             Sidecar::Wal => "-wal",
@@ -248,7 +249,7 @@ impl Sidecar {
     }
 }
 
-/// What the worker asks of the client after it has understood the request.
+/// What the worker asks of the client once it has parsed the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plan {
@@ -260,20 +261,20 @@ pub enum Plan {
     ReceiveFile,
     /// Pull: stream to standard output.
     ReceiveStream,
-    /// Either: wait. The worker reads or writes what came with the request.
+    /// Either: wait. The worker reads or writes the descriptor that came with the request.
     Wait,
 }
 
-/// What a body must have been.
+/// What the receiver must have got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
-    /// In bytes.
+    /// The length of the body, in bytes.
     pub length: u64,
-    /// XXH3, 64 bits, of all bytes.
+    /// The 64-bit XXH3 checksum of all bytes.
     pub checksum: u64,
 }
 
-/// Leader to worker: everything that a command needs to know.
+/// Leader to worker: everything that the worker needs for a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
     /// The application's databases and settings.
@@ -282,7 +283,7 @@ pub struct Handover {
     pub leader: u32,
 }
 
-/// A line for the log of the application.
+/// A line for the application's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Narration {
     /// "debug", "info", "warn" or "error".

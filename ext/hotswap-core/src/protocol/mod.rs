@@ -1,10 +1,10 @@
-//! What travels between client, leader and worker.
+//! The protocol between client, leader and worker.
 //!
-//! A frame is a kind (one byte), a length (four bytes, big endian) and a payload. Messages are JSON, bodies
-//! are bytes in chunks. A body ends with an explicit frame that carries its length and checksum, so a sender
-//! that dies half way is an abort and never an end of file.
+//! A frame is a kind (one byte), a length (four bytes, big endian) and a payload. Messages are JSON; bodies are
+//! bytes in chunks. A body ends with an explicit frame that carries its length and checksum, so a sender that dies
+//! half way causes an abort, and never looks like an end of file.
 //!
-//! One session, from the client's side:
+//! One session, from the client's point of view:
 //!
 //! ```text
 //! main socket     -> hello                     <- welcome {session} | rejected
@@ -16,12 +16,13 @@
 //!   pull, stream                               <- body, body, …, end {…}, done {exit code}
 //! ```
 //!
-//! A standard input or output that is a pipe, an input that is a file, or an output that is an empty file comes along with
-//! the request as a descriptor. The worker reads or writes a pipe and writes a file itself, and answers wait, then
-//! done {exit code}. Of an input that is a file it takes what lies beside it as well: it answers send file.
+//! A standard input or output that is a pipe, an input that is a file, or an output that is an empty file comes with
+//! the request as a descriptor. The worker itself reads or writes a pipe, and writes a file; it answers wait, then
+//! done {exit code}. An input that is a file may have other files beside it, which the worker needs as well, so it
+//! answers send file.
 //!
-//! Up to `join` the client speaks with the leader; everything after is read by the worker, to which the leader
-//! hands both connections.
+//! Up to `join` the client talks to the leader. The worker reads everything after that: the leader hands both
+//! connections to it.
 
 mod body;
 mod connection;
@@ -40,5 +41,5 @@ pub use message::{
 };
 pub use stamp::Stamp;
 
-/// The number of this protocol. Both sides must speak the same; the greeting itself never changes.
+/// The version of this protocol. Both sides must use the same one; the greeting itself never changes.
 pub const PROTOCOL: u32 = 1;

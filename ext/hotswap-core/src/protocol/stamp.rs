@@ -1,4 +1,4 @@
-//! What a file looks like from outside, to notice that it was written to.
+//! The metadata of a file, to notice when it has been written to.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use nix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
 
-/// How often it is looked at a file that was written to in this very tick of the kernel's clock. A tick has 10 ms at most,
-/// and each look takes one.
+/// How often a file is checked that was written to within the current tick of the kernel's clock. A tick takes at
+/// most 10 ms, and each check takes one.
 const LOOKS: u32 = 20;
 
-/// See the module.
+/// The length and the times of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// In bytes.
@@ -24,7 +24,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of a file that was looked at.
+    /// The stamp in `metadata`.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             length: metadata.len(),
@@ -33,8 +33,9 @@ impl Stamp {
         }
     }
 
-    /// The same of an open file, once every later change gives it another stamp: the kernel's clock, which has ticks, is past
-    /// the last one. Where another machine's clock decides, nobody can know that.
+    /// The stamp of an open file, once every later change will give the file another stamp: the kernel's clock has
+    /// ticks, and must be past the tick of the last change. If another machine's clock sets the times, there is no
+    /// way to tell.
     pub fn settled(file: &File) -> io::Result<Self> {
         let mut stamp = Self::of(&file.metadata()?);
         for _ in 0..LOOKS {
