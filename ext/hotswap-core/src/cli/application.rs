@@ -1,4 +1,4 @@
-//! The application in whose own process a command runs.
+//! The application in whose process a command runs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,26 +6,27 @@ use crate::error::{Error, Result};
 use crate::protocol::Endpoint;
 use crate::worker::{resolve, Job};
 
-/// See the module.
+/// An application, as the command sees it.
 #[derive(Debug)]
 pub struct Application {
-    /// Where it is served, or would be.
+    /// The application's socket, whether or not a process serves it.
     pub socket: PathBuf,
-    /// Set where the caller is a part of a request or a job.
+    /// Set if the caller is part of a request or a job.
     pub unit: Option<Unit>,
 }
 
-/// What a swap would wait for: a unit of work of a process that has databases open.
+/// A unit of work that a swap would wait for, in a process that has databases open.
 #[derive(Debug)]
 pub struct Unit {
     /// The application's databases.
     pub job: Job,
-    /// Those whose swap waits for this process: their resolved paths.
+    /// The resolved paths of the databases whose swap waits for this process.
     pub joined: Vec<PathBuf>,
 }
 
 impl Application {
-    /// Refuses a push by `socket` that would wait for the end of the request or job which waits for the push.
+    /// Refuses a push through `socket` that would wait for the end of the request or job that itself waits for the
+    /// push.
     pub(super) fn refuse_to_wait_for_itself(
         &self,
         socket: &Path,
@@ -35,7 +36,8 @@ impl Application {
         let Some(unit) = &self.unit else {
             return Ok(());
         };
-        // Names are those of the server that is asked. A path leads to the same file, whoever serves it.
+        // A name means a database of the server that is asked. A path leads to the same file no matter which server
+        // it is.
         let is_ours = resolve(socket) == resolve(&self.socket);
         let sides = match is_ours {
             true => unit.job.sides(src, dst),

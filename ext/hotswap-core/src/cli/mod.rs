@@ -1,4 +1,4 @@
-//! The command line: arguments in, exit status out. Nothing in here ends the process.
+//! The command line: takes arguments, returns an exit status. Nothing in this module ends the process.
 
 mod application;
 mod args;
@@ -19,26 +19,26 @@ use crate::visible;
 pub use application::{Application, Unit};
 use args::{Cli, Command};
 
-/// Where a command runs.
+/// The environment that a command runs in.
 #[derive(Debug)]
 pub struct Surroundings {
     /// The caller's folder; relative paths are relative to it. None if it has been deleted.
     pub folder: Option<PathBuf>,
-    /// The script that was started, by which an application's binstub tells where the application is.
+    /// The script that was started. An application's binstub reveals the application's folder.
     pub program: Option<PathBuf>,
     /// `BUNDLE_GEMFILE`, for the same purpose.
     pub gemfile: Option<PathBuf>,
-    /// Whose process it is, unless it is the command's own.
+    /// The application whose process this is, if the command does not have its own process.
     pub application: Option<Application>,
     /// Standard input, output and error.
     pub streams: Streams,
-    /// Whether the command is the whole process, and so may end it on a signal.
+    /// Whether the command is the whole process, so that a signal may end it.
     pub owns_process: bool,
-    /// How its end is asked for from outside.
+    /// Ends the command from outside.
     pub abort: Arc<Abort>,
 }
 
-/// Runs `hotswap ARGUMENTS` (without the program's name) and says how it ended.
+/// Runs `hotswap ARGUMENTS` (without the program's name) and returns the exit status.
 pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode {
     if arguments.is_empty() {
         return run(vec!["help".into()], surroundings);
@@ -107,7 +107,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     match allowed.and_then(|()| copy.run(surroundings.streams)) {
         Ok(code) => code,
         Err(error) => {
-            // Who had the command end knows why.
+            // The caller that ended the command knows why.
             match abort.asked() {
                 true => error.exit_code(),
                 false => report(&mut stderr, &error),
@@ -121,7 +121,7 @@ fn report(stderr: &mut Stdio, error: &Error) -> ExitCode {
     error.exit_code()
 }
 
-/// Somebody who does not read any more is no failure of ours.
+/// Prints `text`. A reader that has gone is not a failure.
 fn print(to: &mut Stdio, text: &str) -> ExitCode {
     let _ = to.write_all(text.as_bytes());
     ExitCode::Done

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use super::Surroundings;
 
-/// Where the socket lies below the application's root, unless it is configured otherwise.
+/// The path of the socket below the application's root, unless another one is configured.
 pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
-/// The socket that `HOTSWAP_SOCKET` names. An empty variable, as some container tools set it, counts as not set.
+/// The socket that `HOTSWAP_SOCKET` names. Some container tools set variables to an empty value; that counts as
+/// unset.
 pub(super) fn of_the_environment() -> Option<PathBuf> {
     let named = std::env::var_os("HOTSWAP_SOCKET")?;
     (!named.is_empty()).then(|| named.into())
 }
 
-/// The socket to connect to; the best guess where there is none.
+/// The socket to connect to, or the best guess if there is none.
 pub(super) fn find(folder: &Path, surroundings: &Surroundings) -> PathBuf {
     if let Some(application) = &surroundings.application {
         return application.socket.clone();
