@@ -1,6 +1,6 @@
 //! Tries malformed database files on the checks, with the system's own SQLite.
 //!
-//! Whatever a file contains, the checks end without a crash. A file that they accept can be read and written to its
+//! The checks end without a crash for any file content. A file that they accept can be read and written to its
 //! last row by a connection that trusts it. A changed bit in a value cannot be detected, so it does not count as
 //! damage.
 //!

@@ -97,7 +97,7 @@ fn require_new(target: &File) -> Result<()> {
     Err(Error::Broken("the target is not a new, regular file".into()))
 }
 
-/// Writes into the empty file that is the client's standard output. Whatever the user's shell writes there next
+/// Writes into the empty file that is the client's standard output. What the user's shell writes there next
 /// comes after it.
 fn redirect(caller: &mut Caller, job: &Job, target: &File, database: &Path) -> Result<u64> {
     require_new(target)?;

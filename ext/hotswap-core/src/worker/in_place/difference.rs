@@ -1,7 +1,7 @@
 //! Writes only the pages that differ, through SQLite's page table (`sqlite_dbpage`).
 //!
 //! The worker looks for them while the gates are open, in a read transaction that stays open until the worker has
-//! the write lock. Whatever was committed in between is in the WAL past the point where it ended then, and those
+//! the write lock. Pages committed in between are in the WAL past the point where it ended then, and those
 //! pages are written as well. So this needs WAL mode. Not every SQLite has the page table, or lets it change the
 //! number of pages.
 

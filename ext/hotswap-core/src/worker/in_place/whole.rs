@@ -1,4 +1,4 @@
-//! Writes all pages, through SQLite's backup. It writes into any database, whatever its content, and rolls back a
+//! Writes all pages, through SQLite's backup. It writes into any database with any content, and rolls back a
 //! write that it does not finish.
 
 use rusqlite::backup::{Backup, StepResult};
