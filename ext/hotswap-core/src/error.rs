@@ -1,4 +1,4 @@
-//! The one error type. Each variant says who has to act, and so decides the exit status.
+//! The error type of this crate. Each variant says who has to act, and so determines the exit status.
 
 use std::io;
 use std::path::Path;
@@ -8,10 +8,10 @@ use rusqlite::ErrorCode;
 use crate::visible::{self, Shown};
 use crate::ExitCode;
 
-/// The result of everything in this crate that can fail for a user to read about.
+/// The result of everything in this crate that can fail in a way that a user reads about.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, worded for the person who typed the command.
+/// A failure, worded for the user who ran the command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No server answers.
@@ -20,30 +20,30 @@ pub enum Error {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// The file, or the request, was looked at and turned down; nothing changed.
+    /// hotswap has checked the file or the request, and refuses it. Nothing changed.
     #[error("{0}")]
     Refused(String),
-    /// The schema of the pushed file is not that of the live database; nothing changed.
+    /// The schema of the pushed file differs from that of the live database. Nothing changed.
     #[error("schema mismatch\n{statements}\n{names}\n{advice}")]
     SchemaMismatch {
-        /// Those that differ, of either side.
+        /// The statements that differ, of both schemas.
         statements: String,
-        /// What differs, by name.
+        /// The names of the objects that differ.
         names: String,
-        /// What can be done.
+        /// What the user can do.
         advice: String,
     },
-    /// Somebody kept the database until the deadline; nothing changed.
+    /// A process did not release the database before the deadline. Nothing changed.
     #[error("{0}")]
     Busy(String),
-    /// Somebody outside of the fleet has the live file open, or keeps it locked. Nothing changed.
+    /// A process outside the fleet has the live file open, or keeps it locked. Nothing changed.
     #[error("{database} is open in {who}, {} and copy again", of_whom(*of_the_application))]
     Stranger {
         /// The live path.
         database: String,
-        /// Names, as far as they can be had.
+        /// The names of the processes, as far as they are known.
         who: String,
-        /// Whether they are processes of the application.
+        /// Whether these processes belong to the application.
         of_the_application: bool,
     },
     /// The disk is too slow for a rename while requests wait. Nothing changed.
@@ -52,33 +52,33 @@ pub enum Error {
     /// A system call failed.
     #[error("{what}: {}", in_words(source))]
     Io {
-        /// What was being done, with the path.
+        /// The operation that failed, with the path.
         what: String,
-        /// What the system answered.
+        /// The system's error.
         source: io::Error,
     },
     /// SQLite failed on a file that it should have been able to use.
     #[error("{what}: {}", visible::line(source.to_string()))]
     Sqlite {
-        /// What was being done, with the path.
+        /// The operation that failed, with the path.
         what: String,
-        /// What SQLite answered.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// Whoever read standard output does not any more. They know why, so nobody is told.
+    /// The reader of standard output has gone. It knows why, so no message is printed.
     #[error("nobody reads standard output any more")]
     NobodyReads,
-    /// The other side of the connection did not keep to the protocol.
+    /// The peer violated the protocol.
     #[error("{0}")]
     Broken(String),
-    /// The other side of the connection went away.
+    /// The peer has closed the connection.
     #[error("{0}")]
     Gone(String),
 }
 
 impl Error {
-    /// The same of a failure that came too late to undo anything, and says so: whatever a member could not be told
-    /// by the board it learns from the locks.
+    /// Adds to a failure past the commit point that the new database is in place. What a member could not read
+    /// from the board, it learns from the locks.
     pub fn past_the_commit(self) -> Self {
         match self {
             Error::Io { what, source } => Error::Io {
@@ -89,7 +89,7 @@ impl Error {
         }
     }
 
-    /// The same for a log, where a schema would be lines and lines.
+    /// The message for a log, where a whole schema would take too many lines.
     pub fn in_a_log(&self) -> String {
         match self {
             Error::SchemaMismatch { names, .. } => format!("schema mismatch: {names}"),
@@ -97,7 +97,7 @@ impl Error {
         }
     }
 
-    /// The exit status that a command failing with this error ends with.
+    /// The exit status of a command that fails with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::CannotConnect(_) => ExitCode::CannotConnect,
@@ -127,7 +127,7 @@ fn of_whom(of_the_application: bool) -> &'static str {
     }
 }
 
-/// What the system answered, without the number that Rust puts behind it.
+/// The system's message, without the number that Rust appends.
 pub fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
@@ -136,7 +136,7 @@ pub fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// Whether SQLite failed for what the machine did, and so says nothing about the file.
+/// Whether SQLite failed because of the machine, so that the error says nothing about the file.
 pub fn is_of_the_machine(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -149,12 +149,12 @@ pub fn is_of_the_machine(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Says what was being done when a system call or SQLite failed.
+/// Adds the operation to an error of the system or of SQLite.
 pub trait Context<T> {
-    /// `what` reads as the beginning of "…: No such file or directory".
+    /// `what` is the beginning of the message: "…: No such file or directory".
     fn context(self, what: impl Into<String>) -> Result<T>;
 
-    /// The same, with the path that was being worked on.
+    /// The same, with the path that the operation worked on.
     fn on_path(self, what: &str, path: &Path) -> Result<T>
     where
         Self: Sized,

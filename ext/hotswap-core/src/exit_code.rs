@@ -1,25 +1,25 @@
-//! How a command ended, as the shell sees it. Documented in the README; scripts depend on the numbers.
+//! The exit status of a command. The README documents it; scripts depend on the numbers.
 
 /// The exit status of `hotswap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Everything that was asked for happened and is durable.
+    /// The command did everything that the user asked for, and the result is durable.
     Done = 0,
     /// No server answers at the socket.
     CannotConnect = 1,
     /// The command line itself is wrong.
     Usage = 2,
-    /// The file was looked at and turned down. Nothing changed.
+    /// hotswap has checked the file and refuses it. Nothing changed.
     Refused = 3,
-    /// Somebody kept the database busy until the deadline. Nothing changed.
+    /// A process did not release the database before the deadline. Nothing changed.
     Busy = 4,
-    /// Something broke: a disk, a process, a connection. The database is whole.
+    /// A disk, a process or a connection failed. The database is whole.
     Failed = 5,
 }
 
 impl ExitCode {
-    /// Reads the number that travels in the last frame of a session. Numbers of a newer server count as failures.
+    /// Parses the number in the last frame of a session. Unknown numbers of a newer server count as failures.
     pub fn from_u8(code: u8) -> Self {
         match code {
             0 => Self::Done,

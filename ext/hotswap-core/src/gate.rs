@@ -1,14 +1,14 @@
-//! The gate of one application process: units of work take the shared side, a swap the exclusive one.
+//! The gate of one application process: units of work take the shared side, and a swap takes the exclusive side.
 //!
-//! A unit of work is a request, a job, a Cable command, or one opening of a database. Passing the open gate
-//! is one compare-and-swap. The gate has three states:
+//! A unit of work is a request, a job, a Cable command, or one opening of a database. Passing the open gate is one
+//! compare-and-swap. The gate has three states:
 //!
-//! - **open**: everybody passes,
-//! - **closing**: new units wait, those inside go on, and what they need to finish (a connection opened by a
-//!   thread of theirs) is still admitted while at least one of them is inside,
-//! - **sealed**: nobody is inside, nobody enters.
+//! - **open**: every unit may enter,
+//! - **closing**: new units wait and units inside go on. What they need to finish (a connection that one of their
+//!   threads opens) may still enter, for as long as at least one unit is inside,
+//! - **sealed**: no unit is inside, and none may enter.
 //!
-//! Counts cannot drift: a unit holds a [`Pass`], which can be given back once only.
+//! Counts cannot drift: a unit holds a [`Pass`], which can be given back only once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const WATCHED: u64 = 1 << 60;
 const FIELD: u32 = 30;
 const MASK: u64 = (1 << FIELD) - 1;
 
-/// See the module.
+/// The gate. [`Gate::enter`] takes the shared side, [`Gate::close`] and [`Gate::seal`] the exclusive one.
 #[derive(Debug)]
 pub struct Gate {
     /// Flags in the top four bits, then two counts of thirty bits: the units that entered in epoch 1 and in epoch 0.
@@ -31,7 +31,7 @@ pub struct Gate {
     left: Signal,
 }
 
-/// One unit of work inside the gate.
+/// The pass of one unit of work inside the gate.
 #[derive(Debug)]
 pub struct Pass {
     epoch: bool,
@@ -59,7 +59,7 @@ fn inside(state: u64) -> u64 {
 }
 
 impl Gate {
-    /// A gate that is open, with nobody inside.
+    /// An open gate without units inside.
     pub fn new() -> std::io::Result<Self> {
         let gate = Self {
             state: AtomicU64::new(0),
@@ -75,7 +75,7 @@ impl Gate {
         self.enter_unless(CLOSED)
     }
 
-    /// Enters for something that a unit inside may be waiting for: refused only by a sealed gate.
+    /// Enters for something that a unit inside may be waiting for. Only a sealed gate refuses this.
     pub fn enter_while_closing(&self) -> Option<Pass> {
         self.enter_unless(SEALED)
     }
@@ -104,7 +104,7 @@ impl Gate {
         }
     }
 
-    /// Gives a pass back. The second time does nothing. Says whether this was the first.
+    /// Gives a pass back. A second call does nothing. Returns whether this was the first.
     pub fn leave(&self, pass: &Pass) -> bool {
         if !pass.held.swap(false, Ordering::AcqRel) {
             return false;
@@ -116,27 +116,27 @@ impl Gate {
         true
     }
 
-    /// How many units are inside.
+    /// The number of units inside.
     pub fn inside(&self) -> u64 {
         inside(self.state.load(Ordering::Acquire))
     }
 
-    /// Whether new units wait at the moment.
+    /// Whether new units currently wait.
     pub fn is_closed(&self) -> bool {
         self.state.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// The descriptor that is readable while the gate is open.
+    /// The signal that is set while the gate is open.
     pub fn open_signal(&self) -> &Signal {
         &self.open
     }
 
-    /// Leaves the gate open and waits until the units that are inside *now* are gone, or nobody is inside.
+    /// Leaves the gate open and waits until the units that are inside *now* have left, or until no unit is inside.
     ///
-    /// `go_on` is asked at least every 50 ms; when it says no, the wait ends unfinished.
+    /// Calls `go_on` at least every 50 ms. If it returns false, the wait ends unfinished.
     pub fn settle(&self, mut go_on: impl FnMut() -> bool) -> bool {
         self.state.fetch_or(WATCHED, Ordering::AcqRel);
-        // Units of the epoch before the last one may be inside still, after an attempt that was given up.
+        // Units of the epoch before the last one may still be inside, after an attempt that was given up.
         let settled = self.wait_for_epoch(None, &mut go_on) && {
             let before = self.state.fetch_xor(EPOCH, Ordering::AcqRel);
             self.wait_for_epoch(Some(before & EPOCH != 0), &mut go_on)
@@ -160,7 +160,7 @@ impl Gate {
         }
     }
 
-    /// Begins to close: new units wait from here on. False when somebody else has closed it already.
+    /// Begins to close: new units wait from now on. Returns false if another thread has already closed the gate.
     pub fn close(&self) -> bool {
         if self.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
             return false;
@@ -169,7 +169,7 @@ impl Gate {
         true
     }
 
-    /// Waits until nobody is inside and seals the gate. False at the deadline: then it is closing still.
+    /// Waits until no unit is inside and seals the gate. Returns false at the deadline; the gate then stays closing.
     pub fn seal(&self, deadline: Instant) -> bool {
         loop {
             self.left.clear();
@@ -193,7 +193,7 @@ impl Gate {
         }
     }
 
-    /// Opens the gate again and lets everybody through who waits.
+    /// Opens the gate again, and lets all waiting units enter.
     pub fn reopen(&self) {
         self.state.fetch_and(!(CLOSED | SEALED), Ordering::AcqRel);
         self.open.set();

@@ -1,10 +1,10 @@
-//! What is known of a worker that ended without a word: it was killed, since it tells of every other end.
+//! What is known about a worker that ended without a report. Such a worker was killed: it reports every other end.
 
 use std::fmt;
 use std::fs;
 
-/// How many processes the kernel has ended for lack of memory since the machine was started. `None` where it does not
-/// say.
+/// How many processes the kernel has ended for lack of memory since the machine was started. `None` if the kernel
+/// does not report it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutOfMemory(Option<u64>);
 
@@ -14,7 +14,7 @@ impl OutOfMemory {
         Self(count(&counters))
     }
 
-    /// What has ended a worker that was started when this was counted.
+    /// What has killed a worker that was started when this was counted.
     pub(crate) fn suspect(self) -> Killer {
         match (self.0, Self::so_far().0) {
             (Some(before), Some(now)) if now > before => Killer::Kernel,
@@ -30,7 +30,7 @@ fn count(counters: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// Who that was, by what the kernel has counted meanwhile.
+/// What killed the worker, according to the kernel's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Killer {
     Kernel,

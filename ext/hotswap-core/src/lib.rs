@@ -1,15 +1,15 @@
-//! Everything of hotswap that is not Ruby.
+//! The core of hotswap: everything that is not Ruby.
 //!
-//! Four parts meet in one swap, each in a process of its own:
+//! Four parts take part in a swap, each in its own process:
 //!
-//! - the **client** ([`cli`], [`client`]): what a person types; speaks the [`protocol`],
+//! - the **client** ([`cli`], [`client`]): the command that a user runs; it speaks the [`protocol`],
 //! - the **leader** ([`server`]): the application process that holds the socket; it greets a client and
-//!   hands its connection to a fresh worker,
+//!   hands its connections to a new worker,
 //! - the **worker** ([`worker`]): one process per command; the only one that opens database files,
 //! - every **member** ([`member`]): an application process that has the database open; its [`gate`] holds
-//!   requests back, its lock on the [`fence`] file is its vote.
+//!   requests up, and its lock on the [`fence`] file is its vote.
 //!
-//! Nothing in this crate knows Ruby. What it needs of the application it asks through [`member::Host`].
+//! This crate does not depend on Ruby. It asks [`member::Host`] for what it needs from the application.
 
 mod backup_disk;
 pub mod cli;

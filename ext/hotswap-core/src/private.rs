@@ -1,8 +1,8 @@
-//! Descriptors that a forked child must not keep.
+//! File descriptors that a forked child must not keep.
 //!
-//! A child inherits every descriptor. A listening socket that lives on in it takes connections that nobody
-//! answers; a client's connection that lives on in it never ends for the client. So each is in a table, and the
-//! handler that the system runs in a forked child closes what stands there.
+//! A child inherits every descriptor. A listening socket in the child would accept connections that no thread
+//! answers. A client's connection in the child would stay open for the client. So a table lists these descriptors,
+//! and the system's fork handler closes them in the child.
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -12,11 +12,12 @@ const SLOTS: usize = 512;
 const EMPTY: RawFd = -1;
 static TABLE: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
 
-/// How many threads are between a descriptor and its place in the table.
+/// How many threads have a descriptor that is not yet in the table.
 static MAKING: AtomicU32 = AtomicU32::new(0);
 static FORKING: AtomicBool = AtomicBool::new(false);
 
-/// Makes a descriptor and enters it, or gives both up, without a fork in between. `work` is to be short.
+/// Makes a descriptor and enters it into the table, or gives both up, without a fork in between. `work` must be
+/// short.
 pub fn making<T>(work: impl FnOnce() -> T) -> T {
     struct Making;
     impl Drop for Making {
@@ -37,7 +38,7 @@ pub fn making<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Before a fork, in the thread that forks: waits for what is being made, though not for ever.
+/// Runs before a fork, in the thread that forks. Waits for descriptors that are being made, but not for ever.
 pub fn before_fork() {
     FORKING.store(true, Ordering::SeqCst);
     for _ in 0..1000 {
@@ -48,17 +49,17 @@ pub fn before_fork() {
     }
 }
 
-/// After it, in the parent.
+/// Runs after a fork, in the parent.
 pub fn after_fork() {
     FORKING.store(false, Ordering::SeqCst);
 }
 
-/// A descriptor's place in the table. Give it up before the descriptor is closed.
+/// The entry of a descriptor in the table. It must be dropped before the descriptor is closed.
 #[derive(Debug)]
 pub struct Private(Option<usize>);
 
 impl Private {
-    /// Enters a descriptor. A full table leaves it out, which costs a child a descriptor and nothing else.
+    /// Enters a descriptor. If the table is full, the descriptor is left out, and a child merely keeps it open.
     pub fn keep(descriptor: &impl AsRawFd) -> Self {
         let raw = descriptor.as_raw_fd();
         let free = |slot: &AtomicI32| {
@@ -77,14 +78,14 @@ impl Drop for Private {
     }
 }
 
-/// Closes them all, in a forked child. Async-signal-safe.
+/// Closes all descriptors in the table, in a forked child. Async-signal-safe.
 pub fn close_in_child() {
     MAKING.store(0, Ordering::SeqCst);
     FORKING.store(false, Ordering::SeqCst);
     for slot in &TABLE {
         let descriptor = slot.swap(EMPTY, Ordering::AcqRel);
         if descriptor != EMPTY {
-            // SAFETY: the descriptor was open in the parent when it forked, and nobody in the child uses it.
+            // SAFETY: the descriptor was open in the parent when it forked, and the child does not use it.
             unsafe { libc::close(descriptor) };
         }
     }
@@ -126,7 +127,7 @@ mod tests {
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 close_in_child();
-                // SAFETY: asks for flags; the descriptor may be closed, which is the question.
+                // SAFETY: reads the flags; the test is whether the descriptor is closed.
                 let closed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } < 0;
                 // SAFETY: ends the child without running this test binary's exit handlers.
                 unsafe { libc::_exit(i32::from(!closed)) }

@@ -1,7 +1,7 @@
-//! A level-triggered flag that a thread can wait for: readable while it is set.
+//! A level-triggered flag that a thread can wait for: its descriptor is readable while it is set.
 //!
-//! An eventfd where there is one, so that Ruby (`IO#wait_readable`, also under a fiber scheduler) and
-//! native threads (`poll`) wait for the same thing.
+//! The flag is an eventfd, so that Ruby (`IO#wait_readable`, also under a fiber scheduler) and native threads
+//! (`poll`) can wait for the same descriptor.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// See the module.
+/// A flag with a descriptor to wait for.
 #[derive(Debug)]
 pub struct Signal(EventFd);
 
 impl Signal {
-    /// A new signal, not set. Fails only when the process is out of descriptors.
+    /// A new signal, not set. Fails only if the process is out of file descriptors.
     pub fn new() -> std::io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self(EventFd::from_flags(flags)?))
@@ -22,27 +22,27 @@ impl Signal {
 
     /// Makes the descriptor readable until [`Signal::clear`]. Async-signal-safe; never blocks.
     pub fn set(&self) {
-        // The only error of a non-blocking write is an overflowing counter, and then it is set already.
+        // The only possible error is an overflow of the counter. Then the signal is already set.
         let _ = self.0.write(1);
     }
 
     /// Makes the descriptor unreadable again.
     pub fn clear(&self) {
-        // The only error of a non-blocking read is that it was not set.
+        // The only possible error is that the signal was not set.
         let _ = self.0.read();
     }
 
-    /// Waits until the signal is set, at most `timeout`. Says whether it is.
+    /// Waits until the signal is set, for at most `timeout`. Returns whether it is.
     pub fn wait(&self, timeout: Duration) -> bool {
         wait_readable(&[self.as_fd()], timeout)
     }
 
-    /// The number of the descriptor, for Ruby to wait on.
+    /// The number of the descriptor, for Ruby to wait for.
     pub fn raw(&self) -> RawFd {
         self.0.as_fd().as_raw_fd()
     }
 
-    /// A second descriptor of the same signal, for an owner of its own.
+    /// A second descriptor of the same signal, with its own owner.
     pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
         self.as_fd().try_clone_to_owned()
     }
@@ -54,7 +54,7 @@ impl AsFd for Signal {
     }
 }
 
-/// Waits until one of the descriptors is readable, at most `timeout` (rounded up to a millisecond).
+/// Waits until one of the descriptors is readable, for at most `timeout` (rounded up to a millisecond).
 pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
     let mut polled: Vec<PollFd> = descriptors
         .iter()
@@ -64,7 +64,7 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool 
     matches!(nix::poll::poll(&mut polled, PollTimeout::from(millis)), Ok(n) if n > 0)
 }
 
-/// Whether the other end of a socket is gone. A descriptor that is not open counts as gone.
+/// Whether the other end of a socket has closed it. A descriptor that is not open counts as closed.
 pub fn hung_up(socket: RawFd) -> bool {
     let mut polled = libc::pollfd {
         fd: socket,
@@ -88,8 +88,8 @@ pub fn takes_more(socket: RawFd) -> bool {
     polled.revents & libc::POLLOUT != 0
 }
 
-/// Keeps the signals of the process away from the calling thread; they are for Ruby's.
+/// Blocks the signals of the process in the calling thread, so that Ruby's threads get them.
 pub fn leave_signals_to_others() {
-    // The only error is an invalid argument.
+    // The only possible error is an invalid argument.
     let _ = nix::sys::signal::SigSet::all().thread_block();
 }
