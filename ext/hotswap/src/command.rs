@@ -1,4 +1,4 @@
-//! The command line, as a process of its own or inside one.
+//! The command line, as its own process or inside another one.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -21,7 +21,7 @@ fn own(descriptor: i32) -> std::io::Result<Stdio> {
     borrowed.try_clone_to_owned().map(File::from).map(Stdio::from)
 }
 
-/// Runs a command that is the whole process; returns its exit status.
+/// Runs a command that is the whole process. Returns its exit status.
 fn run_command(
     ruby: &Ruby,
     arguments: Vec<FileName>,
@@ -56,8 +56,8 @@ fn failed(ruby: &Ruby, error: &std::io::Error) -> Error {
     Error::new(ruby.exception_io_error(), error.to_string())
 }
 
-/// `Hotswap::Native::Command`: a command beside what this process does. Made before it starts, so that no interruption
-/// falls between its start and what ends it.
+/// `Hotswap::Native::Command`: a command that runs in this process besides other work. It is made before it starts,
+/// so that no interruption falls between its start and the code that ends it.
 #[derive(TypedData)]
 #[magnus(class = "Hotswap::Native::Command", free_immediately, size)]
 struct Command {
@@ -65,7 +65,7 @@ struct Command {
     end: RefCell<Option<Arc<End>>>,
 }
 
-/// How it ended, and the news of it.
+/// The end of a command, and the signal that reports it.
 struct End {
     signal: Signal,
     code: AtomicI32,
@@ -82,8 +82,8 @@ impl Command {
         })
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], socket, job)`: the socket is that of the application in this
-    /// process, or nil; `job`, which is JSON, is set inside a request or a job.
+    /// `start(arguments, folder, [stdin, stdout, stderr], socket, job)`: the socket is that of the application in
+    /// this process, or nil. `job`, which is JSON, is set inside a request or a job.
     fn start(
         ruby: &Ruby,
         command: &Self,
@@ -156,19 +156,19 @@ impl Command {
         end.as_ref().map(|end| end.code.load(Ordering::Acquire))
     }
 
-    /// Has it end, and its worker with it. Does not wait for that.
+    /// Asks the command and its worker to end. Does not wait until they have.
     fn abort(&self) {
         self.abort.borrow().iter().for_each(|abort| abort.ask());
     }
 
-    /// Closes what descriptors it has. A command that has not ended goes on.
+    /// Closes the command's descriptors. A command that has not ended goes on.
     fn close(&self) {
         self.end.take();
         self.abort.take();
     }
 }
 
-/// One that is collected has been given up with the fiber that waited for it.
+/// The garbage collector frees a command when the fiber that waited for it has given it up.
 impl Drop for Command {
     fn drop(&mut self) {
         self.abort();

@@ -9,7 +9,7 @@ use hotswap_core::visible;
 use magnus::value::ReprValue;
 use magnus::{function, Error, IntoValue, Object, RModule, RString, Ruby, TryConvert, Value};
 
-/// See the module. Ruby receives it as a UTF-8 string.
+/// A file name. Ruby receives it as a UTF-8 string.
 pub(crate) struct FileName(pub OsString);
 
 impl FileName {

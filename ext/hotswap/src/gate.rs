@@ -1,4 +1,4 @@
-//! The functions around the gate and the memberships.
+//! The functions for the gate and the memberships.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,7 +49,7 @@ fn join(ruby: &Ruby, database: FileName) -> Result<bool, Error> {
         .map_err(|error| raise(ruby, &error))
 }
 
-/// For a member of that fleet.
+/// The process must be a member of the database's fleet.
 fn object(ruby: &Ruby, database: FileName) -> Result<bool, Error> {
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
     Ok(runtime.member.object(&database.into_path()))
@@ -62,7 +62,7 @@ fn memberships() -> Vec<FileName> {
     databases.iter().map(|path| FileName::of(path)).collect()
 }
 
-/// Seconds for which a worker may keep this process waiting, as far as one has said so.
+/// How long a worker may keep this process waiting, in seconds, as far as a worker has posted it.
 fn longest_pause() -> f64 {
     runtime::existing().map_or(0.0, |runtime| runtime.member.longest_pause().as_secs_f64())
 }

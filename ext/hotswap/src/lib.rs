@@ -1,13 +1,12 @@
-//! The glue: what crosses between Ruby and `hotswap-core`, and nothing else.
+//! The glue between Ruby and `hotswap-core`.
 //!
-//! Native threads never call Ruby. What they need of it they put into the [`mailbox`], whose one Ruby thread
-//! answers. Nothing in here waits while it holds the interpreter's lock, except in a process that is the
-//! command line or a worker and nothing else; Ruby waits for descriptors instead, which threads and fiber
-//! schedulers both know how to do.
+//! Native threads never call Ruby. They put questions for Ruby into the [`mailbox`], and one Ruby thread answers
+//! them. Nothing in this crate waits while it holds the interpreter's lock, except in a process that is only the
+//! command line or a worker. Instead, Ruby waits for descriptors, which threads and fiber schedulers both support.
 //!
-//! Everything that belongs to one process is in its [`runtime`], which a forked child makes anew.
+//! The state of a process is in its [`runtime`]. A forked child makes a new one.
 
-// The one public item is the function that magnus makes of `init`.
+// The only public item is the function that magnus generates from `init`.
 #![allow(missing_docs)]
 
 mod command;
@@ -22,7 +21,7 @@ mod unit;
 
 use magnus::{Error, Module, RModule, Ruby};
 
-/// What Ruby calls when it loads the extension.
+/// Ruby calls this when it loads the extension.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     runtime::note_forks();
@@ -37,7 +36,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     Ok(())
 }
 
-/// A failure of the core as a Ruby exception, `Hotswap::Error`.
+/// Converts an error of the core into a Ruby exception, `Hotswap::Error`.
 fn raise(ruby: &Ruby, error: &hotswap_core::Error) -> Error {
     let class = ruby
         .class_object()

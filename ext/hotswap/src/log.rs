@@ -1,4 +1,4 @@
-//! What the core tells through `tracing` goes to the application's logger, by way of the mailbox.
+//! Passes the core's `tracing` events to the application's logger, through the mailbox.
 
 use std::fmt::{Debug, Write};
 use std::sync::Once;
@@ -11,10 +11,11 @@ use crate::runtime;
 
 struct ToMailbox;
 
-/// Installs the subscriber, once in a process and its children.
+/// Installs the subscriber, once for a process and its children.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
-    // An application whose own extension has installed one keeps that, and gets our lines there.
+    // If another extension of the application has installed a subscriber, that one stays, and gets hotswap's events,
+    // too.
     ONCE.call_once(|| drop(tracing::subscriber::set_global_default(ToMailbox)));
 }
 
@@ -23,7 +24,7 @@ struct Message(String);
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "message" {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(self.0, "{value:?}");
         }
     }

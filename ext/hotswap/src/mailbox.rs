@@ -1,4 +1,4 @@
-//! Questions of native threads to the application, answered by one Ruby thread.
+//! Questions from native threads to the application. One Ruby thread answers them.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
@@ -17,26 +17,26 @@ use magnus::{function, Error, Object, RModule, Ruby};
 use crate::file_name::FileName;
 use crate::{raise, runtime};
 
-/// How many lines may wait to be logged. An application that is too busy to log loses the newest.
+/// How many lines may wait for the log. If the application is too busy to log, the newest lines are lost.
 const MOST_LINES: usize = 1000;
-/// How long the application may take to say what it is doing. Then nobody is told.
+/// How long the application may take to report what it is doing. After that, no report is sent.
 const SOON: Duration = Duration::from_millis(100);
-/// How long it may take to look at a new schema with requests held back.
+/// How long the application may take to read a new schema while requests wait.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The pending questions and answers of this process.
 pub(crate) struct Mailbox {
     questions: Mutex<VecDeque<Question>>,
     answers: Mutex<HashMap<u64, Sender<Answer>>>,
-    /// Never used twice: a late answer must not be taken for that to a later question.
+    /// A number is never used twice, so that a late answer is not taken for the answer to a later question.
     asked: AtomicU64,
     posted: Signal,
 }
 
-/// What Ruby gets: a number for the answer (0 if no answer is expected), a kind, the subject, and a text.
+/// A question for Ruby: a number for the answer (0 if no answer is expected), a kind, the subject, and a text.
 type Question = (u64, &'static str, FileName, String);
 
-/// What Ruby gave back: whether it worked, and lines.
+/// Ruby's answer: whether it worked, and lines.
 type Answer = (bool, Vec<String>);
 
 impl Mailbox {
@@ -49,7 +49,7 @@ impl Mailbox {
         })
     }
 
-    /// A line for the application's log.
+    /// Queues a line for the application's log.
     pub fn log(&self, level: &'static str, text: String) {
         let mut questions = lock(&self.questions);
         if questions.len() < MOST_LINES {
@@ -85,7 +85,7 @@ impl Mailbox {
 
     fn answer(&self, number: u64, worked: bool, lines: Vec<String>) {
         if let Some(asking) = lock(&self.answers).remove(&number) {
-            // Whoever asked may have lost patience in this instant.
+            // The thread that asked may have stopped waiting at this moment.
             let _ = asking.send((worked, lines));
         }
     }
@@ -106,7 +106,7 @@ impl Host for Mailbox {
     }
 
     fn refresh(&self, database: &Path) {
-        // One that takes longer is done all the same, while requests run already.
+        // A slow refresh still finishes, while requests already run again.
         let _ = self.ask("refresh", FileName::of(database), String::new(), REFRESH);
     }
 
@@ -129,7 +129,7 @@ impl Host for Mailbox {
     }
 }
 
-/// "4.2 GET /reports": seconds, then what it is.
+/// Parses "4.2 GET /reports": an age in seconds, and the name of the unit.
 fn running(line: &str) -> Option<Running> {
     let (seconds, what) = line.split_once(' ')?;
     Some(Running {

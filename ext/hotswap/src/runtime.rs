@@ -1,7 +1,7 @@
-//! What belongs to this process: its gate, its memberships, its mailbox, its server.
+//! The state of this process: its gate, its memberships, its mailbox, its server.
 //!
-//! A forked child has its parent's memory but none of its threads and locks, so it must not touch any of this:
-//! it leaves the old runtime where it is and makes its own on first use.
+//! A forked child has its parent's memory but none of its threads and locks, so it must not touch any of this. It
+//! leaves the old runtime in place and makes a new one on first use.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use hotswap_core::Result;
 
 use crate::mailbox::Mailbox;
 
-/// See the module.
+/// The state of one process.
 pub(crate) struct Runtime {
     generation: u64,
     pub gate: Arc<Gate>,
@@ -39,26 +39,27 @@ extern "C" fn forked() {
     hotswap_core::private::close_in_child();
 }
 
-/// Has the system tell forked children apart; also those of `Process.daemon`, which no Ruby hook sees.
+/// Installs fork handlers, so that forked children are recognized. They also see the fork in `Process.daemon`, which
+/// no Ruby hook sees.
 pub(crate) fn note_forks() {
     // SAFETY: the handlers change atomics, sleep and close descriptors, which is safe around a fork. They are never
     // unloaded.
     unsafe { libc::pthread_atfork(Some(about_to_fork), Some(has_forked), Some(forked)) };
 }
 
-/// Which process of a line of forks this is; changes in a child.
+/// The number of forks that led to this process. It changes in a child.
 pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// The runtime of this process, if it has one already.
+/// The runtime of this process, if it already has one.
 pub(crate) fn existing() -> Option<&'static Runtime> {
-    // SAFETY: a runtime is leaked when it is made, and so lives as long as the process.
+    // SAFETY: a runtime is leaked when it is made, so it lives as long as the process.
     let runtime = unsafe { CURRENT.load(Ordering::Acquire).as_ref() }?;
     (runtime.generation == generation()).then_some(runtime)
 }
 
-/// The runtime of this process. Callers hold the interpreter's lock, so there is one maker at a time.
+/// The runtime of this process. Callers hold the interpreter's lock, so only one thread at a time makes one.
 pub(crate) fn current() -> Result<&'static Runtime> {
     match existing() {
         Some(runtime) => Ok(runtime),

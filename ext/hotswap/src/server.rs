@@ -1,4 +1,4 @@
-//! Starting and stopping the server of this process, and running a worker.
+//! Starts and stops the server of this process, and runs a worker.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ fn serve(
     Ok(true)
 }
 
-/// What a worker is told about the application, as JSON.
+/// Parses what a worker gets to know about the application, as JSON.
 pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Job, Error> {
     serde_json::from_str(job).map_err(|error| {
         Error::new(
@@ -54,7 +54,7 @@ pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Job, Error> {
     })
 }
 
-/// Stops the server of this very process. A forked child has none of its own to stop.
+/// Stops the server of this process. A forked child has no server of its own.
 fn stop() -> bool {
     let Some(runtime) = runtime::existing() else {
         return false;
@@ -67,10 +67,10 @@ fn stop() -> bool {
     server.map(Server::stop).is_some()
 }
 
-/// Runs the command that the leader hands over through standard input. This process is nothing else.
+/// Runs the command that the leader hands over through standard input. This process does nothing else.
 fn run_worker(ruby: &Ruby) -> Result<(), Error> {
-    // SAFETY: the leader gives a worker its end of the socket pair as standard input, and nobody in this
-    // process reads it otherwise.
+    // SAFETY: the leader gives a worker its end of the socket pair as standard input, and no other code in this
+    // process reads it.
     let control = unsafe { OwnedFd::from_raw_fd(0) };
     worker::run(control).map_err(|error| raise(ruby, &error))
 }

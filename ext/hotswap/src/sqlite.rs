@@ -1,8 +1,8 @@
-//! The entry point by which SQLite, loading this library as an extension, hands over its own interface.
+//! The entry point that SQLite calls when it loads this library as an extension. SQLite passes its own interface.
 
 use std::ffi::{c_char, c_int, c_void};
 
-/// Called by `sqlite3_load_extension`. From here on the worker uses the SQLite that the application uses.
+/// `sqlite3_load_extension` calls this. From then on the worker uses the application's SQLite.
 ///
 /// # Safety
 ///

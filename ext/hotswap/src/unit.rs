@@ -1,4 +1,4 @@
-//! `Hotswap::Gate::Unit`: one unit of work at the gate, as far as every request pays for it. How it waits is Ruby's.
+//! `Hotswap::Gate::Unit`: the part of a unit of work that every request pays for. Waiting is implemented in Ruby.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use magnus::{
 
 use crate::{gate, runtime};
 
-/// Where a fiber finds the unit that it is a part of.
+/// The fiber-local variable that holds the current unit.
 static MARK: LazyId = LazyId::new("hotswap_unit");
 
-/// Made before it enters, and the keeper of its own pass: whoever says `ensure unit.leave` gives the pass back
-/// wherever a `Thread#kill`, a `Timeout` or a throw hits. One that nobody refers to any more, because a server
-/// never closed its response, leaves when it is collected.
+/// A unit is made before it enters, and holds its own pass. So code with `ensure unit.leave` gives the pass back no
+/// matter where a `Thread#kill`, a `Timeout` or a throw hits. If a server never closes its response, the unit leaves
+/// when the garbage collector frees it.
 #[derive(TypedData)]
 #[magnus(class = "Hotswap::Gate::Unit", free_immediately, mark, size)]
 struct Unit {
@@ -27,11 +27,11 @@ struct Unit {
     since: Cell<Option<Instant>>,
     /// Whether the unit has left for good and cannot enter again.
     over: Cell<bool>,
-    // Nothing of Ruby is called while this is borrowed: a collection may look at it.
+    // No Ruby code runs while this is borrowed, because the garbage collector may read it.
     stay: RefCell<Option<Stay>>,
 }
 
-/// What a unit has while it is inside.
+/// The state of a unit while it is inside.
 struct Stay {
     gate: Arc<Gate>,
     pass: Pass,
@@ -96,7 +96,8 @@ impl Unit {
         Some(stay.fiber)
     }
 
-    /// Leaves, and may enter again with `try_resume`. Returns the fiber for `try_resume`, or nil if it was not inside.
+    /// Leaves temporarily; `try_resume` enters again. Returns the fiber for `try_resume`, or nil if the unit was not
+    /// inside.
     fn suspend(ruby: &Ruby, unit: &Self) -> Option<Fiber> {
         if !unit.is_inside() {
             return None;
@@ -124,7 +125,7 @@ impl Unit {
             .is_some_and(|stay| stay.generation == runtime::generation())
     }
 
-    /// The mark is copied into threads that Rails starts for a request; they are units of their own.
+    /// Rails copies the mark into threads that it starts for a request. Each of these is a unit of its own.
     fn is_current(ruby: &Ruby, unit: &Self) -> Result<bool, Error> {
         let fiber = unit.stay.borrow().as_ref().map(|stay| stay.fiber);
         match fiber {
