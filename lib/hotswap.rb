@@ -31,7 +31,7 @@ require "hotswap/cli"
 #   Hotswap.start
 module Hotswap
   class << self
-    # @return [Configuration] the settings, see there
+    # @return [Configuration] the settings
     def configuration
       @configuration ||= Configuration.new
     end
@@ -44,21 +44,21 @@ module Hotswap
       configuration
     end
 
-    # @return [Databases] the managed databases, the first one first
+    # @return [Databases] the managed databases, in the order in which they were registered
     def databases
       @databases ||= Databases.new
     end
 
     # Manages one more database.
-    # @param path [String, Pathname] relative paths are relative to the application's root
-    # @param name [String, nil] what the command line may call it, such as "primary"
-    # @param extensions [Array<#to_s>] what its connections load, so that a pushed file is checked with it
+    # @param path [String, Pathname] a relative path is resolved against the application's root
+    # @param name [String, nil] its name on the command line, such as "primary"
+    # @param extensions [Array<#to_s>] extensions that its connections load; the checks of a pushed file load them, too
     # @return [Database]
     def register(path, name: nil, extensions: [])
       databases.register(path, name: name, extensions: extensions)
     end
 
-    # @param path [String] any path that leads to a managed database, its name, or "database" for the first
+    # @param path [String] any path that leads to a managed database, its name, or "database" for the first one
     # @return [Database, nil] nil for "-" and for paths that are not managed
     def find_database(path)
       databases.find(path)
@@ -76,34 +76,36 @@ module Hotswap
       register(path) if path
     end
 
-    # @return [String] where the server's socket lies, absolute
+    # @return [String] the absolute path of the server's socket
     def socket_path
       configuration.absolute_socket_path
     end
 
-    # @return [String] where its socket for status and errors lies, absolute
+    # @return [String] the absolute path of the server's socket for status lines and errors
     def stderr_socket_path
       configuration.absolute_stderr_socket_path
     end
 
-    # @return [Logger] where the life of a swap is told; stdout unless Rails or you set another
+    # @return [Logger] the log of pushes and pulls; stdout unless Rails or you set another one
     def logger
       @logger ||= default_logger
     end
 
     attr_writer :logger
 
-    # Has the block called, in every process, when the connections of a database have to be closed for a swap.
-    # Called with the gate closed and nothing running; it must not open new ones. Raising refuses the swap.
-    # @yieldparam database [Database] which one
+    # Registers a block that closes connections. In every process, hotswap calls it when a swap needs the connections
+    # of a database closed. The gate is closed then and no unit is running. The block must not open new connections.
+    # If it raises, the swap is refused.
+    # @yieldparam database [Database] the database
     def on_disconnect(&block)
       Connections.on_disconnect(&block)
     end
 
-    # Has the block called, in every process that has had the database open, when it has been replaced: to drop
-    # what the process remembers of the old one. Called in a thread of its own, with requests going on. What it
-    # raises is logged. Called once too often where a swap died, or the disk failed, in its last step, and never too seldom.
-    # @yieldparam database [Database] which one
+    # Registers a block to clear what a process remembers of the old database. hotswap calls it in every process that
+    # has had the database open, after the database was replaced. It runs in its own thread while requests go on. Its
+    # exceptions are logged. If a swap died or the disk failed in the last step, the block may be called once too
+    # often, but never too rarely.
+    # @yieldparam database [Database] the database
     def after_swap(&block)
       AfterSwap.register(block)
     end
@@ -128,14 +130,14 @@ module Hotswap
       Release.run(&block)
     end
 
-    # Serves `hotswap cp` from this process, or from another one of the application that does already. Returns
-    # at once; what keeps it from serving is logged.
+    # Serves `hotswap cp` from this process, unless another process of the application already does. Returns at once.
+    # If hotswap cannot serve, it logs the reason.
     def start
       register_chosen
       Server.start
     end
 
-    # Stops serving, if this process does.
+    # Stops serving, if this process serves.
     def stop
       Server.stop
     end

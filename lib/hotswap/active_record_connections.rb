@@ -5,35 +5,35 @@ require "monitor"
 module Hotswap
   # Active Record's connections of this process to managed databases.
   #
-  # A connection is closed only while no transaction is open on it: what closes it in the middle of one turns the
-  # rest of the transaction into writes of their own, into the new file.
+  # A connection is closed only while no transaction is open on it. Closing it in the middle of one would turn the
+  # rest of the transaction into separate writes to the new file.
   module ActiveRecordConnections
     OUTSIDE = "outside of any request or job"
     RELEASE = File.join(__dir__, "release.rb")
 
     class << self
-      # @return [Boolean] whether there is any: an application may have Active Record among its gems and not use it
+      # @return [Boolean] whether the application uses Active Record; it may have the gem without using it
       def loaded?
         defined?(ActiveRecord) && ActiveRecord.respond_to?(:autoload?) && !ActiveRecord.autoload?(:Base) && defined?(ActiveRecord::Base)
       end
 
-      # Closes all that lead to the database. Called with the gate sealed: none can be opened meanwhile.
-      # @param timeout [Float] seconds, of which half are spent on connections that are in use
-      # @raise [DisconnectRefused] with what is in use still
+      # Closes all connections to the database. Called with the gate sealed, so that no new one can be opened.
+      # @param timeout [Float] in seconds; half of it is for connections that are in use
+      # @raise [DisconnectRefused] with the connections that are still in use
       def disconnect(database, timeout)
         deadline = Gate.now + timeout / 2.0
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
       end
 
-      # Gives the caller's connections to managed databases back to their pools.
-      # @raise [ReleaseRefused] if a transaction is open on one of them; in that case no connection is given back
+      # Returns the caller's connections to managed databases to their pools.
+      # @raise [ReleaseRefused] if a transaction is open on one of them; then no connection is returned
       def let_go
         pools = pools_in_use.reject { |pool| in_test?(pool) }
         pools.each { |pool| refuse_release_in_transaction(pool) }
         pools.each(&:release_connection)
       end
 
-      # Forgets what Active Record remembers of the database's schema.
+      # Clears Active Record's cached schema of the database.
       def refresh(database)
         pools = pools_of(database)
         pools.each { |pool| pool.schema_reflection.clear! }
@@ -47,18 +47,18 @@ module Hotswap
 
       private
 
-      # The pools of managed databases that the caller has a connection of.
+      # The pools of managed databases from which the caller has a connection.
       def pools_in_use
         ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
           next unless pool.active_connection? && pool.db_config.adapter == "sqlite3"
 
-          # Active Record looks for the file below the application's root, whatever the current folder is.
+          # Active Record resolves the path against the application's root, not against the current folder.
           path = Database.absolute_path(pool.db_config.database)
           path && Hotswap.databases.opened_as(path)
         end
       end
 
-      # A test with transactional fixtures opens a transaction of its own, and keeps its connection.
+      # A test with transactional fixtures opens its own transaction, and keeps its connection.
       def in_test?(pool)
         connection = pool.active_connection?
         connection.transaction_open? && !connection.current_transaction.joinable?
@@ -77,7 +77,8 @@ module Hotswap
           next unless pool.db_config.adapter == "sqlite3"
 
           path = Database.absolute_path(pool.db_config.database)
-          # Requests wait while this runs, and there may be thousands of pools. So it resolves only the paths that may match.
+          # Requests wait while this runs, and there may be thousands of pools. So this resolves only the paths that
+          # may match.
           may_lead_there = path && (File.basename(path) == File.basename(resolved) || File.symlink?(path))
           may_lead_there && Database.resolve(path) == resolved
         end
@@ -99,7 +100,8 @@ module Hotswap
         end
       end
 
-      # Those that no thread has. One may have been given back with a transaction, as a console's sandbox does.
+      # Closes the connections that no thread has. One may have been returned with an open transaction, as a
+      # console's sandbox does.
       def close_idle(pool, database)
         pool.synchronize do
           idle = pool.connections.reject(&:in_use?)
@@ -109,9 +111,9 @@ module Hotswap
         end
       end
 
-      # A thread that asked for a connection outside of any request, such as a server's main thread at boot or a
-      # console, keeps it for good. While it does nothing with it the connection can be closed all the same, and
-      # opens itself again; the thread keeps it, so that it is closed again next time.
+      # A thread that took a connection outside of any request, such as a server's main thread at boot or a console,
+      # keeps it for good. While the thread does not use the connection, it can be closed: it reopens itself. The
+      # thread keeps it, so the next swap closes it again.
       # @return [Boolean] whether it is closed now
       def close_resting(connection, database)
         return true unless connection.active?
@@ -124,10 +126,11 @@ module Hotswap
         end
       end
 
-      # Runs the block unless the connection's thread is doing something with it; it can begin nothing meanwhile.
+      # Runs the block unless the connection's thread is using the connection. The thread cannot begin to use it in
+      # the meantime.
       def while_resting(connection)
-        # Active Record asks for this lock wherever it uses the connection, and has none outside of tests. Whoever
-        # did so before can be seen in its backtrace, whoever does so from here on waits.
+        # Active Record takes this lock wherever it uses the connection. Outside of tests the lock does nothing. A
+        # thread that took the old lock shows up in its backtrace; a thread that takes the new one waits.
         before = connection.lock
         lock = Monitor.new
         connection.instance_variable_set(:@lock, lock)
@@ -142,18 +145,19 @@ module Hotswap
         connection.instance_variable_set(:@lock, before)
       end
 
-      # In the middle of a statement, or of a block of Active Record's; what of it measures requests is around all of
-      # them, and around what they fork. True without an owner as well: the connection has just been given back.
+      # Whether the thread is in the middle of a statement, or of a block of Active Record's. Frames that measure
+      # requests surround all of them, including code that forks, so they do not count. True without an owner, too:
+      # the connection has just been returned.
       def using?(owner)
         return true unless owner&.alive?
 
         frames = owner.backtrace or return true
-        # Hotswap.release has made sure that the frames around it hold no connection. Rails' middleware is among them.
+        # Hotswap.release has checked that the frames around it hold no connection. Rails' middleware is among them.
         frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)
         frames.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
       end
 
-      # Also in one that was begun behind Active Record's back.
+      # Also detects a transaction that was begun without Active Record.
       def in_transaction?(connection)
         connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
       end
@@ -166,7 +170,7 @@ module Hotswap
         "#{(owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"}, #{OUTSIDE}"
       end
 
-      # @param what [String] the end of a sentence about this process
+      # @param what [String] the end of a sentence that begins with the name of this process
       def refuse(what)
         raise DisconnectRefused, what
       end

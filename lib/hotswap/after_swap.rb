@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # What the application does in each of its processes once a database has been replaced: drop what it remembers
-  # of the old one.
+  # The blocks that the application runs in each of its processes after a database was replaced, to clear what the
+  # process remembers of the old one.
   #
-  # The blocks run in a thread of their own, with requests going on. The thread that closes connections must not
-  # wait for them, nor may the swap.
+  # The blocks run in their own thread, while requests go on. Neither the thread that closes connections nor the swap
+  # may wait for them.
   module AfterSwap
     @blocks = []
     @one_swap_after_the_other = Mutex.new
 
     class << self
-      # What the blocks run in, such as Rails' reloader.
+      # What wraps the blocks, such as Rails' reloader.
       # @return [#wrap, nil]
       attr_accessor :surroundings
 
@@ -26,7 +26,7 @@ module Hotswap
         @blocks.any?
       end
 
-      # Runs the blocks, and returns at once.
+      # Starts a thread that runs the blocks, and returns at once.
       # @param database [Database]
       # @return [Thread, nil]
       def run_beside(database)
@@ -40,7 +40,7 @@ module Hotswap
 
       private
 
-      # A unit of work like any other: the next swap lets it come to its end, and names it if it does not.
+      # This is a unit of work like any other: the next swap waits for it, and names it if it takes too long.
       def run(database)
         Gate.pass("after_swap of #{database.label}") do
           @blocks.each { |block| run_block(block, database) }
@@ -49,7 +49,7 @@ module Hotswap
         complain(database, error)
       end
 
-      # One that fails is no reason to leave out the next.
+      # If one block fails, the others still run.
       def run_block(block, database)
         surroundings ? surroundings.wrap { block.call(database) } : block.call(database)
       rescue StandardError, ScriptError => error

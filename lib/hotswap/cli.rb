@@ -4,27 +4,28 @@ require "io/wait"
 require "json"
 
 module Hotswap
-  # The command line, run inside this process against IOs of yours. It asks the server at {Hotswap.socket_path} if this
-  # process is an application that hotswap manages databases of, and otherwise the one that `bin/hotswap` would ask.
+  # Runs the command line inside this process, with the caller's IOs. If hotswap manages databases of this process,
+  # the command connects to the server at {Hotswap.socket_path}, and otherwise to the server that `bin/hotswap` would
+  # use.
   #
-  # An exception that ends the wait for it (Ctrl-C, Timeout, Thread#raise, Thread#kill, a fiber that is stopped) ends the
-  # command: it propagates when the worker has stopped and nothing can be swapped any more. A push that was done before
-  # that says so on stderr.
+  # An exception that interrupts the wait (Ctrl-C, Timeout, Thread#raise, Thread#kill, a fiber that is stopped) ends
+  # the command. It propagates when the worker has stopped and no swap can happen any more. If the push was complete
+  # before that, a line on stderr says so.
   class CLI
-    # How long a command that is to end may take to do so, in seconds.
+    # How long an interrupted command may take to end, in seconds.
     PATIENCE = 10
-    # How often that may be interrupted.
+    # How often that wait may itself be interrupted.
     MOST_INTERRUPTIONS = 10
 
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
 
     # @param arguments [Array<String>] as on the command line, without the program's name; none means help
-    # @param stdin [IO, StringIO] read for a source of "-"
+    # @param stdin [IO, StringIO] read if the source is "-"
     # @param stdout [IO, StringIO]
     # @param stderr [IO, StringIO]
-    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure. A push from inside a
-    #   request or a job, which would wait for itself, is refused
-    # @raise [ArgumentError] if the arguments are no Array
+    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure. A push from inside
+    #   a request or a job would wait for itself, so it is refused
+    # @raise [ArgumentError] if the arguments are not an Array
     def self.run(arguments, stdin: $stdin, stdout: $stdout, stderr: $stderr)
       new(stdin, stdout, stderr).run(arguments)
     end
@@ -63,27 +64,29 @@ module Hotswap
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
       command.start(arguments, FileName.current_folder, streams.map(&:fileno), own_socket, (JSON.generate(Server.job) if Gate.inside?))
     ensure
-      # The command has copies of its own; ours have to go for it to see, and be, an end of file.
+      # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
+      # an end of file, but only if these are closed, too.
       @ends.each(&:close)
     end
 
-    # @return [String, nil] nil where this process is no application of its own
+    # @return [String, nil] nil if this process has no application of its own
     def own_socket
       Hotswap.socket_path if Hotswap.databases.any? || Hotswap.configuration.socket_path != Configuration::SOCKET_PATH
     end
 
-    # A descriptor is waited for so that threads, and fibers of a reactor, go on meanwhile.
+    # Waits for a descriptor, so that other threads, and other fibers of a reactor, can run in the meantime.
     def wait(command, timeout = nil)
       descriptor = command.descriptor #: Integer
       IO.for_fd(descriptor, autoclose: false).wait_readable(timeout)
     end
 
-    # Has the command end, and waits until its worker has. What interrupts that as well is raised when it is over.
+    # Ends the command, and waits until its worker has ended. Raises an exception that interrupts this wait when the
+    # wait is over.
     def end_it(command)
       deadline = Gate.now + PATIENCE
       interruptions = []
       begin
-        # In this order: with the command still going on, the end of the input would be taken for the end of the data.
+        # In this order: a command that is still running would take the end of the input for the end of the data.
         command.abort
         @feeding.each(&:kill)
         undisturbed { wait_for_end(command, deadline) }
@@ -94,7 +97,7 @@ module Hotswap
       raise interruptions.last if interruptions.any?
     end
 
-    # Fibers of a reactor share their thread's mask of interrupts, and are not to change it for each other.
+    # The fibers of a reactor share their thread's interrupt mask, so they must not change it.
     def undisturbed(&block)
       return yield if Fiber.current_scheduler
 
@@ -119,7 +122,7 @@ module Hotswap
       @feeding << Thread.new do
         IO.copy_stream(@stdin, writer)
       rescue Errno::EPIPE
-        # The command has read all it wants.
+        # The command has stopped reading.
       ensure
         writer.close
       end

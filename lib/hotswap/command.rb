@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The command as a process: the extension and nothing else, so that it starts as fast as Ruby does.
+# The command as a process. It loads only the extension, so that it starts as fast as Ruby.
 
 require "hotswap/native"
 

@@ -6,21 +6,22 @@ module Hotswap
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
 
-    # @return [String, nil] the one managed database; in Rails all of database.yml are, unless this is set
+    # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
+    # is set
     attr_accessor :database_path
-    # @return [Array<String>, nil] the managed databases, where there are several
+    # @return [Array<String>, nil] the managed databases, if there are several
     attr_accessor :database_paths
     # @return [String] relative to {#root}
     attr_accessor :socket_path
-    # @return [String] relative to {#root}; beside {#socket_path} unless it is set
+    # @return [String] relative to {#root}; the default is beside {#socket_path}
     attr_writer :stderr_socket_path
-    # @return [String] what relative paths are relative to
+    # @return [String] the folder that relative paths are relative to
     attr_accessor :root
-    # @return [Float] seconds for which requests may be held back at a time
+    # @return [Float] how long requests may be held up at a time, in seconds
     attr_reader :max_pause
-    # @return [Float] seconds after which a swap that finds no quiet moment is given up
+    # @return [Float] how long a push waits for a moment when no unit is running, in seconds
     attr_reader :timeout
-    # @return [Boolean] whether copying and checking give way to the application; false where haste matters more
+    # @return [Boolean] whether copying and checking run at a low priority; with false they are faster
     attr_reader :low_priority
     # @return [String] "auto", "always" or "never": whether a push may write into the live file instead of replacing it
     attr_reader :in_place
@@ -48,7 +49,7 @@ module Hotswap
       @low_priority = choice
     end
 
-    # What `--in-place` is where a command does not say.
+    # The value of `--in-place` if a command does not pass it.
     def in_place=(choice)
       unless IN_PLACE.include?(choice.to_s)
         raise ConfigurationError, "config.hotswap.in_place is one of #{IN_PLACE.join(", ")}, not #{choice.inspect}"
@@ -57,7 +58,7 @@ module Hotswap
       @in_place = choice.to_s
     end
 
-    # @return [String] by default hotswap.stderr.sock for hotswap.sock
+    # @return [String] the default for hotswap.sock is hotswap.stderr.sock
     def stderr_socket_path
       return @stderr_socket_path if @stderr_socket_path
 
@@ -75,7 +76,7 @@ module Hotswap
       FileName.expand(stderr_socket_path, root)
     end
 
-    # @return [Array<String>] the databases that were set, none if it is left to us to find them
+    # @return [Array<String>] the configured databases; empty if hotswap has to find them
     def chosen_databases
       [*database_path, *database_paths].map(&:to_s)
     end

@@ -4,21 +4,21 @@ require "sqlite3"
 require "hotswap/active_record_connections"
 
 module Hotswap
-  # The connections of this process to managed databases: closed for a swap, by whoever opened them.
+  # The connections of this process to managed databases. The code that opened them closes them for a swap.
   #
-  # Active Record's are closed here ({ActiveRecordConnections}). All others have to be closed by a block given to
-  # {Hotswap.on_disconnect}; one that stays open refuses the swap.
+  # {ActiveRecordConnections} closes Active Record's. All others have to be closed by a block given to
+  # {Hotswap.on_disconnect}; a connection that stays open refuses the swap.
   module Connections
-    # Sees every connection of the sqlite3 gem, whoever opens it.
+    # Sees every connection of the sqlite3 gem, no matter which code opens it.
     module Guard
-      # @return [Database, nil] the managed database that it was opened to
+      # @return [Database, nil] the managed database that the connection was opened to
       attr_reader :hotswap_database
-      # @return [String, nil] where that was then, every symlink resolved
+      # @return [String, nil] the path of that database at the time, with every symlink resolved
       attr_reader :hotswap_path
 
       def initialize(file, *arguments, **options, &block)
         if (database = Hotswap.databases.opened_as(file.to_s)) && !database.objection
-          # The gem takes the name of a VFS after its options.
+          # The gem takes the name of a VFS as the argument after its options.
           Membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
             super
             @hotswap_database = database
@@ -31,12 +31,12 @@ module Hotswap
       end
     end
 
-    # Its values are weak as well, so that what is to be known of a connection has to be with the connection.
+    # The map's values are weak as well, so facts about a connection have to be stored in the connection.
     @opened = ObjectSpace::WeakMap.new
     @blocks = []
 
     class << self
-      # Sees to it that every connection is noticed. Called once, when hotswap is loaded.
+      # Makes this module see every connection. Called once, when hotswap is loaded.
       def watch
         SQLite3::Database.prepend(Guard) unless SQLite3::Database < Guard
       end
@@ -54,14 +54,14 @@ module Hotswap
       end
 
       # Closes every connection of this process to the database.
-      # @param timeout [Float] seconds
-      # @raise [DisconnectRefused] with what is open still
+      # @param timeout [Float] in seconds
+      # @raise [DisconnectRefused] with the connections that are still open
       def disconnect(database, timeout)
         ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
         refuse_in_transaction(database)
         @blocks.each { |block| block.call(database) }
-        # A connection that nobody refers to any more is closed by the collector. Looked for on another stack, for
-        # what is left of a list of them on this one would refer to it.
+        # The garbage collector closes connections that nothing refers to. The search runs on another stack, because
+        # the remains of a list of connections on this one would refer to them.
         GC.start if Fiber.new { open_to(database).any? }.resume
         left = open_to(database)
         return if left.empty?
@@ -71,7 +71,7 @@ module Hotswap
           "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
       end
 
-      # Forgets what is remembered of the database's schema.
+      # Clears the cached schema of the database.
       def refresh(database)
         ActiveRecordConnections.refresh(database) if ActiveRecordConnections.loaded?
       end
@@ -98,7 +98,7 @@ module Hotswap
       def open_to(database)
         path = database.resolved_path
         @opened.keys.select do |connection|
-          # By its database as well: a symlink may have led elsewhere when it was opened.
+          # Compares the database, too: a symlink may have led elsewhere when the connection was opened.
           (connection.hotswap_path == path || connection.hotswap_database.equal?(database)) && !connection.closed?
         end
       end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # `rails server --daemon` boots the application and then leaves its threads behind in the process that ends.
+  # `rails server --daemon` boots the application and then forks. The threads stay behind in the process that ends.
   module Daemon
     def daemon(...)
       super.tap { Server.continue_after_fork }

@@ -3,23 +3,23 @@
 require "hotswap/file_uri"
 
 module Hotswap
-  # One managed database, or one that has to be left alone.
+  # A managed database, or one that hotswap has to leave alone.
   class Database
-    # @return [String] as configured
+    # @return [String] the path as configured
     attr_reader :path
     # @return [String, nil] its name in database.yml
     attr_reader :name
     # @return [Array<String>] the extensions that its connections load
     attr_reader :extensions
-    # @return [String, nil] why it is left alone
+    # @return [String, nil] why hotswap leaves it alone
     attr_reader :objection
 
-    # The absolute path of what Active Record, Sequel or the sqlite3 gem call a database: a path, a Pathname, or
-    # a file: URI. Symlinks are not resolved.
+    # The absolute path of a database as Active Record, Sequel or the sqlite3 gem name it: a path, a Pathname, or a
+    # file: URI. Symlinks are not resolved.
     # @return [String, nil] nil for a database in memory
     def self.absolute_path(name, root = Hotswap.configuration.root)
       name = FileName.utf8(name)
-      # SQLite resolves its URIs against the process's folder, and not against the application's.
+      # SQLite resolves its URIs against the process's folder, not against the application's root.
       uri = FileUri.parse(name)
       return uri.absolute_path if uri
       return if name.empty? || name.start_with?(":memory:")
@@ -27,7 +27,7 @@ module Hotswap
       FileName.expand(name, root)
     end
 
-    # With every symlink resolved, as far as the path exists; SQLite puts its files beside that one.
+    # Resolves every symlink, as far as the path exists. SQLite puts its files beside the resolved path.
     # @return [String]
     def self.resolve(path)
       FileName.utf8(File.realpath(path))
@@ -45,7 +45,7 @@ module Hotswap
       @objection = FileUri.objection(@path)
     end
 
-    # Takes note of another name under which the application opens it.
+    # Takes note of another name under which the application opens the database.
     def also_opened_as(path)
       @objection ||= FileUri.objection(path.to_s)
     end
@@ -65,7 +65,7 @@ module Hotswap
       Native.visible(absolute_path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
     end
 
-    # What a worker has to know of it.
+    # What a worker has to know about the database.
     # @return [Hash]
     def to_job
       {path: FileName.to_json_value(absolute_path), label: label, name: name, extensions: extensions.map { |path| FileName.utf8(path).scrub },

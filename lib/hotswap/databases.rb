@@ -13,7 +13,7 @@ module Hotswap
       @databases.each(&block)
     end
 
-    # @return [Database] the new one, or the one that is managed under this path already
+    # @return [Database] the new database, or the one that is already managed under this path
     def register(path, name: nil, extensions: [])
       absolute = Database.absolute_path(path)
       raise ConfigurationError, "#{path.inspect} is no database file, and cannot be swapped" unless absolute
@@ -36,8 +36,8 @@ module Hotswap
       by_path(absolute) || (by_name(path.to_s) unless File.exist?(absolute))
     end
 
-    # The managed database that a connection is about to open, if it is one.
-    # @param name [String] as it was given to SQLite3::Database.new, relative to the process's folder
+    # The managed database that a connection is about to open, if it is a managed one.
+    # @param name [String] as given to SQLite3::Database.new, relative to the process's folder
     # @return [Database, nil]
     def opened_as(name)
       # Without a current folder, a relative path names no file.
@@ -47,7 +47,7 @@ module Hotswap
     end
 
     # @param resolved [String] a path without symlinks
-    # @return [Database, nil] the managed database that lies there
+    # @return [Database, nil] the managed database at that path
     def at(resolved)
       # A path may have become a symlink since it was registered, so the second pass looks at every database.
       [candidates(resolved), @databases].each do |databases|

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Everything that hotswap raises. Each class has a code that stays the same from version to version.
+  # The base class of everything that hotswap raises. Each class has a code that does not change between versions.
   class Error < StandardError
     # @return [Symbol]
     def code
@@ -9,14 +9,14 @@ module Hotswap
     end
   end
 
-  # Work waited at the gate for longer than any swap may take. Nothing was done.
+  # Work waited at the gate for longer than any swap may take. The work did not run.
   class GateTimeout < Error
     def code
       :gate_timeout
     end
   end
 
-  # A setting makes no sense. The message names it.
+  # A setting is invalid. The message names it.
   class ConfigurationError < Error
     def code
       :configuration
@@ -30,8 +30,8 @@ module Hotswap
     end
   end
 
-  # The connections of a database could not be closed, so that it cannot be swapped now. The message goes on after the
-  # name of the process: "process 4711 (bin/rails console) has a connection to …".
+  # The connections of a database could not be closed, so it cannot be swapped now. The message follows the name of
+  # the process: "process 4711 (bin/rails console) has a connection to …".
   class DisconnectRefused < Error
     def code
       :disconnect_refused

@@ -1,20 +1,20 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Has whatever Rails wraps in its executor pass the gate: jobs, Action Cable, runner scripts, and requests
-  # that did not come through the middleware. Waiting here harms nobody; raising where a connection is opened
-  # ends threads of Solid Queue and Solid Cable for good.
+  # Makes everything that Rails wraps in its executor pass the gate: jobs, Action Cable, runner scripts, and requests
+  # that did not come through the middleware. Waiting here is harmless, but raising where a connection is opened ends
+  # threads of Solid Queue and Solid Cable for good.
   #
-  # To be prepended to an application's executor: one more callback of Rails' costs a request three times as much
+  # This is prepended to an application's executor: another Rails callback would cost a request three times as much
   # as the gate.
   module ExecutorHook
-    # Before all of the executor's callbacks. In a request the middleware's unit is there already.
+    # Runs before all of the executor's callbacks. In a request the middleware's unit already exists.
     def run
       @hotswap_unit = Gate.enter(Thread.current) unless Gate.inside?
       super
     end
 
-    # After all of them.
+    # Runs after all of them.
     def complete
       super
     ensure

@@ -3,14 +3,14 @@
 module Hotswap
   # A `file:` URI as SQLite reads it. <https://www.sqlite.org/uri.html>
   class FileUri
-    # @param name [String] what a connection is given to open, in any encoding
+    # @param name [String] the name that a connection is opened with, in any encoding
     # @return [FileUri, nil] nil for a plain path
     def self.parse(name)
       name = FileName.utf8(name)
       new(name) if name.start_with?("file:")
     end
 
-    # @return [Hash{String => String}] the parameters; of those with one name the last
+    # @return [Hash{String => String}] the parameters; if one appears twice, the last value counts
     attr_reader :parameters
 
     def initialize(uri)
@@ -19,7 +19,7 @@ module Hotswap
       @parameters = query.to_s.split("&").to_h { |parameter| parameter.split("=", 2).then { |name, value| [decode(name.to_s), decode(value.to_s)] } }
     end
 
-    # @return [String, nil] nil where it means no file, but memory
+    # @return [String, nil] nil if the URI names a database in memory
     def absolute_path
       return if @path.empty? || @path.start_with?(":memory:") || parameters["mode"] == "memory" || parameters["vfs"] == "memdb"
 
@@ -27,8 +27,8 @@ module Hotswap
       FileName.expand(@path, FileName.current_folder || File::NULL)
     end
 
-    # Why a worker, which opens the file by its plain path, cannot be trusted with it.
-    # @param vfs [String, nil] the VFS that the connection asks for beside the name
+    # Why a worker, which opens the file by its plain path, cannot copy it safely.
+    # @param vfs [String, nil] the VFS that the connection asks for besides the name
     # @return [String, nil]
     def self.objection(name, vfs = nil)
       asked = parse(name)&.parameters || {}
@@ -42,13 +42,13 @@ module Hotswap
       end
     end
 
-    # What SQLite takes for a true value, and whatever it does not know.
+    # Whether SQLite treats the value as true. It does so with values that it does not know.
     def self.on?(value) = !value.nil? && !value.match?(/\A(0*|no|off|false)\z/i)
     private_class_method :on?
 
     private
 
-    # %xx is a byte.
+    # Decodes %xx into a byte.
     def decode(text) = text.gsub(/%\h\h/) { |code| code.delete_prefix("%").hex.chr }.force_encoding(Encoding::UTF_8)
   end
 end

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Has no connection go into a forked child, where that is possible.
+  # Keeps connections out of forked children, as far as possible.
   #
-  # A connection that a child inherits works without locks there, cannot be closed, and keeps the file open for
-  # as long as the child lives: no swap could prove that nobody is left. The sqlite3 gem closes it in the child
-  # from 2.1 on. Before that it has to be closed in the parent, which opens another one when it needs it.
+  # A connection that a child inherits works without locks there, cannot be closed, and keeps the file open for as
+  # long as the child lives. No swap could prove that no process has the file open. From 2.1 on the sqlite3 gem
+  # closes it in the child. Before that it has to be closed in the parent, which opens another one when it needs it.
   module ForkHook
     def _fork
       ForkHook.close_connections
@@ -20,7 +20,8 @@ module Hotswap
           close_connections_of(pool) if Hotswap.databases.opened_as(pool.db_config.database.to_s)
         end
       rescue => error
-        # What stays open refuses a swap later, and by name; it must not keep anybody from forking now.
+        # A connection that stays open refuses a later swap, which names this process. It must not prevent the fork
+        # now.
         Log.debug("connections stay open over a fork: #{error.message}")
       end
 
@@ -29,11 +30,11 @@ module Hotswap
       def close_connections_of(pool)
         pool.flush!
         own = pool.active_connection?
-        # It is opened again by its next query. In a transaction it is somebody's, and stays.
+        # Its next query opens it again. In a transaction it is in use, and stays open.
         own.disconnect! if own && !in_transaction?(own)
       end
 
-      # Also one that was begun behind Active Record's back.
+      # Also detects a transaction that was begun without Active Record.
       def in_transaction?(connection)
         connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
       end

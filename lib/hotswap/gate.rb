@@ -4,17 +4,17 @@ require "hotswap/gate/unit"
 require "hotswap/gate/waiting_request"
 
 module Hotswap
-  # The gate of this process, as Ruby sees it: every unit of work passes it, a swap closes it.
+  # The gate of this process, as Ruby sees it: every unit of work passes it, and a swap closes it.
   #
-  # A unit inside another one (the executor inside the middleware, a rack application inside a rack
-  # application) passes for free: the outer one could not end otherwise. Whether the caller is part of one says
-  # `inside?`, from ext/hotswap/src/unit.rs.
+  # A unit inside another one (the executor inside the middleware, a Rack application inside a Rack application)
+  # passes for free, because the outer one could not end otherwise. `inside?`, in ext/hotswap/src/unit.rs, tells
+  # whether the caller is part of a unit.
   module Gate
     class << self
-      # Enters, and waits while the gate is closed.
-      # @param source what runs: a Rack environment, or anything whose to_s tells a reader of a log
-      # @return [Unit, nil] what {leave} takes; nil inside another unit
-      # @raise [GateTimeout] if it stays closed for longer than any swap may take
+      # Enters. Waits while the gate is closed.
+      # @param source what runs: a Rack environment, or any object whose to_s describes it in the log
+      # @return [Unit, nil] the unit for {leave}; nil inside another unit
+      # @raise [GateTimeout] if the gate stays closed for longer than any swap may take
       def enter(source)
         return if inside?
 
@@ -23,12 +23,12 @@ module Hotswap
         unit
       end
 
-      # Leaves, from any thread or fiber; the second time, and with nil, does nothing.
+      # Leaves, from any thread or fiber. A second call does nothing, nor does nil.
       def leave(unit)
         unit&.leave
       end
 
-      # Enters for the length of the block.
+      # Enters for the duration of the block.
       def pass(source)
         return yield if inside?
 
@@ -41,8 +41,8 @@ module Hotswap
         end
       end
 
-      # Enters for what a request that is to end may be waiting for, such as the opening of a database: also while
-      # the gate is closing.
+      # Enters for something that a unit inside may be waiting for, such as opening a database: this works while the
+      # gate is closing, too.
       # @yieldparam unit [Unit, nil] nil if the caller is already inside another unit
       def open(source)
         return yield if inside? || Host.current_thread?
@@ -72,8 +72,7 @@ module Hotswap
         thread[:hotswap_released]
       end
 
-      # Has the unit that the caller is part of told of by this name for the length of the block, if all that is
-      # known of it so far is its thread.
+      # Names the caller's unit for the duration of the block, if it is known only by its thread so far.
       def name_unit(name, &block)
         unit = Thread.current[:hotswap_unit]
         return yield unless unit&.current? && unit.source.is_a?(Thread)
@@ -81,20 +80,20 @@ module Hotswap
         unit.named(name, &block)
       end
 
-      # @return [Array<String>] what is inside, the oldest first: "GET /reports for 4.2 s"
+      # @return [Array<String>] the units inside, the oldest first: "GET /reports for 4.2 s"
       def running
         units.map(&:to_s)
       end
 
-      # @return [Array<Unit>] those that are inside, the oldest first
+      # @return [Array<Unit>] the units inside, the oldest first
       def units
-        # Looked for in the heap: this is asked when a swap is late, and a list would be paid for by every request.
+        # Searches the heap. This runs only when a swap is late, while every request would pay for a list.
         ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:age).reverse
       end
 
-      # @return [Float] seconds after which no swap can be the reason why the gate, or a fence, is closed
+      # @return [Float] the longest time for which a swap may keep the gate or a fence closed, in seconds
       def longest_wait
-        # A push may have asked for a longer pause than is configured.
+        # A push may ask for a longer pause than the configured one.
         ([Hotswap.configuration.max_pause, Native.longest_pause].max * 4) + 5
       end
 
@@ -107,11 +106,11 @@ module Hotswap
         end
       end
 
-      # @return [IO] readable while the gate is open. For units only.
+      # @return [IO] readable while the gate is open; for units only
       def open_signal
         return @open_signal if @open_signal_generation == Native.generation
 
-        # In this order: another thread that looks in between must not get the signal of the parent's gate.
+        # In this order: a thread that reads these in between must not get the signal of the parent's gate.
         @open_signal = IO.for_fd(Native.gate_descriptor, autoclose: false)
         @open_signal_generation = Native.generation
         @open_signal

@@ -3,11 +3,11 @@
 require "io/wait"
 
 module Hotswap
-  # The one Ruby thread of this process that does what native threads ask for: close connections, forget a
-  # schema, tell what is running, write a line into the log.
+  # The Ruby thread of this process that answers native threads: it closes connections, clears cached schemas,
+  # reports what is running, and writes lines to the log.
   module Host
     class << self
-      # Starts the thread, unless it runs already in this very process.
+      # Starts the thread, unless it already runs in this process.
       def ensure_running
         return if @generation == Native.generation && @thread&.alive?
 
@@ -15,12 +15,12 @@ module Hotswap
         @thread = Thread.new { answer_questions }.tap do |thread|
           thread.name = "hotswap"
           thread.report_on_exception = false
-          # Puma warns of threads that are there before it forks; this one is made anew in a child.
+          # Puma warns about threads that exist before it forks. A child starts this one again.
           thread.thread_variable_set(:fork_safe, true)
         end
       end
 
-      # @return [Boolean] whether the caller is that thread, which works while the gate is closed
+      # @return [Boolean] whether the caller is this thread, which works while the gate is closed
       def current_thread?
         Thread.current.equal?(@thread)
       end
@@ -44,7 +44,8 @@ module Hotswap
         Native.answer(number, false, [told(error)]) unless number.zero?
       end
 
-      # The class of what a block of the application raised helps to find it. Ours say nothing to a user.
+      # The class of an exception from one of the application's blocks helps to find its cause. hotswap's own classes
+      # tell a user nothing.
       def told(error)
         message = Native.visible(error.message.lines(chomp: true).first.to_s).strip
         error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
@@ -71,7 +72,7 @@ module Hotswap
         Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
       end
 
-      # Those that have been inside for so many seconds, as "4.2 GET /reports".
+      # The units that have been inside for at least this many seconds, as "4.2 GET /reports".
       def answer_running(_, seconds)
         Gate.units.select { |unit| unit.age >= seconds.to_f }.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }
       end

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # An action of ActionController::Live runs in a thread that goes on when its visitor has left and the request
-  # is over for everybody else. That thread is a unit of its own.
+  # An action of ActionController::Live runs in a thread that goes on when the visitor has left and the request is
+  # over for everything else. So that thread is a unit of its own.
   module LiveAction
-    # In the request's thread.
+    # Runs in the request's thread.
     def process(...)
       super
     ensure
@@ -13,8 +13,8 @@ module Hotswap
 
     private
 
-    # In the request's thread, which then waits for the action's first words, so that the gate cannot be sealed before the
-    # action's thread has entered.
+    # Runs in the request's thread, which then waits for the action's first output. So the gate cannot be sealed
+    # before the action's thread has entered.
     def new_controller_thread
       @hotswap_request = Gate.current_unit&.then { |unit| unit.as_waiting_request = Gate::WaitingRequest.new(unit) }
       super do
@@ -26,8 +26,8 @@ module Hotswap
       end.tap { @hotswap_request&.rest }
     end
 
-    # Rails copies the fiber-locals of the request's thread, including its unit, into the action's thread. Put the action's own
-    # unit back.
+    # Rails copies the fiber-locals of the request's thread, including its unit, into the action's thread. This puts
+    # the action's own unit back.
     def process_action(...)
       Thread.current[:hotswap_unit] = @hotswap_unit if @hotswap_unit
       super

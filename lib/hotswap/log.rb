@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # What hotswap says in the application's log. Each line begins with a tag, by which it can be found among the lines of
+  # hotswap's lines in the application's log. Each begins with a tag that distinguishes it from the lines of
   # requests.
   module Log
     PROGRAM = "hotswap"
@@ -27,7 +27,8 @@ module Hotswap
 
       private
 
-      # The default logger, and one of the application's own that names hotswap in each line already.
+      # Whether the logger already names hotswap in each line: the default logger does, and one of the application's
+      # own may.
       def named_for_us?(logger)
         logger.respond_to?(:progname) && logger.progname == PROGRAM
       end

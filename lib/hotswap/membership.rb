@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # A process is a member of a database's fleet from its first connection to it until it ends.
+  # A process is a member of a database's fleet from its first connection to the database until it ends.
   module Membership
     @complained = {}
     @objected = {}
 
     class << self
       # Opens a connection to the database, inside the gate and as a member.
-      # @param objection [String, nil] why nobody may copy the database from now on, until this process ends
+      # @param objection [String, nil] why the database must not be copied from now on, until this process ends
       def opening(database, objection: nil)
         Gate.open("opening #{database.label}") do
           join(database)
@@ -17,15 +17,15 @@ module Hotswap
         end
       end
 
-      # Becomes a member without a connection. Where after_swap is to be told of every swap, one process at least
-      # has to be there before the first query.
+      # Becomes a member without opening a connection. If after_swap is to run after every swap, at least one process
+      # has to be a member before the first query.
       def join_all
         Hotswap.databases.each { |database| opening(database) {} if !database.objection && File.exist?(database.resolved_path) }
       end
 
       private
 
-      # Waits while another process swaps the database; what is there afterwards is what gets opened.
+      # Waits while another process swaps the database. The connection then opens the new file.
       def join(database)
         since = Gate.now
         path = database.absolute_path
@@ -42,7 +42,7 @@ module Hotswap
         complain(database, error)
       end
 
-      # Commands refuse the database as long as this process lives. A forked child says so for itself.
+      # Makes commands refuse the database for as long as this process lives. A forked child has to object itself.
       def object(database, objection)
         Native.object(database.resolved_path)
         return if @objected[database]
@@ -51,7 +51,8 @@ module Hotswap
         Log.warn("#{database.label} cannot be copied until this process ends, because it has opened it with #{objection}")
       end
 
-      # The application goes on without hotswap; a push finds that this process has the file open, like any stranger.
+      # The application goes on without hotswap. A push finds that this process has the file open, as it would with
+      # any other program.
       def complain(database, error)
         return if @complained[database]
 

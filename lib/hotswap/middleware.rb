@@ -3,7 +3,7 @@
 require "hotswap/swap_lock"
 
 module Hotswap
-  # Rack middleware: a request passes the gate and is inside until it is over, with its body sent.
+  # Rack middleware. A request passes the gate, and is inside until it is over and its body has been sent.
   class Middleware
     # See {SwapLock}.
     SWAP_LOCK = SwapLock.new
@@ -26,7 +26,7 @@ module Hotswap
         unit.enter
         response = respond(env, unit)
       ensure
-        # Also when the thread is killed or the application throws, which no rescue sees.
+        # Runs even if the thread is killed or the application throws, which no rescue sees.
         response ? unit.step_aside : unit.leave
       end
     rescue GateTimeout => error
@@ -42,7 +42,8 @@ module Hotswap
 
     def respond(env, unit)
       callbacks = env[RESPONSE_FINISHED]
-      # Servers run these from the last to the first: ours after whatever else belongs to the request.
+      # Servers call these from the last to the first, so this one runs after everything else that belongs to the
+      # request.
       callbacks&.unshift(proc { unit.finish })
       response = @app.call(env)
       return response if callbacks

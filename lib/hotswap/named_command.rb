@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Has a refusal name the channel of Action Cable whose action is running, and not the thread that it runs in.
+  # Makes a refusal name the Action Cable channel whose action is running, instead of the thread that runs it.
   module NamedCommand
     def perform_action(data)
       Gate.name_unit("command to #{self.class.name}") { super }

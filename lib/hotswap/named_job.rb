@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Has a refusal name the job that is running, and not the thread that it runs in.
+  # Makes a refusal name the running job, instead of the thread that runs it.
   module NamedJob
     def perform_now
       Gate.name_unit("job #{self.class.name}") { super }

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-# The extension: see ext/hotswap/src. Nothing but the files of this folder calls it.
+# The extension: see ext/hotswap/src. Only the files in this folder call it.
 begin
   begin
-    # A precompiled gem brings one library for each version of Ruby.
+    # A precompiled gem contains one library for each version of Ruby.
     require "hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/hotswap"
   rescue LoadError
     require "hotswap/hotswap"
@@ -15,7 +15,7 @@ end
 
 module Hotswap
   module Native
-    # @return [String] the library itself, which a worker loads into SQLite as well
+    # @return [String] the path of the library, which a worker also loads into SQLite
     def self.library
       @library ||= $LOADED_FEATURES.find { |feature| feature.end_with?("/hotswap/hotswap.so", "/hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/hotswap.so") } #: String
     end

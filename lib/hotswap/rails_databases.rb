@@ -1,10 +1,11 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # The SQLite databases of database.yml for the current environment, DATABASE_URL and the like included.
+  # The SQLite databases of database.yml for the current environment, including those from DATABASE_URL and similar
+  # variables.
   module RailsDatabases
     class << self
-      # Registers those that were set, or else all that are found.
+      # Registers the configured databases, or all that are found if none is configured.
       def register
         chosen = Hotswap.configuration.chosen_databases
         all = found
@@ -14,7 +15,7 @@ module Hotswap
         # If two entries name the same file, the first one wins.
         known = all.reverse_each.to_h { |path, details| [Database.absolute_path(path), details] }
         chosen.each { |path| Hotswap.register(path, **known.fetch(Database.absolute_path(path), {})) }
-        # What is chosen by its path may have another name in database.yml, with parameters.
+        # A configured path may have another name in database.yml, with parameters.
         all.each_key { |path| Hotswap.databases.opened_as(path)&.also_opened_as(path) }
       end
 
@@ -23,11 +24,14 @@ module Hotswap
       def found
         return {} unless defined?(ActiveRecord::VERSION)
 
-        # Comes with ActiveRecord::Base, which nobody has asked for yet where code is loaded on demand.
+        # ActiveRecord::Base loads this, too, but an application that loads code on demand may not have loaded it
+        # yet.
         require "active_record/database_configurations"
-        # Read anew: asking ActiveRecord::Base would load it before the application has configured it.
+        # Builds the configurations itself: asking ActiveRecord::Base would load it before the application has
+        # configured it.
         configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
-        # Hidden ones are those without tasks, which are ours as well, and replicas: those follow another database.
+        # Hidden databases are those without tasks, which hotswap manages as well, and replicas, which follow another
+        # database.
         of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) && !config.replica? }
         of_files.uniq { |config| config.database.to_s }.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
       end
@@ -36,7 +40,7 @@ module Hotswap
         config.adapter.to_s.start_with?("sqlite3") && Database.absolute_path(config.database)
       end
 
-      # Paths, and names of constants that know a path, as Active Record takes them.
+      # Paths, and names of constants that respond to to_path, as Active Record accepts them.
       def extensions(config)
         [*config.configuration_hash[:extensions]].map do |extension|
           constant = extension.to_s.safe_constantize if extension.to_s.match?(/\A[A-Z]/)

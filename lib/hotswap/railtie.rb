@@ -8,7 +8,7 @@ require "hotswap/named_job"
 require "hotswap/rails_databases"
 
 module Hotswap
-  # Wires hotswap into Rails: nothing is left to do for an application but to name the gem.
+  # Wires hotswap into Rails, so that an application only has to add the gem.
   class Railtie < ::Rails::Railtie
     config.hotswap = Hotswap.configuration
 
@@ -16,7 +16,7 @@ module Hotswap
       Hotswap.configuration.root = app.root.to_s
     end
 
-    # First of all, so that a request is over for us when it is over for everybody else.
+    # Outermost, so that a request is over for hotswap only when it is over for everything else.
     initializer "hotswap.middleware" do |app|
       app.config.middleware.insert_before(0, Hotswap::Middleware, FirstRequest)
     end
@@ -34,15 +34,15 @@ module Hotswap
       Hotswap.logger = ::Rails.logger
     end
 
-    # Before the application's initializers, one of which may query a database.
+    # Runs before the application's initializers, because one of them may query a database.
     initializer "hotswap.databases", before: :load_config_initializers do
       RailsDatabases.register
     end
 
-    # Not initializers that come after others of Rails: they would pull those, and the building of the middleware
-    # and the loading of all code with them, before the application's own.
+    # These are not initializers that run after some of Rails' own: they would pull those, and with them the building
+    # of the middleware and eager loading, before the application's initializers.
     config.after_initialize do |app|
-      # Again, with what the application's initializers have set.
+      # Registers again, with the settings from the application's initializers.
       RailsDatabases.register
       app.executor.prepend(ExecutorHook)
       AfterSwap.surroundings = app.reloader

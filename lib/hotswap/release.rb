@@ -9,7 +9,7 @@ module Hotswap
 
     class << self
       # Runs the block outside the gate, if the caller is inside.
-      # @raise [ReleaseRefused] before the block; nothing has changed then
+      # @raise [ReleaseRefused] before the block; then nothing has changed
       def run(&block)
         unit = Gate.current_unit
         return yield unless unit

@@ -4,17 +4,17 @@ require "json"
 require "rbconfig"
 
 module Hotswap
-  # Has this process serve `hotswap cp`, now or when the one that does ends.
+  # Makes this process serve `hotswap cp`, now or when the process that serves has ended.
   module Server
-    # What of the application's environment a worker must not see: it would load the application's bundle.
+    # Environment variables that are hidden from a worker. With them it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
-    # How many databases one log line names at most.
+    # The maximum number of databases in one log line.
     MOST_NAMED = 20
     NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
 
     class << self
-      # See {Hotswap.start}. Harmless when it is called again, and in a forked child.
+      # See {Hotswap.start}. Can be called again, and in a forked child.
       def start
         return complain(NO_DATABASE) if Hotswap.databases.empty?
         why_not = why_sqlite_does_not_do
@@ -26,7 +26,7 @@ module Hotswap
         complain(error.message)
       end
 
-      # Has a process that was forked from one that serves be the next in line.
+      # Makes a process that was forked from a serving one the next in line.
       def continue_after_fork
         serve if @generation && @generation != Native.generation
       rescue Error, SystemCallError => error
@@ -39,7 +39,7 @@ module Hotswap
         Native.stop
       end
 
-      # @return [Hash] what a worker is told about the application
+      # @return [Hash] what a worker gets to know about the application
       def job
         {
           databases: Hotswap.databases.map(&:to_job),
@@ -53,7 +53,7 @@ module Hotswap
 
       private
 
-      # @return [Boolean] false where this process serves already
+      # @return [Boolean] false if this process already serves
       def serve
         @generation = Native.generation
         Host.ensure_running
@@ -71,7 +71,7 @@ module Hotswap
       def stop_at_exit
         return if @stops_at_exit
 
-        # Forked children inherit this block. What it does concerns only the process that serves.
+        # Forked children inherit this block, but it affects only the process that serves.
         @stops_at_exit = true
         at_exit { stop }
       end
@@ -88,7 +88,7 @@ module Hotswap
           "install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
       end
 
-      # The interpreter that runs the application, with the application's sqlite3 gem and nothing else of it.
+      # The interpreter that runs the application, with the application's sqlite3 gem and no other gems.
       def command
         paths = sqlite3_load_paths.flat_map { |path| ["-I", path] }
         [RbConfig.ruby, "--disable-gems", *paths, WORKER, Native.library]

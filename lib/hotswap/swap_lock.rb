@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # The exclusive side of this process's gate, for code that wants the application at rest for a moment:
+  # The exclusive side of this process's gate, for code that needs a moment in which no unit runs:
   #
   #   Hotswap::Middleware::SWAP_LOCK.synchronize { nothing_runs_now }
   class SwapLock
-    # Closes the gate and waits until nothing runs. New requests wait meanwhile.
-    # @raise [ThreadError] inside a request or job, which would wait for itself, and where it is held already
+    # Closes the gate and waits until no unit is inside. New requests wait in the meantime.
+    # @raise [ThreadError] inside a request or job, which would wait for itself, and if the lock is already held
     def lock
       refuse_what_would_wait_for_itself
       closed = sealed = false
@@ -23,7 +23,7 @@ module Hotswap
     end
 
     # Opens the gate.
-    # @raise [ThreadError] by anybody but the thread that closed it
+    # @raise [ThreadError] unless the calling thread closed it
     def unlock
       raise ThreadError, "the swap lock is not held by this thread" unless owned?
 
@@ -31,12 +31,12 @@ module Hotswap
       self
     end
 
-    # @return [Boolean] whether requests wait at the moment, whoever closed the gate
+    # @return [Boolean] whether requests currently wait, no matter which thread or swap closed the gate
     def locked?
       Native.gate_closed?
     end
 
-    # Holds it for the length of the block.
+    # Holds the lock for the duration of the block.
     def synchronize
       refuse_what_would_wait_for_itself
       begin
@@ -49,7 +49,7 @@ module Hotswap
 
     private
 
-    # A forked child has a gate of its own, which its parent's thread does not hold.
+    # A forked child has its own gate, which its parent's thread does not hold.
     def owned?
       @owner.equal?(Thread.current) && @generation == Native.generation
     end

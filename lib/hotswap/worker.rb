@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-# A worker: one process per command, started by the leader as
+# A worker: one process per command. The leader starts it as
 #   ruby --disable-gems -I SQLITE3_GEM worker.rb LIBRARY
 #
-# It loads the sqlite3 gem that the application uses and lets its SQLite load our library as an extension, which
-# hands that SQLite over. `require` and `load_extension` must name the same file.
+# It loads the application's sqlite3 gem, and makes that gem's SQLite load hotswap's library as an extension, which
+# hands this SQLite over. `require` and `load_extension` must name the same file.
 
-# Where memory runs out, the kernel is to end this process and not the application, whose value it has inherited. Any
-# process may make its own value worse.
+# If memory runs out, the kernel should end this process and not the application, whose value it has inherited. Any
+# process may raise its own value.
 begin
   File.write("/proc/self/oom_score_adj", "1000")
 rescue SystemCallError
@@ -26,5 +26,5 @@ database.enable_load_extension(false)
 Process.setproctitle("hotswap worker")
 Hotswap::Native.run_worker
 
-# Without exit handlers, which would close SQLite's files: a replaced database stays locked until we are gone.
+# Skips exit handlers, which would close SQLite's files: a replaced database stays locked until this process is gone.
 exit!(0)

@@ -4,12 +4,12 @@ require "io/wait"
 
 module Hotswap
   module Gate
-    # One unit of work at the gate: what it is, where and since when it runs. What every request pays for is in
-    # ext/hotswap/src/unit.rs:
+    # One unit of work at the gate: what it is, where it runs, and since when. The part that every request pays for
+    # is in ext/hotswap/src/unit.rs:
     #
-    # - `new(source)`, of a Rack environment, a thread, or whatever else tells a reader of a log what it is; {source}
-    # - `leave`, from any thread or fiber; the second time does nothing. A unit that is collected has left.
-    # - `inside?`, in this very process, and `current?`, whether the caller is a part of it
+    # - `new(source)`, from a Rack environment, a thread, or any object that describes the unit in the log; {source}
+    # - `leave`, from any thread or fiber; a second call does nothing. A unit leaves when it is garbage collected.
+    # - `inside?`, in this process, and `current?`, whether the caller is part of it
     # - `age`, seconds since it entered
     # - `suspend` and `try_resume`, for {outside}
     class Unit
@@ -18,18 +18,18 @@ module Hotswap
       # @return [WaitingRequest, nil] this unit itself, if it is a request that has a live action
       attr_accessor :as_waiting_request
 
-      # Enters, and waits while the gate is closed.
-      # @raise [GateTimeout] if it stays closed for longer than any swap may take
+      # Enters. Waits while the gate is closed.
+      # @raise [GateTimeout] if the gate stays closed for longer than any swap may take
       def enter
         wait_and_enter unless try_enter
       end
 
-      # Enters unless the gate is sealed: for what a unit inside may be waiting for.
+      # Enters unless the gate is sealed, for something that a unit inside may be waiting for.
       def enter_while_closing
         wait_until { try_enter_while_closing } unless try_enter_while_closing
       end
 
-      # What the caller does from now on is no part of it any more, though it is inside until it is left.
+      # From now on the caller is no longer part of the unit, which stays inside until it leaves.
       def step_aside
         Thread.current[:hotswap_unit] = nil
         as_waiting_request&.rest
@@ -63,7 +63,7 @@ module Hotswap
         wait_until { try_resume(fiber, beside_another) } unless try_resume(fiber, beside_another)
       end
 
-      # Is told of by another name for the length of the block.
+      # Uses another name for the unit, for the duration of the block.
       def named(name)
         before = source
         self.source = name
@@ -79,7 +79,8 @@ module Hotswap
 
       private
 
-      # For {outside}. An exception from another thread waits meanwhile: it would leave the rest of the request outside.
+      # For {outside}. Defers exceptions from other threads, because they would leave the rest of the request
+      # outside.
       def come_back(fiber, mark)
         Thread.handle_interrupt(Object => :never) do
           resume(fiber, false) if fiber
@@ -96,7 +97,7 @@ module Hotswap
         Log.info("swap complete, resuming request: #{Gate.describe(source)}") if request
       end
 
-      # Waits on a descriptor: a thread lets go of the interpreter meanwhile, a fiber of its reactor.
+      # Waits for a descriptor: a thread releases the interpreter, and a fiber lets its reactor run others.
       def wait_until
         since = Gate.now
         until yield

@@ -2,12 +2,12 @@
 
 module Hotswap
   module Gate
-    # A request that waits for its live action, which runs in a thread of its own. While the action is in Hotswap.release, the
-    # request is outside the gate as well, but only while the request's own thread runs no code of the application: until the
-    # action's first words, and from the moment when the response is back at the server. In between, the thread runs the
-    # middleware, which may use a database, and a push waits for it.
+    # A request that waits for its live action, which runs in its own thread. While the action is in Hotswap.release,
+    # the request is outside the gate as well, but only while the request's own thread runs no code of the
+    # application: until the action's first output, and from the moment when the response is back at the server. In
+    # between, the thread runs the middleware, which may use a database, so a push waits for it.
     class WaitingRequest
-      # @param unit [Unit] of the request
+      # @param unit [Unit] the request's unit
       def initialize(unit)
         @unit = unit
         @lock = Mutex.new
@@ -29,7 +29,7 @@ module Hotswap
 
       private
 
-      # Leaves the gate if both agree, and enters it again if they no longer do.
+      # Leaves the gate while the thread is idle and the action is in Hotswap.release. Otherwise enters it again.
       def change(beside_another = false)
         fiber = @lock.synchronize do
           yield

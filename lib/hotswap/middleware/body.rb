@@ -2,15 +2,15 @@
 
 module Hotswap
   class Middleware
-    # A response body whose unit leaves when the server closes it. Everything else is up to the body itself,
-    # which may be an array, a file, or a stream that knows `call` and not `each`.
+    # A response body whose unit leaves when the server closes it. Everything else is up to the original body, which
+    # may be an array, a file, or a stream that responds to `call` and not to `each`.
     class Body
       def initialize(body, unit)
         @body = body
         @unit = unit
       end
 
-      # Servers may close a body that closed itself in {to_ary}: only the first time counts.
+      # A server may close a body that has closed itself in {to_ary}. Only the first call counts.
       def close
         return if @closed
 
@@ -22,18 +22,20 @@ module Hotswap
         end
       end
 
-      # As nearly all are read: by way of method_missing this and {to_ary} would cost as much as the gate.
+      # Most servers read a body with this method or {to_ary}. Through method_missing each would cost as much as the
+      # gate.
       def each(&) = @body.each(&)
 
-      # A body that gives its array away is read, and need not be closed. Rails answers an Enumerator for a stream,
-      # which is yet to be read.
+      # A body that returns an array has been read, and need not be closed. For a stream, Rails returns an
+      # Enumerator, which has not been read yet.
       def to_ary
         answer = @body.to_ary
         close if answer.is_a?(Array)
         answer
       end
 
-      # Not asked before a server wants to know: a body that wraps another one, as Rails' do, takes its time to answer.
+      # Asks the original body only when the server does: a body that wraps another one, as Rails' do, is slow to
+      # answer.
       def respond_to?(name, include_all = false)
         (name == :each || name == :to_ary) ? @body.respond_to?(name, include_all) : super
       end

@@ -3,8 +3,8 @@
 
 # Copies SQLite databases into and out of this application while it runs: bin/hotswap help
 #
-# Made by: bin/rails generate hotswap:install. It starts fast, because it loads neither Rails nor the bundle: Gemfile.lock
-# has the version of hotswap, and RubyGems knows its folder.
+# Created by bin/rails generate hotswap:install. It starts fast because it loads neither Rails nor the bundle: it
+# takes the version of hotswap from Gemfile.lock and asks RubyGems for the gem's folder.
 
 # Ctrl-C ends the command even while it starts, without a Ruby backtrace.
 trap("INT", "SYSTEM_DEFAULT")
@@ -26,7 +26,7 @@ def installed(version)
   Gem::Specification.find_all_by_name("hotswap", version).first
 end
 
-# Bundler may install gems elsewhere than RubyGems: BUNDLE_PATH, vendor/bundle.
+# Bundler may install gems where RubyGems does not look: BUNDLE_PATH, vendor/bundle.
 def installed_by_bundler(version)
   require "bundler"
   Gem.use_paths(Gem.dir, Gem.path.dup << Bundler.bundle_path.to_s)
