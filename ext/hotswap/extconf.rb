@@ -2,15 +2,15 @@
 
 require "rbconfig"
 
-# What compiling the extension needs. Looked for first: without libclang the build would fail after minutes, with an error
-# of Rust's.
+# The requirements for compiling the extension. They are checked first: without libclang the build would fail only
+# after minutes, with an error from Rust.
 module Requirements
   # Where Rust's bindgen looks for libclang on Linux, besides LIBCLANG_PATH and llvm-config.
   LIBRARY_FOLDERS = %w[/usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib* /usr/lib*/*/* /usr/lib*/* /usr/lib*].freeze
   LIBCLANG = "libclang{.so,-*.so,.so.*,-*.so.*}"
 
   class << self
-    # @return [Array<String>] one line for each that is missing
+    # @return [Array<String>] one line for each missing requirement
     def missing = [rust, libclang, headers].compact
 
     private
@@ -30,7 +30,7 @@ module Requirements
       "libclang (Debian: apt-get install libclang-dev; Fedora: dnf install clang-devel; Alpine: apk add clang-dev): none was found#{where}"
     end
 
-    # bindgen looks nowhere else when LIBCLANG_PATH is set. It may name the folder or the file.
+    # If LIBCLANG_PATH is set, bindgen looks nowhere else. It may name the folder or the file.
     def library_folders
       if (path = ENV["LIBCLANG_PATH"])
         return [File.file?(path) ? File.dirname(path) : path]

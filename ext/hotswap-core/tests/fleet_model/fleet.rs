@@ -1,4 +1,4 @@
-//! Who is there, and what may happen next.
+//! The processes of a fleet, and the steps that may follow each state.
 
 use stateright::{Model, Property, Representative};
 
@@ -7,7 +7,7 @@ use super::rules::{Rule, Rules};
 use super::state::{End, Job, Locks, Member, Phase, Post, State, Stranger, Worker};
 use super::{member, properties, worker};
 
-/// A fleet to be looked at.
+/// The fleet that a check explores.
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet {
     pub rules: Rules,
@@ -15,15 +15,15 @@ pub struct Fleet {
     pub workers: usize,
     pub stranger: bool,
     pub leader: bool,
-    /// The live file cannot be replaced: two names, or a mount of its own.
+    /// The live file cannot be replaced: it has two names, or is a mount of its own.
     pub obstacle: bool,
-    /// The database is kept with a rollback journal.
+    /// The database has a rollback journal.
     pub rollback: bool,
     /// The disk may take longer than requests may wait.
     pub slow_disk: bool,
-    /// Once, somebody replaces the fence, with the database or without it.
+    /// Once, an operator replaces the fence, with or without the database.
     pub by_hand: bool,
-    /// How many attempts there are in all. Each is like the one before; what can go wrong between two shows with two.
+    /// The total number of attempts. Each is like the one before, and two show what can go wrong in between.
     pub attempts: u8,
 }
 
@@ -31,13 +31,13 @@ pub struct Fleet {
 pub enum Step {
     Member(usize, member::Act),
     Worker(usize, worker::Act),
-    /// Long enough for everybody who counts.
+    /// Enough time for every clock that counts.
     TimePasses,
     LeaderDies,
     AnotherLeads,
-    /// The fence is removed, and made again by who needs one.
+    /// The fence is removed. The next process that needs one creates it.
     FenceIsReplaced,
-    /// The database too, by another one, and what stood on the board stands there or not.
+    /// The database is replaced by another one, too. The board keeps its content or not.
     DatabaseIsReplaced {
         board: bool,
     },
@@ -69,10 +69,11 @@ impl Fleet {
         Self { rules, ..self }
     }
 
-    /// Whether the steps `mine` alone, everybody else being stopped, lead from `state` to where `home` says so.
+    /// Whether the steps `mine` alone, with every other process stopped, lead from `state` to a state for which
+    /// `home` is true.
     pub fn gets_home(&self, state: &State, mine: &[Step], home: impl Fn(&State) -> bool) -> bool {
         let (mut reached, mut open) = (vec![*state], vec![*state]);
-        // The first of the steps first: it is most often the way.
+        // Tries the first of the steps first, because it leads home most often.
         while let Some(state) = open.pop() {
             if home(&state) {
                 return true;
@@ -88,7 +89,7 @@ impl Fleet {
         false
     }
 
-    /// Does it, or says that it cannot be done now.
+    /// Takes the step, or returns that it is not possible now.
     fn take(&self, state: &mut State, step: Step) -> bool {
         match step {
             Step::Member(which, act) => return member::act(state, self.rules, which, act),
@@ -97,7 +98,8 @@ impl Fleet {
             Step::LeaderDies if !state.leader_is_dead => state.leader_is_dead = true,
             Step::AnotherLeads if state.leader_is_dead => state.leader_is_dead = false,
             Step::FenceIsReplaced | Step::DatabaseIsReplaced { .. } if state.place == 0 => {
-                // From a worker's last look to the sync of its rename, by whoever does that, there is nothing that it could do.
+                // Between a worker's last check and the sync of its rename, no matter which process syncs, there is
+                // nothing that the worker could do.
                 if matches!(state.boards[0].phase, Phase::Moving | Phase::Moved) {
                     return false;
                 }
@@ -134,7 +136,8 @@ impl Fleet {
                 } else if file != state.folder.file || state.write_lock_is_free() {
                     state.stranger = Stranger::Writing(file);
                     if live {
-                        // No gate holds it back between the rename and the sync: what its journal may do then is not promised.
+                        // No gate holds the stranger back between the rename and the sync. What its journal may do
+                        // then is not promised.
                         let crossed = state.folder.crossed;
                         state.write(self.rules);
                         state.folder.crossed = crossed;
@@ -156,12 +159,12 @@ impl Fleet {
                     Stranger::Elsewhere | Stranger::AtTheDoor(_) | Stranger::Idle(_) => return false,
                 }
                 if self.rules.has(Rule::NewSchemaNumber) {
-                    // It will look at the number before its next statement.
+                    // The stranger reads the number before its next statement.
                     state.stranger_schema = None;
                 }
             }
             Step::StrangerLeaves if state.stranger != Stranger::Elsewhere => {
-                // Killed in the middle of a transaction.
+                // The stranger is killed in the middle of a transaction.
                 if state.stranger == Stranger::Writing(state.folder.file) {
                     state.folder.hot = state.folder.rollback;
                 }
@@ -255,7 +258,7 @@ impl Model for Fleet {
     }
 }
 
-/// Which of two processes does something makes no difference.
+/// It makes no difference which of two processes does something.
 impl Representative for State {
     fn representative(&self) -> Self {
         let mut alike = *self;

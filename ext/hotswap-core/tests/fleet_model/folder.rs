@@ -1,23 +1,23 @@
-//! The folder of the database, and what a power cut makes of it.
+//! The folder of the database, and what a power cut may leave of it.
 
 /// The folder of the database, in memory and on the disk.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
 pub struct Folder {
-    /// The file that the live path means.
+    /// The file that the live path leads to.
     pub file: u8,
-    /// The file whose log lies beside it.
+    /// The file whose WAL is beside it.
     pub log: Option<u8>,
     /// Both as they were at the last fsync.
     pub synced: (u8, Option<u8>),
-    /// What is in that file, numbered as it came: with the file, or in place.
+    /// The content of that file. Contents are numbered as they arrive: with a file, or in place.
     pub content: u8,
-    /// The newest content that no power cut takes back.
+    /// The newest content that a power cut cannot undo.
     pub lasting: u8,
-    /// A part of it is of another content.
+    /// A part of the file belongs to another content.
     pub mixed: bool,
-    /// It is kept with a rollback journal, and not with a log.
+    /// The database has a rollback journal instead of a WAL.
     pub rollback: bool,
-    /// A part of it is of another content, and the journal beside it takes that back.
+    /// A part of the file belongs to another content, and the journal beside it undoes that.
     pub hot: bool,
     /// The disk may take longer than requests may wait.
     pub slow: bool,
@@ -26,8 +26,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// SQLite writes. It syncs the folder before the first row is in a new log, and before it changes a database whose
-    /// journal is new. That journal itself is durable before.
+    /// SQLite writes. It syncs the folder before the first row is in a new WAL, and before it changes a database
+    /// whose journal is new. That journal itself is durable before.
     pub fn write(&mut self, syncs_first: bool) {
         self.crossed |= self.rollback && self.file != self.synced.0;
         if syncs_first && (self.rollback || self.log != Some(self.file)) {
@@ -38,12 +38,12 @@ impl Folder {
         }
     }
 
-    /// Whoever is the first to read after somebody died in a transaction.
+    /// The first reader after a process died in a transaction plays the journal back.
     pub fn take_back(&mut self) {
         self.hot = false;
     }
 
-    /// Somebody puts a database of their own there, with nothing beside it.
+    /// An operator puts another database there, with no other files beside it.
     pub fn replace_by_hand(&mut self) {
         self.file += 1;
         self.content += 1;
@@ -51,7 +51,7 @@ impl Folder {
         self.sync();
     }
 
-    /// The log, the index and the journal of the old file, before the new one comes.
+    /// Removes the WAL, the WAL index and the journal of the old file, before the new one arrives.
     pub fn remove_sidecars(&mut self) {
         self.log = None;
         self.mixed |= self.hot;
@@ -63,7 +63,7 @@ impl Folder {
         self.lasting = self.content;
     }
 
-    /// What a power cut may leave: of what was not synced any part, in any order.
+    /// The states that a power cut may leave: any part of the unsynced changes, in any order.
     pub fn after_power_cuts(&self) -> impl Iterator<Item = (u8, Option<u8>)> {
         let (file, log) = (self.file, self.log);
         let synced = self.synced;

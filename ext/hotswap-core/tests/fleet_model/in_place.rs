@@ -1,10 +1,10 @@
-//! A worker that writes into the live file: `src/worker/in_place`, one step where SQLite does something that nobody can
-//! come in between of.
+//! A worker that writes into the live file: `src/worker/in_place`. Calls of SQLite that no other process can
+//! interrupt are one step.
 
 use super::rules::{Rule, Rules};
 use super::state::{Job, Plan, State, Worker};
 
-/// Sees that a stranger has the file open, instead of looking at it only.
+/// The worker finds that a stranger has the file open.
 pub fn choose(state: &mut State, which: usize) -> bool {
     let seen = state.stranger.has_open() == Some(state.folder.file);
     let worker = &mut state.workers[which];
@@ -15,7 +15,7 @@ pub fn choose(state: &mut State, which: usize) -> bool {
     may
 }
 
-/// What comes first once nobody else is inside the fence.
+/// The first step once no other process is inside the fence.
 pub fn first(rules: Rules) -> Job {
     match rules.has(Rule::LockThenLook) {
         true => Job::Locking,
@@ -23,7 +23,7 @@ pub fn first(rules: Rules) -> Job {
     }
 }
 
-/// What comes next, if it can now.
+/// The next step, if it is possible now.
 pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<Job> {
     let live = Some(state.folder.file);
     let next = match worker.job {
@@ -33,10 +33,10 @@ pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<J
             worker.plan = Plan::Made;
             Job::AwaitingWriteLock
         }
-        // Gates are open: nobody is held up for a transaction that somebody forgot.
+        // Gates are open: no request waits for a transaction that a stranger has left open.
         Job::AwaitingWriteLock if !state.write_lock_is_free() => return None,
         Job::AwaitingWriteLock => Job::Reaching,
-        // Somebody else writes: gates open again, and later once more.
+        // Another process is writing. The gates open again, and the worker tries once more later.
         Job::Locking if !state.write_lock_is_free() || state.is_read_and_keeps_writers_out() => {
             worker.again = true;
             Job::BackingOut

@@ -1,9 +1,10 @@
-//! A worker after its rename: `Seized::linger` in `src/worker/live.rs`.
+//! A worker after its rename: `src/worker/replaced.rs`.
 
 use super::rules::{Rule, Rules};
 use super::state::{End, Lease, State, Stranger};
 
-/// Waits until nobody has the replaced file open. It ends with it locked, which lets nobody read or write it.
+/// Waits until no process has the replaced file open. Ends with the file locked, so that no process can read or
+/// write it.
 pub fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
     let worker = state.workers[which];
     if rules.has(Rule::Linger) && worker.lease == Lease::Broken {
@@ -18,7 +19,7 @@ pub fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
     true
 }
 
-/// Whether the file that it has replaced, if it has, is nobody's any more.
+/// Whether no process has the replaced file, if there is one, any more.
 pub fn end(state: &State, which: usize) -> End {
     let replaced = state.workers[which]
         .file

@@ -1,27 +1,27 @@
-//! A model of the fleet protocol, and every run of it: two processes of the application, two workers, the leader
-//! and a process without the gem, each of which may be killed at any step.
+//! A model of the fleet protocol, and every run of it: two application processes, two workers, the leader, and a
+//! process without the gem. Each may be killed at any step.
 //!
-//! `docs/protocol.md` tells the protocol; `src/fence`, `src/member` and `src/worker` are it. Who changes one of
-//! them changes the model too: a step here is a kernel call there. What is not obvious in it:
+//! `docs/protocol.md` describes the protocol; `src/fence`, `src/member` and `src/worker` implement it. If you change
+//! one of them, change the model, too: a step here is a kernel call there. What is not obvious:
 //!
-//! - A process that is stopped takes no step, and one that is continued goes on where it was. A run in which a
-//!   process takes no step for a while is among the runs anyway, so stopping needs no state of its own. That a
-//!   stopped process keeps nobody out for good is asked in every state, with *everybody* else stopped there.
-//! - A clock may fire at any time. Only where it matters who is late does time pass, for all at once.
-//! - A process that is dead, not there yet, about to join or just forked is one and the same: it holds no lock.
+//! - A stopped process takes no step, and goes on where it was when it is continued. Runs in which a process takes no
+//!   step for a while are explored anyway, so being stopped needs no state. Every state is checked for whether a
+//!   stopped process keeps others out for good, with *every* other process stopped as well.
+//! - A clock may fire at any time. Time passes only where it matters which process is late, and then for all at once.
+//! - A process that is dead, not started yet, about to join or just forked is the same: it holds no lock.
 //! - A pull is a member that never answers.
-//! - A process takes the fence that lies at the path in one step. What it declares before that is not modelled: a
-//!   worker that meets a process in between waits.
-//! - A folder loses in a power cut any part of what was not synced, in any order.
-//! - SQLite is believed what it promises: a transaction is committed as a whole or not at all, whoever reads goes on
-//!   with what was there when it began, and one process at a time writes. With a rollback journal whoever writes keeps
-//!   readers out, and the next one to read takes back what somebody leaves who dies in the middle.
-//! - Whether a push goes in place is left open wherever the file is open elsewhere or cannot be replaced: what is
-//!   seen in `/proc` and what the user asked for are among the runs.
+//! - A process takes the fence at the path in one step. Its declaration before that is not modelled: a worker that
+//!   finds a process in between waits.
+//! - A power cut can undo any part of a folder's unsynced changes, in any order.
+//! - The model relies on SQLite's guarantees: a transaction is committed as a whole or not at all, a reader keeps
+//!   the state from when it began, and one process at a time writes. With a rollback journal a writer keeps readers
+//!   out, and the next reader rolls back the transaction of a process that died in the middle.
+//! - Wherever the file is open elsewhere or cannot be replaced, both ways of a push are explored, because what
+//!   `/proc` shows and what the user asked for may differ.
 //!
-//! Left out: several databases behind one gate, reports to the worker, the shortcut for a swap that leaves the
-//! schema as it was, where the kernel grants no lease, and that the members are asked for more time under
-//! `--in-place=always` (`patience.rs` has tests for that).
+//! Not modelled: several databases behind one gate, reports to the worker, the shortcut for a swap that does not
+//! change the schema, file systems without leases, and the longer pause under `--in-place=always` (`patience.rs` has
+//! tests for that).
 
 mod fleet;
 mod folder;
@@ -42,7 +42,7 @@ use rules::Rule;
 use state::State;
 use stateright::{Checker, HasDiscoveries, Model, StateRecorder};
 
-/// Past the test harness, which would keep it to itself.
+/// Bypasses the test harness, which would capture the output.
 fn print(line: String) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -201,7 +201,7 @@ fn the_death_of_the_leader_leads_nowhere_else() {
     assert!(reached(true) == reached(false));
 }
 
-/// Fails where the model does not notice that the rule is missing: then it is blind, or the rule is idle.
+/// Fails if the model does not notice that the rule is missing: then either the model or the rule is useless.
 fn breaks(fleet: Fleet, rule: Rule, promise: &'static str) {
     let fleet = fleet.without(rule);
     let found = HasDiscoveries::AnyOf(BTreeSet::from([promise]));

@@ -1,19 +1,19 @@
-//! A member: `src/member/watcher.rs` and `Membership::take`, one kernel call a step.
+//! A member: `src/member/watcher.rs` and `Membership::take`, with one kernel call per step.
 
 use super::rules::{Rule, Rules};
 use super::state::{Locks, Member, Phase, Post, State, Worker};
 
-/// What a process of the application may do next.
+/// The possible steps of an application process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Whatever its watcher has to do next.
+    /// The next step of its watcher.
     Proceeds,
-    /// Its clock, or a connection that cannot be closed: it stays.
+    /// Its clock has run out, or a connection cannot be closed: it stays.
     GivesUp,
     TakesStragglerLockBack,
-    /// Finds another fence where its own was, and takes it as well.
+    /// Finds another fence at the path, and takes it as well.
     Follows,
-    /// Finds the fence taken, and begins to count.
+    /// Finds the fence taken, and starts its clock.
     Waits,
     KillsTheHolder,
     WorkEnters,
@@ -22,7 +22,7 @@ pub enum Act {
     WorkEnds,
     /// SIGKILL, at any step. Another process may take its place at any time.
     Dies,
-    /// Back without the lock, on its own clock or because the leader died. Only without the rules.
+    /// Comes back without the lock, by its own clock or because the leader died. Only possible without the rules.
     ReopensWithoutLock,
 }
 
@@ -43,7 +43,7 @@ impl Act {
     ];
 }
 
-/// Does it, or says that it cannot be done now.
+/// Takes the step, or returns that it is not possible now.
 pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
     let member = &mut state.members[which];
     match act {
@@ -139,7 +139,7 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             member.here().straggler = false;
             Post::Watching
         }
-        // Asked no longer: what was running goes on, and the lock is kept.
+        // The worker no longer asks: the running work goes on, and the member keeps the lock.
         Post::Settling if board.phase != Phase::Settle || !a_worker_lives => Post::Watching,
         Post::Closing if !member.unit || !rules.has(Rule::DrainFirst) => Post::Sealed,
         Post::Sealed if board.phase == Phase::Close && board.attempt == answered => Post::Leaving,
@@ -148,7 +148,7 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             member.file = None;
             member.here().fence = false;
             if member.at == state.place {
-                // What lay here before is nobody's who has no file of it open.
+                // The process has no file of the former database open, so it no longer needs the former fence.
                 member.locks[1 - usize::from(member.at)] = Locks::default();
             }
             Post::Away
@@ -179,7 +179,7 @@ fn next_answer(state: &State, member: &Member) -> Option<(u8, Post)> {
     })
 }
 
-/// With the lock: until it is let go of again no file moves.
+/// The member holds the lock: until it releases it, no file moves.
 fn read_the_board(state: &mut State, rules: Rules, member: &mut Member) {
     let board = state.board(member.at);
     if board.phase == Phase::Moving && rules.has(Rule::WhoFindsMovingSyncs) {
@@ -196,7 +196,7 @@ fn compare_generations(state: &State, member: &mut Member) {
     }
 }
 
-/// By its watcher, or when it opens a connection. It goes on with the file that it has open.
+/// Its watcher does this, or the opening of a connection. The member goes on with the file that it has open.
 fn follow(state: &mut State, which: usize) -> bool {
     let place = state.place;
     let (taken, straggler_is_taken) = (state.fence_is_taken(place), state.straggler_is_taken(place));

@@ -1,4 +1,4 @@
-//! What is promised in every state of every run, and what happens in some run.
+//! The promises for every state of every run, and the events that must happen in some run.
 
 use stateright::Property;
 
@@ -148,19 +148,19 @@ fn is_fresh(_: &Fleet, state: &State) -> bool {
     let content = Some(state.folder.content);
     let mut members = state.members.iter();
     let member = members.all(|member| !member.unit || member.file.is_none() || member.schema == content);
-    // One that reads has the content of when it began.
+    // A reader keeps the content from when it began.
     let writes = state.stranger == Stranger::Writing(state.folder.file);
     (member || state.by_hand) && (!writes || state.stranger_schema == content)
 }
 
 fn news_are_true(state: &State) -> bool {
     let died = ended(state, End::Killed) || ended(state, End::KilledTooEarly);
-    // After the fence was replaced, what is told by the new one is not what it was told by the former one.
+    // After the fence was replaced, the new board does not continue the former one.
     let board = state.boards[0];
     state.place > 0 || board.phase != Phase::Quiet || board.generation == state.folder.content || died
 }
 
-/// A worker that is killed after its rename cannot keep the replaced file from those who came just before it.
+/// A worker that is killed after its rename cannot keep the replaced file from processes that came just before it.
 fn is_guarded(state: &State) -> bool {
     match state.stranger {
         Stranger::Reading(file) | Stranger::Writing(file) => {

@@ -1,61 +1,61 @@
-//! The rules of the protocol. The model can be run without any one of them, and then has to break.
+//! The rules of the protocol. Without any one of them the model has to break.
 
-/// What `src/fence`, `src/member` and `src/worker` do, rule by rule.
+/// The rules that `src/fence`, `src/member` and `src/worker` follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// A member lets go only when no work is inside its gate.
     DrainFirst,
-    /// A member reopens, for whatever reason, only by getting the fence lock back.
+    /// A member reopens only after it has the fence lock back, no matter why it reopens.
     ReturnByLock,
-    /// Nobody reopens because the leader died.
+    /// No member reopens because the leader died.
     LeaderIsNobody,
     /// A worker moves the file only with the fence lock, exclusive.
     MoveWithFence,
-    /// A worker looks at the live database only as the holder of the operation lock.
+    /// A worker looks at the live database only while it holds the operation lock.
     LookAsCommander,
     /// The board's generation changes before the file does.
     GenerationFirst,
-    /// What was announced, and did not come, is taken off the board.
+    /// An announcement whose move did not happen is removed from the board.
     TakeBackTheNews,
-    /// A journal is removed only when SQLite has read the old file: then there is nothing left for it to take back.
+    /// A journal is removed only after SQLite has read the old file, so that the journal has nothing left to undo.
     ReadBeforeUnlink,
-    /// The log's removal is on the disk before the rename.
+    /// The removal of the WAL is on the disk before the rename.
     SyncTheUnlink,
-    /// The rename is on the disk before the user is told.
+    /// The rename is on the disk before the worker reports success.
     SyncTheRename,
-    /// A member that finds a move which a dead worker began syncs the folder before it opens.
+    /// A member that finds the move of a dead worker syncs the folder before it opens the database.
     WhoFindsMovingSyncs,
-    /// So does the next worker, before it writes something else on the board.
+    /// So does the next worker, before it changes the board.
     CommanderSyncs,
     /// Members that are let in before the rename is durable cannot write into a database with a rollback journal.
     KeepWritersOut,
-    /// SQLite's own: it syncs the folder before the first row is in a new log.
+    /// SQLite's own rule: it syncs the folder before the first row is in a new WAL.
     FolderBeforeLog,
-    /// The kernel says that nobody else has the file open.
+    /// The kernel proves that no other process has the file open.
     Lease,
-    /// The replaced file stays locked until nobody has it open.
+    /// The replaced file stays locked until no process has it open.
     Linger,
     /// In place: the new content is written in one transaction.
     OneTransaction,
-    /// In place: what was committed since the plan was made is written over too, or the plan is made anew.
+    /// In place: pages committed since the plan are overwritten, too, or the worker plans again.
     TakeInTheNews,
-    /// In place: that is looked for under the write lock.
+    /// In place: the worker looks for these pages under the write lock.
     LockThenLook,
-    /// In place: SQLite's number of the schema is one that nobody knows yet.
+    /// In place: the new schema number is one that no connection knows yet.
     NewSchemaNumber,
     /// In place: the commit is on the disk when it returns.
     SyncTheCommit,
-    /// The user is told after the commit, in either way.
+    /// The worker reports success after the commit, in either way.
     CommitThenTell,
     /// A worker that keeps the fence past all bounds is killed.
     KillTheOverdue,
-    /// The bounds are those of one attempt: a member that slept through one begins to count anew.
+    /// The bounds apply to one attempt: a member that slept through one starts its clock again.
     PatienceBeginsAnew,
     /// A worker waits until every member holds the fence that it has opened.
     ReachTheAstray,
     /// A worker moves the file only while its fence lies at the path.
     FenceInPlace,
-    /// A process that boots while the straggler lock is taken comes in without it, and takes it later.
+    /// A process that boots while the straggler lock is taken joins without it, and takes it later.
     JoinInDebt,
 }
 

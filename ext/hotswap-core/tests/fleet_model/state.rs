@@ -1,10 +1,10 @@
-//! What there is: a folder, a board, three locks, and who runs.
+//! The state: a folder, boards, locks, and the processes.
 //!
-//! Files are numbered in the order in which they came to the live path: 0 is the one at the start.
+//! Files are numbered in the order in which they came to the live path. File 0 is there at the start.
 
 use super::folder::Folder;
 
-/// What the members are asked to do.
+/// What the worker asks of the members.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     #[default]
@@ -23,28 +23,28 @@ pub struct Board {
     pub generation: u8,
 }
 
-/// Where a member's watcher is. See `member.rs`.
+/// The position of a member's watcher. See `member.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Post {
-    /// No member: not there, dead, about to boot, or just forked. It holds nothing.
+    /// Not a member: not started, dead, about to boot, or just forked. It holds no lock.
     #[default]
     Absent,
     Joining,
     Admitted,
-    /// The gate is open, and the board is watched.
+    /// The gate is open, and the watcher reads the board.
     Watching,
     Settling,
-    /// The gate is closing: new units wait, those inside go on.
+    /// The gate is closing: new units wait, units inside go on.
     Closing,
-    /// Nobody is inside.
+    /// No unit is inside.
     Sealed,
     Leaving,
-    /// Without the fence lock, on the way back to it.
+    /// Without the fence lock, and about to take it back.
     Away,
     Back,
 }
 
-/// What a member has of one fence.
+/// What a member holds of one fence.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locks {
     /// Byte 0, shared.
@@ -59,7 +59,7 @@ pub struct Locks {
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     pub post: Post,
-    /// By the number of the fence.
+    /// Indexed by the number of the fence.
     pub locks: [Locks; 2],
     /// The fence whose board it answers.
     pub at: u8,
@@ -67,9 +67,9 @@ pub struct Member {
     pub unit: bool,
     /// The file that its connections have open.
     pub file: Option<u8>,
-    /// The content whose schema it remembers.
+    /// The content whose schema it has cached.
     pub schema: Option<u8>,
-    /// The attempt whose worker it found in possession of the fence, and whether that is too long ago.
+    /// The attempt whose worker it found holding the fence, and whether that was too long ago.
     pub waits_for: Option<u8>,
     pub out_of_patience: bool,
 }
@@ -83,7 +83,7 @@ impl Member {
         !matches!(self.post, Post::Absent | Post::Joining | Post::Admitted)
     }
 
-    /// What it has of the fence whose board it answers.
+    /// What it holds of the fence whose board it answers.
     pub fn here(&mut self) -> &mut Locks {
         &mut self.locks[usize::from(self.at)]
     }
@@ -107,7 +107,7 @@ impl Member {
     }
 }
 
-/// Where a worker is. See `worker.rs`.
+/// The position of a worker. See `worker.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
     #[default]
@@ -150,14 +150,14 @@ pub enum Job {
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
     Done,
-    /// After its rename, and while somebody had come too late to the replaced file: it was killed, or lost
-    /// patience.
+    /// After its rename, while a process had come too late to the replaced file, the worker was killed or stopped
+    /// waiting.
     Unguarded,
     Refused,
-    /// Refused for no other reason than that another worker had the database open.
+    /// Refused only because another worker had the database open.
     RefusedForAnotherWorker,
     Killed,
-    /// Killed by a member although it was within its bounds.
+    /// A member killed it although it was within its bounds.
     KilledTooEarly,
 }
 
@@ -166,7 +166,7 @@ pub enum Lease {
     #[default]
     None,
     Held,
-    /// Held, and somebody waits to open the file.
+    /// Held, and a process waits to open the file.
     Broken,
 }
 
@@ -176,7 +176,7 @@ pub enum Plan {
     #[default]
     None,
     Made,
-    /// Something was committed since.
+    /// Another process has committed since.
     Behind,
 }
 
@@ -191,37 +191,37 @@ pub struct Worker {
     pub straggler: bool,
     /// Byte 0, exclusive.
     pub fence: bool,
-    /// The file that it has open, which is the replaced one after the rename.
+    /// The file that it has open; after the rename, the replaced one.
     pub file: Option<u8>,
-    /// It holds that file through SQLite, exclusively.
+    /// It holds SQLite's exclusive lock on that file.
     pub seized: bool,
     pub lease: Lease,
     /// It has kept the fence for longer than it may.
     pub overdue: bool,
     pub refused_for_worker: bool,
-    /// It writes into the live file, and does not replace it.
+    /// It writes into the live file instead of replacing it.
     pub in_place: bool,
     pub plan: Plan,
-    /// The content that it has brought.
+    /// The content that it has pushed.
     pub pushed: u8,
-    /// SQLite's, in a transaction.
+    /// It holds SQLite's write lock, in a transaction.
     pub write_lock: bool,
-    /// The same on the file that it has put in place.
+    /// It holds SQLite's write lock on the file that it has put in place.
     pub keeps_writers_out: bool,
-    /// What it backs out of is to be tried once more, in place.
+    /// It backs out, to try again in place.
     pub again: bool,
-    /// A generation stands on the board that has not come yet.
+    /// The board announces a generation that has not arrived yet.
     pub announced: bool,
 }
 
-/// A process without the gem: a console of sqlite3, an application that is not a member.
+/// A process without the gem: a sqlite3 console, or an application that is not a member.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stranger {
     #[default]
     Elsewhere,
-    /// In open(2), held up by a lease.
+    /// In open(2), blocked by a lease.
     AtTheDoor(u8),
-    /// It has the file open, and no lock on it.
+    /// It has the file open without a lock.
     Idle(u8),
     /// It reads.
     Reading(u8),
@@ -240,23 +240,23 @@ impl Stranger {
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
 pub struct State {
-    /// By the number of the fence.
+    /// Indexed by the number of the fence.
     pub boards: [Board; 2],
-    /// The fence that lies at the path.
+    /// The fence at the path.
     pub place: u8,
     pub folder: Folder,
     pub members: [Member; 2],
     pub workers: [Worker; 2],
     pub stranger: Stranger,
-    /// The content whose schema the stranger remembers.
+    /// The content whose schema the stranger has cached.
     pub stranger_schema: Option<u8>,
     pub leader_is_dead: bool,
-    /// The newest content of which a user was told that it is live.
+    /// The newest content that a user was told is live.
     pub told: u8,
-    /// The newest file into which somebody has written.
+    /// The newest file that a process has written to.
     pub written: u8,
-    /// Somebody has put a database of their own in the place of the live one, and nothing was pushed over it yet. Who
-    /// has the former one open goes on with it.
+    /// An operator has replaced the live database by another one, and no worker has pushed over it yet. A process
+    /// that has the former one open goes on using it.
     pub by_hand: bool,
 }
 
@@ -278,7 +278,7 @@ impl State {
             .any(|worker| worker.straggler && worker.at == fence)
     }
 
-    /// Whether SQLite lets anybody write into the live file.
+    /// Whether SQLite lets a process write into the live file.
     pub fn write_lock_is_free(&self) -> bool {
         let live = self.folder.file;
         let worker = self
@@ -289,17 +289,17 @@ impl State {
         !worker && !kept_out && self.stranger != Stranger::Writing(live)
     }
 
-    /// Whether SQLite lets nobody write into the live file until its readers are done.
+    /// Whether SQLite keeps writers out of the live file until its readers are done.
     pub fn is_read_and_keeps_writers_out(&self) -> bool {
         self.folder.rollback && self.stranger == Stranger::Reading(self.folder.file)
     }
 
-    /// Whether SQLite lets nobody even read the live file.
+    /// Whether SQLite keeps even readers out of the live file.
     pub fn is_locked_for_readers(&self) -> bool {
         self.folder.rollback && self.workers.iter().any(|worker| worker.write_lock)
     }
 
-    /// Somebody has committed to the live file: what a worker planned is of a state that has gone.
+    /// A process has committed to the live file, so the plans of the workers are out of date.
     pub fn outdate_plans(&mut self) {
         for worker in &mut self.workers {
             if worker.plan == Plan::Made {
@@ -308,20 +308,20 @@ impl State {
         }
     }
 
-    /// Somebody writes into the live file.
+    /// A process writes into the live file.
     pub fn write(&mut self, rules: super::rules::Rules) {
         self.folder.write(rules.has(super::rules::Rule::FolderBeforeLog));
         self.written = self.folder.file;
     }
 
-    /// What a member sees of a worker: that byte 1 is held.
+    /// Whether members see a worker: it holds byte 1.
     pub fn a_worker_lives(&self, fence: u8) -> bool {
         self.workers
             .iter()
             .any(|worker| worker.operation && worker.at == fence)
     }
 
-    /// Opening a file by its path. A lease on it holds the caller up, and its holder learns of it.
+    /// A process opens the file by its path. A lease blocks it, and the holder of the lease learns of it.
     pub fn break_leases(&mut self, file: u8) -> bool {
         let mut broken = false;
         for worker in &mut self.workers {
@@ -333,7 +333,7 @@ impl State {
         broken
     }
 
-    /// A lease that is gone lets those in who waited: to the file that the path meant when they came.
+    /// When a lease ends, the blocked process gets the file that the path led to when it came.
     pub fn release_lease(&mut self, holder: usize) {
         let worker = &mut self.workers[holder];
         worker.lease = Lease::None;
@@ -344,7 +344,7 @@ impl State {
         }
     }
 
-    /// The kernel frees everything.
+    /// The kernel releases everything that the worker held.
     pub fn end_worker(&mut self, which: usize, end: End) {
         self.release_lease(which);
         self.workers[which] = Worker {

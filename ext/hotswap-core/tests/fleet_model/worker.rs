@@ -1,4 +1,4 @@
-//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs` and `lease.rs`, one kernel call a step.
+//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs` and `lease.rs`, with one kernel call per step.
 
 use super::fleet::Fleet;
 use super::in_place;
@@ -6,14 +6,14 @@ use super::linger;
 use super::rules::{Rule, Rules};
 use super::state::{End, Job, Lease, Phase, Plan, State, Stranger, Worker};
 
-/// What a worker may do next.
+/// The possible steps of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Whatever comes next in its order.
+    /// The next step in its order.
     Proceeds,
-    /// Sees that a stranger has the file open, or that it cannot be replaced, before it closes a gate.
+    /// Finds that a stranger has the file open, or that it cannot be replaced, before it closes a gate.
     GoesInPlace,
-    /// Its clock, its client gone, an error: what it has begun is taken back.
+    /// Its clock has run out, its client has gone, or an error occurred: it undoes what it has begun.
     GivesUp,
     /// SIGKILL at any step, or its own watchdog between the fence lock and the rename.
     Dies,
@@ -23,7 +23,7 @@ impl Act {
     pub const ALL: [Act; 4] = [Act::Proceeds, Act::GoesInPlace, Act::GivesUp, Act::Dies];
 }
 
-/// Does it, or says that it cannot be done now.
+/// Takes the step, or returns that it is not possible now.
 pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     let rules = fleet.rules;
     match act {
@@ -41,7 +41,7 @@ pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     }
 }
 
-/// The kernel frees all it had.
+/// The kernel releases everything that the worker held.
 pub fn kill(state: &mut State, which: usize, by_member: bool) {
     let worker = &state.workers[which];
     let end = match linger::end(state, which) {
@@ -61,7 +61,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
     let closed = state.members.iter().all(|member| !member.locks[at].fence);
     let is_beside = other.at == worker.at;
     worker.job = match worker.job {
-        // The leader hands the client over, and is not needed any more.
+        // The leader hands the client over, and is not needed afterwards.
         Job::NotStarted if state.leader_is_dead => return false,
         Job::NotStarted => {
             worker.at = state.place;
@@ -135,7 +135,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             worker.straggler = false;
             Job::AskingToSettle
         }
-        // Its ordinary connection closes, and it opens the only one.
+        // Closes its ordinary connection, and opens the only one.
         Job::Seizing => {
             worker.file = Some(live);
             let in_use =
@@ -256,7 +256,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
     true
 }
 
-/// Somebody has the file open: then it will be in place, unless that is not wanted.
+/// If another process has the file open, the worker will write in place, unless the user does not want that.
 fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
     if alone {
         return next;
@@ -265,13 +265,13 @@ fn next_or_back_out(alone: bool, next: Job, worker: &mut Worker) -> Job {
     Job::BackingOut
 }
 
-/// Whether some member, or a process that is about to become one, declares another fence than that of this worker.
+/// Whether some member, or a process that is about to become one, declares another fence than this worker's.
 fn is_anybody_astray(state: &State, fence: u8) -> bool {
     let mut members = state.members.iter();
     members.any(|member| member.declares().is_some_and(|declared| declared != fence))
 }
 
-/// What comes first once nobody else is inside the fence.
+/// The first step once no other process is inside the fence.
 fn begin(worker: &Worker, rules: Rules) -> Job {
     match worker.in_place {
         true => in_place::first(rules),
@@ -288,7 +288,7 @@ fn refuse(state: &mut State, which: usize) -> bool {
     true
 }
 
-/// Whether anybody but this worker has the file open; `stranger` says it of the stranger.
+/// Whether any process but this worker has the file open. `stranger` says whether the stranger has.
 fn is_open_elsewhere(state: &State, which: usize, file: u8, stranger: bool, worker: &mut Worker) -> bool {
     let member = state.members.iter().any(|member| member.file == Some(file));
     let colleague = state.workers[1 - which].file == Some(file);
@@ -296,7 +296,7 @@ fn is_open_elsewhere(state: &State, which: usize, file: u8, stranger: bool, work
     member || stranger || colleague
 }
 
-/// Requests do not wait for it any longer, nor does the next worker for what a dead one began.
+/// Requests stop waiting for the disk, and so does the next worker for the move of a dead one.
 fn stops_waiting_for_the_disk(state: &mut State, rules: Rules, which: usize) -> bool {
     let (rollback, worker) = (state.folder.rollback, &mut state.workers[which]);
     let at = usize::from(worker.at);
@@ -330,7 +330,7 @@ fn give_up(state: &mut State, rules: Rules, which: usize) -> bool {
         Job::Reaching | Job::AskingToSettle | Job::Settling => Job::BackingOut,
         Job::Closing if rules.has(Rule::MoveWithFence) => Job::Reopening,
         Job::Closing => begin(worker, rules),
-        // What is in the log does not tell what has changed.
+        // The WAL does not tell what has changed.
         Job::TakingInNews if worker.plan == Plan::Behind => {
             worker.again = true;
             Job::BackingOut

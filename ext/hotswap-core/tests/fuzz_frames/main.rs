@@ -1,10 +1,10 @@
-//! Frames that no peer of ours sends, against what the server and the worker read them with.
+//! Sends malformed frames to the code with which the server and the worker read frames.
 //!
-//! No panic, no wait for what was never announced, and nothing is taken for what it is not: a message that is
-//! understood is one that we could have sent, and a body that is believed is the one that was sent.
+//! There must be no panic, and no wait for data that was never announced. A message that is accepted must be one
+//! that hotswap could have sent, and a body that is accepted must be the one that was sent.
 //!
-//! `FUZZ_FRAMES` is how many (a short run by default), `FUZZ_SEED` where they begin. What once went wrong is kept in
-//! `corpus/` and comes first.
+//! `FUZZ_FRAMES` is the number of mutations (a short run by default), and `FUZZ_SEED` the first seed. Inputs that
+//! once failed are in `corpus/`, and come first.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -19,9 +19,9 @@ mod mutation;
 
 use mutation::Mutation;
 
-/// Each of these is a stream of frames.
+/// How many streams of frames are sent at once.
 const STREAMS_AT_ONCE: usize = 16;
-/// What a socket takes that nobody reads yet, in bytes.
+/// How many bytes a socket takes while its reader does not read.
 const A_BUFFERFUL: usize = 64 * 1024;
 /// Much more than reading a stream takes, and much less than a hang.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ struct Seen {
     bodies: u64,
 }
 
-/// Reads a stream as the worker does: messages, then a body. Fails if any of it is taken for what it is not.
+/// Reads a stream as the worker does: messages, then a body. Fails if any of it is taken for something else.
 fn read(stream: &[u8], content: &[u8]) -> Seen {
     let begun = Instant::now();
     let mut seen = Seen::default();
@@ -98,12 +98,12 @@ fn counted<T>(answer: T, seen: &mut Seen) -> T {
     answer
 }
 
-/// A connection whose peer has sent that, and has gone.
+/// A connection whose peer has sent the stream and has gone.
 fn sent(stream: &[u8]) -> Connection {
     let (mut here, there) = UnixStream::pair().unwrap();
     if stream.len() > A_BUFFERFUL {
         let stream = stream.to_owned();
-        // A reader that has heard enough leaves the rest.
+        // A reader that stops leaves the rest unread.
         std::thread::spawn(move || drop(here.write_all(&stream)));
     } else {
         here.write_all(stream).unwrap();
@@ -113,7 +113,7 @@ fn sent(stream: &[u8]) -> Connection {
     there
 }
 
-/// What peers of ours send, and the content of the one body in it.
+/// The streams of valid peers, and the content of the only body in them.
 fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
     let endpoint = |raw: &str| Endpoint {
         raw: raw.into(),

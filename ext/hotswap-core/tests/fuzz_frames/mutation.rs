@@ -1,9 +1,9 @@
-//! Streams of frames, spoiled: the same ones for the same seed.
+//! Mutated streams of frames. The same seed gives the same streams.
 
-/// See the module.
+/// A generator of mutated streams.
 pub struct Mutation(u64);
 
-/// Lengths and kinds at which something changes.
+/// Values at which lengths and kinds change their meaning.
 const BYTES: [u8; 10] = [0, 1, 2, 3, 4, 5, 0x7f, 0x80, 0xfe, 0xff];
 
 impl Mutation {
@@ -11,7 +11,7 @@ impl Mutation {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// One of the seeds, or two in a row, spoiled at one to four places; sometimes not at all.
+    /// One seed, or two in a row, with up to four mutations; sometimes with none.
     pub fn of(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut stream = seeds[self.below(seeds.len())].clone();
         if self.below(4) == 0 {
@@ -27,7 +27,7 @@ impl Mutation {
         if stream.is_empty() {
             return stream.push(self.byte());
         }
-        // Headers are where the decisions are: every other mutation goes there.
+        // Headers decide what happens, so every other mutation hits a header.
         let at = if self.below(2) == 0 {
             self.below(stream.len().min(5))
         } else {
