@@ -5,8 +5,8 @@ require "json"
 require "rbconfig"
 require "tmpdir"
 
-# Whatever is started from here on starts as in a user's terminal. What `bundle exec` leaves in the environment
-# would have every Ruby load this bundle, which takes longer than the command that is measured.
+# Every program that is started from here on gets the environment of a user's terminal. With the variables that
+# `bundle exec` sets, every Ruby would load this bundle, which takes longer than the measured command.
 ENV.replace(Bundler.original_env)
 
 module Bench
@@ -53,7 +53,7 @@ module Bench
       @arguments = arguments
     end
 
-    # 0: everything was measured, whatever it came to; 1: something could not be; 2: usage.
+    # 0: everything was measured, no matter the results; 1: something could not be measured; 2: usage.
     def status
       quick = @arguments.delete("quick")
       measures = chosen or return complain
@@ -79,7 +79,7 @@ module Bench
       help ? 0 : 2
     end
 
-    # nil for one that failed: the others are measured all the same.
+    # Returns nil if the measure failed. The others still run.
     def rows_of(measure, plan)
       warn "#{measure.title}:"
       lab = Lab.new(plan)

@@ -5,8 +5,8 @@ require "fileutils"
 require "open3"
 
 module Bench
-  # The bundles that the application is run with: the lane's own, the same without hotswap, and the same with the
-  # namesake (the Ruby gem of this name) in its place, where HOTSWAP_NAMESAKE says where a checkout of it lies.
+  # The bundles that the application runs with: the lane's own, the same without hotswap, and the same with the
+  # namesake (the Ruby gem of this name) in its place. HOTSWAP_NAMESAKE is the path of a checkout of that gem.
   module Bundle
     class Missing < StandardError; end
 
@@ -32,7 +32,7 @@ module Bench
         File.join(folder, "Gemfile").tap { |path| write(path, text) unless File.exist?("#{path}.lock") }
       end
 
-      # From what is installed: the lane has every gem of it.
+      # Uses installed gems only: the lane has every gem of it.
       def write(path, text)
         FileUtils.mkdir_p(File.dirname(path))
         File.write(path, text)

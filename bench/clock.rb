@@ -3,7 +3,7 @@
 module Bench
   # The monotonic clock, which all processes of the machine share.
   module Clock
-    # What to add to an instant of the wall clock, which logs are written in, to have it on this one.
+    # What to add to a wall clock time, as in a log, to convert it to this clock.
     def self.offset = now - Time.now.to_f
 
     def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Visitors who come again as soon as they are answered, for so many seconds, in a process of their own. Prints as
-# JSON how many answers they got, and how many were no good.
+# Runs visitors that come again as soon as they get an answer, for a number of seconds, in a separate process. Prints
+# as JSON how many answers they got, and how many failed.
 #
 #   ruby closed_loop.rb PORT PATH VISITORS SECONDS
 

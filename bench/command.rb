@@ -3,10 +3,10 @@
 require "tempfile"
 
 module Bench
-  # A program as a user runs it, timed from its start to its end.
+  # A program that runs as a user runs it, timed from its start to its end.
   module Command
     class Failed < StandardError; end
-    # It was given so long, and did not end.
+    # The program did not end within its time limit.
     class Endless < Failed; end
 
     class << self
@@ -24,14 +24,15 @@ module Bench
         end
       end
 
-      # The same for a line of shell.
+      # Does the same for a line of shell.
       def shell(line, **) = run("bash", "-eo", "pipefail", "-c", line, **)
 
       def there?(program) = ENV["PATH"].split(":").any? { |folder| File.executable?(File.join(folder, program)) }
 
       private
 
-      # nil for one that did not end in time. Neither that one nor one that we cannot wait for any longer stays.
+      # Returns nil if the program did not end in time. Kills such a program, and one that this process can no longer
+      # wait for.
       def wait_for(pid, patience)
         waiter = Process.detach(pid)
         waiter.join(patience)&.value

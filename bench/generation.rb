@@ -4,22 +4,22 @@ require "fileutils"
 require_relative "../demo/tour/database_file"
 
 module Bench
-  # One database in a line of swaps: the file that was pushed, and what is in it once it has been replaced.
+  # One database in a series of swaps: the pushed file, and its content after it was replaced.
   #
-  # A replaced file has no name any more. It is held by a descriptor that neither reads nor writes (O_PATH), which
-  # the kernel does not count as somebody having the file open, and read through it afterwards.
+  # A replaced file has no name any more. A descriptor that can neither read nor write (O_PATH) holds it, and gives
+  # access to it afterwards. The kernel does not count such a descriptor as an open file.
   class Generation
     O_PATH = 0o10000000
 
     attr_reader :name, :tokens, :verdict
-    # When it was pushed, and when its successor was.
+    # When the file was pushed, and when its successor was.
     attr_accessor :began, :ok, :replaced
 
     def initialize(name)
       @name = name
     end
 
-    # Holds the live file, whose generation this is.
+    # Holds the live file, which belongs to this generation.
     def hold(live)
       @descriptor = IO.sysopen(live, O_PATH)
       @inode = File.stat(live).ino

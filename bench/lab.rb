@@ -4,7 +4,7 @@ require "fileutils"
 require "tmpdir"
 
 module Bench
-  # Where measures find what they measure: databases, sites, a folder. What they started ends with their block.
+  # Provides the databases, sites and folders that measures need. Programs started in a block end with the block.
   class Lab
     attr_reader :plan, :data, :quiet
 
@@ -17,7 +17,7 @@ module Bench
 
     def say(text) = @out.puts("  #{text}")
 
-    # A site that serves a database of that size, for the length of the block.
+    # Runs the block with a site that serves a database of that size.
     def site(size, content = Data::RANDOM_ORDER, **options)
       Dir.mktmpdir("site-", WORK) do |folder|
         site = Site.new(folder, **options)
@@ -29,7 +29,7 @@ module Bench
       end
     end
 
-    # See Rounds. Each thing waits for a quiet moment first.
+    # See Rounds. Each side waits for a quiet moment first.
     def rounds(count, **sides)
       Rounds.run(count, **sides.transform_values { |side| -> { after_a_quiet_moment(&side) } })
     end
@@ -41,7 +41,7 @@ module Bench
 
     def folder(&) = Dir.mktmpdir("files-", WORK, &)
 
-    # Nothing of what was written before is written while something else is measured.
+    # Syncs, so that nothing written earlier goes to the disk during a measurement.
     def settle
       Command.run("sync")
     end

@@ -3,7 +3,7 @@
 require_relative "../demo/visitors"
 
 module Bench
-  # Requests at a steady rate, and windows of time cut out of what became of them.
+  # Requests at a steady rate, and windows of time in which their results are evaluated.
   #
   #   load = Load.on(site, gets: 100) do |load|
   #     load.window(:idle) { sleep 5 }
@@ -24,7 +24,7 @@ module Bench
       @windows = Hash.new { |windows, name| windows[name] = [] }
     end
 
-    # What the block answers.
+    # Returns the result of the block.
     def window(name, &block)
       began = Clock.now
       result = yield
@@ -32,15 +32,15 @@ module Bench
       result
     end
 
-    # Another way to name a window: by its instants.
+    # Adds a window by its start and end.
     def mark(name, range) = @windows[name] << range
 
     def windows(name) = @windows[name]
 
-    # One report for each window of the name.
+    # Returns one report for each window of that name.
     def each(name) = windows(name).map { |range| report.answered_in(range) }
 
-    # The latencies of all windows of the name, in milliseconds: of those who came in them.
+    # The latencies of the requests that began in windows of that name, in milliseconds.
     def latencies(name, kind = nil)
       visits = windows(name).flat_map { |range| report.started_in(range).visits }
       visits.select! { |visit| visit.kind == kind } if kind

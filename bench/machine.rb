@@ -5,7 +5,7 @@ require "sqlite3"
 require "time"
 
 module Bench
-  # What the figures hold for.
+  # The machine and the versions that the figures apply to.
   module Machine
     class << self
       def to_h
@@ -22,7 +22,7 @@ module Bench
           "#{facts[:ruby]}, Rails #{facts[:rails]}, Puma #{facts[:puma]}, sqlite3 #{facts[:sqlite3]} on SQLite #{facts[:sqlite]}"
       end
 
-      # The load of others on this machine, which a reader of the figures has to know.
+      # The load of other programs on this machine, which a reader of the figures has to know.
       def load = Etc.respond_to?(:getloadavg) ? Etc.getloadavg.first : File.read("/proc/loadavg").to_f
 
       def version_of(name) = Gem.loaded_specs[name]&.version.to_s

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # One thing to measure, and the rows that it gives. Subclasses say `rows`.
+  # A subject of the benchmark, and the rows that it produces. Subclasses implement `rows`.
   class Measure
     class << self
       # In the order in which they were required, which is the order of the table.
@@ -12,7 +12,7 @@ module Bench
         all << measure
       end
 
-      # What it is called on the command line: "slow_neighbour".
+      # Its name on the command line: "slow_neighbour".
       def title = name.split("::").last.gsub(/(?<=[a-z])(?=[A-Z])/, "_").downcase
     end
 
@@ -26,7 +26,8 @@ module Bench
 
     def plan = lab.plan
 
-    # Targets that speak of a copy's time hold for large databases: with small ones everybody waits for programs to start.
+    # Targets for the time of a copy apply to large databases: with small ones the start of the programs takes most
+    # of the time.
     LARGE = 1024**3
 
     def for_large(size, target) = (target if size.bytes >= LARGE)
@@ -44,7 +45,7 @@ module Bench
 
     def megabytes(bytes) = bytes / 1024.0 / 1024
 
-    # Rows of figures for the peer that only those have who have a checkout of it.
+    # Only a machine with a checkout of the namesake has figures for it.
     def namesake? = !Bundle.namesake.nil?
   end
 end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Prints as JSON what passing the gate costs in nanoseconds of processor time: the medians of several runs, each
-# less what the same loop costs without it. With --member, in a process that has a managed database open.
+# minus the cost of the same loop without the gate. With --member, in a process that has a managed database open.
 
 require "json"
 require "tmpdir"
@@ -23,7 +23,7 @@ def now = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID, :nanosecond)
 
 def median(values) = values.sort[values.size / 2]
 
-# In turn, so that both meet the same machine. Collecting garbage is part of what a pass costs.
+# Alternates, so that both run under the same conditions. Garbage collection is part of the cost of a pass.
 def difference(with, without)
   [with, without].each { |loop| nanoseconds(&loop) }
   median(Array.new(RUNS) { nanoseconds(&with) - nanoseconds(&without) })
@@ -36,14 +36,15 @@ def gate
   )
 end
 
-# The way of a request through Rails: the middleware first of all, the executor below it.
+# A request's way through Rails: the middleware outermost, the executor below it.
 def request
   with = Hotswap::Middleware.new(application { |executor| executor.prepend(Hotswap::ExecutorHook) })
   without = application
   difference(-> { PASSES.times { serve(with) } }, -> { PASSES.times { serve(without) } })
 end
 
-# Rails has hooks of its own: ours must not be measured as the first, which would pay for there being any.
+# Rails has its own hooks. Without this one, hotswap's would be the first, and would pay for the existence of any
+# hook.
 module AnotherHook
   def self.run = nil
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # Latency over time while a database is pushed, as an SVG: a dot for each request, and what the push did meanwhile.
+  # The latency of requests during a push, as an SVG: a dot for each request, and the stages of the push.
   class Picture
     WIDTH = 860
     HEIGHT = 340
@@ -10,7 +10,7 @@ module Bench
     TOP = 44
     BOTTOM = 44
     DECADES = [1, 10, 100, 1000, 10_000].freeze
-    # Written out for each scheme: not everything that draws an SVG knows variables.
+    # Written out for each color scheme, because not every SVG renderer supports variables.
     LIGHT = {text: "#1f2328", circle: "#0969da", ".bad": "#cf222e", ".copy": "#ddf4ff", ".check": "#fff8c5", ".swap": "#ffcecb", line: "#d0d7de"}.freeze
     DARK = {text: "#e6edf3", circle: "#58a6ff", ".bad": "#ff7b72", ".copy": "#0c2d6b", ".check": "#4b2900", ".swap": "#67060c", line: "#30363d"}.freeze
     STAGES = {copy: "copied and synced", check: "checked", swap: "swapped"}.freeze
@@ -48,7 +48,7 @@ module Bench
 
     def x(seconds) = (LEFT + (seconds - @from) / (@to - @from) * (WIDTH - LEFT - RIGHT)).round(1)
 
-    # Logarithmic: 3 ms and 3 s are to be seen in the same picture.
+    # Logarithmic, because 3 ms and 3 s appear in the same picture.
     def y(milliseconds)
       level = Math.log10(milliseconds.clamp(1, @top)) / Math.log10(@top)
       (HEIGHT - BOTTOM - level * (HEIGHT - TOP - BOTTOM)).round(1)
@@ -57,7 +57,7 @@ module Bench
     def stages
       @stages.map do |stage, range|
         left, right = [range.begin, range.end].map { |instant| x(instant - @began) }
-        # A swap is over in less time than a pixel stands for.
+        # A swap takes less time than a pixel represents.
         width = [right - left, 2].max.round(1)
         bar = %(<rect class="#{stage}" x="#{left}" y="#{TOP}" width="#{width}" height="#{HEIGHT - TOP - BOTTOM}"/>)
         label = (stage == :swap) ? %(<text x="#{left + 6}" y="#{TOP - 6}">#{STAGES[stage]}</text>) : %(<text x="#{(left + width / 2).round(1)}" y="#{TOP - 6}" text-anchor="middle">#{STAGES[stage]}</text>)

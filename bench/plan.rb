@@ -22,8 +22,8 @@ module Bench
         patience: patience(5))
     end
 
-    # The same in three minutes, with smaller databases and fewer rounds: to see whether something broke, not for
-    # figures to be quoted.
+    # Three minutes, with smaller databases and fewer rounds: shows whether something is broken, but gives no figures
+    # to quote.
     def self.quick
       new(name: "quick", sizes: Data::SIZES.values_at("1 MB", "100 MB"), big: Data::SIZES["100 MB"], load_rounds: 2,
         seconds: 2, rounds: {"1 MB" => 5, "100 MB" => 3}, swaps: Integer(ENV.fetch("BENCH_SWAPS", 10)),

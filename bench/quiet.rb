@@ -1,20 +1,20 @@
 # frozen_string_literal: true
 
 module Bench
-  # Whether somebody else is using this machine, which decides what a figure is worth.
+  # Checks whether other programs are using this machine, because that affects the figures.
   class Quiet
     LOOK = 0.25
-    # The share of its processors that may be busy.
+    # The maximum share of the processors that may be busy.
     BUSY = 0.12
     attr_reader :asked, :disturbed
 
-    # @param patience [Float] for how many seconds to wait for a quiet moment, each time
+    # @param patience [Float] how long to wait for a quiet moment each time, in seconds
     def initialize(patience)
       @patience = patience
       @asked = @disturbed = 0
     end
 
-    # Returns when the machine is quiet, or after a while although it is not.
+    # Returns when the machine is quiet, or when the time is over.
     def wait
       @asked += 1
       deadline = Clock.now + @patience
@@ -22,7 +22,7 @@ module Bench
       @disturbed += 1 unless quiet
     end
 
-    # nil where nothing has to be said.
+    # Returns nil if there is nothing to report.
     def doubt
       "something else was running before #{disturbed} of #{asked} rounds" if disturbed.positive?
     end
@@ -38,7 +38,7 @@ module Bench
 
     def times
       spent = File.foreach("/proc/stat").first.split.drop(1).map(&:to_i)
-      # Waiting for the disk is not idle: somebody is writing to it.
+      # Waiting for the disk does not count as idle, because some process is writing to it.
       [spent[3], spent.first(8).sum]
     end
   end

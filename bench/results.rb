@@ -4,12 +4,12 @@ require "fileutils"
 require "json"
 
 module Bench
-  # What was measured, kept: each measure in a file of its own, and the rows of the latest full runs in one table.
+  # Keeps the results: each measure in its own file, and the rows of the latest full runs in one table.
   module Results
     FOLDER = File.join(__dir__, "results")
 
     class << self
-      # The rows of a full run take the place of those that their measure has in the latest table.
+      # The rows of a full run replace the rows of the same measure in the latest table.
       def keep(measure, plan, rows, doubt)
         FileUtils.mkdir_p(FOLDER)
         result = JSON.parse(JSON.generate(machine: Machine.to_h, plan: plan.name, doubt: doubt, rows: rows.map(&:to_h)))

@@ -3,14 +3,15 @@
 require_relative "samples"
 
 module Bench
-  # Things measured in turn, A B C A B C: a machine that grows slower or faster meanwhile does it to all of them.
+  # Runs its sides alternately, A B C A B C. A machine that becomes slower or faster in the meantime affects all of
+  # them.
   #
   #   rounds = Rounds.run(5, hotswap: -> { push }, cp: -> { copy })
   #   rounds[:hotswap].median
   #   rounds.ratio(:hotswap, :cp)
   class Rounds
-    # Each lambda answers a number, or a Hash of them. Every other round goes backwards, so that what one
-    # thing leaves behind for the next (dirty pages, a warm cache) falls on each in turn.
+    # Each lambda returns a number, or a Hash of them. Every other round runs in reverse order, so that the effects
+    # of one side on the next (dirty pages, a warm cache) are spread over all of them.
     def self.run(count, **sides)
       taken = Array.new(count) do |round|
         names = round.even? ? sides.keys : sides.keys.reverse
@@ -27,7 +28,7 @@ module Bench
 
     def [](side, key = nil) = Samples.new(figures(side, key))
 
-    # The median of the rounds' own ratios.
+    # The median of the ratios of the single rounds.
     def ratio(side, other, key = nil)
       Samples.new(figures(side, key).zip(figures(other, key)).map { |ours, theirs| ours / theirs }).median
     end

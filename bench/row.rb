@@ -1,16 +1,17 @@
 # frozen_string_literal: true
 
 module Bench
-  # One line of the table: what was measured, what it came to, and what it should come to.
+  # One line of the table: the name, the result and the target of a measurement.
   #
   #   Row.new("push of 1 GB", value: 4.1, unit: "s", against: {"cp, fsync, check" => 5.2}, ratio: 0.79, target: {ratio: ..0.8})
   class Row
     attr_reader :name, :value, :unit, :against, :ratio, :target, :runs, :note, :beside
 
-    # @param target [Hash] one of value:, ratio: or beyond: (what it is more than `against`), with the Range it
-    #   belongs in; a row without one informs
+    # @param target [Hash] one of value:, ratio: or beyond: (the difference to `against`), with the Range that it
+    # should
+    #   be in; a row without a target only informs
     # @param beside [Hash{String => Hash}] the value: and ratio: for each other content of the database
-    # @param missed [Proc, nil] tells why, where the target is not met
+    # @param missed [Proc, nil] explains why the target was missed
     def initialize(name, value:, unit:, against: {}, ratio: nil, target: nil, runs: nil, note: nil, beside: {}, missed: nil)
       @name = name
       @value = value
@@ -23,7 +24,7 @@ module Bench
       @note = [note, (missed&.call unless met? || target.nil?)].compact.join("; ")
     end
 
-    # A row that this machine, or this run, has no figure for.
+    # A row for which this machine, or this run, has no figure.
     def self.left_out(name, why, target: nil) = new(name, value: nil, unit: nil, target: target, note: "not measured: #{why}")
 
     def self.parse(data)
@@ -40,7 +41,7 @@ module Bench
 
     def measured? = !value.nil?
 
-    # nil where there is nothing to meet, or nothing that could meet it.
+    # Returns nil if there is no target, or no figure.
     def met?
       return if target.nil? || !measured?
 

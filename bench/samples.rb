@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # What one thing measured several times came to.
+  # The figures of several runs of one measurement.
   class Samples
     attr_reader :values
 

@@ -4,8 +4,8 @@ require "fileutils"
 require_relative "../demo/site"
 
 module Bench
-  # The demo's site as the benchmarks want it: with a bundle, a server and a number of workers of their choice, a
-  # database of a given size, and hotswap's log in a file of its own, so that the log costs the requests nothing.
+  # The demo's site for the benchmarks: with a chosen bundle, server and number of workers, a database of a given
+  # size, and hotswap's log in a separate file, so that logging does not affect the requests.
   class Site < ::Site
     DATABASE = "storage/production.sqlite3"
     LOG = "log/hotswap.log"
@@ -33,7 +33,7 @@ module Bench
       FileUtils.cp(live, database)
     end
 
-    # Returns when every worker answers, and has the database open.
+    # Returns when every worker answers and has the database open.
     def boot
       FileUtils.mkdir_p(File.dirname(output))
       @pid = Process.spawn(@settings, *command, **where, pgroup: true)
@@ -43,7 +43,7 @@ module Bench
       self
     end
 
-    # Answers come from every worker, and their code is loaded.
+    # Makes every worker answer, so that its code is loaded.
     def warm
       [workers, 1].max.times.map do
         Thread.new { WARM.times { get("/items/1") } }
@@ -56,18 +56,18 @@ module Bench
 
     def log = path(LOG)
 
-    # The processes of the application, without the workers that hotswap starts.
+    # The processes of the application, without hotswap's workers.
     def processes
       SystemProcess.of_group(pid).reject { |process| process.title.start_with?("hotswap worker") }
     end
 
-    # Pushes a file, as a user in the site's folder does. Returns seconds.
+    # Pushes a file, as a user in the site's folder does. Returns the time in seconds.
     def push(file, *flags) = hotswap("cp", file, DATABASE, *flags)
 
-    # The same with the file as standard input.
+    # Does the same with the file as standard input.
     def push_stream(file) = hotswap("cp", "-", DATABASE, input: file)
 
-    # The same through a pipe, which another program fills as fast as it empties.
+    # Does the same through a pipe, which another program fills as fast as it empties.
     def push_pipe(file)
       Command.shell("cat \"$FILE\" | #{client.join(" ")} cp - #{DATABASE}", chdir: folder, env: @settings.merge("FILE" => file))
     end
@@ -80,12 +80,13 @@ module Bench
       Command.shell("#{client.join(" ")} cp #{DATABASE} - > \"$COPY\"", chdir: folder, env: @settings.merge("COPY" => file))
     end
 
-    # Pulls through a pipe that is emptied as fast as it fills.
+    # Pulls through a pipe that another program empties as fast as it fills.
     def pull_stream
       Command.shell("#{client.join(" ")} cp #{DATABASE} - | cat > /dev/null", chdir: folder, env: @settings)
     end
 
-    # What the user does not wait for is over, too: the worker is gone, and with it the replaced file.
+    # Returns when the work that the user does not wait for is over, too: the worker has ended, and the replaced file
+    # is gone.
     def settle
       deadline = now + PATIENCE
       until SystemProcess.workers_in(folder).empty?
@@ -115,7 +116,7 @@ module Bench
       ["bundle", "exec", "puma", "-C", "config/puma.rb"]
     end
 
-    # Of these settings, the namesake knows only the logger.
+    # The namesake knows only the first of these settings.
     def configure(low_priority)
       FileUtils.mkdir_p(path("config/initializers"))
       File.write(path("config/initializers/hotswap.rb"), <<~RUBY)

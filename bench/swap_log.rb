@@ -3,7 +3,7 @@
 require "time"
 
 module Bench
-  # What hotswap logged since the log was opened, on the clock that the visitors use.
+  # hotswap's log lines since this object was made, with times on the visitors' clock.
   class SwapLog
     Line = Struct.new(:at, :pid, :text)
     FORMAT = /\A\w, \[(\S+) #(\d+)\]\s+\w+ -- [^:]*: (?:\[hotswap\] )?(.*)\Z/
@@ -23,20 +23,21 @@ module Bench
       end
     end
 
-    # Of the one push that was made: the stage and when it was, in the order in which they came.
+    # The stages of the only push, with the time of each, in order.
     def stages
       marks = {copy: /\Apush started/, check: /running integrity check/, swap: /acquiring swap lock/, done: /\Apush complete/}
       instants = marks.transform_values { |mark| instant(mark) }
       instants.each_cons(2).filter_map { |(stage, began), (_, ended)| [stage, began..ended] if began && ended }.to_h
     end
 
-    # When the one pull was that was made.
+    # The time of the only pull.
     def pull = instant(/\Apull started/)..instant(/\Apull complete/)
 
-    # In milliseconds, one for each push: for how long nobody had the file.
+    # For each push, how long no process had the file open, in milliseconds.
     def closed = lines.filter_map { |line| line.text[/closed to everybody for ([\d.]+) ms/, 1]&.to_f }
 
-    # In milliseconds, once for each time that a process held requests back: from the first that waited until none did.
+    # For each time that a process held requests up, how long it took from the first waiting request until none
+    # waited, in milliseconds.
     def held_back = lines.group_by(&:pid).values.flat_map { |of_one| waits(of_one) }
 
     private

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # Rows for people, in Markdown.
+  # Formats rows as Markdown.
   class Table
     # Each other content that a row was measured on has a column.
     def initialize(rows)
@@ -33,7 +33,7 @@ module Bench
 
     def figure(value, unit) = value ? "#{number(value)} #{unit}".strip : ""
 
-    # Three digits that mean something.
+    # Rounds to three significant digits.
     def number(value)
       return value.to_s if value.is_a?(Integer)
 

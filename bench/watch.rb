@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
 module Bench
-  # Looks at the memory of a site's processes, and of the workers that hotswap starts for it, while something runs.
+  # Samples the memory of a site's processes, and of hotswap's workers for it, while the block runs.
   class Watch
-    # A worker of a small database lives for less than a tenth of a second.
+    # The worker of a small database lives for less than a tenth of a second.
     EVERY = 0.005
 
-    # The most that the application's processes had more than before; the most that a worker had; what it wrote to
-    # the disk. In bytes, and of memory what is their own (RssAnon): the pages of files that they map are the page
-    # cache's, which the kernel takes back where it needs them.
+    # The maximum growth of the application's processes, the maximum of a worker, and what it wrote to the disk, in
+    # bytes. Memory means their own (RssAnon): mapped pages belong to the page cache, and the kernel reclaims them
+    # when it needs them.
     attr_reader :growth, :worker_peak, :worker_written
 
     def self.during(site, &) = new(site).tap { |watch| watch.send(:during, &) }

@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module Bench
-  # For how long nobody has the database while it is swapped, by the server's own log: what is beyond the drain,
-  # and what requests that came meanwhile had to wait. At rest, and while somebody else keeps a core busy.
+  # How long the database is closed to every process during a swap, according to the server's log: the time beyond
+  # the drain, and how long requests that arrived in the meantime had to wait. At rest, and while another program
+  # keeps a core busy.
   class Closed < Measure
     LIMIT = {value: ..2}.freeze
     SWAPS = {"1 MB" => 30, "100 MB" => 10, "1 GB" => 6, "4 GB" => 3}.freeze
@@ -54,7 +55,7 @@ module Bench
       "requests were held back for #{held.median.round(1)} ms (median), at most #{held.max.round(1)} ms"
     end
 
-    # What a swap does to the disk with the gate closed, done by hand: a name removed, a name moved, both durable.
+    # Does by hand what a swap does to the disk with the gate closed: removes a name and moves a name, both durably.
     def sync_by_hand(site)
       names = %w[probe moved].map { |name| site.path("storage/#{name}") }
       File.open(File.dirname(names.first)) { |folder| unlink_and_rename(folder, *names) }
@@ -73,7 +74,7 @@ module Bench
       milliseconds(seconds)
     end
 
-    # Without the check: it has ended long before the gate closes.
+    # Without the check, which has ended long before the gate closes.
     def swap(site, size, content)
       site.push(lab.data.path(size, "v2", content), "--skip-integrity-check")
       site.settle

@@ -3,12 +3,12 @@
 require_relative "../generation"
 
 module Bench
-  # Many swaps under reads and writes, in every way that Puma runs an application: which answers were old, which
-  # writes are missing, which database is damaged.
+  # Many swaps under reads and writes, in every way that Puma runs an application: counts stale answers, lost writes,
+  # and damaged databases.
   class Fleet < Measure
     GETS = 100
     POSTS = 50
-    # Between two swaps: for answers to come that prove something.
+    # The pause between two swaps, long enough to get answers that prove something.
     BREATH = 0.2
 
     def rows = plan.modes.flat_map { |server, preload, workers| mode(server, preload, workers) }
@@ -42,7 +42,7 @@ module Bench
       [generations, load]
     end
 
-    # Every other one has more pages, in another order.
+    # Every other file has more pages, in another order.
     def files(folder)
       sizes = [lab.data.path(Data::SIZES["1 MB"]), grown(folder)]
       Array.new(plan.swaps) do |n|

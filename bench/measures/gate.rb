@@ -4,7 +4,7 @@ require "json"
 require "open3"
 
 module Bench
-  # What a request pays that meets no swap.
+  # The cost of the gate for a request during which no swap happens.
   class Gate < Measure
     PROGRAM = File.expand_path("../passes.rb", __dir__)
     NATIVE = File.expand_path("../gate", __dir__)

@@ -34,7 +34,7 @@ module Bench
       end
     end
 
-    # There and back again, so that each time as much differs.
+    # Pushes one file and then the other, so that the difference is the same each time.
     def compare(site, content, which, changed)
       lab.say "in place, #{which} of #{SIZE} in #{content} differs, and .restore, in turn"
       original = lab.data.path(SIZE, "v1", content)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # What transfers do to the memory of the application, and how much a worker takes.
+  # How transfers affect the memory of the application, and how much memory a worker takes.
   class Memory < Measure
     APPLICATION = {value: ..5}.freeze
     WORKER = {value: ..64}.freeze

@@ -3,7 +3,7 @@
 require "etc"
 
 module Bench
-  # What 100 requests a second notice while the database is pulled, and what the pull notices of 100 writes a second.
+  # How a pull affects 100 requests a second, and how 100 writes a second affect a pull.
   class PullUnderLoad < Measure
     RATE = 100
     AFTER = 0.3
@@ -50,7 +50,7 @@ module Bench
       names = {"LIVE" => site.database, "COPY" => copy}
       timed = lambda do |window, &command|
         seconds = load.window(window, &command)
-        # Requests that are under way belong to what was measured, and not to the removal of a gigabyte.
+        # Requests that are under way belong to the measured command, not to the removal of a gigabyte.
         sleep AFTER
         FileUtils.rm_f(copy)
         site.settle
@@ -66,13 +66,13 @@ module Bench
       }
     end
 
-    # Marks the part of a pull that is the worker's: without the start of the client.
+    # Marks the worker's part of a pull, without the start of the client.
     def copying(load, site)
       log = site.swap_log
       yield.tap { load.mark(:copying, log.pull) }
     end
 
-    # The shell begins anew with every write of somebody else, and so may never end.
+    # The shell starts over with every write of another process, and so may never end.
     def backup(site, folder)
       copy = File.join(folder, "backup.sqlite3")
       patience = PATIENCE.fetch(plan.name)

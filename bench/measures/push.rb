@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long a push takes, durable, against what a user would type to have a checked copy: cp, a sync of the copy,
-  # and the shell's integrity_check, one after the other.
+  # How long a durable push takes, compared with what a user would type to get a checked copy: cp, a sync of the
+  # copy, and the shell's integrity_check, one after the other.
   class Push < Measure
-    # How it is called, what does it, and its target.
+    # The name of each way, its method, and its target.
     WAYS = {
       file: ["from a file", :push, {ratio: ..0.6}],
       stream: ["from a file as stdin", :push_stream, {ratio: ..0.7}],
@@ -49,7 +49,7 @@ module Bench
       seconds
     end
 
-    # When each stage of a push was, from the log.
+    # Records the time of each stage of a push, from the log.
     def staged(stages, site)
       log = site.swap_log
       yield.tap { stages << log.stages }
@@ -62,7 +62,7 @@ module Bench
         missed: -> { limit(size) })
     end
 
-    # What kept a push from its target.
+    # What limits a push that misses its target.
     def limit(size)
       return "what SQLite's check takes is one core's time, and the same by hand" if size.bytes <= plan.big.bytes
 
@@ -77,7 +77,7 @@ module Bench
       parts.join(", ") unless parts.empty?
     end
 
-    # With another server, so that what it leaves in memory is not ours.
+    # With another server, so that the memory it leaves behind does not affect the others.
     def peers(size, file, rounds)
       return [] unless namesake?
 

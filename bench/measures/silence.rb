@@ -4,10 +4,10 @@ require "etc"
 require_relative "../picture"
 
 module Bench
-  # What 100 requests a second notice while a database is pushed: reads alone, then reads and writes.
+  # How a push affects 100 requests a second: reads alone, then reads and writes.
   class Silence < Measure
     RATE = 100
-    # Requests of the moments after OK belong to the push: they meet new connections.
+    # Requests in the moments after OK belong to the push, because they meet new connections.
     AFTER = 0.5
 
     def rows
@@ -65,7 +65,7 @@ module Bench
         missed: -> { where(load) })
     end
 
-    # In which stage the longest silence was.
+    # The stage that contained the longest silence.
     def where(load)
       "it came #{load.windows(:push).map { |range| stage_of(load, range) }.tally.map { |stage, count| "#{count} × #{stage}" }.join(", ")}"
     end

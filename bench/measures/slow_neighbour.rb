@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # What fast requests notice of one client that asks for slow ones again and again.
+  # How one client that repeats slow requests affects fast ones.
   class SlowNeighbour < Measure
     RATE = 100
     SECONDS = 12
@@ -19,7 +19,8 @@ module Bench
 
     private
 
-    # Of all rounds together: the p99 of one is the twelfth slowest of its requests, and as steady as that.
+    # Over all rounds together: the p99 of a single round is the twelfth slowest of its requests, which varies too
+    # much.
     def row(with, without)
       ours, theirs = [with, without].map { |latencies| latencies.percentile(99) }
       Row.new("p99 of fast requests beside one slow client", value: ours, unit: "ms", against: {"without the gem" => theirs},

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long the command takes until it could send its first byte.
+  # How long the command takes until it can send its first byte.
   class Start < Measure
     TARGET = {ratio: ..1.3}.freeze
 

@@ -20,7 +20,7 @@ module Bench
 
     private
 
-    # All of them run at once; those that nobody visits cost nothing.
+    # All of them run at once; sites without visitors cost nothing.
     def together(bundles, running = {}, &block)
       return yield running if bundles.empty?
 
@@ -43,7 +43,7 @@ module Bench
         note: "processor time of a request #{(ours * 1e6).round} µs, without #{(theirs * 1e6).round} µs")
     end
 
-    # Answers a second, and what an answer costs the server in seconds of processor time.
+    # Answers per second, and the server's processor time per answer, in seconds.
     def visit(site, path, seconds)
       before = site.processes.sum(&:processor_time)
       said = IO.popen([RbConfig.ruby, File.join(__dir__, "../closed_loop.rb"), site.port.to_s, path,
