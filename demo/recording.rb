@@ -3,14 +3,14 @@
 require "cgi/escape"
 require "pty"
 
-# Draws docs/demo.svg: what bin/demo says, line by line, in the time it took.
+# Draws docs/demo.svg: the output of bin/demo, line by line, with its timing.
 #
 #   ruby demo/recording.rb
 class Recording
   ROWS = 24
   COLUMNS = 112
   ROW = 18
-  # Nobody wants to wait for the longer pauses, nor to see the end for a moment only.
+  # Shortens long pauses, and shows the end for a while.
   LONGEST_PAUSE = 1.2
   AT_THE_END = 8.0
   COLORS = {1 => "bold", 2 => "dim", 31 => "red", 32 => "green", 33 => "yellow", 36 => "cyan"}.freeze
@@ -33,14 +33,14 @@ class Recording
         @lines << Line.new(now, text.chomp.delete("\r")) unless text.start_with?("setup:")
       end
     rescue Errno::EIO
-      # The end of a terminal's output, on Linux.
+      # On Linux, this is the end of a terminal's output.
       Process.wait(pid)
       raise "#{@command.join(" ")} failed" unless $?.success?
     end
     self
   end
 
-  # Without animation, and after it, the end is what shows.
+  # Without animation, and after it, the picture shows the end.
   def to_svg
     <<~SVG
       <svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 #{COLUMNS * 8} #{ROWS * ROW + 24}" font-family="ui-monospace, monospace" font-size="13" role="img" aria-label="bin/demo: a running site is pulled, pushed and attacked, and every promise is kept">
@@ -62,7 +62,7 @@ class Recording
 
   def duration = @lines.last.at + AT_THE_END
 
-  # The newest line is the last row that shows; those to come are below the edge.
+  # The newest line is in the last visible row; later lines are below the edge.
   def frames
     @lines.each_with_index.map { |line, row| "#{(row.zero? ? 0 : line.at / duration * 100).round(2)}% { transform: translateY(#{-offset(row + 1)}px) }" }.join(" ")
   end

@@ -4,9 +4,8 @@ require "fileutils"
 require "net/http"
 require "socket"
 
-# The demo application as it runs in production: a copy with databases of its own, served by Puma.
-# The bundle is the caller's (BUNDLE_GEMFILE), but not what `bundle exec` put into the caller's environment:
-# commands run as in a user's terminal.
+# The demo application as it runs in production: a copy with its own databases, served by Puma. It uses the caller's
+# bundle (BUNDLE_GEMFILE), but not the other variables that `bundle exec` sets: commands run as in a user's terminal.
 class Site
   class Failed < StandardError; end
 
@@ -44,7 +43,7 @@ class Site
     end
   end
 
-  # Another program of the application. Answers its pid, which is that of its group as well.
+  # Starts another program of the application. Returns its pid, which is also its process group.
   def start(*command) = Process.spawn(@settings, *command, **where, pgroup: true)
 
   def get(path)
@@ -53,7 +52,7 @@ class Site
     end.body
   end
 
-  # In the environment of the site, with the site's folder as the current one.
+  # Runs in the site's environment, with the site's folder as the current one.
   def shell(command, &)
     IO.popen([@settings, "sh", "-c", command], chdir: folder, err: [:child, :out]) { |io| io.each_line(&) }
     $?
@@ -89,7 +88,8 @@ class Site
 
   def where = {chdir: folder, in: File::NULL, out: [output, "a"], err: [:child, :out]}
 
-  # Whatever ends this process early must not leave the child behind, writing into a folder that is being removed.
+  # If an exception or a signal ends this process early, the child must not go on writing to a folder that is being
+  # removed.
   def run(*command)
     child = Process.spawn(@settings, *command, **where)
     Process.wait(child)

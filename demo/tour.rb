@@ -9,15 +9,15 @@ require_relative "tour/jobs"
 require_relative "tour/terminal"
 require_relative "tour/promises"
 
-# bin/demo: a site of three Puma workers and a job process, under a steady load, has its database pulled, replaced,
-# attacked with a broken file and replaced again, and what its visitors and jobs saw is held against what hotswap
-# promises.
+# bin/demo: a site with three Puma workers and a job process, under a steady load. The tour pulls its database,
+# replaces it, attacks it with a broken file, and replaces it again. Then it compares what visitors and jobs saw with
+# hotswap's promises.
 class Tour
   class Stopped < StandardError; end
 
   ROOT = File.expand_path("..", __dir__)
   LIVE = "storage/production.sqlite3"
-  # How long the visitors come and go between two operations.
+  # How long visitors come and go between two operations.
   INTERLUDE = 1.5
 
   def initialize(keep:)
@@ -26,7 +26,7 @@ class Tour
     @pushes = []
   end
 
-  # True if every promise was kept.
+  # Returns true if every promise was kept.
   def run
     in_a_folder do |folder|
       open_site(folder)
@@ -139,7 +139,7 @@ class Tour
       "replaced, as a push does.")
   end
 
-  # As the application's log says it, for each of the two pushes.
+  # For each of the two pushes, according to the application's log.
   def held_by_swaps
     log = File.read(File.join(@site.folder, "log/production.log"))
     log.scan(/\[hotswap\] push complete: .*, requests held for ([\d.]+ m?s)/).flatten.join(" and ")

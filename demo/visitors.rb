@@ -10,14 +10,14 @@ require_relative "visitors/http"
 require_relative "visitors/report"
 require_relative "visitors/remote"
 
-# A steady load on the demo application: so many reads and writes a second, whether or not the answers come.
+# A steady load on the demo application: a number of reads and writes a second, whether or not the answers arrive.
 #
 #   visitors = Visitors.new(port: 3000, gets_per_second: 100, posts_per_second: 50)
 #   visitors.start
 #   report = visitors.stop
 #
-# Visitors.spawn(port: 3000) has them in a process of their own, and #finish brings the same report.
-# As a program: ruby visitors.rb --port 3000 [--report FILE], until Ctrl-C or SIGTERM.
+# Visitors.spawn(port: 3000) runs them in a separate process, and #finish returns the same report. As a program: ruby
+# visitors.rb --port 3000 [--report FILE], until Ctrl-C or SIGTERM.
 class Visitors
   def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
@@ -30,7 +30,7 @@ class Visitors
     @get_path = get_path
     @post_path = post_path
     @size = threads
-    # No two visitors, of this run or another, write the same token.
+    # Makes tokens unique among the visitors of this run and of others.
     @name = SecureRandom.alphanumeric(8)
   end
 
@@ -43,7 +43,7 @@ class Visitors
     self
   end
 
-  # Nobody new comes; those inside get their answers.
+  # No new visitor comes; the current ones get their answers.
   def stop
     stopped = self.class.now
     unsent = @schedule.overdue(stopped)
@@ -92,7 +92,7 @@ class Visitors
     visit.version, visit.pid, visit.id = answer.values_at("version", "pid", "id")
     visit.token = answer["token"] if visit.kind == "post"
   rescue JSON::ParserError
-    # A page, not data: that it was answered is all there is to know.
+    # The answer is a page. There is nothing else to read from it.
   end
 end
 

@@ -14,7 +14,7 @@ require "solid_queue" if Gem.loaded_specs.key?("solid_queue")
 
 module Demo
   class Application < Rails::Application
-    # The demo runs on every Rails that the gem is tested with, each with its own defaults.
+    # The demo runs on every version of Rails that the gem is tested with, each with its own defaults.
     config.load_defaults Rails::VERSION::STRING.to_f
 
     if defined?(SolidQueue)

@@ -3,7 +3,7 @@
 threads_count = Integer(ENV.fetch("RAILS_MAX_THREADS", 5))
 threads threads_count, threads_count
 
-# How many workers, Puma reads from WEB_CONCURRENCY by itself.
+# Puma itself reads the number of workers from WEB_CONCURRENCY.
 preload_app! ENV.fetch("PRELOAD", "1") == "1"
 
 bind ENV.fetch("BIND") { "tcp://127.0.0.1:#{ENV.fetch("PORT", 3000)}" }

@@ -3,7 +3,7 @@
 require "sqlite3"
 
 class Tour
-  # A database as anyone with SQLite sees it, beside the application.
+  # A database file, opened besides the application, as any program with SQLite can.
   class DatabaseFile
     attr_reader :path
 
@@ -15,12 +15,12 @@ class Tour
 
     def run(statements) = open { |database| database.execute_batch(statements.join("\n")) }
 
-    # Of the writes that visitors had acknowledged.
+    # The tokens of the acknowledged writes.
     def tokens
       open { |database| database.execute("SELECT token FROM items WHERE token IS NOT NULL").flatten }
     end
 
-    # "ok", or the first thing that is not.
+    # Returns "ok", or the first problem.
     def integrity
       open { |database| database.get_first_value("PRAGMA integrity_check(1)") }
     rescue SQLite3::Exception => error

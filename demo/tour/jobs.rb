@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 class Tour
-  # The site's job process, and jobs that come in through the site.
+  # The site's job process, and the jobs that visitors enqueue.
   class Jobs
-    # Where ItemJob writes down what it was told.
+    # Where ItemJob writes what it was told.
     NOTES = "log/jobs.jsonl"
     PER_SECOND = 10
     PATIENCE = 30
@@ -13,22 +13,22 @@ class Tour
       @pid = site.start("bin/jobs")
     end
 
-    # Returns when the first one is done.
+    # Returns when the first job is done.
     def come_in
       @senders = Visitors.spawn(port: @site.port, gets_per_second: 0, posts_per_second: PER_SECOND, post_path: "/jobs")
       wait_until { report.count.positive? } or raise Site::Failed, "no job was done in #{PATIENCE} s\n#{@site.last_words}"
     end
 
-    # No more come in, and those that did are done.
+    # Stops enqueuing, and returns when the enqueued jobs are done.
     def finish
       @sent = @senders.finish
       wait_until { report.count >= @sent.count - @sent.failures.size }
     end
 
-    # What the jobs were told, as if they were visitors.
+    # The jobs' view, as if they were visitors.
     def report = Visitors::Report.of_jobs(File.join(@site.folder, NOTES))
 
-    # What those were told who sent them.
+    # The report of the visitors that enqueued them.
     attr_reader :sent
 
     def stop

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 class Tour
-  # What hotswap promises, held against what the visitors saw and what the databases hold.
+  # Compares hotswap's promises with what the visitors saw and what the databases contain.
   class Promises
-    # config.hotswap.max_pause as it comes: nobody is to wait longer for a swap.
+    # The default of config.hotswap.max_pause: no request may wait longer for a swap.
     LONGEST_PAUSE = 0.5
 
     Push = Struct.new(:version, :began, :ok)
@@ -49,7 +49,7 @@ class Tour
       keep(status == 3, "the broken file was refused, and the site stayed as it was", "exit status #{status}")
     end
 
-    # Of the writes answered in that time, to visitors and to jobs, all must be in that database.
+    # All writes that were acknowledged in that time, to visitors and to jobs, must be in that database.
     def nothing_lost(range, database, text)
       expected = [@report, @jobs].flat_map { |report| report.answered_in(range).tokens }
       missing = expected - database.tokens

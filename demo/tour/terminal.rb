@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 class Tour
-  # What the tour writes: titles, commands as a user types them with what they answer, results.
+  # The tour's output: titles, commands as a user types them with their output, and results.
   class Terminal
     COLORS = {bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36}.freeze
 
@@ -17,7 +17,7 @@ class Tour
 
     def command(text) = @out.puts("  #{paint(:cyan, "$")} #{paint(:bold, text)}")
 
-    # What a command answered.
+    # The output of a command.
     def answer(text) = @out.puts("    #{text.chomp}")
 
     def sql(file, statements)

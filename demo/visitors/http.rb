@@ -3,8 +3,8 @@
 require "socket"
 
 class Visitors
-  # One request over one connection that the server closes. A kept-open connection would occupy one of Puma's
-  # threads while idle, and with more visitors than threads the load would measure that.
+  # One request over one connection that the server closes. A kept-open connection would occupy one of Puma's threads
+  # while idle, and with more visitors than threads the load would measure that.
   class HTTP
     class Broken < StandardError; end
 

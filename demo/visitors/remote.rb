@@ -3,16 +3,16 @@
 require "rbconfig"
 
 class Visitors
-  # Visitors in a process of their own, so that neither the one who watches them nor what it does (a copy of a
-  # gigabyte, a garbage collection) delays them.
+  # Visitors in a separate process, so that the process that watches them does not delay them, nor its work (a copy
+  # of a gigabyte, a garbage collection).
   class Remote
     PROGRAM = File.expand_path("../visitors.rb", __dir__)
-    # They need nothing but the standard library, so they do not wait for a bundle to load.
+    # They need only the standard library, so they do not wait for a bundle to load.
     PLAIN = {"RUBYOPT" => nil, "RUBYLIB" => nil}.freeze
 
     attr_reader :pid
 
-    # Their standard input ends when this process does, however that happens: no visitor outlives the host.
+    # The visitors' standard input ends when this process does, no matter how, so no visitor outlives it.
     def initialize(**options)
       arguments = options.flat_map { |name, value| ["--#{name.to_s.tr("_", "-")}", value.to_s] }
       @process = IO.popen([PLAIN, RbConfig.ruby, PROGRAM, "--while-stdin", "--report", "-", *arguments], "r+")
@@ -32,7 +32,7 @@ class Visitors
       Report.parse(report)
     end
 
-    # Sends them home without a report.
+    # Ends the visitors without a report.
     def dismiss
       @process.close unless @process.closed?
     end

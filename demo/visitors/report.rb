@@ -3,7 +3,7 @@
 require "json"
 
 class Visitors
-  # What the visitors saw, or a part of it: started_in and answered_in give the report of fewer visits.
+  # What the visitors saw, or a part of it: started_in and answered_in return a report of fewer visits.
   class Report
     attr_reader :visits, :started, :stopped, :unsent
 
@@ -15,7 +15,7 @@ class Visitors
         started: data.fetch("started"), stopped: data.fetch("stopped"), unsent: data.fetch("unsent"))
     end
 
-    # Of the jobs that left notes in this file: each visited the database, and wrote into it.
+    # A report of the jobs that left notes in this file: each read from the database and wrote to it.
     def self.of_jobs(path)
       notes = File.exist?(path) ? File.readlines(path).map { |line| JSON.parse(line) } : []
       visits = notes.map do |note|
@@ -47,7 +47,7 @@ class Visitors
 
     def failure_counts = failures.map(&:failure).tally
 
-    # In seconds; nil where nobody came.
+    # In seconds; nil if there were no visits.
     def latency(percent)
       sorted = latencies
       sorted[(sorted.size * percent / 100.0).ceil.clamp(1, sorted.size) - 1] unless sorted.empty?

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 class Visitors
-  # Says who comes next and when. The instants are fixed beforehand and do not move when the server is slow:
+  # Determines who comes next and when. The instants are fixed beforehand and do not move when the server is slow:
   # visitors who wait for each other's answers would hide a silence instead of measuring it.
   class Schedule
     Errand = Struct.new(:kind, :due, :number)
@@ -20,7 +20,7 @@ class Visitors
       end
     end
 
-    # Errands that were due and found no free thread.
+    # The errands that were due and found no free thread.
     def overdue(instant)
       @mutex.synchronize do
         @rates.sum { |kind, per_second| [((instant - @start) * per_second).floor - @handed_out[kind], 0].max }

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 class HomeController < ApplicationController
-  # One read in each of the four databases, so that a process that has shown this page has them all open.
+  # Reads once from each of the four databases, so that a process that has shown this page has all of them open.
   def show
     @version = Release.current
     @counts = [User, Post, Comment, Item, QueuedJob, CachedEntry, ReportedError].to_h do |model|

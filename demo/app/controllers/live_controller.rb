@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Runs in a thread of its own that goes on when the visitor has left.
+# Runs in its own thread, which goes on when the visitor has left.
 class LiveController < ApplicationController
   include ActionController::Live
 

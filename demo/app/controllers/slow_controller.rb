@@ -7,8 +7,8 @@ class SlowController < ApplicationController
     render json: provenance
   end
 
-  # Deferred, in SQL of its own: Active Record opens IMMEDIATE transactions from Rails 8.0 on, which would hold
-  # the write lock instead of a snapshot.
+  # Uses its own SQL for a deferred transaction: from Rails 8.0 on Active Record opens IMMEDIATE ones, which would
+  # hold the write lock instead of a snapshot.
   def query
     Release.connection_pool.with_connection do |connection|
       database = connection.raw_connection
@@ -22,7 +22,7 @@ class SlowController < ApplicationController
   end
 
   def stream
-    # Rack::ETag would swallow the stream to compute a digest of it.
+    # Otherwise Rack::ETag would consume the stream to compute a digest of it.
     response.headers["Last-Modified"] = Time.now.httpdate
     response.headers["Content-Type"] = "application/x-ndjson"
     self.response_body = ticks(params.fetch(:n, 10).to_i.clamp(1, 10_000))

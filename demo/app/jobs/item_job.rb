@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# Writes an item, and notes outside of any database which one took it: what a job was told can be looked for later.
+# Writes an item, and notes outside of any database which one received it, so that the job's write can be looked for
+# later.
 class ItemJob < ApplicationJob
   NOTES = "log/jobs.jsonl"
 
@@ -14,6 +15,6 @@ class ItemJob < ApplicationJob
 
   def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
-  # In one write, so that the lines of two processes do not mix.
+  # Writes once, so that the lines of two processes do not mix.
   def note(what) = File.write(Rails.root.join(NOTES), "#{what.to_json}\n", mode: "a")
 end

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-# The queue of an application without Solid Queue among its gems: its jobs lie in the same table, and bin/jobs does
-# them one after the other.
+# The queue of an application without the Solid Queue gem: its jobs are in the same table, and bin/jobs performs them
+# one after the other.
 class PlainQueue
   PAUSE = 0.05
 
-  # Until the process is told to end.
+  # Runs until the process is told to end.
   def self.work
     ending = false
     %w[INT TERM].each { |signal| trap(signal) { ending = true } }
@@ -23,7 +23,7 @@ class PlainQueue
   end
   private_class_method :perform_next
 
-  # In one statement, as in Item.write!
+  # One statement, as in Item.write!
   def enqueue(job)
     QueuedJob.insert!({queue_name: job.queue_name, class_name: job.class.name, active_job_id: job.job_id, arguments: job.serialize.to_json})
   end

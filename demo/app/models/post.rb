@@ -2,7 +2,7 @@
 
 class Post < ApplicationRecord
   belongs_to :user
-  # Deleted, not destroyed one by one: the transaction then begins with a write. One that begins with a read
-  # and then wants to write fails at once with SQLITE_BUSY when another writer was faster.
+  # The comments are deleted, not destroyed one by one, so that the transaction begins with a write. A transaction
+  # that begins with a read and then writes fails at once with SQLITE_BUSY if another writer was faster.
   has_many :comments, dependent: :delete_all
 end
