@@ -1,5 +1,5 @@
-//! The disk of a backup. A pull also writes to file systems on which SQLite could not run a database: those that do not store
-//! modes (FAT, CIFS), do not support locks (NFS without lockd, Lustre), or cannot sync a folder.
+//! The disk of a backup. A pull also writes to file systems on which SQLite could not run a database: those that do
+//! not store modes (FAT, CIFS), do not support locks (NFS without lockd, Lustre), or cannot sync a folder.
 
 use std::fs::File;
 use std::io;
@@ -20,10 +20,11 @@ pub fn cannot(error: &io::Error) -> bool {
     )
 }
 
-/// Makes the content of `file`, a backup, durable. If the file system cannot sync one file, syncs the whole file system.
+/// Makes the content of `file`, a backup, durable. If the file system cannot sync one file, syncs the whole file
+/// system.
 ///
-/// A refused permission is no such case: on a network file system, the sync reports that the server refused what was written
-/// before.
+/// A refused permission is no such case: on a network file system, the sync reports that the server refused what was
+/// written before.
 pub fn sync_content(file: &File) -> io::Result<()> {
     match file.sync_all() {
         Err(error) if has_no_sync(&error) => sync_all_of(file),
@@ -31,8 +32,8 @@ pub fn sync_content(file: &File) -> io::Result<()> {
     }
 }
 
-/// Makes the names in `folder` durable, after a backup `file` got its name there. If the file system cannot sync a folder, syncs
-/// the whole file system.
+/// Makes the names in `folder` durable, after a backup `file` got its name there. If the file system cannot sync a
+/// folder, syncs the whole file system.
 pub fn sync_folder(folder: &File, file: &File) -> io::Result<()> {
     match folder.sync_all() {
         Err(error) if cannot(&error) => sync_all_of(file),

@@ -1,8 +1,8 @@
 //! Escapes untrusted text for a terminal and a log.
 //!
-//! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the screen or
-//! reverse the text beside it. In a log, the raw name could start a new line. This module replaces such characters with
-//! escapes: `\x1b`, `\u{202e}`. Escaping a text a second time does not change it.
+//! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the
+//! screen or reverse the text beside it. In a log, the raw name could start a new line. This module replaces such
+//! characters with escapes: `\x1b`, `\u{202e}`. Escaping a text a second time does not change it.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -49,7 +49,8 @@ fn escape(text: &[u8], stays: impl Fn(char) -> bool) -> String {
     visible
 }
 
-/// Whether a character is invisible or changes how others are shown. This includes the joiner (U+200D), even between emoji.
+/// Whether a character is invisible or changes how others are shown. This includes the joiner (U+200D), even between
+/// emoji.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,

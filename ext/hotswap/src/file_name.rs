@@ -1,5 +1,5 @@
-//! Passes file names between Ruby and the core. A name consists of bytes, so the encoding that Ruby tags it with does not
-//! matter. Without a locale, Ruby tags no name as UTF-8.
+//! Passes file names between Ruby and the core. A name consists of bytes, so the encoding that Ruby tags it with
+//! does not matter. Without a locale, Ruby tags no name as UTF-8.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

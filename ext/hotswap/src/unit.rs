@@ -105,8 +105,9 @@ impl Unit {
         unit.give_pass_back().map(|fiber| ruby.get_inner(fiber))
     }
 
-    /// Enters again after `suspend`, unless it has left for good since. Returns false if the gate is closing or sealed. With
-    /// `beside_another`, when another unit of the same request is inside, returns false only if the gate is sealed.
+    /// Enters again after `suspend`, unless it has left for good since. Returns false if the gate is closing or
+    /// sealed. With `beside_another`, when another unit of the same request is inside, returns false only if the
+    /// gate is sealed.
     fn try_resume(ruby: &Ruby, unit: &Self, fiber: Fiber, beside_another: bool) -> Result<bool, Error> {
         if unit.over.get() || unit.is_inside() {
             return Ok(true);

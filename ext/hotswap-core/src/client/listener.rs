@@ -51,7 +51,8 @@ impl Stage {
         }
     }
 
-    /// The template of a stage's bar. Some stages report bytes and a total, some only bytes, and some only that they go on.
+    /// The template of a stage's bar. Some stages report bytes and a total, some only bytes, and some only that they
+    /// go on.
     fn shape(done: u64, total: u64) -> &'static str {
         match (done, total) {
             (0, 0) => "{msg} {elapsed}",

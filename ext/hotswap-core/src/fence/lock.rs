@@ -80,8 +80,8 @@ pub(super) fn holders(file: Identity) -> Vec<u32> {
     pids
 }
 
-/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock, `->`
-/// follows the first number.
+/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
+/// `->` follows the first number.
 fn holder_in(line: &str, file: &str) -> Option<u32> {
     let words: Vec<_> = line.split_whitespace().collect();
     match *words {

@@ -130,7 +130,8 @@ impl Fence {
         lock::holder(&self.file, lock, libc::F_RDLCK)
     }
 
-    /// The processes that hold any lock on the fence. The kernel does not list processes of another pid namespace here.
+    /// The processes that hold any lock on the fence. The kernel does not list processes of another pid namespace
+    /// here.
     pub fn holders(&self) -> Vec<u32> {
         lock::holders(self.identity)
     }

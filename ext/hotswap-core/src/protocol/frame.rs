@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 
 /// The length of a header, in bytes.
 pub const HEADER_LENGTH: usize = 5;
-/// The longest message between a client and the application, in bytes. Schema differences and integrity reports fit. No peer
-/// can make a process hold more in memory.
+/// The longest message between a client and the application, in bytes. Schema differences and integrity reports fit.
+/// No peer can make a process hold more in memory.
 pub const LONGEST_MESSAGE: usize = 256 * 1024;
 /// The longest message between a leader and its worker, in bytes: 100,000 databases fit.
 pub const LONGEST_HANDOVER: usize = 64 * 1024 * 1024;

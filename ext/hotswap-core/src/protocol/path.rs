@@ -1,4 +1,5 @@
-//! A path in a message: a string if it is UTF-8, and otherwise a list of its bytes. Linux allows almost any byte in a name.
+//! A path in a message: a string if it is UTF-8, and otherwise a list of its bytes. Linux allows almost any byte in
+//! a name.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -59,8 +59,8 @@ impl Leadership {
         if taken_over {
             wait_for_lock(&lock).on_path("cannot lock", &path)?;
         }
-        // A client that finds no listening process reads this to tell a restart from an end. Without it the client cannot
-        // name the process.
+        // A client that finds no listening process reads this to tell a restart from an end. Without it the client
+        // cannot name the process.
         let signature = signature(std::process::id()).unwrap_or_default();
         let _ = lock
             .set_len(0)
@@ -100,7 +100,8 @@ pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
     (Some(written) == signature(pid)).then_some(pid)
 }
 
-/// "4711 8888": the pid of a running process and its start time, which tells it from a later process with the same pid.
+/// "4711 8888": the pid of a running process and its start time, which tells it from a later process with the same
+/// pid.
 fn signature(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The fields after the program's name. The name is in parentheses and may contain any character.

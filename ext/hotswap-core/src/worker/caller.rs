@@ -50,8 +50,8 @@ impl User {
         ))
     }
 
-    /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a processor.
-    /// Returns whether it waits.
+    /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a
+    /// processor. Returns whether it waits.
     pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
         if self.told_progress.elapsed() < Duration::from_millis(100) || !self.listens() {
             return false;

@@ -7,9 +7,9 @@
 use super::death::Room;
 use super::job::Job;
 
-/// While other programs keep every core busy, a thread with this value gets a quarter of a core (`sched_prio_to_weight` in the
-/// kernel). A push of 100 MB then took 3.6 times as long as on an idle machine, 7.7 times with 10, and 19 times with 19. The
-/// requests of the application were as fast with 5 as with 10.
+/// While other programs keep every core busy, a thread with this value gets a quarter of a core
+/// (`sched_prio_to_weight` in the kernel). A push of 100 MB then took 3.6 times as long as on an idle machine, 7.7
+/// times with 10, and 19 times with 19. The requests of the application were as fast with 5 as with 10.
 const NICE: libc::c_int = 5;
 
 /// The size of the thread's stack, in bytes: half of what Ruby gives the threads of a web server. A rule in a pushed

@@ -80,8 +80,8 @@ impl Job {
         })
     }
 
-    /// The managed database on each side of a copy. If neither path leads to one from the caller's folder, tries the relative
-    /// paths from the application's root.
+    /// The managed database on each side of a copy. If neither path leads to one from the caller's folder, tries the
+    /// relative paths from the application's root.
     pub fn sides(&self, src: &Endpoint, dst: &Endpoint) -> (Option<&Database>, Option<&Database>) {
         match (self.find(src), self.find(dst)) {
             (None, None) => (self.find_below_root(src), self.find_below_root(dst)),
@@ -193,8 +193,8 @@ impl Database {
         resolve(&self.path)
     }
 
-    /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls this for all
-    /// databases, and there may be thousands.
+    /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls
+    /// this for all databases, and there may be thousands.
     fn place(&self) -> PathBuf {
         if self.path.is_symlink() {
             self.resolved()
@@ -234,7 +234,7 @@ impl Database {
                 .any(|path| self.may_lead_to(path, is_link) && **path == self.resolved())
     }
 
-    /// Whether the database lies at `resolved`, a path without symlinks.
+    /// Whether the database is at `resolved`, a path without symlinks.
     fn leads_to(&self, resolved: &Path) -> bool {
         self.may_lead_to(resolved, self.path.is_symlink()) && self.resolved() == resolved
     }
@@ -244,8 +244,8 @@ impl Database {
     }
 }
 
-/// Whether the endpoint is the WAL, the WAL index, the journal or the fence of the database at `place`. Also true if the
-/// database at `place` has the name of such a file of the endpoint.
+/// Whether the endpoint is the WAL, the WAL index, the journal or the fence of the database at `place`. Also true if
+/// the database at `place` has the name of such a file of the endpoint.
 fn owns(place: &Path, endpoint: &Endpoint) -> bool {
     // Compares the identity too, because a hard link gives a file a second name.
     let same_file = |identity: Identity| {
@@ -257,8 +257,9 @@ fn owns(place: &Path, endpoint: &Endpoint) -> bool {
         || endpoint.identity.is_some_and(same_file)
 }
 
-/// Whether `path` names the file at `resolved`. The path is no symlink itself, but its folder may be one. If the file names
-/// differ, resolves nothing, because each command calls this for all databases, and there may be thousands.
+/// Whether `path` names the file at `resolved`. The path is no symlink itself, but its folder may be one. If the
+/// file names differ, resolves nothing, because each command calls this for all databases, and there may be
+/// thousands.
 fn leads_to(path: &Path, resolved: &Path) -> bool {
     path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
 }

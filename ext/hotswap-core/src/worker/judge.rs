@@ -96,7 +96,8 @@ fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let rows: Vec<String> = check
         .query_map([], |row| {
             let problem = row.get_ref(0)?.as_bytes()?;
-            // SQLite reports damaged pages in one row with many lines, which contains no names. Other rows contain names.
+            // SQLite reports damaged pages in one row with many lines, which contains no names. Other rows contain
+            // names.
             let problem = match problem.starts_with(b"*** in database ") {
                 true => visible::lines(problem),
                 false => visible::line(problem),

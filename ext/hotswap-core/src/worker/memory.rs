@@ -87,7 +87,7 @@ fn of_group(root: &Path, memberships: &str) -> Option<u64> {
             _ => return None,
         };
         let root = root.join(names.root);
-        // A container may be told a path of the host's, and see its own group as the root.
+        // A container may see a path of the host's, while its own group is mounted as the root.
         let mut folders = vec![root.clone()];
         folders.extend(
             Path::new(path)

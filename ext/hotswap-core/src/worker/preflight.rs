@@ -138,8 +138,9 @@ pub fn require_no_objection(fence: &Fence) -> Result<()> {
     )))
 }
 
-/// Refuses if a process holds a lock on the fence, but its user may only read the database. Such a process is no member and never
-/// releases the lock. It took the lock when an older version of hotswap let others read the fence, and cannot take it again.
+/// Refuses if a process holds a lock on the fence, but its user may only read the database. Such a process is no
+/// member and never releases the lock. It took the lock when an older version of hotswap let others read the fence,
+/// and cannot take it again.
 fn require_members_alone(fence: &Fence) -> Result<()> {
     let path = fence::path_of(fence.database());
     let metadata = fence.file().metadata().on_path("cannot stat", &path)?;

@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often the kernel is asked. Each answer is about the time since the last one.
+/// How often to read the kernel's figures. Each reading covers the time since the one before.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How a thread has spent the time since the last look. A new one has no answer yet.
+/// How a thread has spent the time since the last reading. A new thread has no figures yet.
 #[derive(Debug)]
 pub struct Processor {
     asked: Instant,
@@ -30,8 +30,8 @@ impl Processor {
         }
     }
 
-    /// Whether the calling thread waited for a processor longer than it ran, in the last period. False if the kernel does not
-    /// count that.
+    /// Whether the calling thread waited for a processor longer than it ran, in the last period. False if the kernel
+    /// does not count that.
     pub fn is_awaited(&mut self) -> bool {
         if self.before.is_some() && self.asked.elapsed() < PERIOD {
             return self.waits;

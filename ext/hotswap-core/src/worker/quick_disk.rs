@@ -1,7 +1,8 @@
 //! Whether the disk of a database is fast enough for a rename while requests wait.
 //!
-//! The rename needs a sync before it and another one after it, and the worker cannot cancel the second one. A disk that was just
-//! slow is likely to be slow again. So the worker times a sync while the gates are open, and closes them only if it was fast.
+//! The rename needs a sync before it and another one after it, and the worker cannot cancel the second one. A disk
+//! that was just slow is likely to be slow again. So the worker times a sync while the gates are open, and closes
+//! them only if it was fast.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -71,8 +72,8 @@ impl QuickDisk {
         }
     }
 
-    /// Waits, with the gates open, until a sync is fast again, and tells the user about the wait. If that takes too long, fails
-    /// with nothing changed, and leaves a `watchdog` that ends the worker if the disk delays its end.
+    /// Waits, with the gates open, until a sync is fast again, and tells the user about the wait. If that takes too
+    /// long, fails with nothing changed, and leaves a `watchdog` that ends the worker if the disk delays its end.
     pub fn wait(
         &mut self,
         database: &Path,

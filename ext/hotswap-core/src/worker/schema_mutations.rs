@@ -1,7 +1,8 @@
 //! Compares small changes of a schema, and uses the system's SQLite to tell what each change means.
 //!
-//! The test respells, removes, doubles and swaps each word of each statement. If the comparison then calls the schemas equal,
-//! SQLite must report the same columns, keys and indexes, and must compile the same programs for reading and writing.
+//! The test respells, removes, doubles and swaps each word of each statement. If the comparison then calls the
+//! schemas equal, SQLite must report the same columns, keys and indexes, and must compile the same programs for
+//! reading and writing.
 
 use std::collections::BTreeMap;
 
@@ -181,13 +182,15 @@ fn rows(connection: &Connection, sql: &str) -> Vec<String> {
         while let Some(row) = rows.next()? {
             let values = (0..columns).map(|column| Ok(text(row.get_ref(column)?)));
             let mut values = values.collect::<rusqlite::Result<Vec<_>>>()?;
-            // These texts do not change what the program does: the name of a constraint or a table, and a default of NULL.
+            // These texts do not change what the program does: the name of a constraint or a table, and a default of
+            // NULL.
             let told = ["Halt", "Clear", "Insert", "Delete"].contains(&&*values[1]);
             if sql.starts_with("EXPLAIN") && (told || values[5].eq_ignore_ascii_case("null")) {
                 values[5].clear();
             }
             if sql.contains("table_xinfo") {
-                // SQLite keeps the white space in a type, and names a view's column without AS after its whole expression.
+                // SQLite keeps the white space in a type, and names a view's column without AS after its whole
+                // expression.
                 for value in &mut values[..2] {
                     *value = String::from_utf8(words(value.as_bytes()).concat()).unwrap();
                 }

@@ -53,7 +53,7 @@ pub enum Rule {
     PatienceBeginsAnew,
     /// A worker waits until every member holds the fence that it has opened.
     ReachTheAstray,
-    /// A worker moves the file only while its fence lies at the path.
+    /// A worker moves the file only while its fence is at the path.
     FenceInPlace,
     /// A process that boots while the straggler lock is taken joins without it, and takes it later.
     JoinInDebt,

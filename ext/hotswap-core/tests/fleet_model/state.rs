@@ -92,8 +92,8 @@ impl Member {
         self.locks.iter().any(|locks| locks.fence)
     }
 
-    /// The fence that the member declares: the newest one that it took. A member that is away has released the lock, but still
-    /// declares the fence.
+    /// The fence that the member declares: the newest one that it took. A member that is away has released the lock,
+    /// but still declares the fence.
     pub fn declares(&self) -> Option<u8> {
         match self.post {
             _ if self.locks[1].fence => Some(1),
