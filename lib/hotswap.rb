@@ -117,10 +117,11 @@ module Hotswap
     #     Hotswap.release { sleep 1 }
     #   end
     #
-    # Before the block, the caller's Active Record connections go back to their pools. After the block, pushes wait for the request
-    # again. If a swap is running then, the request waits for it. You can use a database inside the block: the swap waits for
-    # an open transaction, closes the connection between two statements, and makes a new connection wait until the new database
-    # is in place. Outside requests and jobs, and inside another release, this method only runs the block.
+    # Before the block, the caller's Active Record connections go back to their pools. After the block, pushes wait
+    # for the request again. If a swap is running then, the request waits for it. You can use a database inside the
+    # block: the swap waits for an open transaction, closes the connection between two statements, and makes a new
+    # connection wait until the new database is in place. Outside requests and jobs, and inside another release, this
+    # method only runs the block.
     # @return what the block returns
     # @raise [ReleaseRefused] in a transaction, or inside a block that holds a connection; the block did not run
     # @raise [GateTimeout] after the block, if the gate stays closed for longer than any swap may take

@@ -78,8 +78,9 @@ module Hotswap
 
       private
 
-      # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back, and the code
-      # that opened it would get no error. The garbage collector closes connections that nothing refers to.
+      # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back,
+      # and the code that opened it would get no error. The garbage collector closes connections that nothing refers
+      # to.
       def refuse_in_transaction(database)
         return unless in_transaction?(database)
 

@@ -60,7 +60,7 @@ module Hotswap
       self.class.resolve(absolute_path)
     end
 
-    # @return [String] the path, relative to the application's root if it lies below it, escaped for the log
+    # @return [String] the path, relative to the application's root if it is below it, escaped for the log
     def label
       Native.visible(absolute_path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
     end

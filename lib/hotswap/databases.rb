@@ -86,8 +86,8 @@ module Hotswap
       @by_path[absolute]
     end
 
-    # Only databases with the same file name, and symlinks, can lead to the path. Each opening of any SQLite file calls this,
-    # and an application may have thousands of databases.
+    # Only databases with the same file name, and symlinks, can lead to the path. Each opening of any SQLite file
+    # calls this, and an application may have thousands of databases.
     def candidates(resolved)
       refresh_index
       @by_file_name.fetch(File.basename(resolved), []) | @links

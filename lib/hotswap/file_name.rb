@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # A file name consists of bytes. If no locale is set, Ruby does not tag names with other than ASCII characters as UTF-8, and
-  # raises an error when such a name is joined with a UTF-8 string. This module tags all names as UTF-8, valid or not.
+  # A file name consists of bytes. If no locale is set, Ruby does not tag names with other than ASCII characters as
+  # UTF-8, and raises an error when such a name is joined with a UTF-8 string. This module tags all names as UTF-8,
+  # valid or not.
   module FileName
     AS_THEY_ARE = [Encoding::US_ASCII, Encoding::BINARY].freeze
 

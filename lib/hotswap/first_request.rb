@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # Starts hotswap with the first request from a web server, if config.ru does not call `Rails.application.load_server`.
-  # Applications that were generated before Rails 6.1 have such a config.ru.
+  # Starts hotswap with the first request from a web server, if config.ru does not call
+  # `Rails.application.load_server`. Applications that were generated before Rails 6.1 have such a config.ru.
   module FirstRequest
     class << self
       # The first requests of each process call this, until it returns true.

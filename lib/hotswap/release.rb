@@ -3,8 +3,8 @@
 module Hotswap
   # See {Hotswap.release}.
   module Release
-    # Methods in these files yield a connection and use it after the block ends. query_cache.rb is an exception: its blocks
-    # hold no connection.
+    # Methods in these files yield a connection and use it after the block ends. query_cache.rb is an exception: its
+    # blocks hold no connection.
     HOLDERS = %r{/active_record/connection_adapters/(?!abstract/query_cache\.rb)|/sqlite3/(?:database|statement|resultset)\.rb}
 
     class << self

@@ -33,7 +33,8 @@ module Hotswap
       def step_aside
         Thread.current[:hotswap_unit] = nil
         as_waiting_request&.rest
-        # The server may send the response body from this thread, and the body may be a stream that calls Hotswap.release.
+        # The server may send the response body from this thread, and the body may be a stream that calls
+        # Hotswap.release.
         Thread.current[:hotswap_sending] = self
       end
 
@@ -43,8 +44,8 @@ module Hotswap
         Thread.current[:hotswap_sending] = nil if Thread.current[:hotswap_sending].equal?(self)
       end
 
-      # Leaves for the duration of the block, together with the request that waits for this unit. Both enter again after the block,
-      # unless they have left for good or the process has forked and this is the child.
+      # Leaves for the duration of the block, together with the request that waits for this unit. Both enter again
+      # after the block, unless they have left for good or the process has forked and this is the child.
       def outside
         mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
         generation = Native.generation
@@ -58,7 +59,8 @@ module Hotswap
       end
 
       # For {outside}.
-      # @param beside_another [Boolean] whether another unit of the same request is inside, so that the gate cannot be sealed
+      # @param beside_another [Boolean] whether another unit of the same request is inside, so that the gate cannot
+      #   be sealed
       def resume(fiber, beside_another)
         wait_until { try_resume(fiber, beside_another) } unless try_resume(fiber, beside_another)
       end
