@@ -32,8 +32,8 @@ module Bench
 
     def for_large(size, target) = (target if size.bytes >= LARGE)
 
-    # Returns the block's rows for the default content. With `every`, measures the other contents too, and adds their figures
-    # to each row.
+    # Returns the block's rows for the default content. With `every`, measures the other contents too, and adds their
+    # figures to each row.
     def on_contents(every: true)
       first, *others = Data::CONTENTS.keys
       rows = yield first

@@ -3,8 +3,8 @@
 require "etc"
 
 module Bench
-  # Measures config.hotswap.low_priority while other programs keep every core busy: how much longer a push takes, and how it
-  # affects the latency of requests, with and without the setting.
+  # Measures config.hotswap.low_priority while other programs keep every core busy: how much longer a push takes, and
+  # how it affects the latency of requests, with and without the setting.
   class Busy < Measure
     RATE = 50
 

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long the database is closed to every process while a push replaces its content in place, according to the server's log,
-  # against .restore of the sqlite3 shell, which does the same without asking the application. The time depends on how many
-  # pages differ: hotswap writes whole pages, so one changed row makes it write one page.
+  # How long the database is closed to every process while a push replaces its content in place, according to the
+  # server's log, against .restore of the sqlite3 shell, which does the same without asking the application. The time
+  # depends on how many pages differ: hotswap writes whole pages, so one changed row makes it write one page.
   class InPlace < Measure
     SIZE = Data::SIZES.fetch("100 MB")
     TABLES = {

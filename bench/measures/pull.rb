@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 module Bench
-  # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a redirected file and into a pipe, against cat.
+  # How long a pull takes: to a file, durable, against cp and a sync of the copy; into a redirected file and into a
+  # pipe, against cat.
   class Pull < Measure
     FILE = {ratio: ..1.1}.freeze
     STREAM = {ratio: ..2.0}.freeze

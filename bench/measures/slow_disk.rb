@@ -3,8 +3,9 @@
 require "open3"
 
 module Bench
-  # How a push affects requests while each sync takes a second, as it can when another program loads the disk. A preloaded
-  # library delays the syncs of the server and its workers, because no load slows down every machine's disk alike.
+  # How a push affects requests while each sync takes a second, as it can when another program loads the disk. A
+  # preloaded library delays the syncs of the server and its workers, because no load slows down every machine's disk
+  # alike.
   class SlowDisk < Measure
     SIZE = Data::SIZES.fetch("1 MB")
     RATE = 100
