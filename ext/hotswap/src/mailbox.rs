@@ -21,7 +21,7 @@ use crate::{raise, runtime};
 const MOST_LINES: usize = 1000;
 /// How long the application may take to report what it is doing. After that, no report is sent.
 const SOON: Duration = Duration::from_millis(100);
-/// How long the application may take to read a new schema while requests wait.
+/// How long the application may take to clear its cached schema while requests wait.
 const REFRESH: Duration = Duration::from_secs(2);
 
 /// The pending questions and answers of this process.

@@ -74,10 +74,10 @@ pub(super) struct Cp {
     pub quiet: bool,
 }
 
-/// Seconds as the settings take them, in milliseconds. What is shorter than one is one.
+/// Converts seconds, as in the settings, to milliseconds. The smallest result is 1.
 fn milliseconds(seconds: &str) -> Result<u64, String> {
     match seconds.parse::<f64>() {
-        // Longer than the board has room for is as good as without end.
+        // A longer time than the board has room for is practically endless.
         Ok(number) if number > 0.0 && number.is_finite() => {
             Ok((number * 1e3).ceil().min(f64::from(u32::MAX)) as u64)
         }

@@ -1,7 +1,7 @@
 //! From the socket to the server's first answer.
 //!
-//! The serving process may end at any time: a leader's worker is replaced, or the machine is busy. Until the first
-//! answer the server has done nothing for this request, so the client asks the next leader instead.
+//! The serving process may end at any time, for example when its web server replaces it on a busy machine. Until the
+//! first answer the server has done nothing for this request, so the client asks the next leader instead.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;

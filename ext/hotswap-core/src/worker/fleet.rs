@@ -255,7 +255,7 @@ impl Fleet {
         }
     }
 
-    /// Collects the processes that were in the way, with the gates open again. A member that closed late has its own
+    /// Collects the processes that were in the way, with the gates open again. A member measures the pause by its own
     /// clock, and reports only when its time is over. So this waits for `holder`, the process that kept the lock.
     fn hear(&mut self, holder: Option<i32>, caller: &Caller) -> Result<Vec<Blocker>> {
         let since = Instant::now();

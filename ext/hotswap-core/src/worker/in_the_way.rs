@@ -58,7 +58,7 @@ impl fmt::Display for Blocker {
     }
 }
 
-/// "0.7 s", "31 s".
+/// Formats a time for a message: "0.7 s", "31 s".
 pub fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         few if few < 9.95 => format!("{few:.1} s"),

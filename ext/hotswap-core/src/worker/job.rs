@@ -181,9 +181,9 @@ fn list(mut words: Vec<String>) -> String {
 /// The direction of a copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Route<'a> {
-    /// Into the application.
+    /// A push: into the application.
     Push(&'a Database),
-    /// Out of it.
+    /// A pull: out of the application.
     Pull(&'a Database),
 }
 

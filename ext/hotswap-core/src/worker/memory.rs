@@ -76,7 +76,7 @@ const FIRST: Names = Names {
     cache: "total_cache",
 };
 
-/// `None` where no group of this process has a limit.
+/// `None` if no group of this process has a limit.
 fn of_group(root: &Path, memberships: &str) -> Option<u64> {
     let of_line = |line: &str| {
         let mut parts = line.splitn(3, ':');

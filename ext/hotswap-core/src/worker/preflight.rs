@@ -144,7 +144,7 @@ pub fn require_no_objection(fence: &Fence) -> Result<()> {
 fn require_members_alone(fence: &Fence) -> Result<()> {
     let path = fence::path_of(fence.database());
     let metadata = fence.file().metadata().on_path("cannot stat", &path)?;
-    // The mode does not tell what an access control list allows.
+    // The mode does not show what an access control list allows.
     if attributes::has_access_list(fence.file()) {
         return Ok(());
     }

@@ -33,8 +33,8 @@ pub fn words(sql: &[u8]) -> Vec<&[u8]> {
     words
 }
 
-/// How SQLite reads a word: a keyword in any case, a name with or without quotes. A quoted keyword is a name, and a
-/// quoted `true` is not a number, so both keep their quotes. Names keep their case, because Active Record sees it.
+/// How SQLite reads a word: a keyword in any case, or a name with or without quotes. A quoted keyword is a name, and
+/// a quoted `true` is not a number, so both keep their quotes. Names keep their case, because Active Record sees it.
 pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
     if is_keyword(word) {
         return word.to_ascii_lowercase().into();
