@@ -3,9 +3,9 @@
 //! Statements are compared word by word, after a few normalizations that cannot change what SQLite does. Anything
 //! this module does not understand stays as it is, so that it counts as a difference. The normalizations of a table:
 //!
-//! - Its constraints have no names, and foreign keys and CHECKs have no order. A column constraint counts as a table
-//!   constraint if the column has only one of its kind: Rails rewrites tables, and each time reverses their foreign
-//!   keys.
+//! - Its constraints have no names, and foreign keys and CHECKs have no order. A CHECK of a column counts as one of
+//!   the table, and so does a foreign key if it is the column's only one: Rails rewrites tables, and each time
+//!   reverses their foreign keys.
 //! - Constraints of different kinds on one column have no order.
 //! - `DEFAULT FALSE` is `DEFAULT 0`: Rails 8.1 writes the former, and 8.0 the latter.
 //! - `DEFAULT NULL` is no default: Rails 7.1 writes it when it rewrites a table.

@@ -2,7 +2,7 @@
 //!
 //! A connection that had no part in the writing holds the state that the commit left, in a read transaction. So
 //! requests go on while the pages are compared. In rollback mode a reader keeps writers out: there only the first
-//! page and the number of pages are compared, while requests wait.
+//! page and the number of pages are compared, while requests that write wait.
 
 use std::fs::File;
 use std::ops::Range;
