@@ -2,7 +2,7 @@
 //! of a living one.
 //!
 //! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
-//! the worker lives. A report socket is `.hotswap-<id>.report`, and accepts connections for as long. The file that a
+//! the worker lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
 //! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
 
 use std::collections::{BTreeSet, HashSet};
@@ -63,7 +63,7 @@ pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     })
 }
 
-/// Whether there can be no such file: its name, with SQLite's suffix, is too long for the file system.
+/// Whether `error` means that there is no such file. Its name, with SQLite's suffix, may be too long to exist.
 pub fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }

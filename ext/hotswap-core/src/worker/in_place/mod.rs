@@ -119,7 +119,7 @@ impl Overwriting<'_> {
             };
             // If another process has written since the commit, the comparison proves nothing.
             let held = proof.hold().is_ok() && version.is_some() && self.data_version() == version;
-            // First of all, whether the write worked or not, because requests wait.
+            // Comes first, whether the write worked or not, because requests wait.
             let resumed = self.fleet.resume();
             in_vain = match outcome? {
                 Written::Pages(_) => {
