@@ -6,12 +6,20 @@ module Bench
   # depends on how many pages differ: hotswap writes whole pages, so one changed row makes it write one page.
   class InPlace < Measure
     SIZE = Data::SIZES.fetch("100 MB")
-    TABLES = {
-      "random order" => {"accounts" => "name = lower(hex(randomblob(8)))", "orders" => "total_cents = total_cents + 1",
-        "line_items" => "quantity = quantity + 1", "events" => "payload = hex(randomblob(length(payload) / 2))",
-        "documents" => "checksum = lower(hex(randomblob(20)))"},
-      "workshop" => {"users" => "last_seen_at = created_at", "posts" => "title = upper(title) || '.'", "comments" => "body = upper(body)"}
-    }.tap { |tables| tables["key order"] = tables["random order"] }.freeze
+    USERS = {
+      "accounts" => "name = lower(hex(randomblob(8)))",
+      "orders" => "total_cents = total_cents + 1",
+      "line_items" => "quantity = quantity + 1",
+      "events" => "payload = hex(randomblob(length(payload) / 2))",
+      "documents" => "checksum = lower(hex(randomblob(20)))"
+    }.freeze
+    WORKSHOP = {
+      "users" => "last_seen_at = created_at",
+      "posts" => "title = upper(title) || '.'",
+      "comments" => "body = upper(body)"
+    }.freeze
+    # What changes in a row of each table.
+    TABLES = {"random order" => USERS, "key order" => USERS, "workshop" => WORKSHOP}.freeze
     ROWS = {
       "the newest hundredth of the rows" => "rowid > (SELECT max(rowid) * 99 / 100 FROM %s)",
       "a hundredth of the rows, at random," => "abs(random()) %% 100 = 0 /* of %s */",

@@ -9,7 +9,7 @@ module Hotswap
   # rest of the transaction into separate writes to the new file.
   module ActiveRecordConnections
     OUTSIDE = "outside of any request or job"
-    RELEASE = File.join(__dir__, "release.rb")
+    RELEASE = "#{__dir__}/release.rb"
 
     class << self
       # @return [Boolean] whether the application uses Active Record; it may have the gem without using it
@@ -79,8 +79,7 @@ module Hotswap
           path = Database.absolute_path(pool.db_config.database)
           # Requests wait while this runs, and there may be thousands of pools. So this resolves only the paths that
           # may match.
-          may_lead_there = path && (File.basename(path) == File.basename(resolved) || File.symlink?(path))
-          may_lead_there && Database.resolve(path) == resolved
+          path && (File.basename(path) == File.basename(resolved) || File.symlink?(path)) && Database.resolve(path) == resolved
         end
       end
 

@@ -60,7 +60,8 @@ module Hotswap
 
     # @return [String] the default for hotswap.sock is hotswap.stderr.sock
     def stderr_socket_path
-      return @stderr_socket_path if @stderr_socket_path
+      chosen = @stderr_socket_path
+      return chosen if chosen
 
       path = socket_path.to_s
       path.end_with?(".sock") ? "#{path.delete_suffix(".sock")}.stderr.sock" : "#{path}.stderr"

@@ -45,7 +45,7 @@ module Hotswap
       # gate is closing, too.
       # @yieldparam unit [Unit, nil] nil if the caller is already inside another unit
       def open(source)
-        return yield if inside? || Host.current_thread?
+        return yield(nil) if inside? || Host.current_thread?
 
         unit = Unit.new(source)
         begin

@@ -26,7 +26,7 @@ module Hotswap
       private
 
       def refuse_inside_a_holder
-        frame = caller(3).find { |line| line.match?(HOLDERS) }
+        frame = caller(3)&.find { |line| line.match?(HOLDERS) }
         return unless frame
 
         raise ReleaseRefused, "Hotswap.release was called inside a block that holds a database connection, such as transaction or " \

@@ -52,7 +52,7 @@ RSpec.describe "a push of a file that" do
     File.binwrite(path, File.binread(path).gsub("cafX", "caf\xE9".b))
     refused = untouched { push(path) }
 
-    expect(refused).to have_attributes(exit_code: 3, stderr: /^only in the file: caf\u{fffd}\n.*\. The schema of #{path} is not written in UTF-8$/)
+    expect(refused).to have_attributes(exit_code: 3, stderr: /^only in the file: caf\\xe9\n.*\. The schema of #{path} is not written in UTF-8$/)
     pushed = push(path, "--skip-schema-check")
     expect(pushed).to have_attributes(exit_code: 0, stderr: /^the schema of #{path} is not written in UTF-8/)
     expect(push(path)).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)

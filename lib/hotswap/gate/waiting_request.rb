@@ -31,14 +31,14 @@ module Hotswap
 
       # Leaves the gate while the thread is idle and the action is in Hotswap.release. Otherwise enters it again.
       def change(beside_another = false)
-        fiber = @lock.synchronize do
+        back = @lock.synchronize do
           yield
-          next @fiber.tap { @fiber = nil } unless @idle && @released
-
-          @fiber ||= @unit.suspend
-          nil
+          stay_out = @idle && @released
+          @fiber ||= @unit.suspend if stay_out
+          fiber, @fiber = @fiber, nil unless stay_out
+          fiber
         end
-        @unit.resume(fiber, beside_another) if fiber
+        @unit.resume(back, beside_another) if back
       end
     end
   end
