@@ -23,17 +23,11 @@ module Bench
       lab.say "pull of #{size} to a file: hotswap, cp, .backup, VACUUM INTO in turn"
       copy = File.join(folder, "copy.sqlite3")
       names = {"LIVE" => site.database, "COPY" => copy}
-      afresh = lambda do |&command|
-        command.call.tap do
-          FileUtils.rm_f(copy)
-          site.settle
-        end
-      end
       rounds = lab.rounds(plan.rounds_of(size),
-        hotswap: -> { afresh.call { site.pull(copy) } },
-        cp: -> { afresh.call { Command.shell(%(cp "$LIVE" "$COPY"; sync "$COPY"), env: names) } },
-        backup: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" ".backup '$COPY'"; sync "$COPY"), env: names) } },
-        vacuum: -> { afresh.call { Command.shell(%(sqlite3 "$LIVE" "VACUUM INTO '$COPY'"; sync "$COPY"), env: names) } })
+        hotswap: -> { afresh(site, copy) { site.pull(copy) } },
+        cp: -> { afresh(site, copy) { Command.shell(%(cp "$LIVE" "$COPY"; sync "$COPY"), env: names) } },
+        backup: -> { afresh(site, copy) { Command.shell(%(sqlite3 "$LIVE" ".backup '$COPY'"; sync "$COPY"), env: names) } },
+        vacuum: -> { afresh(site, copy) { Command.shell(%(sqlite3 "$LIVE" "VACUUM INTO '$COPY'"; sync "$COPY"), env: names) } })
       [Row.new("pull of #{size} to a file, durable", value: rounds[:hotswap].median, unit: "s",
         against: {"cp, sync" => rounds[:cp].median, ".backup, sync" => rounds[:backup].median, "VACUUM INTO, sync" => rounds[:vacuum].median},
         ratio: rounds.ratio(:hotswap, :cp), target: for_large(size, FILE), runs: rounds.size)]
@@ -44,19 +38,21 @@ module Bench
       lab.say "pull of #{size} into a redirected file: hotswap, cat and sync, cat in turn"
       copy = File.join(folder, "copy.sqlite3")
       names = {"LIVE" => site.database, "COPY" => copy}
-      afresh = lambda do |&command|
-        command.call.tap do
-          FileUtils.rm_f(copy)
-          site.settle
-        end
-      end
       rounds = lab.rounds(plan.rounds_of(size),
-        hotswap: -> { afresh.call { site.pull_redirected(copy) } },
-        synced: -> { afresh.call { Command.shell(%(cat "$LIVE" > "$COPY"; sync "$COPY"), env: names) } },
-        cat: -> { afresh.call { Command.shell(%(cat "$LIVE" > "$COPY"), env: names) } })
+        hotswap: -> { afresh(site, copy) { site.pull_redirected(copy) } },
+        synced: -> { afresh(site, copy) { Command.shell(%(cat "$LIVE" > "$COPY"; sync "$COPY"), env: names) } },
+        cat: -> { afresh(site, copy) { Command.shell(%(cat "$LIVE" > "$COPY"), env: names) } })
       [Row.new("pull of #{size} into a redirected file, durable", value: rounds[:hotswap].median, unit: "s",
         against: {"cat, sync" => rounds[:synced].median, "cat" => rounds[:cat].median},
         ratio: rounds.ratio(:hotswap, :synced), target: for_large(size, FILE), runs: rounds.size)]
+    end
+
+    # Every copy is made anew, and nothing of the one before is still being written.
+    def afresh(site, copy)
+      yield.tap do
+        FileUtils.rm_f(copy)
+        site.settle
+      end
     end
 
     def to_a_pipe(size, site)

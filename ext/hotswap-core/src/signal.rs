@@ -66,26 +66,25 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool 
 
 /// Whether the other end of a socket has closed it. A descriptor that is not open counts as closed.
 pub fn hung_up(socket: RawFd) -> bool {
-    let mut polled = libc::pollfd {
-        fd: socket,
-        events: libc::POLLRDHUP,
-        revents: 0,
-    };
-    // SAFETY: one pollfd, which outlives the call.
-    unsafe { libc::poll(&mut polled, 1, 0) };
-    polled.revents & (libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    let signs = libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR | libc::POLLNVAL;
+    state(socket, libc::POLLRDHUP) & signs != 0
 }
 
 /// Whether a small message can be sent on a socket without waiting for its reader.
 pub fn takes_more(socket: RawFd) -> bool {
+    state(socket, libc::POLLOUT) & libc::POLLOUT != 0
+}
+
+/// What `poll` reports of a socket at once.
+fn state(socket: RawFd, events: libc::c_short) -> libc::c_short {
     let mut polled = libc::pollfd {
         fd: socket,
-        events: libc::POLLOUT,
+        events,
         revents: 0,
     };
     // SAFETY: one pollfd, which outlives the call.
     unsafe { libc::poll(&mut polled, 1, 0) };
-    polled.revents & libc::POLLOUT != 0
+    polled.revents
 }
 
 /// Blocks the signals of the process in the calling thread, so that Ruby's threads get them.
