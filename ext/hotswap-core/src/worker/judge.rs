@@ -80,8 +80,9 @@ fn map(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The size of the database, in bytes.
 fn file_size(connection: &Connection) -> rusqlite::Result<i64> {
-    let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-    connection.query_row(size, [], |row| row.get(0))
+    // As statements: a pushed file may contain a view that is called pragma_page_count.
+    let number = |pragma| connection.query_row::<i64, _, _>(pragma, [], |row| row.get(0));
+    Ok(number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?))
 }
 
 fn damaged(name: &str, found: &str) -> Error {
