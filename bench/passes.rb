@@ -8,7 +8,7 @@ require "tmpdir"
 require "action_dispatch"
 require "action_dispatch/middleware/executor"
 require "hotswap"
-require "hotswap/executor_hook"
+require "hotswap/rails/executor_hook"
 
 RUNS = 15
 PASSES = 30_000

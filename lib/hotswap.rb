@@ -13,11 +13,11 @@ require "hotswap/gate"
 require "hotswap/connections"
 require "hotswap/after_swap"
 require "hotswap/membership"
-require "hotswap/fork_hook"
+require "hotswap/fork/connections"
 require "hotswap/release"
 require "hotswap/host"
 require "hotswap/server"
-require "hotswap/daemon"
+require "hotswap/fork/daemon"
 require "hotswap/middleware"
 require "hotswap/cli"
 
@@ -155,4 +155,4 @@ module Hotswap
   end
 end
 
-require "hotswap/railtie" if defined?(Rails::Railtie)
+require "hotswap/rails/railtie" if defined?(Rails::Railtie)

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 # The command as a process. It loads only the extension, so that it starts as fast as Ruby.
+#
+# An application's bin/hotswap requires this file by its name, whichever version of the gem is installed: keep it here.
 
 require "hotswap/native"
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "sqlite3"
-require "hotswap/active_record_connections"
+require "hotswap/connections/active_record"
 
 module Hotswap
   # The connections of this process to managed databases. The code that opened them closes them for a swap.

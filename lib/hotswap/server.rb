@@ -8,7 +8,7 @@ module Hotswap
   module Server
     # Environment variables that are hidden from a worker. With them it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
-    WORKER = File.expand_path("worker.rb", __dir__) # steep:ignore
+    WORKER = File.expand_path("programs/worker.rb", __dir__) # steep:ignore
     # The maximum number of databases in one log line.
     MOST_NAMED = 20
     NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"

@@ -3,7 +3,7 @@
 require "active_support"
 require "active_support/executor"
 require_relative "unit_helper"
-require "hotswap/executor_hook"
+require "hotswap/rails/executor_hook"
 
 RSpec.describe Hotswap::ExecutorHook do
   include_context "with hotswap in this process"

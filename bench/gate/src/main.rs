@@ -4,8 +4,12 @@
 #[path = "../../../ext/hotswap-core/src/gate.rs"]
 mod gate;
 #[allow(dead_code)]
-#[path = "../../../ext/hotswap-core/src/signal.rs"]
-mod signal;
+mod sys {
+    #[path = "../../../../ext/hotswap-core/src/sys/event.rs"]
+    pub mod event;
+    #[path = "../../../../ext/hotswap-core/src/sys/poll.rs"]
+    pub mod poll;
+}
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::signal::Signal;
+use crate::sys::event::Event;
 
 const CLOSED: u64 = 1 << 63;
 const SEALED: u64 = 1 << 62;
@@ -27,8 +27,8 @@ const MASK: u64 = (1 << FIELD) - 1;
 pub struct Gate {
     /// Flags in the top four bits, then two counts of thirty bits: the units that entered in epoch 1 and in epoch 0.
     state: AtomicU64,
-    open: Signal,
-    left: Signal,
+    open: Event,
+    left: Event,
 }
 
 /// The pass of one unit of work inside the gate.
@@ -63,8 +63,8 @@ impl Gate {
     pub fn new() -> std::io::Result<Self> {
         let gate = Self {
             state: AtomicU64::new(0),
-            open: Signal::new()?,
-            left: Signal::new()?,
+            open: Event::new()?,
+            left: Event::new()?,
         };
         gate.open.set();
         Ok(gate)
@@ -127,7 +127,7 @@ impl Gate {
     }
 
     /// The signal that is set while the gate is open.
-    pub fn open_signal(&self) -> &Signal {
+    pub fn open_signal(&self) -> &Event {
         &self.open
     }
 

@@ -11,20 +11,22 @@
 //!
 //! This crate does not depend on Ruby. It asks [`member::Host`] for what it needs from the application.
 
-mod backup_disk;
 pub mod cli;
 pub mod client;
 pub mod error;
 pub mod exit_code;
 pub mod fence;
 pub mod gate;
-mod killed;
+mod holders;
+mod in_place;
+mod leftovers;
 pub mod member;
-pub mod private;
+mod path;
 pub mod protocol;
-mod random;
 pub mod server;
-pub mod signal;
+pub mod settings;
+pub mod sidecar;
+pub mod sys;
 pub mod visible;
 pub mod worker;
 

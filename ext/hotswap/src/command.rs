@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hotswap_core::cli::{self, Application, Surroundings, Unit};
 use hotswap_core::client::{Abort, Stdio, Streams};
-use hotswap_core::signal::Signal;
+use hotswap_core::sys::event::Event;
 use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
 
 use crate::file_name::FileName;
@@ -67,7 +67,7 @@ struct Command {
 
 /// The end of a command, and the signal that reports it.
 struct End {
-    signal: Signal,
+    signal: Event,
     code: AtomicI32,
 }
 
@@ -122,12 +122,12 @@ impl Command {
                 abort: abort.clone(),
             };
             let end = Arc::new(End {
-                signal: Signal::new()?,
+                signal: Event::new()?,
                 code: AtomicI32::new(0),
             });
             let told = end.clone();
             let run = move || {
-                hotswap_core::signal::leave_signals_to_others();
+                hotswap_core::sys::thread::leave_signals_to_others();
                 let code = cli::run(
                     arguments.into_iter().map(|argument| argument.0).collect(),
                     surroundings,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hotswap_core::member::{Host, Running};
-use hotswap_core::signal::Signal;
+use hotswap_core::sys::event::Event;
 use hotswap_core::visible;
 use magnus::{function, Error, Object, RModule, Ruby};
 
@@ -30,7 +30,7 @@ pub(crate) struct Mailbox {
     answers: Mutex<HashMap<u64, Sender<Answer>>>,
     /// A number is never used twice, so that a late answer is not taken for the answer to a later question.
     asked: AtomicU64,
-    posted: Signal,
+    posted: Event,
 }
 
 /// A question for Ruby: a number for the answer (0 if no answer is expected), a kind, the subject, and a text.
@@ -45,7 +45,7 @@ impl Mailbox {
             questions: Mutex::default(),
             answers: Mutex::default(),
             asked: AtomicU64::new(0),
-            posted: Signal::new()?,
+            posted: Event::new()?,
         })
     }
 

@@ -27,16 +27,16 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn about_to_fork() {
-    hotswap_core::private::before_fork();
+    hotswap_core::sys::fork::before_fork();
 }
 
 extern "C" fn has_forked() {
-    hotswap_core::private::after_fork();
+    hotswap_core::sys::fork::after_fork();
 }
 
 extern "C" fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    hotswap_core::private::close_in_child();
+    hotswap_core::sys::fork::close_in_child();
 }
 
 /// Installs fork handlers, so that forked children are recognized. They also see the fork in `Process.daemon`, which

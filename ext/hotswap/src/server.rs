@@ -4,7 +4,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotswap_core::server::{Config, Server, WorkerCommand};
-use hotswap_core::worker::{self, Job};
+use hotswap_core::settings::Settings;
+use hotswap_core::worker;
 use magnus::{function, Error, Object, RModule, Ruby};
 
 use crate::file_name::FileName;
@@ -45,7 +46,7 @@ fn serve(
 }
 
 /// Parses what a worker gets to know about the application, as JSON.
-pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Job, Error> {
+pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Settings, Error> {
     serde_json::from_str(job).map_err(|error| {
         Error::new(
             ruby.exception_arg_error(),

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::path::resolve;
 use crate::protocol::Endpoint;
-use crate::worker::{resolve, Job};
+use crate::settings::Settings;
 
 /// An application, as the command sees it.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Application {
 #[derive(Debug)]
 pub struct Unit {
     /// The application's databases.
-    pub job: Job,
+    pub job: Settings,
     /// The resolved paths of the databases whose swap waits for this process.
     pub joined: Vec<PathBuf>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::protocol::InPlace;
+use crate::in_place::InPlace;
 
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]

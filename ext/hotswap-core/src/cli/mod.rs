@@ -16,6 +16,7 @@ use crate::client::{self, Abort, Stdio, Streams};
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::visible;
+
 pub use application::{Application, Unit};
 use args::{Cli, Command};
 
@@ -80,7 +81,14 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     }
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
         Some(named) => folder.join(named),
-        None => socket::find(&folder, &surroundings),
+        None => match &surroundings.application {
+            Some(application) => application.socket.clone(),
+            None => socket::find(
+                &folder,
+                surroundings.program.as_deref(),
+                surroundings.gemfile.as_deref(),
+            ),
+        },
     };
     let copy = client::Copy {
         src: cp.src,

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Surroundings;
-
 /// The path of the socket below the application's root, unless another one is configured.
 pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
@@ -14,20 +12,11 @@ pub(super) fn of_the_environment() -> Option<PathBuf> {
     (!named.is_empty()).then(|| named.into())
 }
 
-/// The socket to connect to, or the best guess if there is none.
-pub(super) fn find(folder: &Path, surroundings: &Surroundings) -> PathBuf {
-    if let Some(application) = &surroundings.application {
-        return application.socket.clone();
-    }
-    let binstub = surroundings
-        .program
-        .as_deref()
-        .and_then(|program| application_of_binstub(folder, program));
-    let bundle = surroundings
-        .gemfile
-        .as_deref()
-        .and_then(Path::parent)
-        .map(Path::to_owned);
+/// The socket to connect to, or the best guess if there is none. `program` is the script that was started, and
+/// `gemfile` the one that Bundler uses.
+pub(super) fn find(folder: &Path, program: Option<&Path>, gemfile: Option<&Path>) -> PathBuf {
+    let binstub = program.and_then(|program| application_of_binstub(folder, program));
+    let bundle = gemfile.and_then(Path::parent).map(Path::to_owned);
     let above = || folder.ancestors().map(Path::to_owned);
     let has_socket = |root: &PathBuf| root.join(DEFAULT).exists();
     let is_application = |root: &PathBuf| root.join("config.ru").exists();
@@ -54,24 +43,9 @@ fn application_of_binstub(folder: &Path, program: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Streams;
 
     fn found(folder: &Path, program: Option<&Path>) -> PathBuf {
-        let null = || std::fs::File::open("/dev/null").unwrap().into();
-        let surroundings = Surroundings {
-            folder: None,
-            program: program.map(Path::to_owned),
-            gemfile: None,
-            application: None,
-            streams: Streams {
-                stdin: null(),
-                stdout: null(),
-                stderr: null(),
-            },
-            owns_process: false,
-            abort: crate::client::Abort::new().unwrap(),
-        };
-        find(folder, &surroundings)
+        find(folder, program, None)
     }
 
     fn application(root: &Path) -> PathBuf {

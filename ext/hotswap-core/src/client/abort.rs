@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::protocol::Connection;
-use crate::signal::Signal;
+use crate::sys::event::Event;
 
 /// A request to end one command.
 #[derive(Debug)]
 pub struct Abort {
     asked: AtomicBool,
-    signal: Signal,
+    signal: Event,
     connection: Mutex<Option<(UnixStream, Shutdown)>>,
 }
 
@@ -27,7 +27,7 @@ impl Abort {
     pub fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             asked: AtomicBool::new(false),
-            signal: Signal::new()?,
+            signal: Event::new()?,
             connection: Mutex::default(),
         }))
     }

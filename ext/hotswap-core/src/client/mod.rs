@@ -1,10 +1,10 @@
 //! The client: one copy, from the greeting to the exit status.
 
 mod abort;
-mod interrupt;
-mod listener;
-mod opening;
+mod connect;
+mod signals;
 mod source;
+mod status;
 mod stdio;
 mod target;
 
@@ -18,16 +18,17 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::exit_code::ExitCode;
-use crate::killed::{Killer, OutOfMemory};
-use crate::protocol::{
-    BodyReader, BodyWriter, Connection, Endpoint, Identity, InPlace, Message, Piece, Plan, Request,
-};
+use crate::in_place::InPlace;
+use crate::path::resolve;
+use crate::protocol::{BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request};
+use crate::sys::identity::Identity;
+use crate::sys::oom::{Killer, OutOfMemory};
 use crate::visible;
-use crate::worker::resolve;
+
 pub use abort::Abort;
-use listener::Listener;
-use opening::Opened;
+use connect::Opened;
 use source::Source;
+use status::Listener;
 pub use stdio::Stdio;
 use target::Target;
 
@@ -77,7 +78,7 @@ impl Copy {
         self.refuse_terminals(&streams)?;
         let out_of_memory = OutOfMemory::so_far();
         if self.owns_process {
-            interrupt::end_on_signals();
+            signals::end_on_signals();
         }
         let request = Request {
             src: self.source(),
@@ -96,7 +97,7 @@ impl Copy {
             watch,
             mut listener,
             answer,
-        } = opening::open(&self.socket, &request, &descriptors, &self.abort, start)?;
+        } = connect::open(&self.socket, &request, &descriptors, &self.abort, start)?;
         drop(descriptors);
         drop(handed_over);
         let done = match answer {
@@ -296,7 +297,7 @@ impl Copy {
     fn stdout_failed(&self, error: std::io::Error) -> Error {
         if error.kind() == ErrorKind::BrokenPipe && self.owns_process {
             // Ends as any program in a pipe does. The process that closed the pipe knows why.
-            interrupt::end_quietly(128 + libc::SIGPIPE);
+            signals::end_quietly(128 + libc::SIGPIPE);
         }
         Error::Io {
             what: "cannot write to standard output".into(),

@@ -9,9 +9,11 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{in_words, Error, Result};
-use crate::protocol::{Identity, Message, Sidecar, Stamp};
+use crate::leftovers;
+use crate::protocol::{Message, Stamp};
+use crate::sidecar::Sidecar;
+use crate::sys::identity::Identity;
 use crate::visible::Shown;
-use crate::worker::leftovers;
 
 /// The open source file, and the files beside it.
 pub(super) struct Source {

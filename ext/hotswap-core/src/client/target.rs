@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::AtFlags;
 
-use super::interrupt;
-use crate::backup_disk;
+use super::signals;
 use crate::error::{in_words, Context, Error, Result};
-use crate::random;
+use crate::holders::Strangers;
+use crate::leftovers;
+use crate::path::resolve;
+use crate::sidecar::sidecars;
+use crate::sys::backup_disk;
+use crate::sys::processes::Bound;
+use crate::sys::random;
 use crate::visible::Shown;
-use crate::worker::{leftovers, resolve, Bound, Strangers};
 
 /// The file that a pull writes, until it is in place.
 pub(super) struct Target {
@@ -65,7 +69,7 @@ impl Target {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         leftovers::sweep_drafts(&path);
         let (file, draft) = create_in(&folder).map_err(|error| cannot_write(error, &folder))?;
-        interrupt::set_draft(draft.clone());
+        signals::set_draft(draft.clone());
         let mode = existing.map_or(0o600, |metadata| metadata.permissions().mode() & 0o777);
         let target = Self {
             file,
@@ -138,7 +142,7 @@ impl Target {
         };
         // SQLite would take an old WAL beside the target for one of the new file.
         let mut removed = false;
-        for sidecar in leftovers::sidecars(&self.path) {
+        for sidecar in sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
                 Ok(()) => removed = true,
                 Err(error) if leftovers::is_absent(&error) => {}
@@ -152,7 +156,7 @@ impl Target {
         }
         std::fs::rename(&draft, &self.path).map_err(|error| self.not_renamed(error))?;
         self.draft = None;
-        interrupt::set_draft(None);
+        signals::set_draft(None);
         self.sync_folder().on_path(
             "the snapshot is in place, but may be gone after a power cut: cannot sync",
             &folder,
@@ -215,7 +219,7 @@ impl Target {
 
     fn keep_draft(&mut self, draft: &Path) {
         self.draft = Some(draft.to_owned());
-        interrupt::set_draft(self.draft.clone());
+        signals::set_draft(self.draft.clone());
     }
 }
 
@@ -223,7 +227,7 @@ impl Drop for Target {
     fn drop(&mut self) {
         if let Some(draft) = self.draft.take() {
             let _ = std::fs::remove_file(draft);
-            interrupt::set_draft(None);
+            signals::set_draft(None);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-use crate::protocol::Identity;
+use crate::sys::identity::Identity;
 
 /// The bytes of the fence; the [module](super) explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +92,8 @@ fn holder_in(line: &str, file: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Fence;
     use super::*;
+    use crate::fence::Fence;
     use nix::sys::wait::{waitpid, WaitStatus};
     use nix::unistd::{fork, ForkResult};
 

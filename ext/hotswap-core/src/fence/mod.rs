@@ -19,6 +19,7 @@
 mod board;
 mod file;
 mod lock;
+pub mod report;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -26,14 +27,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use crate::error::{Context, Result};
+use crate::sys::backup_disk;
+use crate::sys::identity::Identity;
+use crate::sys::thread::leave_signals_to_others;
+
 pub use board::{Board, Phase};
 pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
-
-use crate::backup_disk;
-use crate::error::{Context, Result};
-use crate::protocol::Identity;
-use crate::signal::leave_signals_to_others;
 
 /// The suffix of the fence file's name.
 pub const SUFFIX: &str = ".hotswap";

@@ -14,8 +14,8 @@ use std::path::Path;
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::private::{self, Private};
-use crate::protocol::Identity;
+use crate::sys::fork::{self, Private};
+use crate::sys::identity::Identity;
 
 const NAME: &str = "hotswap-member";
 /// The length and the checksum of the content, eight bytes each, come before it.
@@ -44,7 +44,7 @@ impl Declaration {
         };
         Self {
             entries: Vec::new(),
-            file: private::making(make),
+            file: fork::making(make),
         }
     }
 

@@ -15,9 +15,9 @@ use super::membership::Membership;
 use super::patience::Patience;
 use crate::error::Result;
 use crate::fence;
-use crate::protocol::Identity;
+use crate::path::resolve;
+use crate::sys::identity::Identity;
 use crate::visible::Shown;
-use crate::worker::resolve;
 
 /// The memberships of this process, and its declaration.
 pub(super) struct Fleets {

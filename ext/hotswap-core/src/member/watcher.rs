@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use super::membership::Membership;
 use super::patience::Patience;
-use super::{report, Member, Membership, Why};
+use super::shared::Shared;
+use crate::fence::report::{self, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
-use crate::signal::{leave_signals_to_others, wait_readable};
+use crate::sys::poll::wait_readable;
+use crate::sys::thread::leave_signals_to_others;
 
 /// How often the thread reads the board if the kernel reports posts, in case the kernel misses one.
 pub const PATIENT: Duration = Duration::from_secs(2);
@@ -20,38 +23,38 @@ const LOST: Duration = Duration::from_millis(200);
 /// How often the thread reads the board if the kernel has no inotify instance left.
 const IMPATIENT: Duration = Duration::from_millis(10);
 
-pub(super) fn start(member: Arc<Member>) -> io::Result<()> {
+pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
     std::thread::Builder::new()
         .name("hotswap-watcher".into())
         .spawn(move || {
             leave_signals_to_others();
-            Watcher::new(member).run();
+            Watcher::new(shared).run();
         })?;
     Ok(())
 }
 
 struct Watcher {
-    member: Arc<Member>,
+    shared: Arc<Shared>,
     posts: Option<Inotify>,
     /// When to check next whether the fences are where they were.
     next_look: Instant,
 }
 
 impl Watcher {
-    fn new(member: Arc<Member>) -> Self {
+    fn new(shared: Arc<Shared>) -> Self {
         let posts = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
         Self {
-            member,
+            shared,
             posts,
             next_look: Instant::now() + PATIENT,
         }
     }
 
     fn run(mut self) {
-        while !self.member.stopping.load(Ordering::Acquire) {
-            self.member.woken.clear();
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            self.shared.woken.clear();
             self.look();
-            let memberships = self.member.memberships();
+            let memberships = self.shared.memberships();
             self.watch(&memberships);
             let mut owing = false;
             for one in &memberships {
@@ -70,7 +73,7 @@ impl Watcher {
     /// Follows fences that were replaced. Does not run after each post, because that takes long with many databases.
     fn look(&mut self) {
         if Instant::now() >= self.next_look {
-            let all_in_place = self.member.fleets().follow_all();
+            let all_in_place = self.shared.fleets().follow_all();
             self.next_look = Instant::now() + if all_in_place { PATIENT } else { LOST };
         }
     }
@@ -95,7 +98,7 @@ impl Watcher {
     }
 
     fn wait(&mut self, at_most: Duration) {
-        let woken = self.member.woken.as_fd();
+        let woken = self.shared.woken.as_fd();
         match &self.posts {
             Some(posts) => {
                 if wait_readable(&[woken, posts.as_fd()], at_most) && self.forget_events() {
@@ -133,7 +136,7 @@ impl Watcher {
         let board = one.fence.board();
         if board.phase == Phase::Settle {
             // A folder that was moved and replaced by a link has the same fence under another path.
-            self.member.fleets().follow(one);
+            self.shared.fleets().follow(one);
         }
         match board.phase {
             Phase::Settle if worker_lives(&one.fence) => self.settle(one, board),
@@ -163,7 +166,7 @@ impl Watcher {
         let asked_for = || one.fence.board() == board && worker_lives(&one.fence);
         let asked_at = Instant::now();
         let mut told = asked_at;
-        let settled = self.member.gate.settle(|| {
+        let settled = self.shared.gate.settle(|| {
             if told.elapsed() >= Duration::from_millis(500) {
                 told = Instant::now();
                 self.tell(one, &board, Why::Working, asked_at);
@@ -181,20 +184,20 @@ impl Watcher {
     fn close(&self, one: &Membership, board: Board) {
         let closed_at = Instant::now();
         let deadline = closed_at + board.max_pause;
-        if !self.member.gate.close() {
+        if !self.shared.gate.close() {
             return self.tell(one, &board, Why::SwapLock, closed_at);
         }
         let gone = self.let_go(one, &board, deadline);
         let in_time = one.fence.board() == board;
         let mut moved = false;
         if gone.is_ok() {
-            self.member.fleets().leave_what_was_replaced_by(one);
+            self.shared.fleets().leave_what_was_replaced_by(one);
             self.wait_for_the_worker(one, board, deadline);
             moved = self.take_back(one);
         }
-        self.member.gate.reopen();
+        self.shared.gate.reopen();
         if moved {
-            self.member.host.swapped(&one.database(), closed_at.elapsed());
+            self.shared.host.swapped(&one.database(), closed_at.elapsed());
         }
         // Runs with the gate open, so that no request waits for the report.
         match gone {
@@ -206,11 +209,11 @@ impl Watcher {
 
     fn let_go(&self, one: &Membership, board: &Board, deadline: Instant) -> Result<(), Why> {
         // If the worker had stopped waiting by the time the last unit left, it would get the lock too late.
-        if !self.member.gate.seal(deadline) || one.fence.board() != *board {
+        if !self.shared.gate.seal(deadline) || one.fence.board() != *board {
             return Err(Why::OutlastsThePause);
         }
         let remaining = deadline.saturating_duration_since(Instant::now());
-        let disconnected = self.member.host.disconnect(&one.database(), remaining);
+        let disconnected = self.shared.host.disconnect(&one.database(), remaining);
         disconnected.map_err(Why::Connection)?;
         one.fence.unlock(Lock::Fence);
         Ok(())
@@ -248,7 +251,7 @@ impl Watcher {
         }
         let before = one.generation.swap(board.generation, Ordering::Relaxed);
         if board.generation != before && !(board.schema_generation <= before && before < board.generation) {
-            self.member.host.refresh(&one.database());
+            self.shared.host.refresh(&one.database());
         }
         board.generation != before
     }
@@ -256,7 +259,7 @@ impl Watcher {
     /// Tells the worker why it has to wait, and names the units that were inside when it `asked` and still are.
     fn tell(&self, one: &Membership, board: &Board, why: Why, asked: Instant) {
         let running = match why {
-            Why::Working | Why::OutlastsThePause => self.member.host.running(asked.elapsed()),
+            Why::Working | Why::OutlastsThePause => self.shared.host.running(asked.elapsed()),
             Why::SwapLock | Why::Connection(_) => Vec::new(),
         };
         report::send(&one.database(), board, why, running);

@@ -11,7 +11,7 @@ use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, Ms
 use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
 use crate::error::{Error, Result};
-use crate::signal::hung_up;
+use crate::sys::poll::hung_up;
 
 /// One end of a connection.
 #[derive(Debug)]

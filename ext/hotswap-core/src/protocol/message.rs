@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{path, Header, InPlace, Kind, Stamp};
+use super::{Header, Kind, Stamp};
 use crate::error::{Error, Result};
-use crate::worker::Job;
+use crate::in_place::InPlace;
+use crate::settings::Settings;
+use crate::sidecar::Sidecar;
+use crate::sys::identity::Identity;
 
 /// One message on the main or the stderr socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +31,7 @@ pub enum Message {
         /// The token that joins both sockets.
         session: String,
         /// The path of the stderr socket.
-        #[serde(with = "path")]
+        #[serde(with = "crate::path")]
         stderr_socket: PathBuf,
     },
     /// Leader: the client is rejected.
@@ -80,7 +83,7 @@ pub enum Message {
     /// Leader to worker: a client, with both of its connections as descriptors.
     Handover(Box<Handover>),
     /// Leader to worker, instead: remove what dead workers left beside these databases.
-    Sweep(Box<Job>),
+    Sweep(Box<Settings>),
     /// Worker to leader: it has taken over the connections.
     Taken,
     /// Worker to leader: a line for the application's log.
@@ -182,10 +185,10 @@ pub struct Endpoint {
     /// Whether this is standard input or output.
     pub stdio: bool,
     /// The absolute path, resolved against the caller's folder.
-    #[serde(with = "path")]
+    #[serde(with = "crate::path")]
     pub absolute: PathBuf,
     /// With every symlink resolved, as far as the path exists.
-    #[serde(with = "path")]
+    #[serde(with = "crate::path")]
     pub resolved: PathBuf,
     /// The identity of the file, if there is one.
     pub identity: Option<Identity>,
@@ -205,46 +208,6 @@ impl Endpoint {
             STANDARD_INPUT
         } else {
             &self.raw
-        }
-    }
-}
-
-/// Identifies a file. Two names with the same identity are one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// `st_dev`.
-    pub device: u64,
-    /// `st_ino`.
-    pub inode: u64,
-}
-
-impl Identity {
-    /// The identity in `metadata`.
-    pub fn of(metadata: &std::fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
-}
-
-/// A file beside a database that holds a part of its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sidecar {
-    /// `-wal`: committed rows that are not in the main file yet.
-    Wal,
-    /// `-journal`: how to undo the unfinished transaction of a crashed writer.
-    Journal,
-}
-
-impl Sidecar {
-    /// The suffix that SQLite appends to the name of the database.
-    pub const fn suffix(self) -> &'static str {
-        match self {
-            Sidecar::Wal => "-wal",
-            Sidecar::Journal => "-journal",
         }
     }
 }
@@ -278,7 +241,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
     /// The application's databases and settings.
-    pub job: Job,
+    pub job: Settings,
     /// The pid of the leader, for messages.
     pub leader: u32,
 }

@@ -27,18 +27,14 @@
 mod body;
 mod connection;
 mod frame;
-mod in_place;
+pub mod leader;
 mod message;
-pub(crate) mod path;
 mod stamp;
 
 pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
-pub use in_place::InPlace;
-pub use message::{
-    End, Endpoint, Handover, Identity, Message, Narration, Plan, Request, Sidecar, STANDARD_INPUT,
-};
+pub use message::{End, Endpoint, Handover, Message, Narration, Plan, Request, STANDARD_INPUT};
 pub use stamp::Stamp;
 
 /// The version of this protocol. Both sides must use the same one; the greeting itself never changes.

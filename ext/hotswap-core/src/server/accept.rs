@@ -12,12 +12,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::config::Config;
 use super::leadership::Doors;
-use super::{session, Config};
+use super::session;
 use crate::error::{Context as _, Error, Result};
-use crate::private::{self, Private};
 use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
-use crate::random;
+use crate::sys::fork::{self, Private};
+use crate::sys::random;
 
 /// How long a client may take for each step of the greeting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -65,7 +66,7 @@ pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
 
 fn sweep_in_background(config: Config) -> Result<()> {
     let sweep = move || {
-        crate::signal::leave_signals_to_others();
+        crate::sys::thread::leave_signals_to_others();
         session::sweep(&config);
     };
     let thread = std::thread::Builder::new().name("hotswap-sweep".into());
@@ -75,7 +76,7 @@ fn sweep_in_background(config: Config) -> Result<()> {
 
 async fn next_guest(listener: &UnixListener) -> std::io::Result<Guest> {
     let accept = |context: &mut Context<'_>| {
-        private::making(|| {
+        fork::making(|| {
             let accepted = listener.poll_accept(context);
             accepted.map_ok(|(stream, _)| Guest::new(stream))
         })
@@ -149,7 +150,7 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
     std::thread::Builder::new()
         .name("hotswap-session".into())
         .spawn(move || {
-            crate::signal::leave_signals_to_others();
+            crate::sys::thread::leave_signals_to_others();
             session::run(main, stderr, privates, &config);
             drop(end);
         })

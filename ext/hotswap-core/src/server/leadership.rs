@@ -4,21 +4,22 @@
 //! that has that name by then. So only the holder of the lock creates or removes sockets. It puts a new one in place
 //! with a rename, so that there is always one. It removes only the inode that it created.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 
-use super::cannot_serve;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::fence::open_or_make;
-use crate::private::{self, Private};
-use crate::protocol::Identity;
+use crate::protocol::leader::{lock_of, signature};
+use crate::sys::fork::{self, Private};
+use crate::sys::identity::Identity;
+use crate::sys::socket::{connect, reachable};
 use crate::visible::Shown;
 
 /// How long a killed leader may go on listening after it has lost its lock, because the kernel closes its
@@ -81,36 +82,6 @@ impl Leadership {
     }
 }
 
-fn lock_of(socket: &Path) -> PathBuf {
-    let mut path = socket.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
-}
-
-/// Whether any process has ever led at `socket`. The leader's own process cannot look at the lock to find the
-/// current one: closing the file there would drop its lock.
-pub(crate) fn was_led(socket: &Path) -> bool {
-    lock_of(socket).exists()
-}
-
-/// The last leader at `socket`, if it is still running: a server that restarts with `exec` keeps its process.
-pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
-    let written = std::fs::read_to_string(lock_of(socket)).ok()?;
-    let pid = written.split(' ').next()?.parse().ok()?;
-    (Some(written) == signature(pid)).then_some(pid)
-}
-
-/// "4711 8888": the pid of a running process and its start time, which tells it from a later process with the same
-/// pid.
-fn signature(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The fields after the program's name. The name is in parentheses and may contain any character.
-    let mut fields = stat.rsplit(") ").next()?.split(' ');
-    let runs = !fields.next()?.starts_with(['Z', 'X']);
-    let began = fields.nth(18)?;
-    runs.then(|| format!("{pid} {began}"))
-}
-
 fn wait_for_lock(file: &File) -> io::Result<()> {
     loop {
         match try_lock(file, libc::F_SETLKW) {
@@ -152,7 +123,7 @@ impl Door {
         let draft = folder.join(&draft_name);
         // An earlier process with the same pid may have left it.
         let _ = std::fs::remove_file(&draft);
-        let (listener, private) = private::making(|| {
+        let (listener, private) = fork::making(|| {
             StdListener::bind(reachable(&folder_handle, &draft_name)).map(|listener| {
                 let private = Private::keep(&listener);
                 (listener, private)
@@ -193,18 +164,12 @@ fn draft_name(path: &Path) -> String {
     format!(".{which:016x}.{}", std::process::id())
 }
 
-/// The address of a socket with a short name. An address has at most 108 bytes. This one goes through the folder's
-/// file descriptor, so the folder may be nested to any depth.
-pub(crate) fn reachable(folder: &File, name: impl AsRef<Path>) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name)
-}
-
 fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
     let Ok(there) = std::fs::symlink_metadata(path) else {
         return Ok(());
     };
     if !there.file_type().is_socket() {
-        return Err(cannot_serve(format!(
+        return Err(Error::CannotConnect(format!(
             "{} exists and is not a socket; remove it, or set config.hotswap.socket_path",
             path.shown()
         )));
@@ -216,7 +181,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
             std::thread::sleep(Duration::from_millis(50));
             continue;
         }
-        return Err(cannot_serve(format!(
+        return Err(Error::CannotConnect(format!(
             "{} is served by another program{}; stop it, or set config.hotswap.socket_path",
             path.shown(),
             peer_pid(&answered)
@@ -231,26 +196,4 @@ fn peer_pid(stream: &UnixStream) -> Option<i32> {
     nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)
         .ok()
         .map(|peer| peer.pid())
-}
-
-/// Connects to a socket by a path of any length.
-pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            let (_socket, address) = address_of(path)?;
-            UnixStream::connect(address)
-        }
-        direct => direct,
-    }
-}
-
-/// The address of an existing socket. The lengths of its path and of its name do not matter. It is valid for as long
-/// as the returned file is open.
-pub(crate) fn address_of(socket: &Path) -> io::Result<(File, PathBuf)> {
-    let mut options = OpenOptions::new();
-    // O_PATH names the socket without opening it. A socket cannot be opened.
-    options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC);
-    let socket = options.open(socket)?;
-    let address = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
-    Ok((socket, address))
 }

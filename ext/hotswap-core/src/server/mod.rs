@@ -6,12 +6,11 @@
 //! that lock.
 
 mod accept;
+mod config;
 mod leadership;
 mod session;
 mod spawn;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver};
 use std::sync::Arc;
@@ -19,35 +18,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::visible::Shown;
-use crate::worker::Job;
+
+pub use config::{Config, WorkerCommand};
+
 use leadership::Leadership;
-pub(crate) use leadership::{address_of, connect, last_leader, reachable, was_led};
-
-/// The configuration of a leader.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The path of the socket; absolute.
-    pub socket: PathBuf,
-    /// The path of the socket for status lines and errors; absolute.
-    pub stderr_socket: PathBuf,
-    /// How to start a worker.
-    pub worker: WorkerCommand,
-    /// The databases and settings that a worker gets.
-    pub job: Job,
-}
-
-/// How to start a worker: the program, its arguments, and the environment variables that are hidden from it.
-#[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    /// Usually the Ruby that runs the application.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// Names of environment variables. A trailing `*` stands for any ending.
-    pub hidden: Vec<String>,
-}
 
 /// A candidate for leadership, and the leader once it gets the lock.
 pub struct Server {
@@ -73,7 +49,7 @@ impl Server {
             .spawn({
                 let stopping = stopping.clone();
                 move || {
-                    crate::signal::leave_signals_to_others();
+                    crate::sys::thread::leave_signals_to_others();
                     if let Err(error) = run(&config, &stopping) {
                         tracing::error!(target: "hotswap", "hotswap is not available: {error}");
                     }
@@ -123,9 +99,4 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
             () = stop.notify.notified() => Ok(()),
         }
     })
-}
-
-/// The error of a process that cannot serve.
-fn cannot_serve(text: String) -> Error {
-    Error::CannotConnect(text)
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use super::config::{Config, WorkerCommand};
 use super::spawn::Detached;
-use super::{Config, WorkerCommand};
 use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
-use crate::killed::OutOfMemory;
-use crate::private::{self, Private};
+use crate::leftovers;
 use crate::protocol::{Connection, Handover, Message, Narration};
+use crate::sys::fork::{self, Private};
+use crate::sys::oom::OutOfMemory;
 use crate::visible::Shown;
-use crate::worker::leftovers;
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -100,7 +100,7 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
 }
 
 fn start(config: &Config) -> Result<Worker> {
-    let (ours, theirs, private) = private::making(|| {
+    let (ours, theirs, private) = fork::making(|| {
         UnixStream::pair().map(|(ours, theirs)| {
             let private = [Private::keep(&ours), Private::keep(&theirs)];
             (ours, theirs, private)

@@ -6,10 +6,10 @@
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-use super::leftovers;
-use super::statx::known_identity;
 use crate::fence;
-use crate::protocol::Identity;
+use crate::sidecar::sidecars;
+use crate::sys::identity::Identity;
+use crate::sys::statx::known_identity;
 
 /// The files of a database that this process has locked.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct LettingGo(Vec<Identity>);
 impl LettingGo {
     /// For the database at `path` (resolved) and its fence. Both have to be open by now.
     pub fn of(path: &Path) -> Self {
-        let index = leftovers::sidecars(path).nth(1).expect("the index of the log");
+        let index = sidecars(path).nth(1).expect("the index of the log");
         // The fence comes last: members open the database as soon as they have the fence lock.
         let files = [path.to_owned(), index, fence::path_of(path)];
         Self(

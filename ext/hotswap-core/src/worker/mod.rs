@@ -4,92 +4,37 @@
 //! same process believes it holds. So hotswap never opens a database in a process where the application's own SQLite
 //! runs. For the same reason a worker has one descriptor of a file, or closes the others after SQLite's.
 
-mod accounts;
-mod attention;
-mod attributes;
-mod backlog;
-mod caller;
 mod check;
-mod checksums;
-mod contents;
-mod copying;
-mod death;
-mod definition;
-mod direct;
-mod disk_call;
+mod client;
+mod deadline;
+mod disk;
 mod fleet;
-mod foreign;
-mod foreign_file;
-mod gently;
-mod header;
-mod host_sqlite;
-#[cfg(test)]
-mod hostile_files;
-mod in_place;
-mod in_the_way;
-mod job;
-mod jobs;
-mod journal;
-mod judge;
-mod lease;
-pub mod leftovers;
+mod last_words;
 mod letting_go;
 mod live;
-mod locks;
-mod log_index;
-mod memory;
-mod memory_limit;
-mod mismatch;
-mod outlet;
-mod pages;
-mod pipe;
-mod preflight;
-mod processes;
-mod processor;
+mod low_priority;
 mod pull;
 mod push;
-mod quick_disk;
-mod receive;
-mod replaced;
-mod rest;
-mod rows;
+mod route;
 mod schema;
-#[cfg(test)]
-mod schema_mutations;
-mod seen;
-mod snapshot;
-mod source;
-mod space;
-mod sql;
-mod staged;
-mod statx;
-pub mod strangers;
+mod sqlite;
 mod summary;
-mod swap;
-#[cfg(test)]
-mod systems_sqlite;
-mod timeline;
-mod vfs;
-mod visit;
-mod watchdog;
-mod writeback;
-mod writers_out;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-pub use caller::Caller;
-pub use host_sqlite::adopt_sqlite;
-pub use job::{resolve, Database, Job, Route};
-pub(crate) use processes::Bound;
-pub use snapshot::Snapshot;
-pub(crate) use strangers::Strangers;
-
 use crate::error::{Error, Result};
+use crate::leftovers;
 use crate::protocol::{Connection, Message, Narration};
-use death::LastWords;
-use gently::gently;
-use replaced::Replaced;
+use crate::settings::Settings;
+
+pub use sqlite::host::adopt_sqlite;
+
+use client::Caller;
+use last_words::LastWords;
+use live::replaced::Replaced;
+use low_priority::gently;
+use route::Route;
 
 /// Runs one command for the client that the leader hands over through `control`.
 ///
@@ -131,7 +76,7 @@ fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
 
 /// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
-fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
+fn sweep(leader: &mut Connection, job: &Settings) -> Result<()> {
     for name in leftovers::sweep(&job.resolved()) {
         leader.send(&Message::Log(Narration {
             level: "info".into(),
@@ -142,7 +87,7 @@ fn sweep(leader: &mut Connection, job: &Job) -> Result<()> {
 }
 
 /// `replaced` gets the file that has to stay locked after the command, no matter how the command ends.
-fn command(caller: &mut Caller, job: Job, replaced: &mut Option<Replaced>) -> Result<()> {
+fn command(caller: &mut Caller, job: Settings, replaced: &mut Option<Replaced>) -> Result<()> {
     let request = caller.request()?;
     let job = &job.for_request(&request);
     caller.be_patient(job.timeout())?;

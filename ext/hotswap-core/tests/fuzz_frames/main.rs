@@ -12,8 +12,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hotswap_core::protocol::{
-    BodyReader, BodyWriter, Connection, Endpoint, Identity, Message, Narration, Piece, Plan, Request, Sidecar,
+    BodyReader, BodyWriter, Connection, Endpoint, Message, Narration, Piece, Plan, Request,
 };
+use hotswap_core::sidecar::Sidecar;
+use hotswap_core::sys::identity::Identity;
 
 mod mutation;
 

@@ -58,7 +58,7 @@ __attribute__((constructor)) static void begin(void) {
   char text[4096], of[16];
   long length = slurp("/proc/self/cmdline", text, sizeof text);
   for (long i = 0; i < length; i++) if (!text[i]) text[i] = ' ';
-  strcpy(program, length > 0 && strstr(text, "hotswap/worker.rb") ? "worker" : strstr(text, "exe/hotswap ") ? "client" : "member");
+  strcpy(program, length > 0 && strstr(text, "hotswap/programs/worker.rb") ? "worker" : strstr(text, "exe/hotswap ") ? "client" : "member");
   snprintf(folder, sizeof folder, "%s", watched);
   folder_length = strlen(folder);
   int fd = syscall(SYS_openat, AT_FDCWD, trace, O_WRONLY | O_APPEND | O_CLOEXEC, 0);

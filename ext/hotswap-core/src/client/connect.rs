@@ -1,0 +1,280 @@
+//! From the socket to the server's first answer.
+//!
+//! The serving process may end at any time, for example when its web server replaces it on a busy machine. Until the
+//! first answer the server has done nothing for this request, so the client asks the next leader instead.
+
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{Uid, User};
+
+use super::abort::{Abort, Watch};
+use super::status::Listener;
+use crate::error::{Context, Error, Result};
+use crate::protocol::leader::last_leader;
+use crate::protocol::leader::was_led;
+use crate::protocol::{Connection, Message, Request, PROTOCOL};
+use crate::sys::socket::connect;
+use crate::visible::{self, Shown};
+
+/// How long a server may take for its greeting. After that its worker may be busy for any length of time.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long a socket may refuse connections while another process takes over from a dead leader.
+const TAKEOVER: Duration = Duration::from_secs(1);
+/// How long one leader may follow another before one of them answers.
+const SUCCESSION: Duration = Duration::from_secs(5);
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// An opened session with a server that has answered.
+pub(super) struct Opened {
+    /// The main connection.
+    pub main: Connection,
+    /// Ends the main connection together with the command.
+    pub watch: Watch,
+    /// The thread that reads the other connection.
+    pub listener: Listener,
+    /// The server's answer.
+    pub answer: Message,
+}
+
+/// Sends `request` and its descriptors to the process that leads at `socket`.
+pub(super) fn open(
+    socket: &Path,
+    request: &Request,
+    descriptors: &[BorrowedFd<'_>],
+    abort: &Arc<Abort>,
+    listen: impl Fn(Connection) -> Result<Listener>,
+) -> Result<Opened> {
+    let give_up = Instant::now() + SUCCESSION;
+    loop {
+        match ask(socket, request, descriptors, abort, &listen) {
+            Err(error) if abort.asked() => return Err(error),
+            Err(Error::Gone(_)) if Instant::now() < give_up => std::thread::sleep(PAUSE),
+            Err(Error::Gone(why)) => return Err(no_greeting(socket, &why)),
+            answered => return answered,
+        }
+    }
+}
+
+fn ask(
+    socket: &Path,
+    request: &Request,
+    descriptors: &[BorrowedFd<'_>],
+    abort: &Arc<Abort>,
+    listen: impl Fn(Connection) -> Result<Listener>,
+) -> Result<Opened> {
+    let (mut main, stderr) = greet(socket, abort)?;
+    let watch = watch(abort, &main, Shutdown::Write)?;
+    let mut listener = listen(stderr)?;
+    let mut asking = || {
+        main.send_with(&Message::Request(Box::new(request.clone())), descriptors)?;
+        main.receive()?.ok_or_else(ended)
+    };
+    match asking() {
+        Ok(answer) => Ok(Opened {
+            main,
+            watch,
+            listener,
+            answer,
+        }),
+        Err(error) => {
+            listener.abandon();
+            listener.finish();
+            Err(error)
+        }
+    }
+}
+
+fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> {
+    abort.watch(main, how).context("cannot use the socket")
+}
+
+fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
+    let mut main = Connection::new(reach(socket, abort)?);
+    // Ends both directions, because no work has begun yet that would be worth waiting for.
+    let _watch = watch(abort, &main, Shutdown::Both)?;
+    main.set_patience(Some(GREETING))
+        .context("cannot set up the socket")?;
+    let hello = Message::Hello {
+        protocol: PROTOCOL,
+        version: crate::VERSION.into(),
+    };
+    // A server that rejects the client does not wait for this greeting. Its answer arrives all the same.
+    let _ = main.send(&hello);
+    let answer = match main.receive() {
+        Err(Error::Broken(why)) => return Err(no_greeting(socket, &why)),
+        received => received?.ok_or_else(ended)?,
+    };
+    let (session, stderr_socket) = match answer {
+        Message::Welcome {
+            protocol: PROTOCOL,
+            session,
+            stderr_socket,
+            ..
+        } => (session, stderr_socket),
+        Message::Welcome { version, .. } => {
+            return Err(Error::CannotConnect(format!(
+                "this command is hotswap {}, but the running application has loaded hotswap {version}; restart the application",
+                crate::VERSION
+            )))
+        }
+        Message::Rejected { why } => return Err(Error::CannotConnect(why)),
+        _ => return Err(no_greeting(socket, "it says something else")),
+    };
+    let stderr = match connect(&stderr_socket) {
+        Err(_) if main.peer_is_gone() => return Err(ended()),
+        connected => connected.map_err(|error| unreachable(&stderr_socket, &error))?,
+    };
+    let mut stderr = Connection::new(stderr);
+    stderr.send(&Message::Join { session })?;
+    main.set_patience(None).context("cannot set up the socket")?;
+    Ok((main, stderr))
+}
+
+fn ended() -> Error {
+    Error::Gone("the connection ended".into())
+}
+
+fn no_greeting(socket: &Path, why: &str) -> Error {
+    Error::CannotConnect(format!(
+        "what answers at {} does not greet as hotswap does ({why}). Restart the application, or name \
+         another socket with --socket or HOTSWAP_SOCKET",
+        socket.shown()
+    ))
+}
+
+fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
+    let give_up = Instant::now() + TAKEOVER;
+    loop {
+        let error = match connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        let may_come = match error.kind() {
+            ErrorKind::ConnectionRefused => true,
+            // One leader has removed its socket, and the next is about to create its own.
+            ErrorKind::NotFound => was_led(socket),
+            _ => false,
+        };
+        if !may_come || abort.asked() || Instant::now() > give_up {
+            return Err(unreachable(socket, &error));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The owner of the socket, or of the nearest folder above it that this user can see.
+fn owner(socket: &Path) -> Option<String> {
+    let uid = socket
+        .ancestors()
+        .find_map(|path| path.symlink_metadata().ok())?
+        .uid();
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    Some(user.map_or_else(
+        || format!("the user with uid {uid}"),
+        |user| visible::line(user.name),
+    ))
+}
+
+fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
+    let path = socket.shown();
+    Error::CannotConnect(match error.kind() {
+        ErrorKind::NotFound => format!(
+            "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \
+             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET. \
+             docs/backups.md says how to restore a backup while the application is stopped"
+        ),
+        ErrorKind::ConnectionRefused => match last_leader(socket) {
+            Some(pid) => format!(
+                "no process listens at {path}: the application is restarting (process {pid}). Copy again in a moment"
+            ),
+            None => format!(
+                "no process listens at {path}: the application that created this socket has ended. Start it and copy again. \
+                 docs/backups.md says how to restore a backup while the application is stopped"
+            ),
+        },
+        ErrorKind::PermissionDenied => {
+            let owner = owner(socket).unwrap_or_else(|| "another user".into());
+            format!(
+                "not allowed to use {path}: it belongs to {owner}. Run the command as the user that runs the application, \
+                 or as root"
+            )
+        }
+        _ => format!("cannot connect to {path}: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Stdio;
+    use crate::protocol::{Endpoint, Plan};
+    use std::os::unix::net::UnixListener;
+
+    fn request() -> Request {
+        let endpoint = |raw: &str| Endpoint {
+            raw: raw.into(),
+            stdio: raw == "-",
+            resolved: raw.into(),
+            absolute: raw.into(),
+            identity: None,
+            absent: true,
+        };
+        Request {
+            src: endpoint("-"),
+            dst: endpoint("database"),
+            skip_integrity_check: false,
+            skip_schema_check: false,
+            in_place: None,
+            timeout_ms: None,
+            max_pause_ms: None,
+        }
+    }
+
+    fn listen(connection: Connection) -> Result<Listener> {
+        let stderr = Stdio::from(std::fs::File::create("/dev/null").unwrap());
+        Listener::start(connection, &stderr, true)
+    }
+
+    fn greeted(doors: &(UnixListener, UnixListener), stderr_socket: &Path) -> (Connection, Connection) {
+        let mut main = Connection::new(doors.0.accept().unwrap().0);
+        assert!(matches!(main.receive(), Ok(Some(Message::Hello { .. }))));
+        main.send(&Message::Welcome {
+            protocol: PROTOCOL,
+            version: crate::VERSION.into(),
+            session: "a session".into(),
+            stderr_socket: stderr_socket.into(),
+        })
+        .unwrap();
+        let mut stderr = Connection::new(doors.1.accept().unwrap().0);
+        assert!(matches!(stderr.receive(), Ok(Some(Message::Join { .. }))));
+        (main, stderr)
+    }
+
+    #[test]
+    fn leaders_that_end_before_they_have_answered_are_followed_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, stderr) = (folder.path().join("socket"), folder.path().join("stderr"));
+        let doors = (
+            UnixListener::bind(&socket).unwrap(),
+            UnixListener::bind(&stderr).unwrap(),
+        );
+        let leaders = std::thread::spawn(move || {
+            drop(doors.0.accept().unwrap());
+            drop(greeted(&doors, &stderr));
+            let (mut main, _stderr) = greeted(&doors, &stderr);
+            assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
+            main.send(&Message::Plan(Plan::SendStream)).unwrap();
+        });
+        let opened = open(&socket, &request(), &[], &Abort::new().unwrap(), listen).unwrap();
+        assert!(matches!(opened.answer, Message::Plan(Plan::SendStream)));
+        leaders.join().unwrap();
+    }
+}

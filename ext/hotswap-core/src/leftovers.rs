@@ -1,0 +1,260 @@
+//! The files that a worker keeps beside a database while it works, and how to tell those of a dead worker from those
+//! of a living one.
+//!
+//! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
+//! the worker lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
+//! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use crate::sidecar::{sidecars, SUFFIXES};
+use crate::sys::socket::address_of;
+use crate::visible;
+
+/// The suffix of a staged file.
+pub const STAGED: &str = ".staged";
+const REPORT: &str = ".report";
+/// The suffix of the file that a pull is about to put in place.
+const DRAFT: &str = ".part";
+
+/// The start of a name that does not contain the database's name. Otherwise it follows the database's name.
+const OURS: &str = ".hotswap-";
+/// The maximum length of a database's name inside another name, in bytes. The kernel allows 255 for the whole name.
+const OF_ITS_NAME: usize = 100;
+
+/// The name of the file in `folder` that a pull is about to put in place.
+pub fn draft(folder: &Path, id: u64) -> PathBuf {
+    folder.join(format!("{OURS}{id:016x}{DRAFT}"))
+}
+
+/// The common prefix of all staged files of `database`. Databases with long names may share it, which does no harm:
+/// a sweep removes only files that no living worker has locked.
+pub fn prefix(database: &Path) -> String {
+    let name = database.file_name().unwrap_or_default().to_string_lossy();
+    let mut end = name.len().min(OF_ITS_NAME);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}{OURS}", &name[..end])
+}
+
+/// The name of the report socket beside a database. It is short, because a socket address has little room.
+pub fn report_name(id: u64) -> OsString {
+    format!("{OURS}{id:016x}{REPORT}").into()
+}
+
+/// Whether `error` means that there is no such file. Its name, with SQLite's suffix, may be too long to exist.
+pub fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
+}
+
+/// Removes a staged file and all files beside it, as far as possible.
+pub fn remove_staged(staged: &Path) {
+    sidecars(staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    drop(std::fs::remove_file(staged));
+}
+
+/// Marks a file as one whose maker lives, for as long as a descriptor of it is open. A file that was made a moment
+/// ago may be gone afterwards, if a sweeper had looked at it before.
+pub fn mark(file: &File) -> io::Result<()> {
+    loop {
+        // Only a sweeper takes this lock, for as long as it takes to remove a file.
+        // SAFETY: takes no pointer, and the descriptor is open.
+        let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+        match nix::errno::Errno::result(locked) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Whether a dead worker may have left files beside `databases`. Opens none of them.
+pub fn suspected(databases: &[PathBuf]) -> bool {
+    !left_beside(databases).is_empty()
+}
+
+/// Removes the files that dead workers left beside `databases`. Returns their names.
+pub fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
+    let removed = left_beside(databases).into_iter().filter(|path| {
+        let text = path.to_string_lossy();
+        (text.ends_with(STAGED) && remove_unmarked(path))
+            || (is_orphan(path) && std::fs::remove_file(path).is_ok())
+            || (text.ends_with(REPORT) && is_deaf(path) && std::fs::remove_file(path).is_ok())
+    });
+    removed
+        .filter_map(|path| path.file_name().map(OsStr::to_owned))
+        .collect()
+}
+
+/// hotswap's files beside `databases`, of dead and of living workers. Reads each folder once, because an application
+/// may have a thousand databases in one.
+fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
+    let prefixes: HashSet<_> = databases.iter().map(|one| (one.parent(), prefix(one))).collect();
+    let folders: BTreeSet<_> = databases.iter().filter_map(|one| one.parent()).collect();
+    let ours = |folder: &Path, name: &OsStr| {
+        let name = name.to_string_lossy();
+        let begin = name.rfind(OURS).map(|at| &name[..at + OURS.len()]);
+        begin.is_some_and(|begin| {
+            (begin == OURS && name.ends_with(REPORT)) || prefixes.contains(&(Some(folder), begin.to_owned()))
+        })
+    };
+    let left = folders.into_iter().flat_map(|folder| {
+        let names = names_in(folder).filter(move |name| ours(folder, name));
+        names.map(move |name| folder.join(name))
+    });
+    left.collect()
+}
+
+/// The log line about a removed file.
+pub fn removed(name: &OsStr) -> String {
+    format!(
+        "removed {}, left by a push that died",
+        visible::line(name.as_bytes())
+    )
+}
+
+/// Removes the files that killed commands left beside the `target` of a pull.
+pub fn sweep_drafts(target: &Path) {
+    names_in(target.parent().unwrap_or(Path::new("/")))
+        .filter(|name| {
+            let text = name.to_string_lossy();
+            text.starts_with(OURS) && text.ends_with(DRAFT)
+        })
+        .for_each(|name| {
+            remove_unmarked(&target.with_file_name(name));
+        });
+}
+
+/// The names in `folder`, or nothing if this user may not list it.
+fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
+}
+
+/// Removes a file whose maker is dead. Takes the lock first: a file that is being made stays, or its maker notices
+/// that it is gone.
+fn remove_unmarked(path: &Path) -> bool {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
+        return false;
+    };
+    // SAFETY: takes no pointer, and the descriptor is open.
+    let marked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    if marked {
+        sidecars(path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    }
+    marked && std::fs::remove_file(path).is_ok()
+}
+
+/// Whether the file belonged to a staged file that is gone: on a failing disk one may be removed and the other not.
+/// A living worker makes such a file after the staged file, and removes it before.
+fn is_orphan(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut staged = SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix));
+    staged.any(|staged| {
+        staged.ends_with(STAGED) && matches!(path.with_file_name(staged).try_exists(), Ok(false))
+    })
+}
+
+fn is_deaf(path: &Path) -> bool {
+    let asked = address_of(path).and_then(|(_socket, address)| UnixDatagram::unbound()?.connect(address));
+    matches!(asked, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("live.sqlite3");
+        let make = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, b"").unwrap();
+            path
+        };
+        make(".live.sqlite3.hotswap-dead.staged");
+        make(".live.sqlite3.hotswap-dead.staged-wal");
+        drop(UnixDatagram::bind(folder.path().join(report_name(1))).unwrap());
+        // The name that an older version used.
+        drop(UnixDatagram::bind(folder.path().join(".live.sqlite3.hotswap-3.report")).unwrap());
+        for suffix in SUFFIXES {
+            make(&format!(".live.sqlite3.hotswap-orphan.staged{suffix}"));
+        }
+        let living = make(".live.sqlite3.hotswap-living.staged");
+        make(".live.sqlite3.hotswap-living.staged-wal");
+        let marked = File::open(&living).unwrap();
+        mark(&marked).unwrap();
+        let listening = UnixDatagram::bind(folder.path().join(report_name(2))).unwrap();
+        for kept in [
+            "live.sqlite3",
+            "live.sqlite3.hotswap",
+            ".other.sqlite3.hotswap-dead.staged",
+            "live.sqlite3-wal",
+        ] {
+            make(kept);
+        }
+
+        let databases = [database];
+        assert!(suspected(&databases));
+        assert_eq!(sweep(&databases).len(), 6);
+
+        let mut left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                ".hotswap-0000000000000002.report",
+                ".live.sqlite3.hotswap-living.staged",
+                ".live.sqlite3.hotswap-living.staged-wal",
+                ".other.sqlite3.hotswap-dead.staged",
+                "live.sqlite3",
+                "live.sqlite3-wal",
+                "live.sqlite3.hotswap"
+            ]
+        );
+        drop((marked, listening));
+    }
+
+    #[test]
+    fn a_staged_file_leaves_room_in_its_name_however_long_that_of_the_database_is() {
+        for name in ["n".repeat(247), "é".repeat(123), "n".repeat(99) + "é"] {
+            let begin = prefix(Path::new(&name));
+            assert!(
+                begin.len() < 120 && begin.starts_with(&format!(".{}", &name[..98])),
+                "{begin}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_draft_of_a_dead_command_goes_and_one_of_a_living_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("backup.sqlite3");
+        let (dead, living) = (draft(folder.path(), 1), draft(folder.path(), 2));
+        std::fs::write(&dead, b"half").unwrap();
+        let file = File::create(&living).unwrap();
+        mark(&file).unwrap();
+        sweep_drafts(&target);
+        assert!(!dead.exists() && living.exists());
+        drop(file);
+        sweep_drafts(&target);
+        assert!(!living.exists());
+    }
+}

@@ -1,0 +1,19 @@
+//! The application around a member.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::fence::report::Running;
+
+/// What a member asks of the application around it.
+pub trait Host: Send + Sync {
+    /// Closes every connection of the database, within `timeout`. The text of a refusal goes to the user.
+    fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
+    /// Forgets the cached schema of the database. Called with the fence lock held again.
+    fn refresh(&self, database: &Path);
+    /// Reports that the database has been replaced and that work goes on, after it was `held` up for that long. Must
+    /// not wait.
+    fn swapped(&self, database: &Path, held: Duration);
+    /// The units that have been inside the gate for `age` or longer.
+    fn running(&self, age: Duration) -> Vec<Running>;
+}

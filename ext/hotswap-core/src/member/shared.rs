@@ -1,0 +1,43 @@
+//! What the threads of the application and the watcher share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::fleets::Fleets;
+use super::host::Host;
+use super::membership::Membership;
+use crate::error::{Context, Result};
+use crate::gate::Gate;
+use crate::sys::event::Event;
+
+/// The state of this process as a member.
+pub(super) struct Shared {
+    pub gate: Arc<Gate>,
+    pub host: Arc<dyn Host>,
+    fleets: Mutex<Fleets>,
+    /// Wakes the watcher: there is a new membership, or the watcher has to end.
+    pub woken: Event,
+    /// Whether the watcher has to end.
+    pub stopping: AtomicBool,
+}
+
+impl Shared {
+    /// A member of no fleet yet. Fails only if the process is out of file descriptors.
+    pub fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Self> {
+        Ok(Self {
+            gate,
+            host,
+            fleets: Mutex::new(Fleets::new()),
+            woken: Event::new().context("cannot make an eventfd")?,
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    pub fn memberships(&self) -> Vec<Arc<Membership>> {
+        self.fleets().memberships().to_vec()
+    }
+
+    pub fn fleets(&self) -> MutexGuard<'_, Fleets> {
+        self.fleets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

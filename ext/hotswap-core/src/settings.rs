@@ -1,0 +1,81 @@
+//! What the leader tells a worker about the application: its databases and its settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::in_place::InPlace;
+use crate::path::resolve;
+
+/// The databases and the settings of one application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The managed databases, the first one first.
+    pub databases: Vec<Database>,
+    /// The application's root, or empty if it is unknown.
+    #[serde(default, with = "crate::path")]
+    pub root: PathBuf,
+    /// How long requests may be held up at a time, in milliseconds.
+    pub max_pause_ms: u64,
+    /// How long a swap may take from its first attempt on, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether copying and checking run at a low priority.
+    pub low_priority: bool,
+    /// Whether a push may write into the live file, unless the user chooses otherwise.
+    pub in_place: InPlace,
+}
+
+/// A managed database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Database {
+    /// The absolute path, as configured; symlinks are not resolved.
+    #[serde(with = "crate::path")]
+    pub path: PathBuf,
+    /// The path as people write it: relative to the application's root if that is shorter.
+    pub label: String,
+    /// Its name in database.yml, "primary", or none.
+    pub name: Option<String>,
+    /// The extensions that the application loads into its connections.
+    pub extensions: Vec<String>,
+    /// The reason if hotswap has to leave the database alone: the application opens it past SQLite's locks.
+    #[serde(default)]
+    pub objection: Option<String>,
+}
+
+impl Settings {
+    /// How long requests may be held up at a time.
+    pub fn max_pause(&self) -> Duration {
+        Duration::from_millis(self.max_pause_ms)
+    }
+
+    /// How long a swap may take from its first attempt on.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    /// The paths of all databases, with every symlink resolved.
+    pub fn resolved(&self) -> Vec<PathBuf> {
+        self.databases.iter().map(Database::resolved).collect()
+    }
+}
+
+impl Database {
+    /// The path with every symlink resolved. SQLite puts its files beside that one. The file itself may be missing.
+    pub fn resolved(&self) -> PathBuf {
+        resolve(&self.path)
+    }
+
+    /// Refuses a database that hotswap has to leave alone.
+    pub fn require_managed(&self) -> Result<()> {
+        match &self.objection {
+            None => Ok(()),
+            Some(objection) => Err(Error::Refused(format!(
+                "{} is not managed: {objection}. Take that out of the database's name in the configuration, restart the \
+                 application, and copy again",
+                self.label
+            ))),
+        }
+    }
+}

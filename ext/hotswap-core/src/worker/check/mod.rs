@@ -1,0 +1,200 @@
+//! The checks that a push has to pass.
+
+mod contents;
+#[cfg(test)]
+mod hostile_files;
+mod integrity;
+mod lost_jobs;
+pub mod seen;
+mod without_views;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::protocol::Request;
+use crate::settings::Database;
+use crate::worker::client::Caller;
+use crate::worker::deadline::Attention;
+use crate::worker::disk::staged::Staged;
+use crate::worker::live::Live;
+use crate::worker::schema::Schema;
+use crate::worker::sqlite::foreign::Foreign;
+use crate::worker::sqlite::vfs::Purpose;
+
+use contents::{environment, table_with_rows};
+use seen::Seen;
+
+/// The checks that one push asks for.
+#[derive(Clone, Copy)]
+pub struct Check<'a> {
+    database: &'a Database,
+    request: &'a Request,
+}
+
+/// The result for a file that has passed.
+pub struct Passed {
+    /// What the file was compared with. `None` if there is no live database, or if it cannot be read.
+    pub seen: Option<Seen>,
+    /// Whether the push changes the schema.
+    pub schema_changes: bool,
+    /// The warnings for the user.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    /// The checks for one push into `database`.
+    pub fn of(database: &'a Database, request: &'a Request) -> Self {
+        Self { database, request }
+    }
+
+    /// Runs all checks on a file whose header does not ask for WAL mode.
+    pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
+        // Opens the file for writing. On a read-only connection `PRAGMA integrity_check` does not report rows that
+        // violate a CHECK constraint.
+        let extensions = &self.database.extensions;
+        let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
+        let incoming = self
+            .judge(&judging, caller)
+            .map_err(|error| judging.explain(error))?;
+        let Some(live) = live else {
+            return Ok(Passed::alone());
+        };
+        // The live database may be damaged, too, and reading its schema may take for ever.
+        let attention = Attention::pay(live.connection(), caller, Some(staged.path()))?;
+        self.beside(live, &judging, &incoming, caller)
+            .map_err(|error| attention.explain(error))
+    }
+
+    /// Compares the file with the live database.
+    fn beside(
+        &self,
+        live: &Live,
+        judging: &Connection,
+        incoming: &Schema,
+        caller: &mut Caller,
+    ) -> Result<Passed> {
+        let Some(current) = self.schema_of(live, caller)? else {
+            return Ok(Passed::alone());
+        };
+        let mut without_rows = false;
+        // The application has not filled an empty database yet, so there is nothing to preserve.
+        if !self.request.skip_schema_check && !current.is_empty() {
+            integrity::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
+            without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
+        }
+        let last_job = lost_jobs::last(live.connection());
+        Ok(Passed {
+            schema_changes: !current.is_written_like(incoming),
+            warnings: self.warnings(live, judging, &current, incoming, last_job),
+            seen: Some(Seen {
+                identity: live.identity(),
+                schema: current,
+                without_rows,
+                last_job,
+                late_jobs: Arc::default(),
+            }),
+        })
+    }
+
+    /// Runs the checks that need the file alone. Returns its schema.
+    fn judge(&self, judging: &Foreign, caller: &Caller) -> Result<Schema> {
+        let name = self.request.src.name();
+        integrity::require_reasonable_schema(judging, name)?;
+        if !self.request.skip_integrity_check {
+            integrity::check_integrity(judging, name, progress(caller)?)?;
+        }
+        // Runs even if the user skips the other checks: the application could not open such a file either.
+        Schema::read(judging).map_err(|error| integrity::unreadable(error, name))
+    }
+
+    /// The schema of the live database. `None` if it cannot be read and the user skips the comparison.
+    fn schema_of(&self, live: &Live, caller: &mut Caller) -> Result<Option<Schema>> {
+        match live.schema(&self.database.extensions) {
+            Ok(schema) => Ok(Some(schema)),
+            Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => Err(Error::Sqlite { what, source }),
+            Err(error @ Error::Sqlite { .. }) if self.request.skip_schema_check => {
+                caller.log(
+                    "warn",
+                    format_args!("replacing the live database without comparing schemas: {error}"),
+                );
+                Ok(None)
+            }
+            Err(error @ Error::Sqlite { .. }) => Err(Error::Refused(format!(
+                "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
+                 damaged database all the same"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the file has no rows at all. Refuses such a file if the live database has rows.
+    fn brings_no_rows(
+        &self,
+        live: &Live,
+        current: &Schema,
+        judging: &Connection,
+        incoming: &Schema,
+    ) -> Result<bool> {
+        if table_with_rows(judging, incoming, true).is_some() {
+            return Ok(false);
+        }
+        let Some(table) = table_with_rows(live.connection(), current, false) else {
+            return Ok(true);
+        };
+        let (name, label) = (self.request.src.name(), &self.database.label);
+        Err(Error::Refused(format!(
+            "every table of {name} is empty, and {label} has rows in {table}. {label} is untouched. If it is to be \
+             emptied, pass --skip-schema-check"
+        )))
+    }
+
+    fn warnings(
+        &self,
+        live: &Live,
+        judging: &Connection,
+        current: &Schema,
+        incoming: &Schema,
+        last_job: Option<i64>,
+    ) -> Vec<String> {
+        let name = self.request.src.name();
+        let foreign = match (environment(live.connection()), environment(judging)) {
+            (Some(own), Some(other)) if own != other => Some(format!(
+                "{name} is of the {other} environment. Afterwards, run bin/rails db:environment:set RAILS_ENV={own}"
+            )),
+            _ => None,
+        };
+        let unreadable = (current.is_utf8() && !incoming.is_utf8()).then(|| {
+            format!("the schema of {name} is not written in UTF-8; Active Record cannot use the tables that are concerned")
+        });
+        let lost = last_job.and_then(|last| lost_jobs::lost(live.connection(), judging, last));
+        [foreign, unreadable, lost].into_iter().flatten().collect()
+    }
+}
+
+/// Returns a callback that reports the progress of the check. Once, it also tells the user that the check waits for a
+/// processor.
+fn progress(caller: &Caller) -> Result<impl FnMut() + Send + 'static> {
+    let mut user = caller
+        .user
+        .try_clone()
+        .context("cannot use the client's socket")?;
+    let mut said = false;
+    Ok(move || {
+        if user.progress("checking", 0, 0) && !said {
+            said = true;
+            user.status("Other programs keep every processor busy; the check takes longer.");
+        }
+    })
+}
+
+impl Passed {
+    /// The result if there is no live database to compare with.
+    fn alone() -> Self {
+        Self {
+            seen: None,
+            schema_changes: true,
+            warnings: Vec::new(),
+        }
+    }
+}

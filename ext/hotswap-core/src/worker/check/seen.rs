@@ -1,0 +1,77 @@
+//! What the checks saw of the live database. The worker compares it again when no other process can change the
+//! database any more.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::contents::table_with_rows;
+use super::lost_jobs;
+use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::sys::identity::Identity;
+use crate::visible::Shown;
+use crate::worker::schema::Schema;
+use crate::worker::sqlite::vfs::{self, Purpose};
+
+/// The state of the live database during the checks.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The identity of the file.
+    pub identity: Identity,
+    /// The schema of the database.
+    pub schema: Schema,
+    /// Whether the push was allowed only because the live database has no rows.
+    pub without_rows: bool,
+    /// The id of the newest job in the database's queue, if it has a queue.
+    pub last_job: Option<i64>,
+    /// How many jobs were enqueued after that one and would be lost.
+    pub late_jobs: Arc<AtomicUsize>,
+}
+
+impl Seen {
+    /// Refuses if the live database has changed. No other process can change it now. `connection` is open to it.
+    pub fn confirm(&self, connection: &Connection, live: &Path) -> Result<()> {
+        match self.schema.is_still_that_of(connection) {
+            Ok(true) => {}
+            Err(source) if is_of_the_machine(&source) => {
+                return Err(source).on_path("cannot read the schema of", live);
+            }
+            Ok(false) | Err(_) => {
+                return Err(Error::Busy(format!(
+                    "the schema of {} changed while the push waited; copy again",
+                    live.shown()
+                )))
+            }
+        }
+        let late = self.last_job.map_or(0, |last| lost_jobs::since(last, connection));
+        self.late_jobs.store(late, Ordering::Relaxed);
+        if !self.without_rows {
+            return Ok(());
+        }
+        table_with_rows(connection, &self.schema, false).map_or(Ok(()), |table| {
+            Err(Error::Busy(format!(
+                "{} was empty when the push began, and has rows in {table} now; copy again",
+                live.shown()
+            )))
+        })
+    }
+
+    /// The warning about jobs that were enqueued while the push waited.
+    pub fn late_jobs(&self) -> Option<String> {
+        lost_jobs::late(self.late_jobs.load(Ordering::Relaxed))
+    }
+
+    /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked.
+    pub fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
+        // With a rollback journal no process gets past the lock, and everything committed is in the file.
+        let beside = if wal {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            Connection::open_with_flags(live, flags).on_path("cannot open", live)?
+        } else {
+            vfs::open(live, Purpose::Reading)?
+        };
+        self.confirm(&beside, live)
+    }
+}

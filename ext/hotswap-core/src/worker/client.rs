@@ -1,0 +1,312 @@
+//! The client, as the worker sees it: its two connections, and the application's log.
+
+use std::fmt::Display;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use super::summary::Spoken;
+use crate::error::{Context, Error, Result};
+use crate::exit_code::ExitCode;
+use crate::holders;
+use crate::protocol::{Connection, Message, Narration, Plan, Request};
+use crate::sys::poll::hung_up;
+use crate::sys::poll::takes_more;
+use crate::sys::processor::Processor;
+use crate::visible;
+
+/// How long a client may be silent in the middle of a transfer, unless the timeout of its command is longer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of a failure goes into the log, in characters.
+const LOGGED: usize = 500;
+
+/// How long a client that does not read can delay the end of a worker that is in the way.
+const HASTE: Duration = Duration::from_millis(50);
+
+/// The user who reads the client's standard error, over the second connection.
+#[derive(Debug)]
+pub struct User {
+    stderr: Option<Connection>,
+    told_progress: Instant,
+    processor: Processor,
+}
+
+impl User {
+    /// A user who reads `stderr`.
+    fn new(stderr: Option<Connection>) -> Self {
+        Self {
+            stderr,
+            told_progress: Instant::now(),
+            processor: Processor::new(),
+        }
+    }
+
+    /// The same user, for another thread that reports its own progress.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::new(
+            self.stderr.as_ref().map(Connection::try_clone).transpose()?,
+        ))
+    }
+
+    /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a
+    /// processor. Returns whether it waits.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
+        if self.told_progress.elapsed() < Duration::from_millis(100) || !self.listens() {
+            return false;
+        }
+        self.told_progress = Instant::now();
+        let waits = self.processor.is_awaited();
+        let stage = match waits {
+            true => format!("{stage}, waiting for a processor"),
+            false => stage.into(),
+        };
+        self.tell(&Message::Progress { stage, done, total });
+        waits
+    }
+
+    /// Whether the client reads what it is told. A client that was stopped must not hold up the work.
+    fn listens(&self) -> bool {
+        self.stderr
+            .as_ref()
+            .is_some_and(|stderr| takes_more(stderr.stream().as_raw_fd()))
+    }
+
+    /// Prints a line.
+    pub fn status(&mut self, text: impl Display) {
+        self.tell(&Message::Status(text.to_string()));
+    }
+
+    /// Ignores errors. The main connection notices where it matters that the client has gone.
+    fn tell(&mut self, message: &Message) {
+        if let Some(stderr) = &mut self.stderr {
+            let _ = stderr.send(message);
+        }
+    }
+}
+
+/// The application's log. The leader writes it.
+#[derive(Debug)]
+pub struct Log(Connection);
+
+impl Log {
+    /// Adds a line.
+    pub fn write(&mut self, level: &str, text: impl Display) {
+        // Without a leader the line is lost. The swap goes on all the same.
+        let _ = self.0.send(&Message::Log(Narration {
+            level: level.into(),
+            text: visible::line(text.to_string()),
+        }));
+    }
+}
+
+/// The client of one command, with everything the worker tells it or logs about it.
+#[derive(Debug)]
+pub struct Caller {
+    /// The main connection: request, bodies, exit status.
+    pub main: Connection,
+    /// Reads what the command prints.
+    pub user: User,
+    /// The application's log.
+    pub log: Log,
+    /// The client process: "uid 1000 in process 4711 (ruby bin/hotswap cp ...)".
+    who: String,
+    began: Instant,
+}
+
+/// The error of a command whose client sent something unexpected. It either gave a reason of its own, or it has
+/// gone.
+pub fn gave_up(instead: Option<Message>) -> Error {
+    Error::Broken(match instead {
+        Some(Message::Error(why)) => format!("the client gave up: {why}"),
+        Some(_) => "the client said what was not its turn to say".into(),
+        None => "the client went away before it was its turn".into(),
+    })
+}
+
+/// Describes the client process, as the kernel identifies it.
+fn who(client: &Connection) -> String {
+    match getsockopt(client, PeerCredentials) {
+        // The kernel reports 0 for a process in another container.
+        Ok(peer) if peer.pid() == 0 => format!("uid {} in another container", peer.uid()),
+        Ok(peer) => format!("uid {} in {}", peer.uid(), holders::name(peer.pid() as u32)),
+        Err(_) => "a client that the kernel does not name".into(),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.lines().collect::<Vec<_>>().join(" | ");
+    match line.char_indices().nth(LOGGED) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+impl Caller {
+    /// Takes over a client from the leader.
+    pub fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {
+        for connection in [&main, &stderr] {
+            connection
+                .set_patience(Some(PATIENCE))
+                .map_err(|source| Error::Io {
+                    what: "cannot set up the client's socket".into(),
+                    source,
+                })?;
+        }
+        Ok(Self {
+            who: who(&main),
+            main,
+            user: User::new(Some(stderr)),
+            log: Log(leader),
+            began: Instant::now(),
+        })
+    }
+
+    /// A caller for tests. Its client is there for as long as the other half of the returned pair.
+    #[cfg(test)]
+    pub fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
+        let pairs = [(); 3].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
+        let [(main, there), (stderr, reads), (leader, logs)] = pairs;
+        let [main, stderr, leader] = [main, stderr, leader].map(Connection::new);
+        (Self::new(main, stderr, leader).unwrap(), [there, reads, logs])
+    }
+
+    /// Reads what the user typed.
+    pub fn request(&mut self) -> Result<Request> {
+        match self.main.receive()? {
+            Some(Message::Request(request)) => Ok(*request),
+            _ => Err(Error::Broken("the client asked for nothing".into())),
+        }
+    }
+
+    /// Raises the patience to the timeout of the command, if that is longer. A client whose pipe is idle delays no
+    /// request.
+    pub fn be_patient(&self, timeout: Duration) -> Result<()> {
+        let patience = self.main.set_patience(Some(PATIENCE.max(timeout)));
+        patience.context("cannot set up the client's socket")
+    }
+
+    /// Tells the client what to do next.
+    pub fn ask(&mut self, plan: Plan) -> Result<()> {
+        self.main.send(&Message::Plan(plan))
+    }
+
+    /// Prints a line for the user.
+    pub fn status(&mut self, text: impl Display) {
+        self.user.status(text);
+    }
+
+    /// Tells the client that the new database is in place but not yet durable. The client knows the outcome even if
+    /// this worker dies.
+    pub fn committed(&mut self) {
+        // A client that has gone does not need to know.
+        let _ = self.main.send(&Message::Committed);
+    }
+
+    /// Reports the progress of the calling thread.
+    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        self.user.progress(stage, done, total);
+    }
+
+    /// Adds a line to the application's log.
+    pub fn log(&mut self, level: &str, text: impl Display) {
+        self.log.write(level, text);
+    }
+
+    /// Adds a line at the usual level.
+    pub fn info(&mut self, text: impl Display) {
+        self.log.write("info", text);
+    }
+
+    /// Fails if the client has gone, because nothing waits for the result any more.
+    pub fn check_presence(&self) -> Result<()> {
+        if self.main.peer_is_gone() {
+            return Err(Error::Gone("the client went away".into()));
+        }
+        Ok(())
+    }
+
+    /// The client's main connection, its second one while that is open, and the leader's.
+    pub fn connections(&self) -> (&Connection, Option<&Connection>, &Connection) {
+        (&self.main, self.user.stderr.as_ref(), &self.log.0)
+    }
+
+    /// Returns a function that tells another thread whether the client is there. It may be called for as long as
+    /// this thread keeps its connection.
+    pub fn presence(&self) -> impl Fn() -> bool + Send + 'static {
+        let client = self.main.as_fd().as_raw_fd();
+        move || !hung_up(client)
+    }
+
+    /// Returns a function for another thread that has to end the process in place of this one. It reports the error
+    /// as the outcome of the command.
+    pub fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
+        let mut second = self.try_clone().map_err(|source| Error::Io {
+            what: "cannot set up the client's socket".into(),
+            source,
+        })?;
+        Ok(move |error| {
+            let outcome = Err(error);
+            let connections = [
+                Some(&second.main),
+                second.user.stderr.as_ref(),
+                Some(&second.log.0),
+            ];
+            for connection in connections.into_iter().flatten() {
+                // If the bound cannot be set, the peer has gone.
+                let _ = connection.set_patience(Some(HASTE));
+            }
+            second.log_failure(&outcome);
+            second.finish(&outcome);
+        })
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            main: self.main.try_clone()?,
+            user: self.user.try_clone()?,
+            log: Log(self.log.0.try_clone()?),
+            who: self.who.clone(),
+            began: self.began,
+        })
+    }
+
+    /// Logs a failure. It takes one line, however long the difference of two schemas is.
+    pub fn log_failure(&mut self, outcome: &Result<()>) {
+        if let Err(error) = outcome {
+            let (why, end) = (one_line(&error.in_a_log()), self.end());
+            self.log("error", format_args!("command failed: {why} ({end})"));
+        }
+    }
+
+    /// How long the command took, and which client asked for it. The last line about the command in the log ends
+    /// with this.
+    pub fn end(&self) -> String {
+        format!("{} in all, by {}", Spoken(self.began.elapsed()), self.who)
+    }
+
+    /// Ends the session: sends the reason of a failure, then the exit status. The leader gets the exit status too:
+    /// if it does not, the worker was killed.
+    pub fn finish(&mut self, outcome: &Result<()>) {
+        let code = match outcome {
+            Ok(()) => ExitCode::Done,
+            Err(error @ Error::NobodyReads) => error.exit_code(),
+            // A client that has gone, or was interrupted, knows the reason.
+            Err(error @ (Error::Gone(_) | Error::Broken(_))) if self.main.peer_is_gone() => error.exit_code(),
+            Err(error) => {
+                self.user.tell(&Message::Error(error.to_string()));
+                error.exit_code()
+            }
+        };
+        // Closing it tells the client that no more output follows.
+        if let Some(stderr) = self.user.stderr.take() {
+            stderr.close();
+        }
+        // A client that has gone does not need the answer.
+        let done = Message::Done { code: code as u8 };
+        let _ = self.main.send(&done);
+        let _ = self.log.0.send(&done);
+    }
+}

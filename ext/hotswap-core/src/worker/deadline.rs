@@ -1,0 +1,225 @@
+//! Ends the work on a file when the client that asked for it has gone, or when it takes too long.
+//!
+//! A hostile file can make one step of SQLite's virtual machine as long as it likes, and SQLite calls its progress
+//! handler only between two steps. So a separate thread watches. It interrupts the statement; if SQLite does not
+//! react, it ends the process. The live database is untouched in either case.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::client::Caller;
+use crate::error::{Context, Error, Result};
+use crate::leftovers;
+
+/// The time limit for the work on one connection. Checking a gigabyte takes 3 s warm and 21 s from a cold disk.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// How long SQLite may take to react to an interrupt.
+const HEARING: Duration = Duration::from_secs(5);
+/// How often the thread checks.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Watches one connection. The watch ends when this value is dropped.
+#[derive(Debug)]
+pub struct Attention {
+    _alive: Sender<()>,
+    ended: Arc<OnceLock<End>>,
+}
+
+/// Why the work had to end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    ClientLeft,
+    TookTooLong,
+}
+
+impl End {
+    fn error(self) -> Error {
+        match self {
+            End::ClientLeft => Error::Gone("the client went away".into()),
+            End::TookTooLong => Error::Refused(format!(
+                "the work on the file was not over after {} minutes, so it was given up. The running database is \
+                 untouched; look for rules, indexes or views of the file that take that long",
+                PATIENCE.as_secs() / 60
+            )),
+        }
+    }
+}
+
+impl Attention {
+    /// Watches what `connection` does for `caller`. If the process has to end, the `staged` file is removed first.
+    pub fn pay(connection: &Connection, caller: &Caller, staged: Option<&Path>) -> Result<Self> {
+        Self::pay_for(PATIENCE, connection, caller, staged)
+    }
+
+    fn pay_for(
+        patience: Duration,
+        connection: &Connection,
+        caller: &Caller,
+        staged: Option<&Path>,
+    ) -> Result<Self> {
+        let (alive, dropped) = channel::<()>();
+        let ended = Arc::new(OnceLock::new());
+        let thread = Watching {
+            wanted: caller.presence(),
+            last_words: caller.last_words()?,
+            staged: staged.map(Path::to_owned),
+            late: Instant::now() + patience,
+            ended: ended.clone(),
+        };
+        let interrupt = connection.get_interrupt_handle();
+        std::thread::Builder::new()
+            .name("attention".into())
+            .spawn(move || {
+                let mut interrupted: Option<Instant> = None;
+                while dropped.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
+                    let Some(end) = thread.end() else { continue };
+                    interrupt.interrupt();
+                    if interrupted.get_or_insert_with(Instant::now).elapsed() > HEARING {
+                        thread.end_the_process(end)
+                    }
+                }
+            })
+            .context("cannot start a thread")?;
+        Ok(Self { _alive: alive, ended })
+    }
+
+    /// Replaces `error` by the reason if this watch has ended the work.
+    pub fn explain(&self, error: Error) -> Error {
+        self.ended.get().map_or(error, |end| end.error())
+    }
+}
+
+/// The state of the thread.
+struct Watching<Wanted, Say> {
+    wanted: Wanted,
+    last_words: Say,
+    staged: Option<PathBuf>,
+    late: Instant,
+    ended: Arc<OnceLock<End>>,
+}
+
+impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
+    /// Returns why the work has to end, if it has to.
+    fn end(&self) -> Option<End> {
+        if let Some(end) = self.ended.get() {
+            return Some(*end);
+        }
+        let end = if !(self.wanted)() {
+            End::ClientLeft
+        } else if Instant::now() >= self.late {
+            End::TookTooLong
+        } else {
+            return None;
+        };
+        Some(*self.ended.get_or_init(|| end))
+    }
+
+    fn end_the_process(self, end: End) -> ! {
+        self.staged
+            .as_deref()
+            .into_iter()
+            .for_each(leftovers::remove_staged);
+        (self.last_words)(end.error());
+        // SAFETY: ends the process at once, without any cleanup; there is nothing left to clean up.
+        unsafe { libc::_exit(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Connection as Wire, Message};
+    use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::process::Command;
+
+    const SOON: Duration = Duration::from_millis(100);
+    /// Runs for ever, in many steps.
+    const STEPS: &str =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+    fn ask(connection: &Connection, sql: &str) -> Result<()> {
+        connection.query_row(sql, [], |_| Ok(())).context("cannot ask")
+    }
+
+    #[test]
+    fn work_that_goes_on_for_ever_ends_when_its_time_is_over() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let (caller, _there) = Caller::of_a_test();
+        let connection = Connection::open_in_memory().unwrap();
+        let attention = Attention::pay_for(SOON, &connection, &caller, None).unwrap();
+        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        assert!(matches!(error, Error::Refused(_)), "{error}");
+        // The next statement has no time left either.
+        assert!(ask(&connection, STEPS).is_err());
+    }
+
+    #[test]
+    fn work_ends_when_its_client_leaves_and_other_errors_stay_what_they_are() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let (caller, there) = Caller::of_a_test();
+        let connection = Connection::open_in_memory().unwrap();
+        let attention = Attention::pay(&connection, &caller, None).unwrap();
+        let error = attention.explain(ask(&connection, "SELECT nothing").unwrap_err());
+        assert!(matches!(error, Error::Sqlite { .. }), "{error}");
+        drop(there);
+        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        assert!(matches!(error, Error::Gone(_)), "{error}");
+    }
+
+    /// Not a test: the test below runs it in another process. One step compares 2 MB two million times.
+    #[test]
+    #[ignore]
+    fn one_step_for_ever() {
+        let folder = PathBuf::from(std::env::var_os("FOLDER").expect("run by another test"));
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let connect = || Wire::new(UnixStream::connect(folder.join("socket")).unwrap());
+        let caller = Caller::new(connect(), connect(), connect()).unwrap();
+        let connection = Connection::open_in_memory().unwrap();
+        let staged = folder.join("staged");
+        let _attention = Attention::pay_for(SOON, &connection, &caller, Some(&staged)).unwrap();
+        let step = "SELECT instr(zeroblob(4000000), CAST(zeroblob(2000000) || x'01' AS BLOB))";
+        let _ = ask(&connection, step);
+        unreachable!("it came to an end");
+    }
+
+    #[test]
+    fn a_step_that_goes_on_for_ever_ends_with_the_process_which_says_why() {
+        if !adopt_the_systems_sqlite() {
+            println!("left out: there is no libsqlite3.so.0 here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let staged = folder.path().join("staged");
+        std::fs::write(&staged, "half").unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let mut stepping = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "worker::attention::tests::one_step_for_ever",
+            ])
+            .env("FOLDER", folder.path())
+            .spawn()
+            .unwrap();
+        let [mut main, mut stderr, mut log] = [(); 3].map(|()| Wire::new(listener.accept().unwrap().0));
+        assert_eq!(main.receive().unwrap(), Some(Message::Done { code: 3 }));
+        let why = End::TookTooLong.error().to_string();
+        assert_eq!(stderr.receive().unwrap(), Some(Message::Error(why.clone())));
+        assert!(matches!(log.receive().unwrap(), Some(Message::Log(line)) if line.text.contains(&why)));
+        assert_eq!(stepping.wait().unwrap().code(), Some(1));
+        assert!(!staged.exists());
+    }
+}

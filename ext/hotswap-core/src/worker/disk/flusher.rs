@@ -1,0 +1,176 @@
+//! The part of a staged file that is written but not yet on the disk. A thread writes it to the disk while the file
+//! grows and while it is checked.
+//!
+//! The disk is slower than copying, and SQLite's check needs no disk at all. In parallel, the two take only as long
+//! as the slower of them. The thread works [step by step](super::writeback), so a commit of the application waits
+//! for at most two steps, no matter how long the backlog is.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::writeback::{Writeback, STEP};
+use crate::sys::memory;
+
+/// How often a thread that waits for the disk checks whether it still has to.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// A staged file's backlog, and the thread that works it off. When this value or the file is dropped, the thread
+/// ends after its current step.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// The end of the last step that the thread has been given, in bytes.
+    passed_on: u64,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    steps: SyncSender<u64>,
+    handle: JoinHandle<io::Result<()>>,
+}
+
+impl Backlog {
+    /// Reports that `file` now has `length` bytes. Waits while the backlog is larger than the machine should
+    /// [hold](memory::may_wait).
+    ///
+    /// The thread gets the priority of the thread that calls this first.
+    pub fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
+        while length - self.passed_on >= STEP {
+            let step = self.passed_on + STEP;
+            let thread = match &mut self.thread {
+                Some(thread) => thread,
+                none => none.insert(Thread::start(file, memory::may_wait() / STEP)?),
+            };
+            if thread.steps.send(step).is_err() {
+                let Ok(outcome) = self.caught_up(|| Ok::<(), Infallible>(()));
+                return outcome;
+            }
+            self.passed_on = step;
+        }
+        Ok(())
+    }
+
+    /// Waits until every whole step is on its way to the disk, and ends the thread. Stops waiting when `wanted`
+    /// fails. The data is durable only after a sync that follows.
+    pub fn caught_up<E>(&mut self, mut wanted: impl FnMut() -> Result<(), E>) -> Result<io::Result<()>, E> {
+        let Some(Thread { steps, handle }) = self.thread.take() else {
+            return Ok(Ok(()));
+        };
+        drop(steps);
+        while !handle.is_finished() {
+            wanted()?;
+            std::thread::sleep(GLANCE);
+        }
+        // Passes on a panic of the thread.
+        Ok(handle
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+}
+
+impl Thread {
+    fn start(file: &Arc<File>, most: u64) -> io::Result<Self> {
+        let (steps, passed_on) = sync_channel(most as usize);
+        // Weak, so that an abandoned staged file is closed without being written to the disk first.
+        let file = Arc::downgrade(file);
+        let handle = std::thread::Builder::new()
+            .name("backlog".into())
+            .spawn(move || follow(&file, passed_on))?;
+        Ok(Self { steps, handle })
+    }
+}
+
+fn follow(file: &Weak<File>, steps: Receiver<u64>) -> io::Result<()> {
+    let mut writeback = Writeback::default();
+    for step in steps {
+        let Some(file) = file.upgrade() else {
+            break;
+        };
+        writeback.follow(&file, step)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn caught_up(backlog: &mut Backlog) -> io::Result<()> {
+        let Ok(outcome) = backlog.caught_up(|| Ok::<(), Infallible>(()));
+        outcome
+    }
+
+    #[test]
+    fn a_short_file_needs_no_thread() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut backlog = Backlog::default();
+        backlog.grown(&file, STEP - 1).unwrap();
+        assert!(backlog.thread.is_none());
+        caught_up(&mut backlog).unwrap();
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_once_it_has_caught_up() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut backlog = Backlog::default();
+        for length in (0..10 * STEP).step_by(1024 * 1024) {
+            file.set_len(length).unwrap();
+            backlog.grown(&file, length).unwrap();
+        }
+        caught_up(&mut backlog).unwrap();
+        assert!(backlog.thread.is_none());
+        assert_eq!(Arc::strong_count(&file), 1);
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_told_of() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        // A pipe cannot be written to a disk.
+        let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
+        let mut backlog = Backlog::default();
+        let told = backlog
+            .grown(&pipe, 3 * STEP)
+            .and_then(|()| caught_up(&mut backlog));
+        assert!(told.is_err());
+    }
+
+    #[test]
+    fn nobody_has_to_wait_for_it() {
+        let (steps, _passed_on) = sync_channel(1);
+        let (_never, told) = sync_channel::<()>(1);
+        let handle = std::thread::spawn(move || {
+            let _ = told.recv();
+            Ok(())
+        });
+        let mut backlog = Backlog {
+            passed_on: STEP,
+            thread: Some(Thread { steps, handle }),
+        };
+        assert!(matches!(
+            backlog.caught_up(|| Err("the client went away")),
+            Err("the client went away")
+        ));
+    }
+
+    #[test]
+    fn a_file_that_is_given_up_is_closed() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let weak = Arc::downgrade(&file);
+        file.set_len(4 * STEP).unwrap();
+        let mut backlog = Backlog::default();
+        backlog.grown(&file, 4 * STEP).unwrap();
+        drop((file, backlog));
+        let since = Instant::now();
+        while weak.strong_count() > 0 {
+            assert!(since.elapsed() < Duration::from_secs(10), "still open");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether a push may begin: whether it can create its files beside the live database, and whether every process that
+//! holds a lock on the fence takes part in swaps.
+
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+use crate::fence::{self, Fence, Lock};
+use crate::sys::{attributes, processes};
+use crate::visible::Shown;
+
+/// Opens the fence of `live`, or refuses.
+///
+/// Without the fence hotswap cannot ask a process to let go. If the fence cannot be created, neither can the staged
+/// file or SQLite's journal, so writing in place would not work either.
+pub fn open_fence(live: &Path) -> Result<Fence> {
+    Fence::open(live).map_err(|error| no_place_beside(live, error))
+}
+
+/// Refuses a push that another program could hold up for ever, or could write past. The error names the process.
+pub fn require_locks(fence: &Fence) -> Result<()> {
+    require_members_alone(fence)?;
+    require_no_objection(fence)
+}
+
+/// Refuses a database that a process has opened without SQLite's locks: neither a push nor a pull can wait for its
+/// writes. The error names the process.
+pub fn require_no_objection(fence: &Fence) -> Result<()> {
+    let Some(pid) = fence.holder(Lock::Objection) else {
+        return Ok(());
+    };
+    Err(Error::Refused(format!(
+        "{} has opened {} with nolock, immutable or a vfs in its name, so SQLite's locks do not protect the database from it. \
+         Take that out, restart the process, and copy again",
+        processes::name(pid as u32),
+        fence.database().shown()
+    )))
+}
+
+/// Refuses if a process holds a lock on the fence, but its user may only read the database. Such a process is no
+/// member and never releases the lock. It took the lock when an older version of hotswap let others read the fence,
+/// and cannot take it again.
+fn require_members_alone(fence: &Fence) -> Result<()> {
+    let path = fence::path_of(fence.database());
+    let metadata = fence.file().metadata().on_path("cannot stat", &path)?;
+    // The mode does not show what an access control list allows.
+    if attributes::has_access_list(fence.file()) {
+        return Ok(());
+    }
+    let mut holders = fence.holders().into_iter();
+    let Some((pid, user)) = holders.find_map(|pid| Some((pid, reader(pid, &metadata)?))) else {
+        return Ok(());
+    };
+    Err(Error::Refused(format!(
+        "{} holds a lock on {}, and its user (uid {user}) may only read the database. End that process and copy again. After a \
+         restart it can no longer take the lock",
+        processes::name(pid),
+        path.shown()
+    )))
+}
+
+/// The bit of the capability that overrides file modes, from `linux/capability.h`.
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+
+/// The user of the process, if that user may not write `file`.
+fn reader(pid: u32, file: &Metadata) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = |name: &str| -> Option<Vec<u32>> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().filter_map(|id| id.parse().ok()).collect())
+    };
+    // The fourth number is the id that the kernel uses for file access.
+    let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
+    let is_member = group == file.gid() || numbers("Groups:")?.contains(&file.gid());
+    let class = match (user == file.uid(), is_member) {
+        (true, _) => 6,
+        (false, true) => 3,
+        (false, false) => 0,
+    };
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let capabilities = u64::from_str_radix(capabilities.trim(), 16).ok()?;
+    let ignores_modes = user == 0 || capabilities & CAP_DAC_OVERRIDE != 0;
+    (!ignores_modes && file.mode() >> class & 0o2 == 0).then_some(user)
+}
+
+/// The refusal if `error` says that this user may not create or write a file beside `live`.
+pub fn no_place_beside(live: &Path, error: Error) -> Error {
+    let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+    match &error {
+        Error::Io { source, .. } if forbidden.contains(&source.kind()) => {}
+        _ => return error,
+    }
+    let fence = fence::path_of(live);
+    let cure = if fence.exists() && nix::unistd::access(&fence, nix::unistd::AccessFlags::W_OK).is_err() {
+        format!("Give {} the owner and the mode of the database", fence.shown())
+    } else {
+        let folder = live.parent().unwrap_or(Path::new("/"));
+        format!(
+            "Let the application write into {}, or mount it so",
+            folder.shown()
+        )
+    };
+    Error::Refused(format!(
+        "{error}. A push needs files beside the database: the new content, and the fence, by which the application lets \
+         go of the old one. {cure}, and copy again. Copying out of the database works as it is"
+    ))
+}

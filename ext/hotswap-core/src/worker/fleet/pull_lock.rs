@@ -1,0 +1,71 @@
+//! A visit: the time during which a pull has the live database open.
+//!
+//! A visitor takes part in the fleet through the locks alone. A pull waits until a file that is moving has moved. A
+//! push waits, with the gates open, until the visitor has gone, so no request is held up for a snapshot.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::admission::require_no_objection;
+use crate::error::{Error, Result};
+use crate::fence::{Fence, Lock, Phase, Tried};
+use crate::holders;
+use crate::settings::Settings;
+use crate::visible::Shown;
+use crate::worker::client::Caller;
+
+/// The visitor's locks. They are released when this is dropped.
+pub struct Visit {
+    fence: Option<Fence>,
+}
+
+impl Visit {
+    /// Begins a visit. It must be dropped after the database is closed.
+    pub fn begin(database: &Path, job: &Settings, caller: &Caller) -> Result<Self> {
+        // If the fence cannot be created or locked, there can be no swap either.
+        let Ok(fence) = Fence::open(database) else {
+            return Ok(Self { fence: None });
+        };
+        require_no_objection(&fence)?;
+        let deadline = Instant::now() + job.timeout();
+        while !enter(&fence) {
+            if Instant::now() > deadline {
+                return Err(busy(&fence, database));
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if fence.board().phase == Phase::Moving {
+            fence.finish_what_a_dead_worker_began(job.max_pause());
+        }
+        Ok(Self { fence: Some(fence) })
+    }
+
+    /// Refuses the pull if a process that writes past SQLite's locks has opened the database in the meantime.
+    pub fn confirm(&self) -> Result<()> {
+        self.fence.as_ref().map_or(Ok(()), require_no_objection)
+    }
+}
+
+/// Takes both locks or none: a visitor with only the fence lock would let a push close the gates, and then be in its
+/// way.
+fn enter(fence: &Fence) -> bool {
+    if fence.try_shared(Lock::Straggler) == Tried::Held {
+        return false;
+    }
+    if fence.try_shared(Lock::Fence) == Tried::Held {
+        fence.unlock(Lock::Straggler);
+        return false;
+    }
+    true
+}
+
+fn busy(fence: &Fence, database: &Path) -> Error {
+    let other = fence
+        .exclusive_holder(Lock::Straggler)
+        .map_or("another process".into(), |pid| holders::name(pid as u32));
+    Error::Busy(format!(
+        "{other} has been swapping {} for too long; copy again when it is done",
+        database.shown()
+    ))
+}

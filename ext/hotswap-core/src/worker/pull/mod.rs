@@ -1,0 +1,188 @@
+//! A pull: one snapshot, into a file of the client's or to its standard output.
+
+mod direct_io;
+mod output;
+mod pages;
+mod snapshot;
+mod spool;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::unistd::Whence;
+
+use crate::error::{Context, Error, Result};
+use crate::protocol::{Message, Plan, Request};
+use crate::settings::{Database, Settings};
+use crate::sidecar::sidecars;
+use crate::sys::backup_disk;
+use crate::sys::identity::Identity;
+use crate::visible::Shown;
+use crate::worker::client::{gave_up, Caller};
+use crate::worker::disk::space::{self, Growth};
+use crate::worker::fleet::pull_lock::Visit;
+use crate::worker::fleet::watchdog::Watchdog;
+use crate::worker::push::receive::is_regular;
+use crate::worker::sqlite::checksums;
+use crate::worker::sqlite::locks;
+
+use output::Outlet;
+use snapshot::Snapshot;
+use spool::Rest;
+
+/// Pulls a snapshot of `database` to the client's destination.
+pub fn run(caller: &mut Caller, job: &Settings, database: &Database, request: &Request) -> Result<()> {
+    caller.info(format_args!(
+        "pull started: {} → {}",
+        database.label, request.dst.raw
+    ));
+    let path = database.resolved();
+    checksums::refuse(&path, &database.label)?;
+    let length = if request.dst.stdio {
+        match caller.main.take_descriptor() {
+            Some(descriptor) if is_regular(&descriptor)? => {
+                redirect(caller, job, &File::from(descriptor), &path)?
+            }
+            pipe => {
+                let pinned = Pinned::take(&path, job, caller)?;
+                send(caller, pinned, pipe, &path)?
+            }
+        }
+    } else {
+        caller.ask(Plan::ReceiveFile)?;
+        let target = target(caller)?;
+        let pinned = Pinned::take(&path, job, caller)?;
+        write(caller, pinned, &target, &path, &request.dst.raw)?
+    };
+    let end = caller.end();
+    caller.info(format_args!(
+        "pull complete: {} ({length} bytes), {end}",
+        database.label
+    ));
+    Ok(())
+}
+
+/// A snapshot, and the visit that protects it. Fields are dropped in this order: the database is closed before the
+/// visit ends.
+struct Pinned {
+    snapshot: Snapshot,
+    visit: Visit,
+}
+
+impl Pinned {
+    fn take(path: &Path, job: &Settings, caller: &Caller) -> Result<Self> {
+        let visit = Visit::begin(path, job, caller)?;
+        Ok(Self {
+            snapshot: Snapshot::take(path, caller).map_err(|error| match error {
+                Error::Busy(_) => locks::unreadable(path),
+                other => other,
+            })?,
+            visit,
+        })
+    }
+}
+
+fn target(caller: &mut Caller) -> Result<File> {
+    match caller.main.receive()? {
+        Some(Message::Target) => {}
+        other => return Err(gave_up(other)),
+    }
+    let descriptor = caller
+        .main
+        .take_descriptor()
+        .ok_or_else(|| Error::Broken("the client sent no target".into()))?;
+    let target = File::from(descriptor);
+    require_new(&target)?;
+    Ok(target)
+}
+
+fn require_new(target: &File) -> Result<()> {
+    let metadata = target.metadata().context("cannot stat the target")?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(());
+    }
+    Err(Error::Broken("the target is not a new, regular file".into()))
+}
+
+/// Writes into the empty file that is the client's standard output. What the user's shell writes there next
+/// comes after it.
+fn redirect(caller: &mut Caller, job: &Settings, target: &File, database: &Path) -> Result<u64> {
+    require_new(target)?;
+    // Closing a second descriptor of a file that SQLite has open would drop SQLite's locks.
+    let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
+    let taken = |file: &Path| std::fs::metadata(file).is_ok_and(|metadata| Identity::of(&metadata) == there);
+    if taken(database) || sidecars(database).any(|sidecar| taken(&sidecar)) {
+        return Err(Error::Refused(format!(
+            "standard output is a file of the database {} itself; redirect it to another one",
+            database.shown()
+        )));
+    }
+    caller.ask(Plan::Wait)?;
+    let pinned = Pinned::take(database, job, caller)?;
+    let length = write(caller, pinned, target, database, "standard output")?;
+    nix::unistd::lseek(target, length as i64, Whence::SeekSet).context("cannot seek in standard output")?;
+    Ok(length)
+}
+
+/// Copies the snapshot into `target`, which the user calls `name`. Releases `database` before it waits for the disk
+/// to have all of it.
+fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, name: &str) -> Result<u64> {
+    let length = pinned.snapshot.len();
+    let (_watchdog, steps) = Watchdog::of_copy(database, name, caller)?;
+    space::require(target.as_fd(), length, "the snapshot")?;
+    pinned.snapshot.copy_to(target, 0, |done| {
+        steps.taken();
+        caller.progress("copying", done, length);
+        caller.check_presence()
+    })?;
+    pinned.visit.confirm()?;
+    drop(pinned);
+    steps.are_done();
+    backup_disk::sync_content(target).context("cannot sync the target")?;
+    Ok(length)
+}
+
+/// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
+/// held the WAL grows, or writers wait, and no push can swap the database.
+fn send(caller: &mut Caller, pinned: Pinned, pipe: Option<OwnedFd>, database: &Path) -> Result<u64> {
+    let Caller { main, user, log, .. } = caller;
+    let length = pinned.snapshot.len();
+    let mut outlet = Outlet::open(pipe, main)?;
+    let mut progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
+    let sent = pinned.snapshot.stream(0, |chunk| {
+        progress(&outlet);
+        outlet.send(chunk)
+    })?;
+    if sent < length {
+        let rest = Rest::copy(&pinned.snapshot, sent, database, outlet.client());
+        match rest {
+            Ok(rest) => {
+                pinned.visit.confirm()?;
+                drop(pinned);
+                log.write(
+                    "info",
+                    "the reader is slow: it gets a copy, the database is let go",
+                );
+                rest.stream(|chunk| {
+                    progress(&outlet);
+                    outlet.send_all(chunk)
+                })?;
+            }
+            Err(error @ Error::Gone(_)) => return Err(error),
+            Err(error) => {
+                let held = format!("the reader is slow, and the database is held until it is done: {error}");
+                log.write("warn", held);
+                let growth = Growth::of_log(database)?;
+                pinned.snapshot.stream(sent, |chunk| {
+                    progress(&outlet);
+                    outlet.send_while(chunk, || growth.bear()).map(|()| chunk.len())
+                })?;
+                pinned.visit.confirm()?;
+            }
+        }
+    } else {
+        pinned.visit.confirm()?;
+    }
+    outlet.finish()?;
+    Ok(length)
+}

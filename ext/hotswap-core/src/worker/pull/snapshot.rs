@@ -1,0 +1,168 @@
+//! A consistent snapshot at the speed of a copy.
+//!
+//! A read transaction pins a state of the database; then the worker copies the raw files. In rollback mode the
+//! shared lock keeps every writer away from the main file, which alone is the state. In WAL mode the state is the
+//! main file, overlaid with the newest frame of each page up to the end of the WAL as the WAL index had it *after*
+//! the transaction began:
+//!
+//! - The transaction's read mark keeps the WAL from being restarted, and keeps checkpoints from going past it. A mark
+//!   of zero keeps them from writing to the main file at all. So everything committed at that time stays where it is.
+//! - A page that a checkpoint is writing into the main file is also in the WAL, and is taken from there.
+//!
+//! File descriptors: the raw ones are closed after SQLite's, because closing any other descriptor of a file drops
+//! SQLite's locks.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::direct_io;
+use super::pages::{Log, Pages};
+use crate::error::{Context, Result};
+use crate::sidecar::sidecars;
+use crate::sys::copy::reflink;
+use crate::visible::Shown;
+use crate::worker::client::Caller;
+use crate::worker::deadline::Attention;
+use crate::worker::sqlite::wal_index::LogIndex;
+
+/// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
+pub const CHUNK: usize = 256 * 1024;
+
+/// A pinned state of a database. Fields are dropped in this order: SQLite first.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: Connection,
+    pages: Pages,
+}
+
+impl Snapshot {
+    /// Pins the committed state of the database at `path` (resolved), for as long as `caller` waits for it: reading
+    /// a damaged schema may take for ever.
+    pub fn take(path: &Path, caller: &Caller) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        let attention = Attention::pay(&connection, caller, None)?;
+        Self::pin(connection, path).map_err(|error| attention.explain(error))
+    }
+
+    fn pin(connection: Connection, path: &Path) -> Result<Self> {
+        let reading = format!("cannot read {}", path.shown());
+        connection
+            .busy_timeout(Duration::from_secs(5))
+            .context(&reading)?;
+        connection.execute_batch("BEGIN").context(&reading)?;
+        connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+            .context(&reading)?;
+        let number = |pragma: &str| {
+            connection
+                .query_row(pragma, [], |row| row.get::<_, i64>(0))
+                .context(&reading)
+        };
+        let (size, count) = (
+            number("PRAGMA page_size")? as u64,
+            number("PRAGMA page_count")? as u64,
+        );
+        let mode: String = connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .context(&reading)?;
+
+        let main = File::open(path).on_path("cannot open", path)?;
+        let mut snapshot = Self {
+            connection,
+            pages: Pages {
+                main,
+                log: None,
+                size,
+                count,
+                path: path.to_owned(),
+            },
+        };
+        if mode == "wal" {
+            snapshot.overlay_log()?;
+        }
+        Ok(snapshot)
+    }
+
+    fn overlay_log(&mut self) -> Result<()> {
+        let mut sidecars = sidecars(&self.pages.path);
+        let (log, index) = (
+            sidecars.next().expect("the log"),
+            sidecars.next().expect("its index"),
+        );
+        let index_file = File::open(&index).on_path("cannot open", &index)?;
+        let file = File::open(&log).on_path("cannot open", &log)?;
+        let state = LogIndex::read(&index_file).on_path("cannot read", &index);
+        // Its descriptor stays open until the process ends, because closing it now would drop SQLite's locks.
+        std::mem::forget(index_file);
+        let state = state?;
+        // A WAL without a commit says nothing about the length, not even zero.
+        if state.frames > 0 {
+            self.pages.count = u64::from(state.pages);
+        }
+        let newest = if state.backfilled >= state.frames {
+            BTreeMap::new()
+        } else {
+            state
+                .newest_frames(&file, self.pages.size, 0)
+                .on_path("cannot read", &log)?
+        };
+        self.pages.log = Some(Log { file, newest });
+        Ok(())
+    }
+
+    /// The length of the snapshot, in bytes.
+    pub fn len(&self) -> u64 {
+        self.pages.len()
+    }
+
+    /// Writes the snapshot from the byte `from` on to the same place in an empty file. `copied` gets the progress,
+    /// and can stop the copy.
+    pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        if !reflink(&self.pages.main, target) {
+            return direct_io::copy(&self.pages, target, from, copied);
+        }
+        let writing = || "cannot write the snapshot".to_string();
+        target.set_len(self.len()).context(writing())?;
+        for newer in self.pages.newer((from / self.pages.size + 1) as u32) {
+            let (number, page) = newer?;
+            let at = (u64::from(number) - 1) * self.pages.size;
+            target.write_all_at(&page, at).context(writing())?;
+            if number % 256 == 0 {
+                copied(at)?;
+            }
+        }
+        copied(self.len())
+    }
+
+    /// Passes the snapshot from the byte `from` on to `sink`, in chunks, until `sink` takes less than a whole one.
+    /// Returns how far it got.
+    pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
+        let mut chunk = vec![0; CHUNK];
+        let mut taken = (from % CHUNK as u64) as usize;
+        let mut at = from - taken as u64;
+        while at < self.len() {
+            let length = (CHUNK as u64).min(self.len() - at) as usize;
+            self.pages.read(&mut chunk[..length], at)?;
+            taken += sink(&chunk[taken..length])?;
+            if taken < length {
+                return Ok(at + taken as u64);
+            }
+            at += length as u64;
+            taken = 0;
+        }
+        Ok(self.len())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // A failed rollback of a read transaction loses nothing. Closing the connection ends the transaction, too.
+        let _ = self.connection.execute_batch("ROLLBACK");
+    }
+}

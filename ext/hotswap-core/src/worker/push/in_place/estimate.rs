@@ -1,0 +1,84 @@
+//! Estimates how long the write will take: writes a part of it beside the live database, before any request waits.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::backup::{self, Written};
+use crate::error::{Context, Error, Result};
+use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::vfs::{self, Purpose};
+
+/// Enough to measure the speed of a disk, in bytes.
+const PART: u64 = 16 * 1024 * 1024;
+/// Allows for a machine that is busier during the write than during the rehearsal.
+const CAUTION: f64 = 1.25;
+
+/// The result of a rehearsal.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// How many bytes will be written.
+    pub bytes: u64,
+    /// The measured speed, in bytes a second.
+    pub speed: f64,
+    /// How long the write will take, with a margin.
+    pub time: Duration,
+}
+
+impl Estimate {
+    /// Estimates a write of `bytes` into `live`, in WAL mode or not.
+    pub fn of(bytes: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
+        let part = bytes.clamp(page_size.into(), PART);
+        let took = rehearse(part, live, page_size, wal)?;
+        let speed = part as f64 / took.as_secs_f64();
+        Ok(Self {
+            bytes,
+            speed,
+            time: Duration::from_secs_f64(bytes as f64 / speed * CAUTION),
+        })
+    }
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "{:.1} MB at {:.0} MB/s, about {:.2} s",
+            self.bytes as f64 / 1e6,
+            self.speed / 1e6,
+            self.time.as_secs_f64()
+        )
+    }
+}
+
+fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duration> {
+    let rehearsing = "cannot find out how long it takes to write";
+    // Staged files have their own names, and the next worker removes them if this one dies.
+    let (content, target) = (Staged::create(live)?, Staged::create(live)?);
+    let content = vfs::open(content.path(), Purpose::Changing)?;
+    content
+        .execute_batch(&format!(
+            "PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF; CREATE TABLE part (bytes);
+             INSERT INTO part VALUES (randomblob({part}))"
+        ))
+        .context(rehearsing)?;
+    let mut target = vfs::open(target.path(), Purpose::Merging)?;
+    let mode = if wal { "WAL" } else { "DELETE" };
+    target
+        .execute_batch(&format!(
+            "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
+        ))
+        .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
+        .and_then(|()| target.execute_batch("PRAGMA synchronous = EXTRA"))
+        .context(rehearsing)?;
+    let mut took = Duration::ZERO;
+    // The first run has no content to replace.
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let written = backup::write(&content, &mut target, page_size, |_| Ok(()), || Ok(()))?;
+        if written == Written::Locked {
+            return Err(Error::Broken("the rehearsal was locked".into()));
+        }
+        took = begun.elapsed();
+    }
+    Ok(took)
+}

@@ -1,0 +1,390 @@
+//! The other way to push: the worker writes the new content into the live database, in one SQLite transaction.
+//!
+//! This is for a file that cannot be renamed over, or that a process outside the fleet has open. Such a process sees
+//! all of the old content, then all of the new. A failure leaves the old content; if the disk fails in the commit
+//! itself, it leaves either. The price is time: the lock is held, and the members wait, for as long as the writing
+//! takes. So the worker estimates that time before any request waits.
+
+mod adapt;
+mod backup;
+mod changed_pages;
+mod estimate;
+mod pages;
+mod proof;
+mod reason;
+
+use std::cell::Cell;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+
+use crate::error::{Context, Error, Result};
+use crate::holders::{has_a_fence_open, name, Strangers};
+use crate::in_place::InPlace;
+use crate::settings::Settings;
+use crate::sys::processes::Bound;
+use crate::visible::Shown;
+use crate::worker::check::seen::Seen;
+use crate::worker::client::Caller;
+use crate::worker::disk::space;
+use crate::worker::disk::staged::Staged;
+use crate::worker::fleet::watchdog::Watchdog;
+use crate::worker::fleet::Fleet;
+use crate::worker::live::{require_same_file, unlockable, Live};
+use crate::worker::low_priority::gently;
+use crate::worker::push::timeline::Timeline;
+use crate::worker::sqlite::locks;
+use crate::worker::sqlite::vfs::{self, Purpose};
+
+pub use adapt::fit;
+use backup::Written;
+use changed_pages::Difference;
+use estimate::Estimate;
+use pages::number;
+use proof::Proof;
+pub use reason::Why;
+
+/// How often the worker makes the members wait for another process's lock in vain.
+const ATTEMPTS: u32 = 3;
+
+/// Everything that a write in place needs. This worker has held the operation lock since before it looked at the
+/// live database.
+pub struct Overwriting<'a> {
+    /// The fleet that uses the live database.
+    pub fleet: &'a mut Fleet,
+    /// The live database, open like any other connection.
+    pub live: Live,
+    /// Its new content: checked, and [fitting](fit).
+    pub staged: &'a Staged,
+    /// Whether the members have to forget the schema.
+    pub schema_changes: bool,
+    /// What the staged file was compared with.
+    pub seen: Option<&'a Seen>,
+    /// Why the file is not replaced.
+    pub why: &'a Why,
+    /// Whether to write all pages, including those that seem to be right.
+    pub all_pages: bool,
+}
+
+/// The plan of one attempt.
+struct Plan {
+    /// The pages that differ. `None` if all pages are to be written.
+    difference: Option<Difference>,
+    estimate: Estimate,
+    /// How long the worker will ask the members to wait.
+    bound: Duration,
+    proof: Proof,
+}
+
+impl Overwriting<'_> {
+    /// Writes the new content, or changes nothing.
+    pub fn run(mut self, choice: InPlace, job: &Settings, caller: &mut Caller) -> Result<()> {
+        let page_size = self.prepare()?;
+        let mut plan = self.plan(page_size, choice, job)?;
+        let deadline = Instant::now() + job.timeout();
+        let mut in_vain: fn(&Self) -> Error = Self::locked;
+        for _ in 0..ATTEMPTS {
+            caller.info(format_args!(
+                "writing in place, because the database {}: {}",
+                self.why, plan.estimate
+            ));
+            self.wait_for_the_write_lock(deadline, caller)?;
+            let mut timeline =
+                Timeline::begin(self.fleet.gather(Instant::now() + job.timeout(), caller, || {
+                    self.live.checkpoint();
+                    Ok(())
+                })?);
+            let closed_at = Instant::now();
+            timeline.note("disconnected ActiveRecord");
+            let before = self.data_version();
+            let Plan {
+                difference,
+                bound,
+                proof,
+                ..
+            } = plan;
+            let outcome = self.attempt(closed_at, difference, bound, page_size, job, caller);
+            if backup::nothing_came_of(&outcome) {
+                self.fleet.retract();
+            }
+            if let Ok(Written::Pages(pages)) = outcome {
+                timeline.note(format!("wrote {pages} pages into {}", self.live.path().shown()));
+            }
+            // In rollback mode SQLite counts the worker's own commit as well. No other process can sync a journal
+            // that fast.
+            let version = match self.live.is_wal() {
+                true => before,
+                false => self.data_version(),
+            };
+            // If another process has written since the commit, the comparison proves nothing.
+            let held = proof.hold().is_ok() && version.is_some() && self.data_version() == version;
+            // Comes first, whether the write worked or not, because requests wait.
+            let resumed = self.fleet.resume();
+            in_vain = match outcome? {
+                Written::Pages(_) => {
+                    timeline.note("swap lock released, requests resuming");
+                    timeline.note("reconnected ActiveRecord");
+                    self.tell(timeline, closed_at.elapsed(), job, caller);
+                    resumed.map_err(Error::past_the_commit)?;
+                    if !held || self.is_right(proof, job, caller) {
+                        return Ok(());
+                    }
+                    self.all_pages = true;
+                    Self::wrong
+                }
+                vain => {
+                    resumed?;
+                    match vain {
+                        Written::Outdated => Self::outdated,
+                        _ => Self::locked,
+                    }
+                }
+            };
+            std::thread::sleep(job.max_pause() / 4);
+            // A new plan, because the difference was computed from a state that no longer exists.
+            plan = self.plan(page_size, choice, job)?;
+        }
+        Err(in_vain(&self))
+    }
+
+    /// Plans the write. Refuses if it would take too long.
+    fn plan(&mut self, page_size: u32, choice: InPlace, job: &Settings) -> Result<Plan> {
+        let difference = match self.all_pages {
+            true => None,
+            false => self.difference(page_size, job)?,
+        };
+        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
+        self.require_space(bytes)?;
+        // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
+        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
+        // Wrong pages have to be replaced, no matter how long that takes.
+        let in_any_case = choice == InPlace::Always || self.all_pages;
+        if !in_any_case && estimate.time > job.max_pause() {
+            return Err(self.takes_too_long(&estimate, job));
+        }
+        let bound = match in_any_case {
+            true => job.max_pause().max(estimate.time * 4),
+            false => job.max_pause(),
+        };
+        Ok(Plan {
+            difference,
+            estimate,
+            bound,
+            proof: Proof::prepare(self.live.path(), self.staged)?,
+        })
+    }
+
+    /// Finds the pages that differ, if SQLite can write them separately.
+    fn difference(&mut self, page_size: u32, job: &Settings) -> Result<Option<Difference>> {
+        let (live, staged) = (&mut self.live, self.staged);
+        gently(job, move || Difference::find(live, staged, page_size))
+    }
+
+    /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
+    fn prepare(&mut self) -> Result<u32> {
+        let path = self.live.path().to_owned();
+        let connection = self.live.connection();
+        // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
+        // back after a power cut, and would roll the commit back. And no checkpoint may run while requests wait.
+        let prepared = connection
+            .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA wal_autocheckpoint = 0")
+            .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
+            .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
+        let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Refused(format!(
+                "{} {}, and cannot be written into, for it is damaged: {error}. To have the file replaced, {}",
+                path.shown(),
+                self.why,
+                self.why.cure()
+            )),
+            _ => Error::Sqlite {
+                what: format!("cannot read {}", path.shown()),
+                source: error,
+            },
+        })?;
+        Ok(page_size)
+    }
+
+    /// A WAL takes the new pages, and a journal takes the old ones. The file may have to grow as well.
+    fn require_space(&self, bytes: u64) -> Result<()> {
+        let path = self.live.path();
+        let folder =
+            File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
+        let live = std::fs::metadata(path).on_path("cannot stat", path)?.len();
+        let kept = if self.live.is_wal() { bytes } else { live };
+        let growth = self.staged.len().saturating_sub(live);
+        space::require(&folder, kept + growth, "writing into the database")
+    }
+
+    /// Waits with the gates open, so that no request waits for a transaction that another process has left open.
+    fn wait_for_the_write_lock(&mut self, deadline: Instant, caller: &Caller) -> Result<()> {
+        let path = self.live.path().to_owned();
+        loop {
+            let connection = self.live.connection();
+            connection
+                .busy_timeout(Duration::ZERO)
+                .on_path("cannot set up a connection to", &path)?;
+            match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+                Ok(()) => return Ok(()),
+                Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
+                    return Err(unlockable(error, &path))
+                }
+                Err(_) if Instant::now() > deadline => return Err(self.locked()),
+                Err(_) => {}
+            }
+            caller.check_presence()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Makes one attempt. Every member is closed.
+    fn attempt(
+        &mut self,
+        closed_at: Instant,
+        difference: Option<Difference>,
+        bound: Duration,
+        page_size: u32,
+        job: &Settings,
+        caller: &Caller,
+    ) -> Result<Written> {
+        let Self {
+            fleet,
+            live,
+            staged,
+            schema_changes,
+            seen,
+            why,
+            ..
+        } = self;
+        fleet.ask_for(bound)?;
+        let path = live.path().to_owned();
+        let watchdog = Watchdog::of_pause(closed_at, bound, &path, staged.path(), caller)?;
+        let expected = live.identity();
+        let stamp = staged.stamp()?;
+        live.connection()
+            .busy_timeout(job.max_pause() / 4)
+            .on_path("cannot set up a connection to", &path)?;
+        // Checked once, with the lock and before the first page: the push may have waited for a migration.
+        let (seen, wal) = (Cell::new(*seen), live.is_wal());
+        let confirm = || seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal));
+        let go_on = |part: f64| {
+            caller.check_presence()?;
+            confirm()?;
+            if closed_at.elapsed() < bound.mul_f64(0.9) {
+                return Ok(());
+            }
+            Err(Error::Busy(format!(
+                "the database {why}, and writing the new content into it took longer than the {:.1} s for which \
+                 requests may wait; it was rolled back at {:.0} %. Pass --in-place=always to have them wait, copy again \
+                 when the machine is less busy, or {}",
+                bound.as_secs_f64(),
+                part * 100.0,
+                why.cure()
+            )))
+        };
+        let commit = || {
+            caller.check_presence()?;
+            confirm()?;
+            require_same_file(&path, expected)?;
+            staged.require_unchanged(stamp)?;
+            fleet.announce(*schema_changes)?;
+            watchdog.commit();
+            Ok(())
+        };
+        match difference {
+            Some(difference) => difference.write(live, staged, go_on, commit),
+            None => {
+                let content = vfs::open(staged.path(), Purpose::Reading)?;
+                backup::write(&content, live.connection_mut(), page_size, go_on, commit)
+            }
+        }
+    }
+
+    /// A number that changes when another connection than the live one has committed.
+    fn data_version(&self) -> Option<u32> {
+        number(self.live.connection(), "PRAGMA data_version").ok()
+    }
+
+    /// Whether the held state is what was pushed. If that cannot be determined, SQLite's report of success counts.
+    fn is_right(&self, proof: Proof, job: &Settings, caller: &mut Caller) -> bool {
+        let (wal, staged) = (self.live.is_wal(), self.staged);
+        // In rollback mode a reader keeps writers out.
+        let right = gently(job, move || match wal {
+            true => proof.is_right(staged),
+            false => proof.header_is_right(staged),
+        });
+        match &right {
+            Ok(true) => caller.log("debug", "what was written is what was pushed"),
+            Ok(false) => caller.log(
+                "error",
+                "what was written is not what was pushed; every page is written now",
+            ),
+            Err(error) => caller.log("warn", error),
+        }
+        right.unwrap_or(true)
+    }
+
+    fn takes_too_long(&self, estimate: &Estimate, job: &Settings) -> Error {
+        Error::Refused(format!(
+            "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
+             than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
+             To have the file replaced, which takes no time, {}",
+            self.why,
+            job.max_pause().as_secs_f64(),
+            self.why.cure()
+        ))
+    }
+
+    fn outdated(&self) -> Error {
+        Error::Busy(format!(
+            "{} was changed meanwhile in a way that leaves it open which pages differ from the new content; copy again",
+            self.live.path().shown()
+        ))
+    }
+
+    fn wrong(&self) -> Error {
+        Error::Broken(format!(
+            "{} is not what was pushed, although SQLite reports that all of it was written. Stop the application and \
+             put a backup in place",
+            self.live.path().shown()
+        ))
+    }
+
+    fn locked(&self) -> Error {
+        let path = self.live.path();
+        let who = match locks::writer(path, self.live.is_wal()) {
+            Some(pid) if has_a_fence_open(pid) => format!(
+                "{}, which is of this application, on a connection that hotswap does not close: that of another database which has \
+                 this one attached, or one of another library",
+                name(pid)
+            ),
+            Some(pid) => format!("{}, which hotswap does not manage", name(pid)),
+            None => format!(
+                "{}, which hotswap does not manage",
+                Strangers::outside_the_fleet(path, Bound::Patient).phrase()
+            ),
+        };
+        Error::Busy(format!(
+            "{} is locked, and open in {who}; end its transaction there and copy again",
+            path.shown()
+        ))
+    }
+
+    /// Reports the success. Called when the gates are open again.
+    fn tell(&mut self, timeline: Timeline, closed_for: Duration, job: &Settings, caller: &mut Caller) {
+        caller.status(format_args!("In place, because the database {}.", self.why));
+        timeline.write(caller);
+        caller.log(
+            "debug",
+            format_args!(
+                "the database was closed to everybody for {:.2} ms",
+                closed_for.as_secs_f64() * 1e3
+            ),
+        );
+        // Otherwise the next request that writes would checkpoint.
+        let live = &mut self.live;
+        gently(job, move || live.checkpoint());
+    }
+}

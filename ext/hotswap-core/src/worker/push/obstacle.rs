@@ -1,0 +1,144 @@
+//! Why the live database cannot be replaced by a rename.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+use crate::sys::statx;
+use crate::visible::Shown;
+
+/// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
+/// The text completes "it ...".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The file has this many names.
+    HardLinks(u64),
+    /// The rename would fail with EBUSY, in the middle of a swap.
+    SingleFileMount,
+    /// The rename would fail with EPERM: only the owner of a file or of the sticky folder may rename it.
+    StickyFolder,
+    /// The new file would have another owner or group, and the users of the live one would lose their access.
+    Ownership {
+        /// The owner of the live file.
+        uid: u32,
+        /// The group of the live file.
+        gid: u32,
+    },
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Obstacle::HardLinks(names) => write!(
+                out,
+                "has {names} names (hard links); replacing one would leave the others on the old database"
+            ),
+            Obstacle::SingleFileMount => out.write_str("is mounted as a single file, which cannot be replaced"),
+            Obstacle::StickyFolder => out.write_str(
+                "belongs to another user, and lies in a folder with the sticky bit, where only its owner replaces it",
+            ),
+            Obstacle::Ownership { uid, gid } => write!(
+                out,
+                "belongs to user {uid} and group {gid}, to whom the application may not give a new file; they would lose \
+                 their access to the database"
+            ),
+        }
+    }
+}
+
+impl Obstacle {
+    /// Looks for an obstacle. Returns `None` if there is no file yet.
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let live = match std::fs::symlink_metadata(path) {
+            Ok(live) => live,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).on_path("cannot stat", path),
+        };
+        if !live.is_file() {
+            return Err(Error::Refused(format!("{} is not a regular file", path.shown())));
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let about_folder = std::fs::metadata(folder).on_path("cannot stat", folder)?;
+        Ok(if mount_of(path)? != mount_of(folder)? {
+            Some(Obstacle::SingleFileMount)
+        } else if live.nlink() > 1 {
+            Some(Obstacle::HardLinks(live.nlink()))
+        } else if keeps_others_out(&about_folder, &live) {
+            Some(Obstacle::StickyFolder)
+        } else if takes_access_away(&about_folder, &live) {
+            Some(Obstacle::Ownership {
+                uid: live.uid(),
+                gid: live.gid(),
+            })
+        } else {
+            None
+        })
+    }
+
+    /// The last check, under the lock: another name or a mount may have appeared since the first one.
+    pub fn require_none(path: &Path) -> Result<()> {
+        match Self::of(path)? {
+            None => Ok(()),
+            Some(obstacle) => Err(Error::Busy(format!(
+                "{} {obstacle}. It was not so when the push began. Nothing was swapped; copy again",
+                path.shown()
+            ))),
+        }
+    }
+
+    /// The refusal for `--in-place=never`.
+    pub fn refusal(self, path: &Path) -> Error {
+        let cure = match self {
+            Obstacle::HardLinks(_) => "Remove them first",
+            Obstacle::SingleFileMount => "Mount its folder instead",
+            Obstacle::StickyFolder => {
+                "Take the sticky bit from the folder, or run the application as the file's owner"
+            }
+            Obstacle::Ownership { .. } => {
+                "Run the application as the file's owner, or as a member of the file's group"
+            }
+        };
+        Error::Refused(format!(
+            "{} {self}. {cure}, or leave out --in-place=never",
+            path.shown()
+        ))
+    }
+}
+
+fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !has(CAP_FOWNER)
+}
+
+/// Whether a new file would be out of reach for users who can reach the live one. A new file with the live one's
+/// group is not: several users share a database through that group.
+fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
+    let (owner, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let inherits = folder.mode() & libc::S_ISGID != 0 && folder.gid() == live.gid();
+    let is_member = group == live.gid()
+        || nix::unistd::getgroups()
+            .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == live.gid()));
+    if has(CAP_CHOWN) || inherits || is_member {
+        return false;
+    }
+    let of_owner = if owner == live.uid() { 0 } else { live.mode() >> 6 };
+    let beyond_others = (of_owner | live.mode() >> 3) & !live.mode() & 0o6;
+    beyond_others != 0
+}
+
+const CAP_CHOWN: u64 = 1 << 0;
+const CAP_FOWNER: u64 = 1 << 3;
+
+/// Whether this process has a capability. Root in a container may lack it.
+fn has(capability: u64) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    effective.is_some_and(|capabilities| capabilities & capability != 0)
+}
+
+fn mount_of(path: &Path) -> Result<u64> {
+    statx::mount(path).on_path("cannot stat", path)
+}

@@ -1,0 +1,251 @@
+//! What a push receives: a file or a pipe that the client hands over, or a body on the connection.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rusqlite::{ffi, Connection, ErrorCode};
+
+use super::source::{changed, Source};
+use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK};
+use crate::sidecar::sidecars;
+use crate::sidecar::Sidecar;
+use crate::visible;
+use crate::worker::client::{gave_up, Caller};
+use crate::worker::disk::pipe::Pipe;
+use crate::worker::disk::space;
+use crate::worker::disk::staged::Staged;
+use crate::worker::fleet::admission::no_place_beside;
+use crate::worker::live::checkpoint;
+use crate::worker::sqlite::checksums;
+use crate::worker::sqlite::foreign::Foreign;
+use crate::worker::sqlite::header::{too_long, DatabaseHeader};
+use crate::worker::sqlite::journal;
+use crate::worker::sqlite::vfs::Purpose;
+
+/// How much is received between two checks of the disk and the client, in bytes.
+const STEP: u64 = 8 * 1024 * 1024;
+/// The length of a database header, in bytes.
+const HEADER: u64 = 100;
+
+/// Receives what the client pushes, into a staged file beside the `live` database.
+pub fn receive(caller: &mut Caller, request: &Request, live: &Path) -> Result<Staged> {
+    let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
+    receive_into(&mut staged, caller, request, live)?;
+    Ok(staged)
+}
+
+fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, live: &Path) -> Result<()> {
+    if !request.src.stdio {
+        return receive_file(caller, staged, live, request);
+    }
+    let Some(descriptor) = caller.main.take_descriptor() else {
+        return receive_stream(caller, Arriving::into(staged, request.src.name())?);
+    };
+    if is_regular(&descriptor)? {
+        // The client hands the file over again, with the files beside it.
+        drop(descriptor);
+        return receive_file(caller, staged, live, request);
+    }
+    caller.ask(Plan::Wait)?;
+    let arriving = Arriving::into(staged, request.src.name())?;
+    receive_pipe(caller, arriving, Pipe::take(descriptor)?)
+}
+
+/// Whether the descriptor is a regular file, and not a pipe.
+pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
+    let status = nix::sys::stat::fstat(descriptor).context("cannot stat what the client handed over")?;
+    Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        // The signal that ended the client may have ended the sender as well. Then this is not the end of the data.
+        let bytes = match pipe.read(&mut buffer, &caller.main) {
+            Err(Error::Gone(_)) => return Err(aborted()),
+            Ok(_) if caller.main.peer_is_gone() => return Err(aborted()),
+            read => read?,
+        };
+        if bytes == 0 {
+            return Ok(());
+        }
+        arriving.take(&buffer[..bytes])?;
+        caller.progress("sending", arriving.staged.len(), 0);
+    }
+}
+
+fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()> {
+    caller.ask(Plan::SendStream)?;
+    let mut body = BodyReader::new(&mut caller.main);
+    loop {
+        let chunk = match body.receive()? {
+            Piece::Chunk(chunk) => chunk,
+            Piece::End => return Ok(()),
+            Piece::Instead(other) => return Err(gave_up(Some(other))),
+        };
+        arriving.take(chunk)?;
+    }
+}
+
+/// A file of unknown length. It is refused as soon as its first bytes show that it cannot be a database or does not
+/// fit.
+struct Arriving<'a> {
+    staged: &'a mut Staged,
+    /// What the user calls the file.
+    name: &'a str,
+    folder: File,
+    enough_for: u64,
+    header: Option<DatabaseHeader>,
+}
+
+impl<'a> Arriving<'a> {
+    fn into(staged: &'a mut Staged, name: &'a str) -> Result<Self> {
+        let folder = staged.path().parent().unwrap_or(Path::new("/"));
+        Ok(Self {
+            folder: File::open(folder).on_path("cannot open", folder)?,
+            staged,
+            name,
+            enough_for: 0,
+            header: None,
+        })
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.staged.len() >= self.enough_for {
+            self.enough_for = self.staged.len() + STEP;
+            space::require(&self.folder, STEP, "receiving the database")?;
+        }
+        self.staged.append(bytes)?;
+        if self.header.is_none() && self.staged.len() >= HEADER {
+            let header = DatabaseHeader::judge_head(&self.staged.head()?, self.name)?;
+            let rest = header.announced().unwrap_or(0).saturating_sub(self.staged.len());
+            space::require(&self.folder, rest, "the rest of the database")?;
+            self.header = Some(header);
+        }
+        match self.header.and_then(|header| header.announced()) {
+            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: &Request) -> Result<()> {
+    caller.ask(Plan::SendFile)?;
+    let (announced, sidecars, stamps) = match caller.main.receive()? {
+        Some(Message::File {
+            length,
+            sidecars,
+            stamps,
+        }) => (length, sidecars, stamps),
+        other => return Err(gave_up(other)),
+    };
+    let mut stamps = stamps.into_iter();
+    let source = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
+    if source.length != announced {
+        return Err(changed());
+    }
+    source.require_no_writer(request.src.name())?;
+    if sidecars.is_empty() {
+        return copy_alone(caller, staged, live, &source, request);
+    }
+    let mut beside = Vec::new();
+    for sidecar in sidecars {
+        let file = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
+        beside.push((sidecar, file));
+    }
+    // The WAL is copied, and its content then goes into the file as well.
+    let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
+    require_room(live, source.length + 2 * logs)?;
+    copy(caller, staged, &source, request.src.name())?;
+    checksums::refuse(staged.path(), request.src.name())?;
+    for (sidecar, file) in &beside {
+        let copied = file.copy_beside(staged.path(), *sidecar, || caller.check_presence())?;
+        let of_several =
+            journal::is_of_several_databases(&copied).context("cannot read the source's journal")?;
+        if *sidecar == Sidecar::Journal && of_several {
+            return Err(of_several_databases(request.src.name()));
+        }
+    }
+    // Checked again, because the files beside the source may have been written into it in the meantime.
+    let mut sources = std::iter::once(&source).chain(beside.iter().map(|(_, file)| file));
+    if sources.any(Source::has_changed) {
+        return Err(changed());
+    }
+    caller.info("the source has a log of its own; its newest rows come along");
+    merge_sidecars(staged, caller)
+}
+
+fn of_several_databases(name: &str) -> Error {
+    Error::Refused(format!(
+        "the journal beside {name} belongs to a transaction over several databases, and another file says whether that was committed. \
+         Nothing of it was opened, and the running database is untouched. Open {name} once with sqlite3, where it was written, \
+         and copy again"
+    ))
+}
+
+/// Copies a file that has no other files beside it.
+fn copy_alone(
+    caller: &mut Caller,
+    staged: &mut Staged,
+    live: &Path,
+    source: &Source,
+    request: &Request,
+) -> Result<()> {
+    DatabaseHeader::judge(&source.head()?, source.length, request.src.name())?;
+    require_room(live, source.length)?;
+    copy(caller, staged, source, request.src.name())
+}
+
+fn require_room(live: &Path, bytes: u64) -> Result<()> {
+    let folder =
+        File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
+    space::require(&folder, bytes, "copying the database")
+}
+
+fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source, name: &str) -> Result<()> {
+    staged.append_file(&source.file, source.length, |done| {
+        caller.progress("copying", done, source.length);
+        caller.check_presence()
+    })?;
+    if staged.len() != source.length || source.has_changed() {
+        return Err(changed());
+    }
+    source.require_no_writer(name)
+}
+
+/// Makes SQLite move a WAL or a hot journal into the file, as it would when it opens the file the next time.
+fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
+    let merging = Foreign::open(staged.path(), Purpose::Merging, &[], caller)?;
+    merge(&merging)
+        .map_err(|error| match is_of_the_machine(&error) {
+            true => Error::Sqlite {
+                what: "cannot bring the source's log into its copy".into(),
+                source: error,
+            },
+            false => {
+                let why = visible::line(error.to_string());
+                Error::Refused(format!("the source's log does not fit the source: {why}"))
+            }
+        })
+        .map_err(|error| merging.explain(error))?;
+    drop(merging);
+    sidecars(staged.path()).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    staged.remeasure()
+}
+
+/// No statement here reads the schema, because reading it may take for ever.
+fn merge(merging: &Connection) -> rusqlite::Result<()> {
+    // Set before the first read, so that the WAL has no index on disk, which another program could have put there.
+    merging.query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))?;
+    match merging.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+        // The check of the header reports what kind of file this is.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => return Ok(()),
+        begun => begun?,
+    }
+    match checkpoint(merging, ffi::SQLITE_CHECKPOINT_TRUNCATE) {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}

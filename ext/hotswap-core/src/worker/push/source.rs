@@ -1,0 +1,166 @@
+//! A file that the client handed over as a descriptor.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{fcntl, FcntlArg};
+
+use crate::error::{Context, Error, Result};
+use crate::holders;
+use crate::protocol::Stamp;
+use crate::sidecar::Sidecar;
+use crate::sys::copy::copy_range;
+use crate::sys::identity::Identity;
+
+/// The error for a source that was written to while it was read.
+pub fn changed() -> Error {
+    Error::Refused(
+        "the source was changed while it was being copied; stop its writer, or push a snapshot of it (sqlite3 SOURCE \".backup COPY\")"
+            .into(),
+    )
+}
+
+/// How much of a WAL is copied between two checks of the client, in bytes.
+const STEP: u64 = 1024 * 1024;
+
+/// The bytes of a database that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
+const LOCKED_BYTES: (i64, i64) = (0x4000_0000, 512);
+
+/// A file of the client's, and its state when the client handed it over.
+pub struct Source {
+    /// Read at explicit offsets, because the descriptor's own offset is shared with the sender.
+    pub file: File,
+    /// The length when the file was handed over, in bytes.
+    pub length: u64,
+    stamp: Stamp,
+}
+
+impl Source {
+    /// Takes over a descriptor. Refuses the live database itself, anything that cannot be copied, and a file that
+    /// has changed since the client `saw` it.
+    pub fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
+        let descriptor =
+            descriptor.ok_or_else(|| Error::Broken("the client announced a file and sent none".into()))?;
+        let file = File::from(descriptor);
+        let metadata = file
+            .metadata()
+            .context("cannot stat the file that was handed over")?;
+        if !metadata.is_file() {
+            let kind = if metadata.file_type().is_fifo() {
+                "a pipe"
+            } else {
+                "not a regular file"
+            };
+            return Err(Error::Refused(format!(
+                "what was handed over is {kind}; use - and standard input for that"
+            )));
+        }
+        if std::fs::metadata(live).is_ok_and(|live| Identity::of(&live) == Identity::of(&metadata)) {
+            // Stays open until this process ends, because closing it would drop the locks that SQLite takes on the
+            // live file.
+            std::mem::forget(file);
+            return Err(Error::Usage("source and destination are the same file".into()));
+        }
+        let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
+        let file = match flags {
+            // A client inside the application only names the file, and leaves opening it to the worker.
+            flags if flags & libc::O_PATH != 0 => File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+                .context("cannot open the file that was handed over")?,
+            flags if flags & libc::O_ACCMODE == libc::O_WRONLY => {
+                return Err(Error::Broken(
+                    "the file was handed over without the right to read it".into(),
+                ))
+            }
+            _ => file,
+        };
+        let stamp = Stamp::settled(&file).context("cannot stat the file that was handed over")?;
+        if saw.is_some_and(|saw| saw != stamp) {
+            return Err(changed());
+        }
+        Ok(Self {
+            length: stamp.length,
+            stamp,
+            file,
+        })
+    }
+
+    /// Refuses a database that another program is writing. A transaction whose journal is not on disk, or is
+    /// incomplete, would be copied half done. In WAL mode a writer locks none of these bytes, and its uncommitted
+    /// changes are only in the WAL.
+    pub fn require_no_writer(&self, name: &str) -> Result<()> {
+        let (start, length) = LOCKED_BYTES;
+        let mut lock = libc::flock {
+            l_type: libc::F_RDLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: start,
+            l_len: length,
+            l_pid: 0,
+        };
+        // If the file system has no locks, SQLite has none either.
+        if fcntl(self.file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock)).is_err()
+            || lock.l_type == libc::F_UNLCK as libc::c_short
+        {
+            return Ok(());
+        }
+        // A process in another container has no number here.
+        let who = match u32::try_from(lock.l_pid) {
+            Ok(pid) if pid > 0 => holders::name(pid),
+            _ => "another process".into(),
+        };
+        Err(Error::Refused(format!(
+            "{name} is being written: {who} has a transaction open on it. The running database is untouched; end the \
+             transaction, and copy again"
+        )))
+    }
+
+    /// Reads the first bytes; fewer if the file is shorter.
+    pub fn head(&self) -> Result<[u8; 100]> {
+        let mut head = [0; 100];
+        let length = head.len().min(self.length as usize);
+        match self.file.read_exact_at(&mut head[..length], 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(changed()),
+            read => read
+                .context("cannot read the file that was handed over")
+                .map(|()| head),
+        }
+    }
+
+    /// Whether the file has been written to since it was handed over.
+    pub fn has_changed(&self) -> bool {
+        self.file
+            .metadata()
+            .map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
+    }
+
+    /// Copies a WAL or a journal to where SQLite expects the one of the staged file. Stops when `wanted` fails.
+    pub fn copy_beside(
+        &self,
+        staged: &Path,
+        sidecar: Sidecar,
+        mut wanted: impl FnMut() -> Result<()>,
+    ) -> Result<File> {
+        let mut name = staged.as_os_str().to_owned();
+        name.push(sidecar.suffix());
+        let path = Path::new(&name);
+        // Requires a new file: SQLite must not read one that another program has put there.
+        let target = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .on_path("cannot create", path)?;
+        let mut done = 0;
+        while done < self.length {
+            wanted()?;
+            let step = STEP.min(self.length - done);
+            match copy_range(&self.file, done, &target, done, step).on_path("cannot copy into", path)? {
+                0 => return Err(changed()),
+                bytes => done += bytes,
+            }
+        }
+        Ok(target)
+    }
+}

@@ -1,0 +1,388 @@
+//! Which database a copy is about, and in which direction: exactly one side of it is a managed database.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::fence;
+use crate::path::resolve;
+use crate::protocol::{Endpoint, Request};
+use crate::settings::{Database, Settings};
+use crate::sidecar::sidecars;
+use crate::sys::identity::Identity;
+use crate::visible::Shown;
+
+impl Settings {
+    /// Applies what the user has set for one command.
+    pub fn for_request(self, request: &Request) -> Self {
+        Self {
+            max_pause_ms: request.max_pause_ms.unwrap_or(self.max_pause_ms),
+            timeout_ms: request.timeout_ms.unwrap_or(self.timeout_ms),
+            ..self
+        }
+    }
+
+    /// The managed database that `endpoint` names: by any path that leads to it, as `database` (the first one), or
+    /// by its name if there is no such file.
+    pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {
+        self.find_by_path(endpoint).or_else(|| {
+            let is_a_name = !endpoint.stdio && endpoint.identity.is_none();
+            self.find_by_name(&endpoint.raw).filter(|_| is_a_name)
+        })
+    }
+
+    /// The managed database on each side of a copy. If neither path leads to one from the caller's folder, tries the
+    /// relative paths from the application's root.
+    pub fn sides(&self, src: &Endpoint, dst: &Endpoint) -> (Option<&Database>, Option<&Database>) {
+        match (self.find(src), self.find(dst)) {
+            (None, None) => (self.find_below_root(src), self.find_below_root(dst)),
+            found => found,
+        }
+    }
+
+    fn find_below_root(&self, endpoint: &Endpoint) -> Option<&Database> {
+        let is_elsewhere = endpoint.stdio || !endpoint.absent || self.root.as_os_str().is_empty();
+        if is_elsewhere || Path::new(&endpoint.raw).is_absolute() {
+            return None;
+        }
+        let path = resolve(&self.root.join(&endpoint.raw));
+        self.databases.iter().find(|database| database.leads_to(&path))
+    }
+
+    /// The managed database that `endpoint` names by its path.
+    pub fn find_by_path(&self, endpoint: &Endpoint) -> Option<&Database> {
+        let mut databases = self.databases.iter().filter(|_| !endpoint.stdio);
+        databases.find(|database| database.is(endpoint))
+    }
+
+    fn find_by_name(&self, name: &str) -> Option<&Database> {
+        let named = self
+            .databases
+            .iter()
+            .find(|database| database.name.as_deref() == Some(name));
+        named.or_else(|| self.databases.first().filter(|_| name == "database"))
+    }
+
+    /// Refuses the files that SQLite and hotswap keep beside a database. They are a part of it: a copy of one alone
+    /// is useless, and replacing one alone damages the database.
+    fn refuse_files_of_databases(&self, endpoints: [&Endpoint; 2]) -> Result<()> {
+        let named: Vec<_> = endpoints
+            .into_iter()
+            .filter(|endpoint| !endpoint.stdio && self.find_by_path(endpoint).is_none())
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = self.databases.iter().map(Database::place).collect();
+        let owner = |endpoint: &Endpoint| places.iter().position(|place| owns(place, endpoint));
+        let found = named
+            .into_iter()
+            .find_map(|endpoint| owner(endpoint).map(|index| (endpoint, &self.databases[index])));
+        found.map_or(Ok(()), |(endpoint, database)| {
+            Err(Error::Usage(format!(
+                "{} belongs to the managed database {}, and is not copied by itself. Name the database, or another file",
+                endpoint.raw, database.label
+            )))
+        })
+    }
+
+    /// The list of managed databases, for a user who has named none of them.
+    fn offer(&self) -> String {
+        let names = self.databases.iter().filter_map(|database| database.name.clone());
+        let names = list(names.collect());
+        let by_name = match names.is_empty() {
+            true => String::new(),
+            false => format!(", or by its name ({names})"),
+        };
+        format!(
+            "({})\nOne side must be one of these, by any path that leads to it{by_name}. The name database stands for the first one",
+            list(self.databases.iter().map(|database| database.path.shown()).collect())
+        )
+    }
+
+    /// The direction of a copy. Exactly one side must be managed.
+    pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
+        self.refuse_files_of_databases([src, dst])?;
+        match self.sides(src, dst) {
+            (Some(_), Some(_)) => Err(Error::Usage(
+                "source and destination can't both be managed databases".into(),
+            )),
+            (Some(database), None) => database.require_managed().map(|()| Route::Pull(database)),
+            (None, Some(database)) => database.require_managed().map(|()| Route::Push(database)),
+            (None, None) => Err(Error::Usage(format!(
+                "neither path matches a managed database {}",
+                self.offer()
+            ))),
+        }
+    }
+}
+
+/// How many databases a message lists.
+const LISTED: usize = 20;
+
+fn list(mut words: Vec<String>) -> String {
+    let more = words.len().saturating_sub(LISTED);
+    words.truncate(LISTED);
+    match more {
+        0 => words.join(", "),
+        more => format!("{} and {more} more", words.join(", ")),
+    }
+}
+
+/// The direction of a copy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Route<'a> {
+    /// A push: into the application.
+    Push(&'a Database),
+    /// A pull: out of the application.
+    Pull(&'a Database),
+}
+
+impl Database {
+    /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls
+    /// this for all databases, and there may be thousands.
+    fn place(&self) -> PathBuf {
+        if self.path.is_symlink() {
+            self.resolved()
+        } else {
+            self.path.clone()
+        }
+    }
+
+    fn is(&self, endpoint: &Endpoint) -> bool {
+        let paths = [&endpoint.absolute, &endpoint.resolved];
+        if paths.contains(&&self.path) {
+            return true;
+        }
+        let found = std::fs::symlink_metadata(&self.path);
+        let is_link = found.as_ref().is_ok_and(|metadata| metadata.is_symlink());
+        let file = if is_link {
+            std::fs::metadata(&self.path)
+        } else {
+            found
+        };
+        let same_file = |identity: Identity| file.is_ok_and(|metadata| Identity::of(&metadata) == identity);
+        // Compares the path, too, because a swap after the client's look at the file changes its identity.
+        endpoint.identity.is_some_and(same_file)
+            || paths
+                .iter()
+                .any(|path| self.may_lead_to(path, is_link) && **path == self.resolved())
+    }
+
+    /// Whether the database is at `resolved`, a path without symlinks.
+    fn leads_to(&self, resolved: &Path) -> bool {
+        self.may_lead_to(resolved, self.path.is_symlink()) && self.resolved() == resolved
+    }
+
+    fn may_lead_to(&self, path: &Path, is_link: bool) -> bool {
+        is_link || path.file_name() == self.path.file_name()
+    }
+}
+
+/// Whether the endpoint is the WAL, the WAL index, the journal or the fence of the database at `place`. Also true if
+/// the database at `place` has the name of such a file of the endpoint.
+fn owns(place: &Path, endpoint: &Endpoint) -> bool {
+    // Compares the identity too, because a hard link gives a file a second name.
+    let same_file = |identity: Identity| {
+        let mut own = files_beside(place);
+        own.any(|path| std::fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == identity))
+    };
+    files_beside(place).any(|path| leads_to(&path, &endpoint.resolved))
+        || sidecars(&endpoint.resolved).any(|path| leads_to(place, &path))
+        || endpoint.identity.is_some_and(same_file)
+}
+
+/// Whether `path` names the file at `resolved`. The path is no symlink itself, but its folder may be one. If the
+/// file names differ, resolves nothing, because each command calls this for all databases, and there may be
+/// thousands.
+fn leads_to(path: &Path, resolved: &Path) -> bool {
+    path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
+}
+
+/// The files that SQLite and hotswap may keep beside a database.
+fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    sidecars(database).chain([fence::path_of(database)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(path: &Path, raw: &str) -> Endpoint {
+        Endpoint {
+            raw: raw.into(),
+            stdio: raw == "-",
+            absolute: path.to_owned(),
+            resolved: resolve(path),
+            identity: std::fs::metadata(path)
+                .ok()
+                .map(|metadata| Identity::of(&metadata)),
+            absent: std::fs::symlink_metadata(path).is_err(),
+        }
+    }
+
+    fn job(folder: &Path) -> Settings {
+        let database = |file: &str, name: &str| Database {
+            path: folder.join(file),
+            label: file.into(),
+            name: Some(name.into()),
+            extensions: vec![],
+            objection: None,
+        };
+        Settings {
+            databases: vec![
+                database("live.sqlite3", "primary"),
+                database("queue.sqlite3", "queue"),
+            ],
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn a_database_is_found_by_any_path_that_leads_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        std::fs::write(folder.path().join("live.sqlite3"), b"").unwrap();
+        std::os::unix::fs::symlink("live.sqlite3", folder.path().join("link")).unwrap();
+        for name in ["live.sqlite3", "link", "./live.sqlite3"] {
+            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            assert_eq!(found.name.as_deref(), Some("primary"), "{name}");
+        }
+        let missing = endpoint(&folder.path().join("queue.sqlite3"), "queue.sqlite3");
+        assert_eq!(job.find(&missing).unwrap().name.as_deref(), Some("queue"));
+    }
+
+    #[test]
+    fn a_database_that_was_swapped_since_the_client_looked_is_found_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let live = folder.path().join("live.sqlite3");
+        std::fs::write(&live, b"old").unwrap();
+        let seen = endpoint(&live, "live.sqlite3");
+        std::fs::write(folder.path().join("staged"), b"new").unwrap();
+        std::fs::rename(folder.path().join("staged"), &live).unwrap();
+        assert_eq!(job.find(&seen).unwrap().name.as_deref(), Some("primary"));
+    }
+
+    #[test]
+    fn names_stand_for_databases_where_no_such_file_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        for (name, expected) in [
+            ("database", "primary"),
+            ("primary", "primary"),
+            ("queue", "queue"),
+        ] {
+            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            assert_eq!(found.name.as_deref(), Some(expected));
+        }
+        std::fs::write(folder.path().join("queue"), b"a file of that name").unwrap();
+        assert!(job
+            .find(&endpoint(&folder.path().join("queue"), "queue"))
+            .is_none());
+    }
+
+    #[test]
+    fn the_files_of_a_database_are_neither_source_nor_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("live.sqlite3-journal", at("to-a-journal-to-be")).unwrap();
+        for name in ["-wal", "-shm", ".hotswap"] {
+            std::fs::write(at(&format!("queue.sqlite3{name}")), b"").unwrap();
+        }
+        std::os::unix::fs::symlink("queue.sqlite3-shm", at("link")).unwrap();
+        std::fs::hard_link(at("queue.sqlite3-wal"), at("second-name")).unwrap();
+        let parts = [
+            "live.sqlite3-wal",
+            "live.sqlite3-journal",
+            "live.sqlite3.hotswap",
+            "queue.sqlite3-wal",
+            "queue.sqlite3-shm",
+            "queue.sqlite3.hotswap",
+            "to-a-journal-to-be",
+            "link",
+            "second-name",
+        ];
+        let managed = endpoint(&at("live.sqlite3"), "live.sqlite3");
+        for name in parts {
+            let part = endpoint(&at(name), name);
+            for refused in [job.route(&managed, &part), job.route(&part, &managed)] {
+                let why = refused.unwrap_err();
+                assert!(
+                    matches!(&why, Error::Usage(text) if text.contains("belongs to the managed database")),
+                    "{name}: {why}"
+                );
+            }
+        }
+        for other in ["other.sqlite3-wal", "live.sqlite3-2", "live.sqlite3.hotswap-2"] {
+            assert!(
+                job.route(&managed, &endpoint(&at(other), other)).is_ok(),
+                "{other}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_yet_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("storage/new.sqlite3", folder.join("link")).unwrap();
+        std::os::unix::fs::symlink("circle", folder.join("circle")).unwrap();
+        assert_eq!(resolve(&folder.join("link")), folder.join("storage/new.sqlite3"));
+        assert_eq!(resolve(&folder.join("circle")), folder.join("circle"));
+    }
+
+    #[test]
+    fn a_relative_path_that_leads_nowhere_is_tried_from_the_root() {
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let job = Settings {
+            root: root.path().to_owned(),
+            ..job(root.path())
+        };
+        let side = |name: &str| endpoint(&elsewhere.path().join(name), name);
+        assert!(matches!(
+            job.route(&side("live.sqlite3"), &side("copy")),
+            Ok(Route::Pull(_))
+        ));
+        assert!(matches!(
+            job.route(&side("new"), &side("./queue.sqlite3")),
+            Ok(Route::Push(_))
+        ));
+        // A file in the user's folder is no managed database, even if it has the name of one.
+        std::fs::write(elsewhere.path().join("live.sqlite3"), b"a copy").unwrap();
+        assert!(job.route(&side("live.sqlite3"), &side("copy")).is_err());
+        assert!(matches!(
+            job.route(&side("primary"), &side("queue.sqlite3")),
+            Ok(Route::Pull(_))
+        ));
+    }
+
+    #[test]
+    fn exactly_one_side_must_be_managed() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = job(folder.path());
+        let side = |name: &str| endpoint(&folder.path().join(name), name);
+        assert!(matches!(
+            job.route(&side("new"), &side("live.sqlite3")),
+            Ok(Route::Push(_))
+        ));
+        assert!(matches!(
+            job.route(&side("live.sqlite3"), &side("-")),
+            Ok(Route::Pull(_))
+        ));
+        let both = job
+            .route(&side("live.sqlite3"), &side("queue"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(both, "source and destination can't both be managed databases");
+        let neither = job.route(&side("a"), &side("b")).unwrap_err().to_string();
+        let folder = folder.path().display();
+        assert_eq!(
+            neither.lines().next(),
+            Some(&*format!(
+                "neither path matches a managed database ({folder}/live.sqlite3, {folder}/queue.sqlite3)"
+            ))
+        );
+        assert!(neither.contains("by its name (primary, queue)"), "{neither}");
+    }
+}

@@ -1,0 +1,177 @@
+//! The first hundred bytes of a database file.
+
+use super::file_type;
+use crate::error::{Error, Result};
+use crate::protocol::STANDARD_INPUT;
+
+/// The fields of the header. <https://www.sqlite.org/fileformat2.html#the_database_header>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseHeader {
+    /// In bytes.
+    pub page_size: u64,
+    /// The number of pages, if the header's count is valid.
+    pub pages: Option<u64>,
+    /// Whether the database is in WAL mode.
+    pub wal: bool,
+    /// The text encoding: 1 for UTF-8, 2 and 3 for UTF-16 little and big endian, 0 before any text is stored.
+    pub encoding: u32,
+}
+
+/// The offset of the two bytes that select the journal mode.
+pub const JOURNAL_BYTES: u64 = 18;
+
+impl DatabaseHeader {
+    /// Parses a header, and refuses a file that cannot be a whole database. `length` is the length of the file in
+    /// bytes, and `name` is what the user calls it.
+    pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
+        if length == 0 {
+            return Err(empty(name));
+        }
+        if length < 100 {
+            return Err(no_header(&head[..length as usize], name));
+        }
+        let header = Self::judge_head(head, name)?;
+        if let Some(announced) = header.announced().filter(|announced| *announced < length) {
+            return Err(too_long(name, announced));
+        }
+        if length % header.page_size != 0 {
+            let what = format!(
+                "the file is truncated: the {length} bytes of {name} are not a whole number of {}-byte pages",
+                header.page_size
+            );
+            return Err(refused(&what, WHOLE));
+        }
+        match header.announced() {
+            Some(announced) if announced > length => Err(refused(
+                &format!("the file is truncated: the header of {name} announces {announced} bytes, and it has {length}"),
+                WHOLE,
+            )),
+            _ => Ok(header),
+        }
+    }
+
+    /// Makes those checks that need only the first hundred bytes.
+    pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
+        if &head[..16] != b"SQLite format 3\0" {
+            return Err(no_header(head, name));
+        }
+        let header = Self::read(head);
+        if !(512..=65536).contains(&header.page_size) || !header.page_size.is_power_of_two() {
+            let what = format!(
+                "file is not a database: {name} has an invalid page size ({})",
+                header.page_size
+            );
+            return Err(refused(&what, ANOTHER));
+        }
+        // SQLite itself looks only at two bits of it, but at all of them once it has written the header anew.
+        let encoding = u32::from_be_bytes(head[56..60].try_into().expect("four bytes"));
+        if encoding > 3 {
+            let what = format!("file is not a database: {name} has an invalid text encoding ({encoding})");
+            return Err(refused(&what, ANOTHER));
+        }
+        Ok(header)
+    }
+
+    /// The length of the file according to its header, in bytes, if the header says so.
+    pub fn announced(&self) -> Option<u64> {
+        self.pages.map(|pages| pages * self.page_size)
+    }
+
+    /// Parses a header that is known to be valid.
+    pub fn read(head: &[u8; 100]) -> Self {
+        let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes"));
+        let page_size = match u16::from_be_bytes([head[16], head[17]]) {
+            1 => 65536,
+            size => u64::from(size),
+        };
+        // The count is valid if the last change of the header wrote it.
+        let valid = word(24) == word(92) && word(28) != 0;
+        Self {
+            page_size,
+            pages: valid.then(|| u64::from(word(28))),
+            wal: head[18] == 2 || head[19] == 2,
+            encoding: word(56),
+        }
+    }
+}
+
+/// The refusal of a file that goes on after the end that its header announces.
+pub fn too_long(name: &str, announced: u64) -> Error {
+    let what = format!(
+        "the file is longer than it says: the header of {name} announces {announced} bytes, and more came"
+    );
+    refused(&what, CLEAN)
+}
+
+const WHOLE: &str = "make sure that it is complete, and copy again";
+const CLEAN: &str =
+    "send it without a terminal in between (no -t), or, if the file has room reserved at its end, push a \
+                     copy made with VACUUM INTO";
+const REACHES: &str =
+    "make sure that the data reaches the command (docker exec and kubectl exec need -i), and copy again";
+const ANOTHER: &str = "copy an SQLite database";
+
+fn empty(name: &str) -> Error {
+    let next = if name == STANDARD_INPUT { REACHES } else { WHOLE };
+    refused(&format!("the file is empty: {name} is 0 bytes long"), next)
+}
+
+fn no_header(head: &[u8], name: &str) -> Error {
+    let (looks, next) = file_type::recognize(head)
+        .unwrap_or_else(|| ("does not begin with an SQLite header".into(), ANOTHER));
+    refused(&format!("file is not a database: {name} {looks}"), next)
+}
+
+fn refused(why: &str, next: &str) -> Error {
+    Error::Refused(format!("{why}. The running database is untouched; {next}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(pages: u32) -> [u8; 100] {
+        let mut head = [0; 100];
+        head[..16].copy_from_slice(b"SQLite format 3\0");
+        head[16..18].copy_from_slice(&4096u16.to_be_bytes());
+        head[18..20].copy_from_slice(&[2, 2]);
+        head[24..28].copy_from_slice(&7u32.to_be_bytes());
+        head[28..32].copy_from_slice(&pages.to_be_bytes());
+        head[92..96].copy_from_slice(&7u32.to_be_bytes());
+        head
+    }
+
+    #[test]
+    fn a_whole_file_passes() {
+        let header = DatabaseHeader::judge(&head(3), 3 * 4096, "new.sqlite3").unwrap();
+        assert_eq!(
+            header,
+            DatabaseHeader {
+                page_size: 4096,
+                pages: Some(3),
+                wal: true,
+                encoding: 0
+            }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_whole_database_is_refused() {
+        for (head, length, why) in [
+            (head(3), 0, "empty"),
+            (head(3), 2 * 4096, "truncated"),
+            (head(3), 3 * 4096 - 1, "truncated"),
+            (head(3), 4 * 4096, "longer"),
+            (head(3), 3 * 4096 + 7, "longer"),
+            ([b'x'; 100], 4096, "not a database"),
+        ] {
+            let refused = DatabaseHeader::judge(&head, length, "new.sqlite3")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                refused.contains(why) && refused.contains("new.sqlite3"),
+                "{refused}"
+            );
+        }
+    }
+}

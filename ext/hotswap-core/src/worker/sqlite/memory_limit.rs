@@ -1,0 +1,117 @@
+//! Limits the memory that a file from another source may cost.
+//!
+//! The file determines how much memory SQLite needs for it, and a container that runs out of memory loses a process,
+//! or all of them. So SQLite has a limit, and reports when it is too low. The kernel has a limit for this process,
+//! for code that SQLite's limit does not cover: the code of an extension, and an SQLite that was compiled not to
+//! count its memory (`SQLITE_DEFAULT_MEMSTATUS=0`).
+
+use std::fs;
+
+use nix::sys::resource::{getrlimit, rlim_t, setrlimit, Resource};
+use rusqlite::Connection;
+
+use crate::sys::memory;
+
+/// The upper bound for SQLite's limit, in bytes.
+const MOST: u64 = 256 * 1024 * 1024;
+/// The lower bound: less would refuse good files.
+const LEAST: u64 = 16 * 1024 * 1024;
+/// What the process needs besides SQLite, for its threads and for the words of a schema, in bytes.
+const BESIDE: u64 = 192 * 1024 * 1024;
+
+/// The kernel's limit. Dropping it restores the former one; SQLite's limit stays.
+#[derive(Debug)]
+pub struct MemoryLimit(Option<(rlim_t, rlim_t)>);
+
+impl MemoryLimit {
+    /// Sets both limits, for all connections of this process.
+    pub fn set(connection: &Connection) -> rusqlite::Result<Self> {
+        let most = half_of(memory::left());
+        connection.query_row(&format!("PRAGMA hard_heap_limit={most}"), [], |_| Ok(()))?;
+        // If the kernel refuses a limit, SQLite's own still applies.
+        Ok(Self(limit_growth(most + BESIDE)))
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        if let Some((soft, hard)) = self.0 {
+            // If the limit cannot be restored, later work has to make do with it.
+            let _ = setrlimit(Resource::RLIMIT_DATA, soft, hard);
+        }
+    }
+}
+
+fn half_of(left: Option<u64>) -> u64 {
+    left.map_or(MOST, |left| (left / 2).clamp(LEAST, MOST))
+}
+
+/// Lets the process take `bytes` more than it has now. Returns the former limits.
+fn limit_growth(bytes: u64) -> Option<(rlim_t, rlim_t)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_DATA).ok()?;
+    setrlimit(Resource::RLIMIT_DATA, (data(&status)? + bytes).min(soft), hard).ok()?;
+    Some((soft, hard))
+}
+
+/// The memory that counts towards the limit, in bytes.
+fn data(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+
+    const MB: u64 = 1024 * 1024;
+
+    /// Not a test: the limit applies to a process, and other tests run in this one.
+    #[test]
+    #[ignore]
+    fn in_a_process_of_its_own() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let takes = |bytes: u64| Vec::<u8>::new().try_reserve_exact(bytes as usize).is_ok();
+        let connection = Connection::open_in_memory().unwrap();
+        let before = getrlimit(Resource::RLIMIT_DATA).unwrap();
+        let limit = MemoryLimit::set(&connection).unwrap();
+        assert!(!takes(MOST + BESIDE + MB));
+        assert!(takes(LEAST));
+        let sqlite = |bytes: u64| {
+            let value = format!("SELECT length(CAST(zeroblob({bytes}) AS TEXT) || 'x')");
+            connection.query_row(&value, [], |_| Ok(()))
+        };
+        assert!(sqlite(MOST + MB).is_err() && sqlite(LEAST / 4).is_ok());
+        drop(limit);
+        assert_eq!(getrlimit(Resource::RLIMIT_DATA).unwrap(), before);
+        assert!(takes(MOST + BESIDE + MB));
+    }
+
+    #[test]
+    fn sqlite_and_all_other_code_keep_to_the_limit_until_it_is_dropped() {
+        let limited = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "worker::memory_limit::tests::in_a_process_of_its_own",
+            ])
+            .status();
+        assert!(limited.unwrap().success());
+    }
+
+    #[test]
+    fn a_file_gets_half_of_what_is_left_within_bounds() {
+        for (left, half) in [(None, 256), (Some(100), 50), (Some(2), 16), (Some(100_000), 256)] {
+            assert_eq!(half_of(left.map(|left| left * MB)), half * MB);
+        }
+    }
+
+    #[test]
+    fn the_kernel_says_what_counts() {
+        assert!(data(&fs::read_to_string("/proc/self/status").unwrap()).unwrap() > 0);
+        assert_eq!(data("VmPeak:\t 1 kB\nVmData:\t 2048 kB\n"), Some(2 * MB));
+    }
+}

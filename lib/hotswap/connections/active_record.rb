@@ -1,0 +1,178 @@
+# frozen_string_literal: true
+
+require "monitor"
+
+module Hotswap
+  # Active Record's connections of this process to managed databases.
+  #
+  # A connection is closed only while no transaction is open on it. Closing it in the middle of one would turn the
+  # rest of the transaction into separate writes to the new file.
+  module ActiveRecordConnections
+    OUTSIDE = "outside of any request or job"
+    RELEASE = File.expand_path("../release.rb", __dir__)
+
+    class << self
+      # @return [Boolean] whether the application uses Active Record; it may have the gem without using it
+      def loaded?
+        defined?(ActiveRecord) && ActiveRecord.respond_to?(:autoload?) && !ActiveRecord.autoload?(:Base) && defined?(ActiveRecord::Base)
+      end
+
+      # Closes all connections to the database. Called with the gate sealed, so that no new one can be opened.
+      # @param timeout [Float] in seconds; half of it is for connections that are in use
+      # @raise [DisconnectRefused] with the connections that are still in use
+      def disconnect(database, timeout)
+        deadline = Gate.now + timeout / 2.0
+        pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
+      end
+
+      # Returns the caller's connections to managed databases to their pools.
+      # @raise [ReleaseRefused] if a transaction is open on one of them; then no connection is returned
+      def let_go
+        pools = pools_in_use.reject { |pool| in_test?(pool) }
+        pools.each { |pool| refuse_release_in_transaction(pool) }
+        pools.each(&:release_connection)
+      end
+
+      # Clears Active Record's cached schema of the database.
+      def refresh(database)
+        pools = pools_of(database)
+        pools.each { |pool| pool.schema_reflection.clear! }
+        ActiveRecord::Base.descendants.each do |model|
+          next if model.abstract_class? || !pools.include?(pool_of(model))
+
+          model.reset_column_information
+        end
+        pools.each(&:release_connection)
+      end
+
+      private
+
+      # The pools of managed databases from which the caller has a connection.
+      def pools_in_use
+        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
+          next unless pool.active_connection? && pool.db_config.adapter == "sqlite3"
+
+          # Active Record resolves the path against the application's root, not against the current folder.
+          path = Database.absolute_path(pool.db_config.database)
+          path && Hotswap.databases.opened_as(path)
+        end
+      end
+
+      # A test with transactional fixtures opens its own transaction, and keeps its connection.
+      def in_test?(pool)
+        connection = pool.active_connection?
+        connection.transaction_open? && !connection.current_transaction.joinable?
+      end
+
+      def refuse_release_in_transaction(pool)
+        return unless in_transaction?(pool.active_connection?)
+
+        raise ReleaseRefused, "Hotswap.release was called while a transaction is open on #{pool.db_config.database}. Commit the " \
+          "transaction or roll it back first"
+      end
+
+      def pools_of(database)
+        resolved = database.resolved_path
+        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
+          next unless pool.db_config.adapter == "sqlite3"
+
+          path = Database.absolute_path(pool.db_config.database)
+          # Requests wait while this runs, and there may be thousands of pools. So this resolves only the paths that
+          # may match.
+          path && (File.basename(path) == File.basename(resolved) || File.symlink?(path)) && Database.resolve(path) == resolved
+        end
+      end
+
+      def pool_of(model)
+        model.connection_pool
+      rescue ActiveRecord::ActiveRecordError
+        nil # A model without a database has nothing to forget.
+      end
+
+      def disconnect_pool(pool, database, deadline)
+        close_idle(pool, database)
+        while (busy = pool.connections.find { |connection| !close_resting(connection, database) })
+          refuse("runs a query on #{database.label} in #{whereabouts(busy.owner)}") if Gate.now > deadline
+
+          sleep 0.001
+          close_idle(pool, database)
+        end
+      end
+
+      # Closes the connections that no thread has. One may have been returned with an open transaction, as a
+      # console's sandbox does.
+      def close_idle(pool, database)
+        pool.synchronize do
+          idle = pool.connections.reject(&:in_use?)
+          refuse("has a transaction open on #{database.label}, #{OUTSIDE}") if idle.any? { |connection| in_transaction?(connection) }
+
+          pool.flush!
+        end
+      end
+
+      # A thread that took a connection outside of any request, such as a server's main thread at boot or a console,
+      # keeps it for good. While the thread does not use the connection, it can be closed: it reopens itself. The
+      # thread keeps it, so the next swap closes it again.
+      # @return [Boolean] whether it is closed now
+      def close_resting(connection, database)
+        return true unless connection.active?
+
+        while_resting(connection) do
+          refuse("has a transaction open on #{database.label} in #{whereabouts(connection.owner)}") if in_transaction?(connection)
+
+          connection.disconnect!
+          true
+        end
+      end
+
+      # Runs the block unless the connection's thread is using the connection. The thread cannot begin to use it in
+      # the meantime.
+      def while_resting(connection)
+        # Active Record takes this lock wherever it uses the connection. Outside of tests the lock does nothing. A
+        # thread that took the old lock shows up in its backtrace; a thread that takes the new one waits.
+        before = connection.lock
+        lock = Monitor.new
+        connection.instance_variable_set(:@lock, lock)
+        return false if using?(connection.owner) || !lock.try_enter
+
+        begin
+          yield
+        ensure
+          lock.exit
+        end
+      ensure
+        connection.instance_variable_set(:@lock, before)
+      end
+
+      # Whether the thread is in the middle of a statement, or of a block of Active Record's. Frames that measure
+      # requests surround all of them, including code that forks, so they do not count. True without an owner, too:
+      # the connection has just been returned.
+      def using?(owner)
+        return true unless owner&.alive?
+
+        frames = owner.backtrace or return true
+        # Hotswap.release has checked that the frames around it hold no connection. Rails' middleware is among them.
+        frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)
+        frames.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
+      end
+
+      # Also detects a transaction that was begun without Active Record.
+      def in_transaction?(connection)
+        connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
+      end
+
+      def whereabouts(owner)
+        released = Gate.released_unit(owner) if owner.is_a?(Thread)
+        return "#{Gate.describe(released.source)}, inside Hotswap.release" if released
+        return "the main thread, #{OUTSIDE}" if owner == Thread.main
+
+        "#{(owner.is_a?(Thread) && owner.name) ? "the thread #{owner.name}" : "a thread without a name"}, #{OUTSIDE}"
+      end
+
+      # @param what [String] the end of a sentence that begins with the name of this process
+      def refuse(what)
+        raise DisconnectRefused, what
+      end
+    end
+  end
+end

@@ -1,0 +1,169 @@
+# frozen_string_literal: true
+
+require_relative "../../support/items_server"
+require_relative "../crash/support/watched_server"
+
+# `Hotswap::CLI.run` in a console, a task or a thread of the server: what ends the wait for a push ends the push.
+RSpec.describe "a push by a program that is interrupted", lane: "default" do
+  # How the wait for `push` is ended. `waiting` returns when the push waits for the application to come to rest.
+  kinds = {
+    "Timeout" => "Timeout.timeout(0.3) { push.call }",
+    "Thread#raise" => "thread = Thread.new { push.call }; waiting.call; thread.raise(ArgumentError); thread.join",
+    "Thread#kill" => "thread = Thread.new { push.call }; waiting.call; thread.kill.join",
+    "a fiber that is stopped" => <<~RUBY,
+      Reactor.run do
+        pushing = Fiber.schedule { push.call }
+        Fiber.schedule { waiting.call; pushing.raise(ArgumentError) }
+      end
+    RUBY
+    "a thread that is raised in while it reads a StringIO" => <<~RUBY
+      source.replace(StringIO.new(File.binread(source.path)))
+      thread = Thread.new { push.call }; waiting.call; thread.raise(ArgumentError); thread.join
+    RUBY
+  }
+  signals = {
+    "Ctrl-C" => "Thread.new { waiting.call; Process.kill(:INT, $$) }; push.call",
+    "Ctrl-C in irb" => 'trap(:INT) { raise RangeError, "abort then interrupt!" }; Thread.new { waiting.call; Process.kill(:INT, $$) }; push.call'
+  }
+
+  # INTERRUPT.call(KIND, FILE) answers with what was raised, and what the push has said.
+  preamble = <<~RUBY
+    require "hotswap"
+    require "stringio"
+    require "timeout"
+    require #{File.expand_path("../../support/reactor", __dir__).inspect}
+
+    Source = Struct.new(:path) do
+      def stdin = @stdin || File.open(File::NULL)
+      def replace(io) = (@stdin = io)
+      def name = @stdin ? "-" : path
+    end
+
+    INTERRUPT = lambda do |kind, file|
+      said, source = StringIO.new, Source.new(file)
+      push = -> { Hotswap::CLI.run(["cp", source.name, "database"], stdin: source.stdin, stdout: said, stderr: said) }
+      waiting = -> { sleep 0.01 until said.string.include?("Swapping") }
+      Thread.report_on_exception = false
+      raised = begin
+        eval(kind) && nil
+      rescue ArgumentError, RangeError, Timeout::Error, Interrupt => error
+        error.class
+      end
+      [raised, said.string].inspect
+    end
+  RUBY
+
+  before do
+    FileUtils.rm_f([app.root.join("go-on"), app.root.join("waits")])
+    app.file("storage/app.sqlite3", ItemsServer::SCHEMA, ["old"], journal_mode: "wal") if app.version != "old"
+    @slow = Thread.new { app.get("/wait") }
+    eventually { app.root.join("waits").exist? }
+  end
+
+  after { let_the_request_end }
+
+  let(:new_file) { app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]) }
+
+  def let_the_request_end
+    FileUtils.touch(app.root.join("go-on"))
+    @slow.join
+  end
+
+  def workers = app.process.members - [app.pid]
+
+  # The one that has said that it swaps, and has not failed.
+  def waiting_worker
+    eventually { app.log.scan("acquiring swap lock").size > app.log.scan("command failed").size }
+    workers.first
+  end
+
+  # The program's answer to one line is one line.
+  def program(code)
+    IO.popen([Project.bundled_environment, "bundle", "exec", "ruby", "-e", "$stdout.sync = true\n#{code}"],
+      "r+", chdir: app.root.to_s, err: [:child, :out], unsetenv_others: true) { |io| yield io }
+  end
+
+  # The worker has gone when the program goes on, and no swap follows when it could.
+  def expect_no_swap
+    expect(workers).to eq []
+    expect(app.root.glob("storage/.*hotswap*")).to eq []
+    let_the_request_end
+    expect(app.version).to eq "old"
+  end
+
+  context "beside the server" do
+    running_app(ItemsServer)
+
+    kinds.merge(signals).each do |what, kind|
+      it "by #{what} ends with its worker, and swaps nothing" do
+        program("#{preamble}\nputs INTERRUPT.call(#{kind.inspect}, #{new_file.inspect}); gets") do |io|
+          expect(io.gets).to match(/\A\[(nil|\w+Error|\w+::Error|Interrupt), "Swapping database...\\n"\]\n\z/)
+          expect_no_swap
+          io.puts
+        end
+      end
+    end
+
+    # Fails where the second interruption ends the wait as well.
+    it "by Ctrl-C twice goes on only when the worker has ended" do
+      program("#{preamble}\nputs INTERRUPT.call('push.call', #{new_file.inspect}); gets") do |io|
+        worker = waiting_worker
+        Process.kill(:STOP, worker)
+        3.times { Process.kill(:INT, io.pid) && sleep(0.05) }
+        expect(io.wait_readable(0.3)).to be_nil
+        Process.kill(:CONT, worker)
+
+        expect(io.gets).to eq %([Interrupt, "Swapping database...\\n"]\n)
+        expect_no_swap
+        io.puts
+      end
+    end
+
+    it "does not wait for ever for a worker that does not end, and says so" do
+      less = "Hotswap::CLI.send(:remove_const, :PATIENCE); Hotswap::CLI::PATIENCE = 0.3"
+      program("#{preamble}#{less}\nputs INTERRUPT.call('push.call', #{new_file.inspect}); gets") do |io|
+        worker = waiting_worker
+        Process.kill(:STOP, worker)
+        Process.kill(:INT, io.pid)
+
+        expect(io.gets).to match(/Interrupt.*Interrupted, but the server has not confirmed that it stopped/)
+        Process.kill(:CONT, worker)
+        eventually { workers.empty? }
+        expect_no_swap
+        io.puts
+      end
+    end
+  end
+
+  context "in a thread of the server" do
+    # What it is to do comes in a file, and the answer goes into another one.
+    running_app(ItemsServer) do |server|
+      server.write("config.ru", <<~RUBY)
+        #{preamble}
+        Thread.new do
+          loop do
+            sleep 0.01 until File.exist?("interruption")
+            kind, file = File.read("interruption").split("\\0")
+            File.delete("interruption")
+            File.write("answer.new", INTERRUPT.call(kind, file))
+            File.rename("answer.new", "answer")
+          end
+        end
+        #{server.root.join("config.ru").read}
+      RUBY
+    end
+
+    before { FileUtils.rm_f(app.root.join("answer")) }
+
+    kinds.each do |what, kind|
+      it "by #{what} ends with its worker, and swaps nothing" do
+        app.write("told", "#{kind}\0#{new_file}")
+        File.rename(app.root.join("told"), app.root.join("interruption"))
+        eventually { app.root.join("answer").exist? }
+
+        expect(app.root.join("answer").read).to match(/\A\[(nil|\w+Error|\w+::Error), "Swapping database...\\n"\]\z/)
+        expect_no_swap
+      end
+    end
+  end
+end

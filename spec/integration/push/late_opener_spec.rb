@@ -1,0 +1,71 @@
+# frozen_string_literal: true
+
+require_relative "../crash/support/watched_server"
+
+# Protected is that the worker keeps the replaced file locked for as long as any process has it open (replaced.rs). The
+# rename is slowed down, so that a stranger can come in the moment before it.
+RSpec.describe "a process that opens the database in the moment of the rename", lane: "default" do
+  before do
+    skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
+    @app = WatchedServer.start(settings: "config.max_pause = 4")
+    @app.offer("first")
+  end
+  after { @app&.tear_down }
+
+  attr_reader :app
+
+  # Answers the stranger, which has the replaced file open.
+  def late_opener
+    steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
+    rename = steps.find { |step| step.program == "worker" && step.call == "rename" }
+    app.offer("second")
+    eventually { expect(workers).to eq [] }
+    looks = looks_at_the_lease
+    app.calls.with(rename, :slow) do
+      push = app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE)
+      # With the last look at the lease the worker has made sure that it is alone.
+      eventually(every: 0.002) { looks_at_the_lease > looks }
+      Stranger.ruby(app.database_path).tap { expect(push.wait).to have_attributes(exit_code: 0) }
+    end
+  end
+
+  def looks_at_the_lease = app.root.join("calls.trace").binread.scan("worker is_leased").size
+
+  def workers = app.process.members - [app.pid]
+
+  def expect_kept_out(stranger)
+    expect(stranger.ask("SELECT name FROM items")).to include("database is locked")
+    expect(stranger.ask("INSERT INTO items (name) VALUES ('lost')")).to include("database is locked")
+  end
+
+  it "is kept out of the file that was replaced, by name in the log, until it closes it" do
+    app.version
+    stranger = late_opener
+    eventually { expect(app.log).to match(/WARN.* was .* until the swap is open in process #{stranger.pid} \(.*keeps it locked/) }
+    expect_kept_out(stranger)
+    expect(app.post("/", name: "acknowledged").status).to eq 200
+    app.offer("third")
+    expect(app.push).to have_attributes(exit_code: 0)
+    expect_kept_out(stranger)
+    expect(app.names).to eq %w[third]
+
+    stranger.stop
+    eventually { expect(workers).to eq [] }
+    expect(app.log).to include("no process has the replaced file of #{app.database_path} open any more")
+    expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+  end
+
+  it "is kept out when the server has gone, by a worker that keeps nothing else" do
+    app.version
+    stranger = late_opener
+    worker = eventually { workers.first }
+    eventually { File.readlink("/proc/#{worker}/cwd") == "/" }
+    app.stop
+
+    expect_kept_out(stranger)
+    files = Dir.glob("/proc/#{worker}/fd/*").map { |descriptor| File.readlink(descriptor) }
+    expect(files.grep(/\A\//) - ["/dev/null"]).to all(start_with(app.database_path).or(include("calls.trace")))
+    stranger.stop
+    eventually { !File.exist?("/proc/#{worker}/cwd") }
+  end
+end

@@ -1,0 +1,150 @@
+# frozen_string_literal: true
+
+require_relative "../fleet/support/fleet"
+
+RSpec.describe "what is logged" do
+  # A swap stands still at its quietest moment for as long as there is a file tmp/hold.
+  running_app(initializer: <<~RUBY)
+    Rails.application.config.hotswap.max_pause = 10
+    Hotswap.on_disconnect { sleep 0.01 while Rails.root.join("tmp/hold").exist? }
+  RUBY
+
+  attr_reader :lines_before
+
+  before { @lines_before = app.log.lines.size }
+
+  # What hotswap said since the example began, and so what carries its tag.
+  def said = app.log.lines.drop(lines_before).filter_map { |line| line.chomp[/\A\[hotswap\] (.*)/, 1] }
+
+  # Without what each process says, which is not in any order.
+  def log = said.grep_v(/ moved to the new /)
+
+  def eventually_log(*expected) = eventually { expect(log).to match(expected) }
+
+  def live = "storage/production.sqlite3"
+
+  def renamed = %r{\Arenamed #{app.root}/storage/\.?\S+ → #{app.root.join(live)} \(after [\d.]+ ms\)\z}
+
+  # What ends the last line of a command: how long it took, and who asked for it.
+  def in_all_by(command) = /[\d.]+ (?:m?s) in all, by uid #{Process.uid} in process #{command.pid} \(\S*ruby\S* .*hotswap cp /
+
+  it "is the life of a push, in its order" do
+    file = app.databases.release("logged")
+    push = app.start_hotswap("cp", file, live)
+    expect(push.wait).to have_attributes(exit_code: 0)
+
+    eventually_log(
+      "command: cp #{file} #{live}",
+      "push started: #{file} → #{live}",
+      "received #{File.size(file)} bytes, running integrity check",
+      "integrity check passed, acquiring swap lock",
+      /\Aswap lock acquired, requests are queued \(at \d\d:\d\d:\d\d\.\d{3}\)\z/,
+      /\Adisconnected ActiveRecord \(after [\d.]+ ms\)\z/,
+      renamed,
+      /\Aswap lock released, requests resuming \(after [\d.]+ ms\)\z/,
+      /\Areconnected ActiveRecord \(after [\d.]+ ms\)\z/,
+      /\Apush complete: #{live}, #{File.size(file)} bytes, renamed, requests held for [\d.]+ ms, #{in_all_by(push)}/
+    )
+  end
+
+  it "is the command as it was given, when the push came through a pipe and named the database by its name" do
+    push = app.start_hotswap("cp", "--skip-schema-check", "-", "primary", "--in-place=never", stdin_data: File.binread(app.databases.release("piped")))
+    expect(push.wait).to have_attributes(exit_code: 0)
+
+    eventually { log.grep(/push complete/).any? }
+    expect(log.first(2)).to eq ["command: cp - primary --skip-schema-check --in-place=never", "push started: - → #{live}"]
+    expect(log.grep(/push complete/)).to match [/, --skip-schema-check, --in-place=never, #{in_all_by(push)}/]
+  end
+
+  it "does not claim a check that was skipped" do
+    expect(app.hotswap("cp", "--skip-integrity-check", app.databases.release("unchecked"), live)).to have_attributes(exit_code: 0)
+
+    eventually { log.grep(/push complete/).any? }
+    expect(log.grep(/integrity/)).to match [
+      /\Acommand: .* --skip-integrity-check\z/, /\Areceived \d+ bytes, integrity check skipped\z/,
+      "integrity check skipped, acquiring swap lock", /\Apush complete: .* --skip-integrity-check/
+    ]
+  end
+
+  it "is the reason in one line when a push is refused, and nothing after it" do
+    file = app.databases.corrupt_page
+    push = app.start_hotswap("cp", file, live)
+    expect(push.wait).to have_attributes(exit_code: 3)
+
+    eventually_log("command: cp #{file} #{live}", "push started: #{file} → #{live}", /\Areceived \d+ bytes, running integrity check\z/,
+      /\Acommand failed: integrity check failed: \| \*\*\* in database main \*\*\* \| .* \(#{in_all_by(push)}/)
+  end
+
+  it "is one line about schemas however much they differ" do
+    other = app.databases.other_schema
+    expect(app.hotswap("cp", other, live)).to have_attributes(exit_code: 3)
+
+    eventually { log.grep(/\Acommand failed: schema mismatch: .* in process/).one? }
+    expect(app.log.lines.drop(lines_before).grep(/^[-+] CREATE/)).to eq []
+  end
+
+  it "is the beginning and the end of a pull" do
+    pull = app.start_hotswap("cp", live, "backup.sqlite3")
+    expect(pull.wait).to have_attributes(exit_code: 0)
+
+    eventually_log("command: cp #{live} backup.sqlite3", "pull started: #{live} → backup.sqlite3",
+      /\Apull complete: #{live} \(\d+ bytes\), #{in_all_by(pull)}/)
+  end
+
+  it "tells of every request that waits, which is then answered with the new data" do
+    app.write("tmp/hold", "")
+    pushing = app.start_hotswap("cp", app.databases.release("waited for"), live)
+    waiting = %w[/version /items/1].map do |path|
+      # The first that come may still pass: the gate closes when whatever was running is done.
+      eventually do
+        request = Thread.new { app.get(path) }
+        eventually(5) { !request.alive? || log.include?("request queued, waiting for swap to complete: GET #{path}") }
+        request if request.alive?
+      end
+    end
+    app.root.join("tmp/hold").delete
+
+    expect(waiting.map { |request| request.value.json["version"] }).to eq ["waited for"] * 2
+    expect(pushing.wait).to have_attributes(exit_code: 0)
+    expect(log).to include("swap complete, resuming request: GET /version", "swap complete, resuming request: GET /items/1")
+    expect(log.grep(/\Arequest queued/).size).to eq 2
+    expect(log.grep(/\Aswap complete, resuming/).size).to eq 2
+  end
+
+  it "is nothing about requests that wait for no swap" do
+    5.times { app.get("/version") }
+
+    expect(said).to be_empty
+  end
+
+  it "was what is managed, when the server booted" do
+    expect(app.log.lines.map(&:chomp).grep(/managing/)).to eq [
+      "[hotswap] managing 4 database(s): #{live}, storage/production-queue.sqlite3, storage/production-cache.sqlite3, " \
+        "storage/production-errors.sqlite3"
+    ]
+  end
+end
+
+RSpec.describe "what each process of a cluster logs", :fleet do
+  running_app(workers: 2, preload: false)
+
+  def moved = app.log.scan(/^\[hotswap\] process (\d+) moved to the new \S+; its requests were held for [\d.]+ ms$/).flatten.map(&:to_i)
+
+  it "is one line for a swap that it took part in" do
+    expect_all_on(app, app.version, processes: 2)
+    members = member_pids(app)
+    expect(app.hotswap("cp", app.databases.release("everywhere"), "primary")).to have_attributes(exit_code: 0)
+
+    eventually { expect(moved).to match_array(members) }
+  end
+
+  it "is that it listens, when it takes over from a process that has ended" do
+    expect_all_on(app, app.version, processes: 2)
+    first = eventually(20) { leader_pid(app) }
+    expect(app.log).to match(/^\[hotswap\] process #{first} listens on #{app.root.realpath}\S*hotswap\.sock$/)
+    Process.kill(:KILL, first)
+
+    successor = eventually(20) { leader_pid(app)&.then { |pid| pid unless pid == first } }
+    eventually { app.log.match?(/^\[hotswap\] process #{successor} listens on \S*hotswap\.sock, since the process that did has ended$/) }
+  end
+end
