@@ -3,8 +3,8 @@
 require_relative "support/watched_server"
 
 # A file of more than a few steps is brought to the disk by a thread of its own, while it is checked. Protected is that
-# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push.rs calls after the check),
-# and that nobody waits for it in vain (backlog.rs, `caught_up`).
+# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push/mod.rs calls after the check),
+# and that nobody waits for it in vain (flusher.rs, `caught_up`).
 RSpec.describe "a push of a file that the disk is still busy with", lane: "default" do
   watched_app
 

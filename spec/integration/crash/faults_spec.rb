@@ -4,8 +4,8 @@ require_relative "support/trouble"
 
 # The protected lines are those that make each row of the table what it is; what protects most of them is that a
 # staged file removes itself (staged.rs, Drop; target.rs, Drop), that nothing is done with the live database before
-# the exclusive fence (swap.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
-# replaced file (swap.rs, the last match).
+# the exclusive fence (push/replace.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
+# replaced file (push/replace.rs, the last match).
 RSpec.describe "a command at whose system calls something goes wrong", :slow, lane: "default" do
   watched_app
 
@@ -45,7 +45,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
     end
   end
 
-  # In place SQLite writes past a journal into the file itself. in_place/whole.rs, `not_committed`: what fails when the
+  # In place SQLite writes past a journal into the file itself. in_place/backup.rs, `not_committed`: what fails when the
   # journal is gone has come.
   it "leaves old or new, with a reason and open gates, when any of the calls fails that has to do with a rollback journal" do
     chance = Random.new(RSpec.configuration.seed)
@@ -60,7 +60,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
     end
   end
 
-  # direct.rs, Way.
+  # direct_io.rs, Way.
   it "pulls all the same where a disk refuses to be written past the page cache, or takes half of what it is given" do
     expect_no_violation(:pull) do |trouble, steps|
       refusing, writing = ["past_cache nameless", "write nameless"].map { |call| core(steps, [call]).first }

@@ -2,7 +2,7 @@
 
 require_relative "support/random_kills"
 
-# What protects is that nothing has to be undone: the order in swap.rs, the locks that go with a process, and the
+# What protects is that nothing has to be undone: the order in push/replace.rs, the locks that go with a process, and the
 # sweep at boot (server/session.rs, sweep) and before a push.
 RSpec.describe "a command in which somebody is killed at a moment that nobody chose", :slow, lane: "default" do
   {"one process" => 0, "a cluster" => 2}.each do |what, workers|

@@ -2,9 +2,9 @@
 
 require_relative "support/watched_server"
 
-# Protected is that what was announced is taken back (fleet.rs, `retract`), which is asked for where the board cannot be
-# written (fleet.rs, `announce`), where the rename fails (swap.rs, at `promote`), and where the transaction is rolled
-# back (in_place/mod.rs, at `nothing_came_of`).
+# Protected is that what was announced is taken back (fleet/mod.rs, `retract`), which is asked for where the board cannot be
+# written (fleet/mod.rs, `announce`), where the rename fails (push/replace.rs, at `promote`), and where the transaction is rolled
+# back (push/in_place/mod.rs, at `nothing_came_of`).
 RSpec.describe "after_swap, where a push fails after it was announced", lane: "default" do
   watched_app(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
 

@@ -3,8 +3,8 @@
 require_relative "support/power_cut"
 require_relative "support/watched_server"
 
-# Protected are the order of the syncs in swap.rs (`run`: the staged file's before the rename, the folder's between
-# the removal of the log and the rename, and before the report), in staged.rs (`dress_like`, `sync`), in live.rs
+# Protected are the order of the syncs in push/replace.rs (`run`: the staged file's before the rename, the folder's between
+# the removal of the log and the rename, and before the report), in staged.rs (`dress_like`, `sync`), in live/mod.rs
 # (`remove_sidecars`), and in target.rs (`put_in_place`).
 RSpec.describe "a power cut at any moment", lane: "default" do
   before { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
@@ -27,7 +27,7 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     end
   end
 
-  # Last, in in_place/mod.rs (`prepare`), that SQLite syncs the folder too from which it has removed its journal.
+  # Last, in push/in_place/mod.rs (`prepare`), that SQLite syncs the folder too from which it has removed its journal.
   %w[wal delete].each do |mode|
     it "of a push in place leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
       serve(journal_mode: mode)

@@ -3,7 +3,7 @@
 require_relative "support/watched_server"
 
 # Protected is that a worker ends itself when the disk does not answer while everybody waits (watchdog.rs, `arm`), and
-# says so before (watchdog.rs, at `last_words`); and that it lets requests in where the file has moved (fleet.rs, `let_in`).
+# says so before (watchdog.rs, at `last_words`); and that it lets requests in where the file has moved (fleet/mod.rs, `let_in`).
 RSpec.describe "a disk that does not answer while the gates are closed", lane: "default" do
   watched_app
 
@@ -31,7 +31,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(listing).to eq before
   end
 
-  # swap.rs, `run`, and push.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
+  # push/replace.rs, `run`, and push/mod.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
   it "lets requests in where the folder's sync is slow, and tries again by itself" do
     step = syncs.first
     app.offer("second")
@@ -89,7 +89,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     steps.take_while { |step| "#{step.call} #{step.file}" != "unlink app.sqlite3-shm" }.reverse.find { |step| "#{step.program} #{step.call} #{step.file}" == "worker lock app.sqlite3" }
   end
 
-  # swap.rs, `run`, behind the rename.
+  # push/replace.rs, `run`, behind the rename.
   it "keeps no request waiting where the file has moved, and the push ends when the disk has answered" do
     pushing_slowly do |push|
       expect(app.names).to eq %w[second]

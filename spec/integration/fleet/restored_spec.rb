@@ -104,7 +104,7 @@ RSpec.describe "a database that was restored by hand under the running server", 
     TestDatabase.read(app.database_path) { |db| expect(db.execute("SELECT name FROM items WHERE token = 'of-the-console'")).to eq [["console"]] }
   end
 
-  # Fails without the look for the astray (worker/fleet.rs): then the push succeeds, and the process that is stopped goes on
+  # Fails without the look for the astray (worker/fleet/mod.rs): then the push succeeds, and the process that is stopped goes on
   # with the former file when it is continued.
   it "waits for a process that has not noticed, and refuses the push in its name" do
     stopped = worker_pids(app).first

@@ -17,7 +17,7 @@ RSpec.describe "a push into a database that Litestream replicates", :slow, lane:
 
   def names(path) = TestDatabase.read(path) { |db| db.execute("SELECT name FROM items ORDER BY id").flatten }
 
-  # Fails without `fit::carry_over`: then the replica ends with the first checkpoint.
+  # Fails without `adapt::carry_over`: then the replica ends with the first checkpoint.
   it "is replicated with every row that is written afterwards, and nothing of what was there before" do
     app = keep(ItemsServer.start)
     app.version

@@ -41,7 +41,7 @@ RSpec.describe "a push in place, into a database with a rollback journal", lane:
     expect(app.stray_files).to eq []
   end
 
-  # Fails where `whole::write` takes what it has not locked for locked.
+  # Fails where `backup::write` takes what it has not locked for locked.
   it "is refused by somebody who reads, named, after a pause that nobody notices" do
     reader = Stranger.shell(app.database_path)
     reader.ask("BEGIN")

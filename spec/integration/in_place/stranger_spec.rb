@@ -63,7 +63,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     expect_whole([@new, *strangers.each_index.map { |index| "by-#{index}" }].join(" "))
   end
 
-  # Fails without the transaction of `whole::write`, by which what is half done is nobody's to see.
+  # Fails without the transaction of `backup::write`, by which what is half done is nobody's to see.
   it "leaves who is in the middle of reading with what it reads, and everybody else not" do
     reader = Stranger.shell(path)
     reader.ask("BEGIN")
@@ -162,7 +162,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     expect_whole("the end by a stranger")
   end
 
-  # Fails without `fit::refuse_another_encoding`: then it says OK, and every open connection is broken.
+  # Fails without `adapt::refuse_another_encoding`: then it says OK, and every open connection is broken.
   it "refuses another encoding before anybody has to wait" do
     stranger = Stranger.shell(path)
     expect(names(stranger)).to eq @old

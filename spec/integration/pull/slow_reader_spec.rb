@@ -58,7 +58,7 @@ end
     end
   end
 
-  # pull.rs, send: the last arm.
+  # pull/mod.rs, send: the last arm.
   RSpec.describe "a pull that is read slowly, where there is no room for a copy, with journal mode #{journal_mode}", lane: "default" do
     include SlowReader
 

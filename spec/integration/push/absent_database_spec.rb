@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# live.rs, `remove_sidecars`: SQLite would take what lies there for the new file's.
+# live/mod.rs, `remove_sidecars`: SQLite would take what lies there for the new file's.
 RSpec.describe "a push to where no database is" do
   # leave: makes what a process that died leaves beside the live database.
   def expect_the_new_one_alone(journal_mode, suffix, leave)
@@ -37,7 +37,7 @@ RSpec.describe "a push to where no database is" do
     expect_the_new_one_alone("delete", "-journal", [fill, *[more] * 6, "BEGIN", change])
   end
 
-  # push.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
+  # push/mod.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
   it "is told to wait when there was one as it began", lane: "default" do
     server = ItemsServer.start
     live = server.database_path

@@ -124,7 +124,7 @@ RSpec.describe "a push of what is no good database" do
     expect_refused(file, "integrity check failed:\nNULL value in items.name")
   end
 
-  # judge.rs, open_for_checking: to a connection that only reads, SQLite says nothing of these.
+  # check/integrity.rs, open_for_checking: to a connection that only reads, SQLite says nothing of these.
   it "with a row that breaks a CHECK constraint is refused with what SQLite finds" do
     file = files.changed("check.sqlite3") do |db|
       table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")

@@ -52,7 +52,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   # A statement that takes a lot of memory to understand, and none to read.
   def file_with_a_long_rule = file_with("id IN (#{(["1"] * 2_500_000).join(",")})")
 
-  # judge.rs, SCHEMA.
+  # check/integrity.rs, SCHEMA.
   it "is refused when its schema is longer than any" do
     file_with_a_long_rule
     refused = untouched_items { app.hotswap("cp", "new.sqlite3", live, "--skip-schema-check", "--skip-integrity-check") }
@@ -81,7 +81,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
     0
   end
 
-  # The thread of attention.rs: what asks between two steps would have to wait for the end of the step.
+  # The thread of worker/deadline.rs: what asks between two steps would have to wait for the end of the step.
   it "ends with its command when a rule of it goes on for ever in one step" do
     file_with(for_ever)
     expect_to_end_with_its_command
@@ -137,7 +137,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
     workers.each { |pid| Process.kill(:KILL, pid) }
   end
 
-  # accounts.rs: beside a view that is newer than all tables, SQLite's own check passes over the free pages.
+  # check/without_views.rs: beside a view that is newer than all tables, SQLite's own check passes over the free pages.
   it "is refused when the pages that it calls free are in use" do
     path = app.file("new.sqlite3", ItemsServer::SCHEMA, ["x" * 50_000])
     SQLite3::Database.new(path) { |db| db.execute_batch("DELETE FROM items; CREATE VIEW names AS SELECT name FROM items") }

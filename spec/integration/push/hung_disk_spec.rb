@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Protected is that the worker asks no file system when it looks who has the database open (strangers.rs, statx.rs).
+# Protected is that the worker asks no file system when it looks who has the database open (holders.rs, statx.rs).
 RSpec.describe "a disk that does not answer, somewhere on the machine", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?

@@ -64,7 +64,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
   end
 
-  # Fails without the look at what SQLite has opened (live.rs, `open`): then everybody waits for a lock that cannot be had.
+  # Fails without the look at what SQLite has opened (live/mod.rs, `open`): then everybody waits for a lock that cannot be had.
   it "is refused while gates are open where the database itself can be opened for reading only" do
     start(journal_mode: "delete") { |storage| storage.join("app.sqlite3").chmod(0o444) }
 
@@ -72,7 +72,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect(app.log).not_to include("acquiring swap lock")
   end
 
-  # SQLite opens its log with O_CREAT, and reads where it may not (live.rs, `unlockable`).
+  # SQLite opens its log with O_CREAT, and reads where it may not (live/mod.rs, `unlockable`).
   it "is refused where it is somebody else's and the system protects files in sticky folders" do
     require_protection
     start(by_way_of: []) do |storage|

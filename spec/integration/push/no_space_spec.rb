@@ -99,7 +99,7 @@ RSpec.describe "a disk that is nearly full" do
 end
 
 # Nothing of ours goes there: the new content lies beside the database, where its room was asked for (staged.rs, `create`),
-# and so does a copy for a slow reader (rest.rs).
+# and so does a copy for a slow reader (pull/spool.rs).
 RSpec.describe "a full disk for temporary files", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?

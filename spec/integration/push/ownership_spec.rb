@@ -133,7 +133,7 @@ RSpec.describe "who owns a database", lane: "default" do
     expect(File.stat(fence).mode & 0o777).to eq 0o600
   end
 
-  # Protected is that a worker looks who has the fence's locks (preflight.rs, require_members_alone).
+  # Protected is that a worker looks who has the fence's locks (fleet/admission.rs, require_members_alone).
   it "has a push refuse, by name and without a pause, where a user who may only read has locks on the fence from before" do
     reading = nil
     start(as_user(www)) do |storage, database|

@@ -92,7 +92,7 @@ RSpec.describe "a push" do
     crashed
   end
 
-  # push.rs, `adapt`: the bytes of the journal.
+  # push/mod.rs, `adapt`: the bytes of the journal.
   {"a rollback journal" => :rollback_journal, "a write-ahead log" => :wal_mode}.each do |what, maker|
     it "of a file that was kept with #{what} leaves the live one with its write-ahead log" do
       file = app.databases.public_send(maker, "with #{what}")

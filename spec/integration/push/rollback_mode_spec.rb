@@ -47,7 +47,7 @@ RSpec.describe "a database with a rollback journal" do
     expect(Dir.glob("#{app.database_path}-*")).to eq []
   end
 
-  # live.rs, `remove_sidecars`. One that is hot SQLite takes back before that, when the worker reads the old database.
+  # live/mod.rs, `remove_sidecars`. One that is hot SQLite takes back before that, when the worker reads the old database.
   it "takes no journal along that a process has left: kept for its next transaction, or in the middle of one" do
     fill = "INSERT INTO items (name) SELECT hex(zeroblob(1000)) || a.value FROM json_each('[#{(1..9).to_a.join(",")}]') a, json_each('[1,2,3,4,5,6,7,8,9]') b"
     {

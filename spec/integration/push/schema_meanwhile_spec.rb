@@ -52,7 +52,7 @@ RSpec.describe "a push beside which the live database changes while it waits" do
         expect(tables.first).to include "more TEXT"
       end
 
-      # jobs.rs, `since`.
+      # check/lost_jobs.rs, `since`.
       it "tells of the jobs that have come to the queue, and goes on" do
         queue = "CREATE TABLE solid_queue_jobs (id INTEGER PRIMARY KEY, active_job_id TEXT, finished_at TEXT)"
         change(queue)

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# schema.rs, `difference`, of what sql.rs, `meaning`, makes of each statement.
+# schema/mod.rs, `difference`, of what schema/words.rs, `meaning`, makes of each statement.
 RSpec.describe "a push of a database with another schema" do
   live = <<~SQL
     CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);

@@ -70,7 +70,7 @@ RSpec.describe "a push that waits" do
     slow.join
   end
 
-  # Fails without the time that the worker gives a member to report (fleet.rs, `hear`): then it "does not answer".
+  # Fails without the time that the worker gives a member to report (fleet/mod.rs, `hear`): then it "does not answer".
   it "names the longest pause where every request takes longer, and gets in with a longer one" do
     under_load("/busy", 6) do
       refused = start_push("never", "--timeout", "4").wait

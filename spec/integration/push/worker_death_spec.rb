@@ -51,7 +51,7 @@ RSpec.describe "a worker that a signal ends" do
     eventually { expect(logged).to match(/command failed: the worker \(process #{worker}\) was killed \(SIGKILL/) }
   end
 
-  # gently.rs: half the stack of a web server's threads, which the application would evaluate the rule on.
+  # low_priority.rs: half the stack of a web server's threads, which the application would evaluate the rule on.
   it "is ended by a rule whose evaluation needs more stack than a request has" do
     pattern = "replace(hex(zeroblob(20000)), '00', '%a')"
     path = app.file("deep.sqlite3", ItemsServer::SCHEMA, ["a" * 40_000])

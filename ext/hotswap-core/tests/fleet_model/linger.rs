@@ -1,4 +1,4 @@
-//! A worker after its rename: `src/worker/replaced.rs`.
+//! A worker after its rename: `src/worker/live/replaced.rs`.
 
 use super::rules::{Rule, Rules};
 use super::state::{End, Lease, State, Stranger};

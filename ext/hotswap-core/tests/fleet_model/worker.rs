@@ -1,4 +1,5 @@
-//! A worker: `src/worker/fleet.rs`, `push.rs`, `swap.rs`, `live.rs` and `lease.rs`, with one kernel call per step.
+//! A worker, with one kernel call per step: `src/worker/fleet/mod.rs`, `push/mod.rs`, `push/replace.rs`,
+//! `live/mod.rs` and `live/lease.rs`.
 
 use super::fleet::Fleet;
 use super::in_place;
