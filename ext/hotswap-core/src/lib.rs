@@ -23,6 +23,7 @@ mod leftovers;
 pub mod member;
 mod path;
 pub mod protocol;
+mod route;
 pub mod server;
 pub mod settings;
 pub mod sidecar;

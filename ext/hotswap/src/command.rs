@@ -13,7 +13,7 @@ use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, Type
 
 use crate::file_name::FileName;
 use crate::runtime;
-use crate::server::parse_job;
+use crate::server::parse_settings;
 
 fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
@@ -82,8 +82,8 @@ impl Command {
         })
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], socket, job)`: the socket is that of the application in
-    /// this process, or nil. `job`, which is JSON, is set inside a request or a job.
+    /// `start(arguments, folder, [stdin, stdout, stderr], socket, settings)`: the socket is that of the application in
+    /// this process, or nil. `settings`, which is JSON, is set inside a request or a job.
     fn start(
         ruby: &Ruby,
         command: &Self,
@@ -91,15 +91,15 @@ impl Command {
         folder: Option<FileName>,
         streams: [i32; 3],
         socket: Option<FileName>,
-        job: Option<String>,
+        settings: Option<String>,
     ) -> Result<(), Error> {
         let [stdin, stdout, stderr] = streams;
         let Some(abort) = command.abort.borrow().clone() else {
             return Err(Error::new(ruby.exception_io_error(), "the command is closed"));
         };
-        let unit = match job {
-            Some(job) => Some(Unit {
-                job: parse_job(ruby, &job)?,
+        let unit = match settings {
+            Some(settings) => Some(Unit {
+                settings: parse_settings(ruby, &settings)?,
                 joined: runtime::existing().map_or_else(Vec::new, |runtime| runtime.member.databases()),
             }),
             None => None,

@@ -11,16 +11,16 @@ use magnus::{function, Error, Object, RModule, Ruby};
 use crate::file_name::FileName;
 use crate::{raise, runtime};
 
-/// `serve(socket, stderr_socket, [program, *arguments], hidden, job)`: `job` is JSON.
+/// `serve(socket, stderr_socket, [program, *arguments], hidden, settings)`: `settings` is JSON.
 fn serve(
     ruby: &Ruby,
     socket: FileName,
     stderr_socket: FileName,
     command: Vec<FileName>,
     hidden: Vec<String>,
-    job: String,
+    settings: String,
 ) -> Result<bool, Error> {
-    let job = parse_job(ruby, &job)?;
+    let settings = parse_settings(ruby, &settings)?;
     let mut command = command.into_iter().map(|word| word.0);
     let program = PathBuf::from(command.next().unwrap_or_default());
     let config = Config {
@@ -31,7 +31,7 @@ fn serve(
             arguments: command.collect(),
             hidden,
         },
-        job,
+        settings,
     };
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
     let mut server = runtime
@@ -46,11 +46,11 @@ fn serve(
 }
 
 /// Parses what a worker gets to know about the application, as JSON.
-pub(crate) fn parse_job(ruby: &Ruby, job: &str) -> Result<Settings, Error> {
-    serde_json::from_str(job).map_err(|error| {
+pub(crate) fn parse_settings(ruby: &Ruby, settings: &str) -> Result<Settings, Error> {
+    serde_json::from_str(settings).map_err(|error| {
         Error::new(
             ruby.exception_arg_error(),
-            format!("the job is not understood: {error}"),
+            format!("the settings are not understood: {error}"),
         )
     })
 }

@@ -20,7 +20,7 @@ pub struct Application {
 #[derive(Debug)]
 pub struct Unit {
     /// The application's databases.
-    pub job: Settings,
+    pub settings: Settings,
     /// The resolved paths of the databases whose swap waits for this process.
     pub joined: Vec<PathBuf>,
 }
@@ -41,8 +41,8 @@ impl Application {
         // it is.
         let is_ours = resolve(socket) == resolve(&self.socket);
         let sides = match is_ours {
-            true => unit.job.sides(src, dst),
-            false => (unit.job.find_by_path(src), unit.job.find_by_path(dst)),
+            true => unit.settings.sides(src, dst),
+            false => (unit.settings.find_by_path(src), unit.settings.find_by_path(dst)),
         };
         match sides {
             (None, Some(database)) if unit.joined.contains(&database.resolved()) => {

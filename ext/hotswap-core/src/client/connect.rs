@@ -70,10 +70,10 @@ fn ask(
     abort: &Arc<Abort>,
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<Opened> {
-    let (mut main, stderr) = greet(socket, abort)?;
+    let (main, stderr) = greet(socket, abort)?;
     let watch = watch(abort, &main, Shutdown::Write)?;
     let mut listener = listen(stderr)?;
-    let mut asking = || {
+    let asking = || {
         main.send_with(&Message::Request(Box::new(request.clone())), descriptors)?;
         main.receive()?.ok_or_else(ended)
     };
@@ -97,7 +97,7 @@ fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> 
 }
 
 fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
-    let mut main = Connection::new(reach(socket, abort)?);
+    let main = Connection::new(reach(socket, abort)?);
     // Ends both directions, because no work has begun yet that would be worth waiting for.
     let _watch = watch(abort, &main, Shutdown::Both)?;
     main.set_patience(Some(GREETING))
@@ -132,7 +132,7 @@ fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> 
         Err(_) if main.peer_is_gone() => return Err(ended()),
         connected => connected.map_err(|error| unreachable(&stderr_socket, &error))?,
     };
-    let mut stderr = Connection::new(stderr);
+    let stderr = Connection::new(stderr);
     stderr.send(&Message::Join { session })?;
     main.set_patience(None).context("cannot set up the socket")?;
     Ok((main, stderr))
@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn greeted(doors: &(UnixListener, UnixListener), stderr_socket: &Path) -> (Connection, Connection) {
-        let mut main = Connection::new(doors.0.accept().unwrap().0);
+        let main = Connection::new(doors.0.accept().unwrap().0);
         assert!(matches!(main.receive(), Ok(Some(Message::Hello { .. }))));
         main.send(&Message::Welcome {
             protocol: PROTOCOL,
@@ -253,7 +253,7 @@ mod tests {
             stderr_socket: stderr_socket.into(),
         })
         .unwrap();
-        let mut stderr = Connection::new(doors.1.accept().unwrap().0);
+        let stderr = Connection::new(doors.1.accept().unwrap().0);
         assert!(matches!(stderr.receive(), Ok(Some(Message::Join { .. }))));
         (main, stderr)
     }
@@ -269,7 +269,7 @@ mod tests {
         let leaders = std::thread::spawn(move || {
             drop(doors.0.accept().unwrap());
             drop(greeted(&doors, &stderr));
-            let (mut main, _stderr) = greeted(&doors, &stderr);
+            let (main, _stderr) = greeted(&doors, &stderr);
             assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
             main.send(&Message::Plan(Plan::SendStream)).unwrap();
         });

@@ -74,7 +74,7 @@ impl Stage {
 
 impl Listener {
     /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal.
-    pub fn start(mut connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
+    pub fn start(connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
         let socket = connection
             .stream()

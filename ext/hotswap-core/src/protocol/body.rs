@@ -14,14 +14,14 @@ pub const CHUNK: usize = LONGEST_CHUNK;
 
 /// Sends a body. If it is dropped before [`BodyWriter::finish`], the receiver sees no end, and aborts.
 pub struct BodyWriter<'a> {
-    connection: &'a mut Connection,
+    connection: &'a Connection,
     hash: Xxh3Default,
     length: u64,
 }
 
 impl<'a> BodyWriter<'a> {
     /// Begins a body on `connection`.
-    pub fn new(connection: &'a mut Connection) -> Self {
+    pub fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
             hash: Xxh3Default::new(),
@@ -98,7 +98,7 @@ pub enum Piece<'a> {
 
 /// Receives a body.
 pub struct BodyReader<'a> {
-    connection: &'a mut Connection,
+    connection: &'a Connection,
     hash: Xxh3Default,
     length: u64,
     chunk: Vec<u8>,
@@ -106,7 +106,7 @@ pub struct BodyReader<'a> {
 
 impl<'a> BodyReader<'a> {
     /// Expects a body on `connection`.
-    pub fn new(connection: &'a mut Connection) -> Self {
+    pub fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
             hash: Xxh3Default::new(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
@@ -17,7 +18,10 @@ use crate::sys::poll::hung_up;
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
-    descriptors: VecDeque<OwnedFd>,
+    /// Received, but not taken yet.
+    descriptors: Mutex<VecDeque<OwnedFd>>,
+    /// Held while a frame is sent, so that the frames of two threads do not mix.
+    sending: Mutex<()>,
     longest: usize,
 }
 
@@ -29,7 +33,8 @@ impl Connection {
     pub fn new(stream: UnixStream) -> Self {
         Self {
             stream,
-            descriptors: VecDeque::new(),
+            descriptors: Mutex::default(),
+            sending: Mutex::default(),
             longest: LONGEST_MESSAGE,
         }
     }
@@ -63,12 +68,12 @@ impl Connection {
     }
 
     /// Sends a message.
-    pub fn send(&mut self, message: &Message) -> Result<()> {
+    pub fn send(&self, message: &Message) -> Result<()> {
         self.send_with(message, &[])
     }
 
     /// Sends a message with descriptors. The peer gets copies of its own.
-    pub fn send_with(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    pub fn send_with(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let to_json =
             |message: &Message| serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()));
         let mut payload = to_json(message)?;
@@ -79,11 +84,12 @@ impl Connection {
     }
 
     /// Sends one frame.
-    pub fn send_frame(&mut self, kind: Kind, payload: &[u8]) -> Result<()> {
+    pub fn send_frame(&self, kind: Kind, payload: &[u8]) -> Result<()> {
         self.send_frame_with(kind, payload, &[])
     }
 
-    fn send_frame_with(&mut self, kind: Kind, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    fn send_frame_with(&self, kind: Kind, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let _sending = lock(&self.sending);
         let header = Header {
             kind,
             length: payload.len(),
@@ -128,7 +134,7 @@ impl Connection {
     }
 
     /// Reads a header. `None` means that the peer closed the connection between two frames.
-    pub fn receive_header(&mut self) -> Result<Option<Header>> {
+    pub fn receive_header(&self) -> Result<Option<Header>> {
         let mut bytes = [0; HEADER_LENGTH];
         let mut have = 0;
         while have < HEADER_LENGTH {
@@ -141,7 +147,7 @@ impl Connection {
         Header::parse_up_to(self.longest, bytes).map(Some)
     }
 
-    fn receive_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn receive_some(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut room = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
         let mut pieces = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
@@ -150,16 +156,16 @@ impl Connection {
             if let ControlMessageOwned::ScmRights(raw) = control {
                 // SAFETY: the kernel has just created these descriptors for this process, so they have no other
                 // owner.
-                self.descriptors
-                    .extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                let owned = raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
+                lock(&self.descriptors).extend(owned);
             }
         }
         Ok(received.bytes)
     }
 
     /// Reads the payload that a header announced.
-    pub fn receive_payload(&mut self, payload: &mut [u8]) -> Result<()> {
-        self.stream
+    pub fn receive_payload(&self, payload: &mut [u8]) -> Result<()> {
+        (&self.stream)
             .read_exact(payload)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => cut_off(),
@@ -168,7 +174,7 @@ impl Connection {
     }
 
     /// Reads a message. `None` means that the peer closed the connection between two frames.
-    pub fn receive(&mut self) -> Result<Option<Message>> {
+    pub fn receive(&self) -> Result<Option<Message>> {
         let Some(header) = self.receive_header()? else {
             return Ok(None);
         };
@@ -176,7 +182,7 @@ impl Connection {
     }
 
     /// Reads the message that a header announced.
-    pub fn receive_message(&mut self, header: Header) -> Result<Message> {
+    pub fn receive_message(&self, header: Header) -> Result<Message> {
         if header.kind != Kind::Message {
             return Err(Error::Broken(
                 "the other side sent data where a message was due".into(),
@@ -192,8 +198,8 @@ impl Connection {
     }
 
     /// The next descriptor that came with a message.
-    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        self.descriptors.pop_front()
+    pub fn take_descriptor(&self) -> Option<OwnedFd> {
+        lock(&self.descriptors).pop_front()
     }
 
     /// Whether the peer has gone. Its last messages may still be unread.
@@ -227,6 +233,11 @@ impl Write for Connection {
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
     }
+}
+
+/// A thread that panics leaves no half-done change behind either lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -263,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_message_arrives_with_its_descriptor() {
-        let (mut here, mut there) = pair();
+        let (here, there) = pair();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"content").unwrap();
         here.send_with(&Message::Target, &[file.as_fd()]).unwrap();
@@ -276,16 +287,16 @@ mod tests {
 
     #[test]
     fn a_peer_that_closes_between_frames_is_an_end_and_one_in_a_frame_is_an_error() {
-        let (here, mut there) = pair();
+        let (here, there) = pair();
         drop(here);
         assert_eq!(there.receive().unwrap(), None);
 
-        let (mut here, mut there) = pair();
+        let (mut here, there) = pair();
         here.write_all(&[1, 0, 0]).unwrap();
         drop(here);
         assert!(there.receive().is_err());
 
-        let (mut here, mut there) = pair();
+        let (mut here, there) = pair();
         here.write_all(&[1, 0, 0, 0, 9, b'{']).unwrap();
         drop(here);
         assert!(there.receive().is_err());
@@ -293,14 +304,14 @@ mod tests {
 
     #[test]
     fn a_peer_that_says_nothing_is_given_up() {
-        let (_here, mut there) = pair();
+        let (_here, there) = pair();
         there.set_patience(Some(Duration::from_millis(20))).unwrap();
         assert!(there.receive().unwrap_err().to_string().contains("has not moved"));
     }
 
     #[test]
     fn a_long_message_passes_through_a_small_buffer() {
-        let (mut here, mut there) = pair();
+        let (here, there) = pair();
         let text = "x".repeat(200_000);
         let sender = std::thread::spawn({
             let text = text.clone();
@@ -312,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_arrives_shortened_and_anything_else_is_an_error() {
-        let (mut here, mut there) = pair();
+        let (here, there) = pair();
         let sender = std::thread::spawn(move || {
             here.send(&Message::Error("\u{1}ß".repeat(300_000))).unwrap();
             let join = Message::Join {
@@ -335,7 +346,7 @@ mod tests {
     #[test]
     fn a_worker_may_be_told_more_than_a_stranger() {
         let (here, there) = UnixStream::pair().unwrap();
-        let (mut here, mut there) = (Connection::of_a_worker(here), Connection::of_a_worker(there));
+        let (here, there) = (Connection::of_a_worker(here), Connection::of_a_worker(there));
         let long = Message::Join {
             session: "x".repeat(3_000_000),
         };

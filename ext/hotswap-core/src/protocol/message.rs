@@ -241,7 +241,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
     /// The application's databases and settings.
-    pub job: Settings,
+    pub settings: Settings,
     /// The pid of the leader, for messages.
     pub leader: u32,
 }

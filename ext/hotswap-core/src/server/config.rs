@@ -15,7 +15,7 @@ pub struct Config {
     /// How to start a worker.
     pub worker: WorkerCommand,
     /// The databases and settings that a worker gets.
-    pub job: Settings,
+    pub settings: Settings,
 }
 
 /// How to start a worker: the program, its arguments, and the environment variables that are hidden from it.

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a session to its end. If the worker does not start, tells the client.
 pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], config: &Config) {
-    let (mut main, mut stderr) = (Connection::new(main), Connection::new(stderr));
+    let (main, stderr) = (Connection::new(main), Connection::new(stderr));
     let out_of_memory = OutOfMemory::so_far();
     match hand_over(&main, &stderr, config) {
         Ok(worker) => {
@@ -54,11 +54,11 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], 
 
 /// Starts a worker that removes what dead workers left beside the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
-    if !leftovers::suspected(&config.job.resolved()) {
+    if !leftovers::suspected(&config.settings.resolved()) {
         return;
     }
-    let swept = start(config).and_then(|mut worker| {
-        let sweep = Message::Sweep(Box::new(config.job.clone()));
+    let swept = start(config).and_then(|worker| {
+        let sweep = Message::Sweep(Box::new(config.settings.clone()));
         worker.connection.send(&sweep)?;
         worker.narrate();
         Ok(())
@@ -76,7 +76,7 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
         .set_patience(Some(PATIENCE))
         .context("cannot set up a socket")?;
     let handover = Handover {
-        job: config.job.clone(),
+        settings: config.settings.clone(),
         leader: std::process::id(),
     };
     connection.send_with(
@@ -146,7 +146,7 @@ struct Worker {
 impl Worker {
     /// Passes the worker's lines on to the application's log until the worker ends. Returns whether its command came
     /// to an end.
-    fn narrate(mut self) -> bool {
+    fn narrate(self) -> bool {
         let mut done = false;
         while let Ok(Some(message)) = self.connection.receive() {
             match message {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -30,7 +31,13 @@ const HASTE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct User {
     stderr: Option<Connection>,
-    told_progress: Instant,
+    pace: Mutex<Pace>,
+}
+
+/// When the user was last told about the progress of a thread, and whether the thread gets a processor.
+#[derive(Debug)]
+struct Pace {
+    told: Instant,
     processor: Processor,
 }
 
@@ -39,8 +46,10 @@ impl User {
     fn new(stderr: Option<Connection>) -> Self {
         Self {
             stderr,
-            told_progress: Instant::now(),
-            processor: Processor::new(),
+            pace: Mutex::new(Pace {
+                told: Instant::now(),
+                processor: Processor::new(),
+            }),
         }
     }
 
@@ -53,12 +62,13 @@ impl User {
 
     /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a
     /// processor. Returns whether it waits.
-    pub fn progress(&mut self, stage: &str, done: u64, total: u64) -> bool {
-        if self.told_progress.elapsed() < Duration::from_millis(100) || !self.listens() {
+    pub fn progress(&self, stage: &str, done: u64, total: u64) -> bool {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if pace.told.elapsed() < Duration::from_millis(100) || !self.listens() {
             return false;
         }
-        self.told_progress = Instant::now();
-        let waits = self.processor.is_awaited();
+        pace.told = Instant::now();
+        let waits = pace.processor.is_awaited();
         let stage = match waits {
             true => format!("{stage}, waiting for a processor"),
             false => stage.into(),
@@ -75,13 +85,13 @@ impl User {
     }
 
     /// Prints a line.
-    pub fn status(&mut self, text: impl Display) {
+    pub fn status(&self, text: impl Display) {
         self.tell(&Message::Status(text.to_string()));
     }
 
     /// Ignores errors. The main connection notices where it matters that the client has gone.
-    fn tell(&mut self, message: &Message) {
-        if let Some(stderr) = &mut self.stderr {
+    fn tell(&self, message: &Message) {
+        if let Some(stderr) = &self.stderr {
             let _ = stderr.send(message);
         }
     }
@@ -93,7 +103,7 @@ pub struct Log(Connection);
 
 impl Log {
     /// Adds a line.
-    pub fn write(&mut self, level: &str, text: impl Display) {
+    pub fn write(&self, level: &str, text: impl Display) {
         // Without a leader the line is lost. The swap goes on all the same.
         let _ = self.0.send(&Message::Log(Narration {
             level: level.into(),
@@ -104,7 +114,7 @@ impl Log {
 
 /// The client of one command, with everything the worker tells it or logs about it.
 #[derive(Debug)]
-pub struct Caller {
+pub struct Client {
     /// The main connection: request, bodies, exit status.
     pub main: Connection,
     /// Reads what the command prints.
@@ -144,7 +154,7 @@ fn one_line(text: &str) -> String {
     }
 }
 
-impl Caller {
+impl Client {
     /// Takes over a client from the leader.
     pub fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {
         for connection in [&main, &stderr] {
@@ -164,7 +174,7 @@ impl Caller {
         })
     }
 
-    /// A caller for tests. Its client is there for as long as the other half of the returned pair.
+    /// A client for tests. It is there for as long as the other half of the returned pair.
     #[cfg(test)]
     pub fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
         let pairs = [(); 3].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
@@ -174,7 +184,7 @@ impl Caller {
     }
 
     /// Reads what the user typed.
-    pub fn request(&mut self) -> Result<Request> {
+    pub fn request(&self) -> Result<Request> {
         match self.main.receive()? {
             Some(Message::Request(request)) => Ok(*request),
             _ => Err(Error::Broken("the client asked for nothing".into())),
@@ -189,34 +199,34 @@ impl Caller {
     }
 
     /// Tells the client what to do next.
-    pub fn ask(&mut self, plan: Plan) -> Result<()> {
+    pub fn ask(&self, plan: Plan) -> Result<()> {
         self.main.send(&Message::Plan(plan))
     }
 
     /// Prints a line for the user.
-    pub fn status(&mut self, text: impl Display) {
+    pub fn status(&self, text: impl Display) {
         self.user.status(text);
     }
 
     /// Tells the client that the new database is in place but not yet durable. The client knows the outcome even if
     /// this worker dies.
-    pub fn committed(&mut self) {
+    pub fn committed(&self) {
         // A client that has gone does not need to know.
         let _ = self.main.send(&Message::Committed);
     }
 
     /// Reports the progress of the calling thread.
-    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+    pub fn progress(&self, stage: &str, done: u64, total: u64) {
         self.user.progress(stage, done, total);
     }
 
     /// Adds a line to the application's log.
-    pub fn log(&mut self, level: &str, text: impl Display) {
+    pub fn log(&self, level: &str, text: impl Display) {
         self.log.write(level, text);
     }
 
     /// Adds a line at the usual level.
-    pub fn info(&mut self, text: impl Display) {
+    pub fn info(&self, text: impl Display) {
         self.log.write("info", text);
     }
 
@@ -274,7 +284,7 @@ impl Caller {
     }
 
     /// Logs a failure. It takes one line, however long the difference of two schemas is.
-    pub fn log_failure(&mut self, outcome: &Result<()>) {
+    pub fn log_failure(&self, outcome: &Result<()>) {
         if let Err(error) = outcome {
             let (why, end) = (one_line(&error.in_a_log()), self.end());
             self.log("error", format_args!("command failed: {why} ({end})"));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::client::Caller;
+use super::client::Client;
 use crate::error::{Context, Error, Result};
 use crate::leftovers;
 
@@ -50,22 +50,22 @@ impl End {
 }
 
 impl Attention {
-    /// Watches what `connection` does for `caller`. If the process has to end, the `staged` file is removed first.
-    pub fn pay(connection: &Connection, caller: &Caller, staged: Option<&Path>) -> Result<Self> {
-        Self::pay_for(PATIENCE, connection, caller, staged)
+    /// Watches what `connection` does for `client`. If the process has to end, the `staged` file is removed first.
+    pub fn pay(connection: &Connection, client: &Client, staged: Option<&Path>) -> Result<Self> {
+        Self::pay_for(PATIENCE, connection, client, staged)
     }
 
     fn pay_for(
         patience: Duration,
         connection: &Connection,
-        caller: &Caller,
+        client: &Client,
         staged: Option<&Path>,
     ) -> Result<Self> {
         let (alive, dropped) = channel::<()>();
         let ended = Arc::new(OnceLock::new());
         let thread = Watching {
-            wanted: caller.presence(),
-            last_words: caller.last_words()?,
+            wanted: client.presence(),
+            last_words: client.last_words()?,
             staged: staged.map(Path::to_owned),
             late: Instant::now() + patience,
             ended: ended.clone(),
@@ -152,9 +152,9 @@ mod tests {
             println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
-        let (caller, _there) = Caller::of_a_test();
+        let (client, _there) = Client::of_a_test();
         let connection = Connection::open_in_memory().unwrap();
-        let attention = Attention::pay_for(SOON, &connection, &caller, None).unwrap();
+        let attention = Attention::pay_for(SOON, &connection, &client, None).unwrap();
         let error = attention.explain(ask(&connection, STEPS).unwrap_err());
         assert!(matches!(error, Error::Refused(_)), "{error}");
         // The next statement has no time left either.
@@ -167,9 +167,9 @@ mod tests {
             println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
-        let (caller, there) = Caller::of_a_test();
+        let (client, there) = Client::of_a_test();
         let connection = Connection::open_in_memory().unwrap();
-        let attention = Attention::pay(&connection, &caller, None).unwrap();
+        let attention = Attention::pay(&connection, &client, None).unwrap();
         let error = attention.explain(ask(&connection, "SELECT nothing").unwrap_err());
         assert!(matches!(error, Error::Sqlite { .. }), "{error}");
         drop(there);
@@ -186,10 +186,10 @@ mod tests {
             return;
         }
         let connect = || Wire::new(UnixStream::connect(folder.join("socket")).unwrap());
-        let caller = Caller::new(connect(), connect(), connect()).unwrap();
+        let client = Client::new(connect(), connect(), connect()).unwrap();
         let connection = Connection::open_in_memory().unwrap();
         let staged = folder.join("staged");
-        let _attention = Attention::pay_for(SOON, &connection, &caller, Some(&staged)).unwrap();
+        let _attention = Attention::pay_for(SOON, &connection, &client, Some(&staged)).unwrap();
         let step = "SELECT instr(zeroblob(4000000), CAST(zeroblob(2000000) || x'01' AS BLOB))";
         let _ = ask(&connection, step);
         unreachable!("it came to an end");
@@ -214,7 +214,7 @@ mod tests {
             .env("FOLDER", folder.path())
             .spawn()
             .unwrap();
-        let [mut main, mut stderr, mut log] = [(); 3].map(|()| Wire::new(listener.accept().unwrap().0));
+        let [main, stderr, log] = [(); 3].map(|()| Wire::new(listener.accept().unwrap().0));
         assert_eq!(main.receive().unwrap(), Some(Message::Done { code: 3 }));
         let why = End::TookTooLong.error().to_string();
         assert_eq!(stderr.receive().unwrap(), Some(Message::Error(why.clone())));

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
 
-use super::client::Caller;
+use super::client::Client;
 use crate::error::Result;
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration};
@@ -49,12 +49,12 @@ struct Line {
 static WORDS: AtomicPtr<Words> = AtomicPtr::new(std::ptr::null_mut());
 
 impl LastWords {
-    /// Must be dropped before any connection of `caller` is closed: another file may get the number of its
+    /// Must be dropped before any connection of `client` is closed: another file may get the number of its
     /// descriptor.
-    pub fn prepare(caller: &Caller) -> Result<Self> {
+    pub fn prepare(client: &Client) -> Result<Self> {
         let words = FATAL
             .iter()
-            .map(|(signal, meaning)| Ok((*signal, lines(caller, &sentence(*signal, meaning))?)))
+            .map(|(signal, meaning)| Ok((*signal, lines(client, &sentence(*signal, meaning))?)))
             .collect::<Result<Words>>()?;
         // Never freed: a process runs one command, and the handler may read the frames at any time.
         WORDS.store(Box::into_raw(Box::new(words)), Ordering::Release);
@@ -83,7 +83,7 @@ fn sentence(signal: Signal, meaning: &str) -> String {
     )
 }
 
-fn lines(caller: &Caller, sentence: &str) -> Result<Vec<Line>> {
+fn lines(client: &Client, sentence: &str) -> Result<Vec<Line>> {
     let line = |connection: &Connection, message: &Message| {
         Ok(Line {
             to: connection.as_fd().as_raw_fd(),
@@ -97,7 +97,7 @@ fn lines(caller: &Caller, sentence: &str) -> Result<Vec<Line>> {
     let done = Message::Done {
         code: ExitCode::Failed as u8,
     };
-    let (main, stderr, leader) = caller.connections();
+    let (main, stderr, leader) = client.connections();
     let error = Message::Error(sentence.into());
     let mut lines = vec![line(leader, &Message::Log(narration))?, line(leader, &done)?];
     lines.extend(stderr.map(|stderr| line(stderr, &error)).transpose()?);

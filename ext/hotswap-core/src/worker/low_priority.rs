@@ -5,7 +5,6 @@
 //! at nice 19. So work that can wait runs in its own thread.
 
 use super::last_words::Room;
-use crate::settings::Settings;
 
 /// While other programs keep every core busy, a thread with this value gets a quarter of a core
 /// (`sched_prio_to_weight` in the kernel). A push of 100 MB then took 3.6 times as long as on an idle machine, 7.7
@@ -16,12 +15,11 @@ const NICE: libc::c_int = 5;
 /// file that needs more ends the worker now, and not the application a moment later.
 const STACK: usize = 512 * 1024;
 
-/// Runs `work` in a thread of low priority, unless the application has turned that off, and waits for it.
-pub fn gently<T: Send>(job: &Settings, work: impl FnOnce() -> T + Send) -> T {
-    let low = job.low_priority;
+/// Runs `work` in its own thread, and waits for it. `low` lowers the priority of that thread.
+pub fn at_low_priority<T: Send>(low: bool, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
-            .name("gently".into())
+            .name("low priority".into())
             .stack_size(STACK);
         let work = move || {
             if low {
@@ -62,22 +60,15 @@ mod tests {
         unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
     }
 
-    fn job(low_priority: bool) -> Settings {
-        Settings {
-            low_priority,
-            ..Settings::default()
-        }
-    }
-
     #[test]
     fn only_the_thread_that_may_wait_is_lowered() {
         let before = nice();
-        assert_eq!(gently(&job(true), nice), NICE.max(before));
+        assert_eq!(at_low_priority(true, nice), NICE.max(before));
         assert_eq!(nice(), before);
     }
 
     #[test]
     fn none_is_lowered_where_haste_matters_more() {
-        assert_eq!(gently(&job(false), nice), nice());
+        assert_eq!(at_low_priority(false, nice), nice());
     }
 }

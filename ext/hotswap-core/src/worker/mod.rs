@@ -6,6 +6,7 @@
 
 mod check;
 mod client;
+mod command;
 mod deadline;
 mod disk;
 mod fleet;
@@ -15,7 +16,6 @@ mod live;
 mod low_priority;
 mod pull;
 mod push;
-mod route;
 mod schema;
 mod sqlite;
 mod summary;
@@ -26,46 +26,46 @@ use std::os::unix::net::UnixStream;
 use crate::error::{Error, Result};
 use crate::leftovers;
 use crate::protocol::{Connection, Message, Narration};
+use crate::route::Route;
 use crate::settings::Settings;
 
 pub use sqlite::host::adopt_sqlite;
 
-use client::Caller;
+use client::Client;
+use command::Command;
 use last_words::LastWords;
 use live::replaced::Replaced;
-use low_priority::gently;
-use route::Route;
 
 /// Runs one command for the client that the leader hands over through `control`.
 ///
 /// The process is expected to end when this returns: the swap's locks on the replaced file must stay until then.
 pub fn run(control: OwnedFd) -> Result<()> {
-    let mut leader = Connection::of_a_worker(UnixStream::from(control));
+    let leader = Connection::of_a_worker(UnixStream::from(control));
     let handover = match leader.receive()? {
         Some(Message::Handover(handover)) => handover,
-        Some(Message::Sweep(job)) => return sweep(&mut leader, &job),
+        Some(Message::Sweep(settings)) => return sweep(&leader, &settings),
         _ => return Err(Error::Broken("the leader handed nothing over".into())),
     };
-    let (main, stderr) = connections(&mut leader)?;
+    let (main, stderr) = connections(&leader)?;
     // A leader that ends now has handed everything over. Only its log misses what this worker reports.
     let _ = leader.send(&Message::Taken);
-    let mut caller = Caller::new(main, stderr, leader)?;
-    let last_words = LastWords::prepare(&caller)?;
+    let mut client = Client::new(main, stderr, leader)?;
+    let last_words = LastWords::prepare(&client)?;
     let mut replaced = None;
-    let outcome = command(&mut caller, handover.job, &mut replaced);
+    let outcome = carry_out(&client, handover.settings, &mut replaced);
     drop(last_words);
-    caller.log_failure(&outcome);
-    caller.finish(&outcome);
+    client.log_failure(&outcome);
+    client.finish(&outcome);
     // The client has its answer by now.
-    let Caller { mut log, .. } = caller;
+    let Client { log, .. } = client;
     if let Some(replaced) = replaced {
-        replaced.keep_locked(&mut log);
+        replaced.keep_locked(&log);
     }
     Ok(())
 }
 
-fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
-    let mut next = || {
+fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
+    let next = || {
         let descriptor = leader.take_descriptor();
         descriptor
             .map(|fd| Connection::new(UnixStream::from(fd)))
@@ -76,8 +76,8 @@ fn connections(leader: &mut Connection) -> Result<(Connection, Connection)> {
 
 /// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
-fn sweep(leader: &mut Connection, job: &Settings) -> Result<()> {
-    for name in leftovers::sweep(&job.resolved()) {
+fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
+    for name in leftovers::sweep(&settings.resolved()) {
         leader.send(&Message::Log(Narration {
             level: "info".into(),
             text: leftovers::removed(&name),
@@ -86,14 +86,24 @@ fn sweep(leader: &mut Connection, job: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// `replaced` gets the file that has to stay locked after the command, no matter how the command ends.
-fn command(caller: &mut Caller, job: Settings, replaced: &mut Option<Replaced>) -> Result<()> {
-    let request = caller.request()?;
-    let job = &job.for_request(&request);
-    caller.be_patient(job.timeout())?;
-    caller.info(format_args!("command: {request}"));
-    match job.route(&request.src, &request.dst)? {
-        Route::Push(database) => push::run(caller, job, database, &request, replaced),
-        Route::Pull(database) => gently(job, || pull::run(caller, job, database, &request)),
+/// Reads the client's request and carries it out. `replaced` gets the file that has to stay locked after the
+/// command, no matter how the command ends.
+fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced>) -> Result<()> {
+    let request = client.request()?;
+    let settings = settings.for_request(&request);
+    client.be_patient(settings.timeout())?;
+    client.info(format_args!("command: {request}"));
+    let (command, outcome);
+    match settings.route(&request.src, &request.dst)? {
+        Route::Push(database) => {
+            command = Command::new(client, &request, &settings, database);
+            outcome = push::run(&command);
+        }
+        Route::Pull(database) => {
+            command = Command::new(client, &request, &settings, database);
+            outcome = command.at_low_priority(|| pull::run(&command));
+        }
     }
+    *replaced = command.into_replaced();
+    outcome
 }

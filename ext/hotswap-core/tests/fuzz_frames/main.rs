@@ -67,7 +67,7 @@ struct Seen {
 fn read(stream: &[u8], content: &[u8]) -> Seen {
     let begun = Instant::now();
     let mut seen = Seen::default();
-    let mut connection = sent(stream);
+    let connection = sent(stream);
     while let Ok(Some(message)) = counted(connection.receive(), &mut seen) {
         seen.messages += 1;
         let again = serde_json::to_vec(&message).expect("a message can be sent");

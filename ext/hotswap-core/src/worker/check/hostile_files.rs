@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::integrity;
 use crate::error::Result;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
 use crate::worker::schema::Schema;
 use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::{DatabaseHeader, JOURNAL_BYTES};
@@ -106,8 +106,8 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     let keep = |journal: u8| file.write_all_at(&[journal; 2], JOURNAL_BYTES).unwrap();
     keep(1);
     let before = std::fs::read(path).unwrap();
-    let (caller, _there) = Caller::of_a_test();
-    let connection = Foreign::open(path, Purpose::Changing, &[], &caller)?;
+    let (client, _there) = Client::of_a_test();
+    let connection = Foreign::open(path, Purpose::Changing, &[], &client)?;
     integrity::check_integrity(&connection, "hostile.sqlite3", || {})?;
     Schema::read(&connection).map_err(|error| integrity::unreadable(error, "hostile.sqlite3"))?;
     drop(connection);

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use crate::error::{is_of_the_machine, Context, Error, Result};
-use crate::protocol::Request;
-use crate::settings::Database;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
 use crate::worker::deadline::Attention;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
@@ -27,10 +26,7 @@ use seen::Seen;
 
 /// The checks that one push asks for.
 #[derive(Clone, Copy)]
-pub struct Check<'a> {
-    database: &'a Database,
-    request: &'a Request,
-}
+pub struct Check<'a>(&'a Command<'a>);
 
 /// The result for a file that has passed.
 pub struct Passed {
@@ -43,44 +39,41 @@ pub struct Passed {
 }
 
 impl<'a> Check<'a> {
-    /// The checks for one push into `database`.
-    pub fn of(database: &'a Database, request: &'a Request) -> Self {
-        Self { database, request }
+    /// The checks that the command of a push asks for.
+    pub fn of(command: &'a Command<'a>) -> Self {
+        Self(command)
     }
 
     /// Runs all checks on a file whose header does not ask for WAL mode.
-    pub fn run(&self, staged: &Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
+    pub fn run(&self, staged: &Staged, live: Option<&Live>) -> Result<Passed> {
         // Opens the file for writing. On a read-only connection `PRAGMA integrity_check` does not report rows that
         // violate a CHECK constraint.
-        let extensions = &self.database.extensions;
-        let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
-        let incoming = self
-            .judge(&judging, caller)
-            .map_err(|error| judging.explain(error))?;
+        let extensions = &self.0.database.extensions;
+        let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, self.0.client)?;
+        let incoming = self.judge(&judging).map_err(|error| judging.explain(error))?;
         let Some(live) = live else {
             return Ok(Passed::alone());
         };
         // The live database may be damaged, too, and reading its schema may take for ever.
-        let attention = Attention::pay(live.connection(), caller, Some(staged.path()))?;
-        self.beside(live, &judging, &incoming, caller)
+        let attention = Attention::pay(live.connection(), self.0.client, Some(staged.path()))?;
+        self.beside(live, &judging, &incoming)
             .map_err(|error| attention.explain(error))
     }
 
     /// Compares the file with the live database.
-    fn beside(
-        &self,
-        live: &Live,
-        judging: &Connection,
-        incoming: &Schema,
-        caller: &mut Caller,
-    ) -> Result<Passed> {
-        let Some(current) = self.schema_of(live, caller)? else {
+    fn beside(&self, live: &Live, judging: &Connection, incoming: &Schema) -> Result<Passed> {
+        let Some(current) = self.schema_of(live)? else {
             return Ok(Passed::alone());
         };
         let mut without_rows = false;
         // The application has not filled an empty database yet, so there is nothing to preserve.
-        if !self.request.skip_schema_check && !current.is_empty() {
-            integrity::compare_schemas(&current, incoming, self.request.src.name(), &self.database.label)?;
+        if !self.0.request.skip_schema_check && !current.is_empty() {
+            integrity::compare_schemas(
+                &current,
+                incoming,
+                self.0.request.src.name(),
+                &self.0.database.label,
+            )?;
             without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
         }
         let last_job = lost_jobs::last(live.connection());
@@ -98,23 +91,23 @@ impl<'a> Check<'a> {
     }
 
     /// Runs the checks that need the file alone. Returns its schema.
-    fn judge(&self, judging: &Foreign, caller: &Caller) -> Result<Schema> {
-        let name = self.request.src.name();
+    fn judge(&self, judging: &Foreign) -> Result<Schema> {
+        let name = self.0.request.src.name();
         integrity::require_reasonable_schema(judging, name)?;
-        if !self.request.skip_integrity_check {
-            integrity::check_integrity(judging, name, progress(caller)?)?;
+        if !self.0.request.skip_integrity_check {
+            integrity::check_integrity(judging, name, progress(self.0.client)?)?;
         }
         // Runs even if the user skips the other checks: the application could not open such a file either.
         Schema::read(judging).map_err(|error| integrity::unreadable(error, name))
     }
 
     /// The schema of the live database. `None` if it cannot be read and the user skips the comparison.
-    fn schema_of(&self, live: &Live, caller: &mut Caller) -> Result<Option<Schema>> {
-        match live.schema(&self.database.extensions) {
+    fn schema_of(&self, live: &Live) -> Result<Option<Schema>> {
+        match live.schema(&self.0.database.extensions) {
             Ok(schema) => Ok(Some(schema)),
             Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => Err(Error::Sqlite { what, source }),
-            Err(error @ Error::Sqlite { .. }) if self.request.skip_schema_check => {
-                caller.log(
+            Err(error @ Error::Sqlite { .. }) if self.0.request.skip_schema_check => {
+                self.0.client.log(
                     "warn",
                     format_args!("replacing the live database without comparing schemas: {error}"),
                 );
@@ -142,7 +135,7 @@ impl<'a> Check<'a> {
         let Some(table) = table_with_rows(live.connection(), current, false) else {
             return Ok(true);
         };
-        let (name, label) = (self.request.src.name(), &self.database.label);
+        let (name, label) = (self.0.request.src.name(), &self.0.database.label);
         Err(Error::Refused(format!(
             "every table of {name} is empty, and {label} has rows in {table}. {label} is untouched. If it is to be \
              emptied, pass --skip-schema-check"
@@ -157,7 +150,7 @@ impl<'a> Check<'a> {
         incoming: &Schema,
         last_job: Option<i64>,
     ) -> Vec<String> {
-        let name = self.request.src.name();
+        let name = self.0.request.src.name();
         let foreign = match (environment(live.connection()), environment(judging)) {
             (Some(own), Some(other)) if own != other => Some(format!(
                 "{name} is of the {other} environment. Afterwards, run bin/rails db:environment:set RAILS_ENV={own}"
@@ -174,8 +167,8 @@ impl<'a> Check<'a> {
 
 /// Returns a callback that reports the progress of the check. Once, it also tells the user that the check waits for a
 /// processor.
-fn progress(caller: &Caller) -> Result<impl FnMut() + Send + 'static> {
-    let mut user = caller
+fn progress(client: &Client) -> Result<impl FnMut() + Send + 'static> {
+    let user = client
         .user
         .try_clone()
         .context("cannot use the client's socket")?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::fence::report::Report;
 use crate::fence::report::Why;
 use crate::holders;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
 
 /// A shorter wait is not worth a line.
 const SOON: Duration = Duration::from_secs(1);
@@ -180,7 +180,7 @@ impl Telling {
     }
 
     /// Tells the user, if it is time and something has changed.
-    pub fn tell(&mut self, blockers: &[Blocker], caller: &mut Caller) {
+    pub fn tell(&mut self, blockers: &[Blocker], client: &Client) {
         if !self.is_due() || blockers.is_empty() {
             return;
         }
@@ -194,7 +194,7 @@ impl Telling {
         if known {
             return;
         }
-        caller.status(format_args!(
+        client.status(format_args!(
             "Waiting for {}. Giving up in {:.0} s; requests go on.",
             phrase(blockers),
             self.deadline.saturating_duration_since(now).as_secs_f64()
@@ -203,10 +203,10 @@ impl Telling {
     }
 
     /// Logs that an attempt has failed, once for each set of reasons.
-    pub fn log(&mut self, blockers: &[Blocker], caller: &mut Caller) {
+    pub fn log(&mut self, blockers: &[Blocker], client: &Client) {
         if self.logged.insert(keys(blockers)) {
             let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
-            caller.info(format_args!(
+            client.info(format_args!(
                 "no quiet moment within the pause, trying again: {}",
                 names.join("; ")
             ));

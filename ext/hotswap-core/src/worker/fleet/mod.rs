@@ -21,9 +21,9 @@ use crate::fence::report::Report;
 use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
 use crate::holders;
 use crate::member::{astray, LOOKS_AGAIN_AFTER};
-use crate::settings::Settings;
 use crate::visible::Shown;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
 use crate::worker::summary::Held;
 
 use admission::require_locks;
@@ -57,9 +57,9 @@ pub struct Fleet {
 
 impl Fleet {
     /// Becomes the one worker that may command the fleet behind `fence`. Waits for another worker to finish.
-    pub fn command(fence: Fence, configured: &Path, job: &Settings, caller: &mut Caller) -> Result<Self> {
+    pub fn lead(fence: Fence, command: &Command) -> Result<Self> {
         let live = &*fence.database().to_owned();
-        let deadline = Instant::now() + job.timeout();
+        let deadline = Instant::now() + command.timeout();
         let mut told = false;
         loop {
             match fence.try_exclusive(Lock::Operation) {
@@ -76,33 +76,33 @@ impl Fleet {
                 )));
             }
             if !told {
-                caller.status(format_args!(
+                command.client.status(format_args!(
                     "Waiting for {other}, which is swapping this database..."
                 ));
                 told = true;
             }
-            caller.check_presence()?;
+            command.client.check_presence()?;
             std::thread::sleep(Duration::from_millis(20));
         }
         let reports = Collector::open(live)?;
         if matches!(fence.board().phase, Phase::Moving | Phase::Moved) {
-            fence.finish_what_a_dead_worker_began(job.timeout());
+            fence.finish_what_a_dead_worker_began(command.timeout());
         }
         let board = Board {
             phase: Phase::Quiet,
-            max_pause: job.max_pause(),
+            max_pause: command.max_pause(),
             report: reports.id(),
             ..fence.board()
         };
         let mut fleet = Self {
             fence,
-            configured: configured.to_owned(),
+            configured: command.database.path.clone(),
             board,
             before: None,
             reports,
             in_the_way: InTheWay::default(),
-            max_pause: job.max_pause(),
-            timeout: job.timeout(),
+            max_pause: command.max_pause(),
+            timeout: command.timeout(),
             closed_at: None,
             held: Held::default(),
         };
@@ -119,11 +119,11 @@ impl Fleet {
     pub fn gather(
         &mut self,
         deadline: Instant,
-        caller: &mut Caller,
+        client: &Client,
         mut before_closing: impl FnMut() -> Result<()>,
     ) -> Result<Instant> {
         self.board.max_pause = self.max_pause;
-        self.wait_for_the_astray(deadline, caller)?;
+        self.wait_for_the_astray(deadline, client)?;
         let mut telling = Telling::until(deadline);
         let mut blockers = Vec::new();
         loop {
@@ -132,9 +132,9 @@ impl Fleet {
             self.reports.begin(self.board.attempt);
             self.ask(Phase::Settle)?;
             let asked = Instant::now();
-            if !self.wait_until_settled(deadline, &mut telling, &blockers, caller)? {
+            if !self.wait_until_settled(deadline, &mut telling, &blockers, client)? {
                 let holder = self.fence.holder(Lock::Straggler);
-                let running = self.hear(holder, caller)?;
+                let running = self.hear(holder, client)?;
                 // The deadline cut this attempt short. The attempt before it failed for a reason of its own.
                 let cut_short = !blockers.is_empty() && asked.elapsed() < self.timeout / 2;
                 return Err(self.give_up(if cut_short { &blockers } else { &running }));
@@ -144,34 +144,34 @@ impl Fleet {
             let closed_at = Instant::now();
             self.closed_at = Some(closed_at);
             self.ask(Phase::Close)?;
-            if self.wait_until_closed(caller)? {
+            if self.wait_until_closed(client)? {
                 return Ok(closed_at);
             }
             let holder = self.fence.holder(Lock::Fence);
             self.resume()?;
             let reopened = Instant::now();
-            blockers = self.hear(holder, caller)?;
+            blockers = self.hear(holder, client)?;
             let breath = BREATH.max(self.board.max_pause / 4);
             // A shortened attempt would blame the first process that it meets.
             if reopened + breath + self.board.max_pause.max(TELLING) >= deadline {
                 return Err(self.give_up(&blockers));
             }
-            telling.log(&blockers, caller);
-            telling.tell(&blockers, caller);
+            telling.log(&blockers, client);
+            telling.tell(&blockers, client);
             std::thread::sleep(breath.saturating_sub(reopened.elapsed()));
         }
     }
 
     /// Waits until every member that this user can see holds this fence, and not one that was here before. A member
     /// that the worker does not reach would go on using files that no path leads to any more.
-    fn wait_for_the_astray(&self, deadline: Instant, caller: &mut Caller) -> Result<()> {
+    fn wait_for_the_astray(&self, deadline: Instant, client: &Client) -> Result<()> {
         let mut found = None;
         loop {
             let astray = astray(&[self.fence.database(), &self.configured], self.fence.identity());
             let names: Vec<_> = astray.iter().map(|one| holders::name(one.pid)).collect();
             let names = names.join(", ");
             if found.is_none() && astray.iter().any(|one| one.holds_another) {
-                caller.status(format_args!(
+                client.status(format_args!(
                     "The lock file of the database was replaced by another program. Waiting for {names} to notice..."
                 ));
                 found = Some(Instant::now());
@@ -189,7 +189,7 @@ impl Fleet {
                     self.timeout.as_secs_f64()
                 )));
             }
-            caller.check_presence()?;
+            client.check_presence()?;
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -217,7 +217,7 @@ impl Fleet {
         deadline: Instant,
         telling: &mut Telling,
         blockers: &[Blocker],
-        caller: &mut Caller,
+        client: &Client,
     ) -> Result<bool> {
         let asked = Instant::now();
         let mut nap = Nap::up_to(Duration::from_millis(2));
@@ -230,16 +230,16 @@ impl Fleet {
             if telling.is_due() {
                 let silent = self.fence.holder(Lock::Straggler);
                 let now = self.blockers(silent.filter(|_| asked.elapsed() >= TELLING));
-                telling.tell(if now.is_empty() { blockers } else { &now }, caller);
+                telling.tell(if now.is_empty() { blockers } else { &now }, client);
             }
-            caller.check_presence()?;
+            client.check_presence()?;
             nap.take();
         }
         Ok(true)
     }
 
     /// Waits for as long as requests may wait.
-    fn wait_until_closed(&mut self, caller: &Caller) -> Result<bool> {
+    fn wait_until_closed(&mut self, client: &Client) -> Result<bool> {
         let deadline = Instant::now() + self.board.max_pause;
         let mut nap = Nap::up_to(Duration::from_micros(200));
         while !self.try_exclusive(Lock::Fence)? {
@@ -248,7 +248,7 @@ impl Fleet {
             if !self.reports.reports().is_empty() || Instant::now() >= deadline {
                 return Ok(false);
             }
-            caller.check_presence()?;
+            client.check_presence()?;
             nap.take();
         }
         Ok(true)
@@ -264,12 +264,12 @@ impl Fleet {
 
     /// Collects the processes that were in the way, with the gates open again. A member measures the pause by its own
     /// clock, and reports only when its time is over. So this waits for `holder`, the process that kept the lock.
-    fn hear(&mut self, holder: Option<i32>, caller: &Caller) -> Result<Vec<Blocker>> {
+    fn hear(&mut self, holder: Option<i32>, client: &Client) -> Result<Vec<Blocker>> {
         let since = Instant::now();
         let has_said =
             |(report, _): &(Report, Instant)| holder.is_none_or(|pid| pid <= 0 || pid as u32 == report.pid);
         while since.elapsed() < TELLING && !self.reports.reports().iter().any(has_said) {
-            caller.check_presence()?;
+            client.check_presence()?;
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(self.blockers(holder))

@@ -10,9 +10,8 @@ use super::admission::require_no_objection;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 use crate::holders;
-use crate::settings::Settings;
 use crate::visible::Shown;
-use crate::worker::client::Caller;
+use crate::worker::command::Command;
 
 /// The visitor's locks. They are released when this is dropped.
 pub struct Visit {
@@ -21,22 +20,22 @@ pub struct Visit {
 
 impl Visit {
     /// Begins a visit. It must be dropped after the database is closed.
-    pub fn begin(database: &Path, job: &Settings, caller: &Caller) -> Result<Self> {
+    pub fn begin(command: &Command) -> Result<Self> {
         // If the fence cannot be created or locked, there can be no swap either.
-        let Ok(fence) = Fence::open(database) else {
+        let Ok(fence) = Fence::open(&command.path) else {
             return Ok(Self { fence: None });
         };
         require_no_objection(&fence)?;
-        let deadline = Instant::now() + job.timeout();
+        let deadline = Instant::now() + command.timeout();
         while !enter(&fence) {
             if Instant::now() > deadline {
-                return Err(busy(&fence, database));
+                return Err(busy(&fence, &command.path));
             }
-            caller.check_presence()?;
+            command.client.check_presence()?;
             std::thread::sleep(Duration::from_millis(2));
         }
         if fence.board().phase == Phase::Moving {
-            fence.finish_what_a_dead_worker_began(job.max_pause());
+            fence.finish_what_a_dead_worker_began(command.max_pause());
         }
         Ok(Self { fence: Some(fence) })
     }

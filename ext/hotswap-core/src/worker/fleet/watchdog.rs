@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::leftovers;
-use crate::worker::client::Caller;
+use crate::worker::command::Command;
 use crate::worker::letting_go::LettingGo;
 
 const ARMED: u8 = 0;
@@ -31,51 +31,38 @@ const HASTE: Duration = Duration::from_millis(50);
 pub struct Watchdog(Arc<AtomicU8>);
 
 impl Watchdog {
-    /// Watches the exclusive phase of a push into `database` (resolved). When `bound` has passed since `closed_at`,
-    /// it tells `caller`, removes the staged file, and ends the process.
-    pub fn of_pause(
-        closed_at: Instant,
-        bound: Duration,
-        database: &Path,
-        staged: &Path,
-        caller: &Caller,
-    ) -> Result<Self> {
-        Self::until(closed_at + bound, too_slow(bound), database, staged, caller)
+    /// Watches the exclusive phase of a push. When `bound` has passed since `closed_at`, it tells the client, removes
+    /// the `staged` file, and ends the process.
+    pub fn of_pause(closed_at: Instant, bound: Duration, staged: &Path, command: &Command) -> Result<Self> {
+        Self::until(closed_at + bound, too_slow(bound), staged, command)
     }
 
-    /// Watches the end of a push, which a slow disk may delay. At `deadline` it tells `caller` `why` the push ended
+    /// Watches the end of a push, which a slow disk may delay. At `deadline` it tells the client `why` the push ended
     /// as busy, and ends the process.
-    pub fn until(
-        deadline: Instant,
-        why: String,
-        database: &Path,
-        staged: &Path,
-        caller: &Caller,
-    ) -> Result<Self> {
+    pub fn until(deadline: Instant, why: String, staged: &Path, command: &Command) -> Result<Self> {
         let late = move || (Instant::now() >= deadline).then(|| Error::Busy(why.clone()));
-        Self::start(database, Some(staged.to_owned()), caller, late)
+        Self::start(Some(staged.to_owned()), command, late)
     }
 
-    /// Watches a copy out of `database` (resolved) into the file that the user calls `target`. It ends the process
+    /// Watches a copy out of the database into the file that the user calls `target`. It ends the process
     /// if the client has gone, or if the copy makes no progress while the worker still holds the database.
-    pub fn of_copy(database: &Path, target: &str, caller: &Caller) -> Result<(Self, Steps)> {
+    pub fn of_copy(target: &str, command: &Command) -> Result<(Self, Steps)> {
         let steps = Steps(Arc::new(Mutex::new(Some(Instant::now()))));
-        let (taken, presence, target) = (steps.clone(), caller.presence(), target.to_owned());
+        let (taken, presence, target) = (steps.clone(), command.client.presence(), target.to_owned());
         let hopeless = move || match presence() {
             false => Some(Error::Gone("the client went away".into())),
             true => taken.stands_still().then(|| stands_still(&target)),
         };
-        Ok((Self::start(database, None, caller, hopeless)?, steps))
+        Ok((Self::start(None, command, hopeless)?, steps))
     }
 
     fn start(
-        database: &Path,
         staged: Option<PathBuf>,
-        caller: &Caller,
+        command: &Command,
         hopeless: impl Fn() -> Option<Error> + Send + 'static,
     ) -> Result<Self> {
-        let last_words = caller.last_words()?;
-        let database = LettingGo::of(database);
+        let last_words = command.client.last_words()?;
+        let database = LettingGo::of(&command.path);
         let state = Arc::new(AtomicU8::new(ARMED));
         let watched = state.clone();
         let watch = move || loop {

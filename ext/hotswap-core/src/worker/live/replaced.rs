@@ -46,7 +46,7 @@ impl Replaced {
     }
 
     /// Waits until no other process has the file open. The lock goes with the process.
-    pub fn keep_locked(mut self, log: &mut Log) {
+    pub fn keep_locked(mut self, log: &Log) {
         match self.lease.take() {
             Some(lease) => self.wait_for(&lease, log),
             None => self.search(log),
@@ -62,7 +62,7 @@ impl Replaced {
         std::mem::forget(self.connection);
     }
 
-    fn wait_for(&mut self, lease: &Lease, log: &mut Log) {
+    fn wait_for(&mut self, lease: &Lease, log: &Log) {
         let begun = Instant::now();
         while lease.is_unbroken() {
             if begun.elapsed() > ON_THE_WAY {
@@ -84,7 +84,7 @@ impl Replaced {
         }
     }
 
-    fn search(&mut self, log: &mut Log) {
+    fn search(&mut self, log: &Log) {
         let begun = Instant::now();
         loop {
             let strangers = self.strangers();
@@ -104,7 +104,7 @@ impl Replaced {
         Strangers::of_descriptor(self.descriptor, Bound::Patient)
     }
 
-    fn tell(&mut self, strangers: &Strangers, log: &mut Log) {
+    fn tell(&mut self, strangers: &Strangers, log: &Log) {
         let who = strangers.phrase();
         if self.told.contains(&who) {
             return;

@@ -12,13 +12,13 @@ use std::path::Path;
 use nix::unistd::Whence;
 
 use crate::error::{Context, Error, Result};
-use crate::protocol::{Message, Plan, Request};
-use crate::settings::{Database, Settings};
+use crate::protocol::{Message, Plan};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
-use crate::worker::client::{gave_up, Caller};
+use crate::worker::client::{gave_up, Client};
+use crate::worker::command::Command;
 use crate::worker::disk::space::{self, Growth};
 use crate::worker::fleet::pull_lock::Visit;
 use crate::worker::fleet::watchdog::Watchdog;
@@ -30,32 +30,32 @@ use output::Outlet;
 use snapshot::Snapshot;
 use spool::Rest;
 
-/// Pulls a snapshot of `database` to the client's destination.
-pub fn run(caller: &mut Caller, job: &Settings, database: &Database, request: &Request) -> Result<()> {
-    caller.info(format_args!(
+/// Pulls a snapshot of the database to the client's destination.
+pub fn run(command: &Command) -> Result<()> {
+    let Command {
+        client,
+        request,
+        database,
+        path,
+        ..
+    } = command;
+    client.info(format_args!(
         "pull started: {} → {}",
         database.label, request.dst.raw
     ));
-    let path = database.resolved();
-    checksums::refuse(&path, &database.label)?;
+    checksums::refuse(path, &database.label)?;
     let length = if request.dst.stdio {
-        match caller.main.take_descriptor() {
-            Some(descriptor) if is_regular(&descriptor)? => {
-                redirect(caller, job, &File::from(descriptor), &path)?
-            }
-            pipe => {
-                let pinned = Pinned::take(&path, job, caller)?;
-                send(caller, pinned, pipe, &path)?
-            }
+        match client.main.take_descriptor() {
+            Some(descriptor) if is_regular(&descriptor)? => redirect(command, &File::from(descriptor))?,
+            pipe => send(command, Pinned::take(command)?, pipe)?,
         }
     } else {
-        caller.ask(Plan::ReceiveFile)?;
-        let target = target(caller)?;
-        let pinned = Pinned::take(&path, job, caller)?;
-        write(caller, pinned, &target, &path, &request.dst.raw)?
+        client.ask(Plan::ReceiveFile)?;
+        let target = target(client)?;
+        write(command, Pinned::take(command)?, &target, &request.dst.raw)?
     };
-    let end = caller.end();
-    caller.info(format_args!(
+    let end = client.end();
+    client.info(format_args!(
         "pull complete: {} ({length} bytes), {end}",
         database.label
     ));
@@ -70,11 +70,11 @@ struct Pinned {
 }
 
 impl Pinned {
-    fn take(path: &Path, job: &Settings, caller: &Caller) -> Result<Self> {
-        let visit = Visit::begin(path, job, caller)?;
+    fn take(command: &Command) -> Result<Self> {
+        let visit = Visit::begin(command)?;
         Ok(Self {
-            snapshot: Snapshot::take(path, caller).map_err(|error| match error {
-                Error::Busy(_) => locks::unreadable(path),
+            snapshot: Snapshot::take(&command.path, command.client).map_err(|error| match error {
+                Error::Busy(_) => locks::unreadable(&command.path),
                 other => other,
             })?,
             visit,
@@ -82,12 +82,12 @@ impl Pinned {
     }
 }
 
-fn target(caller: &mut Caller) -> Result<File> {
-    match caller.main.receive()? {
+fn target(client: &Client) -> Result<File> {
+    match client.main.receive()? {
         Some(Message::Target) => {}
         other => return Err(gave_up(other)),
     }
-    let descriptor = caller
+    let descriptor = client
         .main
         .take_descriptor()
         .ok_or_else(|| Error::Broken("the client sent no target".into()))?;
@@ -106,7 +106,8 @@ fn require_new(target: &File) -> Result<()> {
 
 /// Writes into the empty file that is the client's standard output. What the user's shell writes there next
 /// comes after it.
-fn redirect(caller: &mut Caller, job: &Settings, target: &File, database: &Path) -> Result<u64> {
+fn redirect(command: &Command, target: &File) -> Result<u64> {
+    let database = &*command.path;
     require_new(target)?;
     // Closing a second descriptor of a file that SQLite has open would drop SQLite's locks.
     let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
@@ -117,23 +118,22 @@ fn redirect(caller: &mut Caller, job: &Settings, target: &File, database: &Path)
             database.shown()
         )));
     }
-    caller.ask(Plan::Wait)?;
-    let pinned = Pinned::take(database, job, caller)?;
-    let length = write(caller, pinned, target, database, "standard output")?;
+    command.client.ask(Plan::Wait)?;
+    let length = write(command, Pinned::take(command)?, target, "standard output")?;
     nix::unistd::lseek(target, length as i64, Whence::SeekSet).context("cannot seek in standard output")?;
     Ok(length)
 }
 
-/// Copies the snapshot into `target`, which the user calls `name`. Releases `database` before it waits for the disk
+/// Copies the snapshot into `target`, which the user calls `name`. Releases the database before it waits for the disk
 /// to have all of it.
-fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, name: &str) -> Result<u64> {
+fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result<u64> {
     let length = pinned.snapshot.len();
-    let (_watchdog, steps) = Watchdog::of_copy(database, name, caller)?;
+    let (_watchdog, steps) = Watchdog::of_copy(name, command)?;
     space::require(target.as_fd(), length, "the snapshot")?;
     pinned.snapshot.copy_to(target, 0, |done| {
         steps.taken();
-        caller.progress("copying", done, length);
-        caller.check_presence()
+        command.client.progress("copying", done, length);
+        command.client.check_presence()
     })?;
     pinned.visit.confirm()?;
     drop(pinned);
@@ -144,11 +144,11 @@ fn write(caller: &mut Caller, pinned: Pinned, target: &File, database: &Path, na
 
 /// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
 /// held the WAL grows, or writers wait, and no push can swap the database.
-fn send(caller: &mut Caller, pinned: Pinned, pipe: Option<OwnedFd>, database: &Path) -> Result<u64> {
-    let Caller { main, user, log, .. } = caller;
+fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64> {
+    let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
     let length = pinned.snapshot.len();
     let mut outlet = Outlet::open(pipe, main)?;
-    let mut progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
+    let progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
     let sent = pinned.snapshot.stream(0, |chunk| {
         progress(&outlet);
         outlet.send(chunk)

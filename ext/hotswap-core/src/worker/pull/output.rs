@@ -30,7 +30,7 @@ enum Way<'a> {
 
 impl<'a> Outlet<'a> {
     /// Takes the client's `pipe` if it sent one, and otherwise the connection.
-    pub fn open(pipe: Option<OwnedFd>, client: &'a mut Connection) -> Result<Self> {
+    pub fn open(pipe: Option<OwnedFd>, client: &'a Connection) -> Result<Self> {
         let way = match pipe {
             Some(descriptor) => {
                 client.send(&Message::Plan(Plan::Wait))?;

@@ -26,7 +26,7 @@ use crate::error::{Context, Result};
 use crate::sidecar::sidecars;
 use crate::sys::copy::reflink;
 use crate::visible::Shown;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
 use crate::worker::deadline::Attention;
 use crate::worker::sqlite::wal_index::LogIndex;
 
@@ -41,12 +41,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Pins the committed state of the database at `path` (resolved), for as long as `caller` waits for it: reading
+    /// Pins the committed state of the database at `path` (resolved), for as long as `client` waits for it: reading
     /// a damaged schema may take for ever.
-    pub fn take(path: &Path, caller: &Caller) -> Result<Self> {
+    pub fn take(path: &Path, client: &Client) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
-        let attention = Attention::pay(&connection, caller, None)?;
+        let attention = Attention::pay(&connection, client, None)?;
         Self::pin(connection, path).map_err(|error| attention.explain(error))
     }
 

@@ -13,20 +13,17 @@ use std::path::Path;
 use crate::error::{Context, Error, Result};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::protocol::Request;
-use crate::settings::{Database, Settings};
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 use crate::worker::check::seen::Seen;
 use crate::worker::check::{Check, Passed};
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::admission::{open_fence, require_locks};
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
-use crate::worker::live::replaced::Replaced;
 use crate::worker::live::{require_same_file, Live};
-use crate::worker::low_priority::gently;
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::DatabaseHeader;
@@ -40,19 +37,12 @@ use receive::receive;
 use replace::Swap;
 use rows::Rows;
 
-/// Pushes what the client sends into `database`. `replaced` gets the old file if another one took its place.
-pub fn run(
-    caller: &mut Caller,
-    job: &Settings,
-    database: &Database,
-    request: &Request,
-    replaced: &mut Option<Replaced>,
-) -> Result<()> {
-    let path = &*database.resolved();
+/// Pushes what the client sends into the database of `command`.
+pub fn run(command: &Command) -> Result<()> {
+    let path = &*command.path;
     let was_there = path.try_exists().on_path("cannot stat", path)?;
-    let pushed = push(path, was_there, caller, job, database, request, replaced);
     let is_missing = || matches!(path.try_exists(), Ok(false));
-    pushed.map_err(|error| match error {
+    push(command, was_there).map_err(|error| match error {
         Error::Io { .. } | Error::Sqlite { .. } if was_there && is_missing() => gone(path),
         error => error,
     })
@@ -67,149 +57,124 @@ fn gone(path: &Path) -> Error {
     ))
 }
 
-fn push(
-    path: &Path,
-    was_there: bool,
-    caller: &mut Caller,
-    job: &Settings,
-    database: &Database,
-    request: &Request,
-    replaced: &mut Option<Replaced>,
-) -> Result<()> {
-    caller.info(format_args!(
+fn push(command: &Command, was_there: bool) -> Result<()> {
+    let Command {
+        client,
+        request,
+        database,
+        path,
+        ..
+    } = command;
+    client.info(format_args!(
         "push started: {} → {}",
         request.src.raw, database.label
     ));
-    sweep(path, caller);
-    let choice = request.in_place.unwrap_or(job.in_place);
+    sweep(path, client);
     let obstacle = Obstacle::of(path)?;
-    if let (InPlace::Never, Some(obstacle)) = (choice, obstacle) {
+    if let (InPlace::Never, Some(obstacle)) = (command.in_place(), obstacle) {
         return Err(obstacle.refusal(path));
     }
 
     let fence = open_fence(path)?;
     require_locks(&fence)?;
     checksums::refuse(path, &database.label)?;
-    let mut staged = gently(job, || receive(caller, request, path))?;
+    let mut staged = command.at_low_priority(|| receive(command))?;
     let (checking, checked) = match request.skip_integrity_check {
         true => ("integrity check skipped", "integrity check skipped"),
         false => ("running integrity check", "integrity check passed"),
     };
-    caller.info(format_args!("received {} bytes, {checking}", staged.len()));
+    client.info(format_args!("received {} bytes, {checking}", staged.len()));
     DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
     checksums::refuse(staged.path(), request.src.name())?;
 
-    let check = Check::of(database, request);
-    let mut fleet = Fleet::command(fence, &database.path, job, caller)?;
+    let mut fleet = Fleet::lead(fence, command)?;
     // Checked again, because receiving may have taken long.
     require_locks(fleet.fence())?;
     let mut live = Live::open(path)?;
     if was_there && live.is_none() {
         return Err(gone(path));
     }
-    let (passed, rows) = {
-        // The thread gets all of them, because a connection may move to another thread but must not be shared.
-        let (caller, staged, live) = (&mut *caller, &mut staged, &mut live);
-        gently(job, move || {
-            // In a folder where only the owner of a file may remove it, a staged file with another owner would stay.
-            if live.is_some() && obstacle.is_none() {
-                staged.dress_like(path)?;
-            }
-            let passed = pass(check, staged, live.as_ref(), caller)?;
-            let before = live
-                .as_ref()
-                .map(|live| Rows::count(live.connection(), live.path()));
-            let after = Foreign::open(staged.path(), Purpose::Reading, &database.extensions, caller)
-                .map(|judging| Rows::count(&judging, staged.path()));
-            Ok::<_, Error>((passed, (before.unwrap_or_default(), after.unwrap_or_default())))
-        })?
-    };
-
+    let (passed, rows) = check(command, &mut staged, &mut live, obstacle)?;
     for warning in &passed.warnings {
-        caller.log("warn", warning);
-        caller.status(warning);
+        client.log("warn", warning);
+        client.status(warning);
     }
-    caller.info(format_args!("{checked}, acquiring swap lock"));
-    caller.status("Swapping database...");
+    client.info(format_args!("{checked}, acquiring swap lock"));
+    client.status("Swapping database...");
     let live_before = live.as_ref().map(Live::identity);
     let mut push = Push {
-        caller,
-        job,
-        database,
-        check,
+        command,
         staged,
         fleet: &mut fleet,
         schema_changes: passed.schema_changes,
-        replaced,
         seen: passed.seen,
         watchdog: None,
     };
-    let outcome = push.swap(path, live, obstacle, choice);
+    let outcome = push.swap(live, obstacle);
     let moved = push.staged.is_promoted();
     let how = outcome.map_err(|error| match live_before {
         Some(expected) if !moved => blame_another_program(error, path, expected),
         _ => error,
     })?;
-    if let Some(warning) = push.seen.as_ref().and_then(Seen::late_jobs) {
-        push.caller.log("warn", &warning);
-        push.caller.status(warning);
-    }
-    let summary = Summary {
-        label: &database.label,
-        bytes: push.staged.len(),
-        how,
-        held: push.fleet.held(),
-    };
-    let options = request
-        .options()
-        .iter()
-        .fold(String::new(), |all, option| format!("{all}, {option}"));
-    push.caller
-        .status(format_args!("{summary}{}.", rows.0.changes_to(&rows.1)));
-    let end = push.caller.end();
-    push.caller
-        .info(format_args!("push complete: {summary}{options}, {end}"));
+    push.report(how, &rows);
     Ok(())
+}
+
+/// The rows of the live database and of the pushed file.
+type RowCounts = (Rows, Rows);
+
+/// Checks the staged file, and counts the rows.
+fn check(
+    command: &Command,
+    staged: &mut Staged,
+    live: &mut Option<Live>,
+    obstacle: Option<Obstacle>,
+) -> Result<(Passed, RowCounts)> {
+    // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
+    command.at_low_priority(move || {
+        let live = live.as_ref();
+        // In a folder where only the owner of a file may remove it, a staged file with another owner would stay.
+        if live.is_some() && obstacle.is_none() {
+            staged.dress_like(&command.path)?;
+        }
+        let passed = pass(command, staged, live)?;
+        let before = live.map(|live| Rows::count(live.connection(), live.path()));
+        let extensions = &command.database.extensions;
+        let after = Foreign::open(staged.path(), Purpose::Reading, extensions, command.client)
+            .map(|judging| Rows::count(&judging, staged.path()));
+        Ok((passed, (before.unwrap_or_default(), after.unwrap_or_default())))
+    })
 }
 
 /// A push whose file has arrived and passed the checks.
 struct Push<'a> {
-    caller: &'a mut Caller,
-    job: &'a Settings,
-    database: &'a Database,
-    check: Check<'a>,
+    command: &'a Command<'a>,
     staged: Staged,
     fleet: &'a mut Fleet,
     schema_changes: bool,
-    replaced: &'a mut Option<Replaced>,
     seen: Option<Seen>,
     /// Ends the worker if a slow disk delays the end of the push. Dropped after the staged file.
     watchdog: Option<Watchdog>,
 }
 
 impl Push<'_> {
-    fn warn_of_unseen(&mut self, path: &Path, unseen: &[String]) {
+    fn warn_of_unseen(&self, unseen: &[String]) {
         if !unseen.is_empty() {
             let who = unseen.join(", ");
-            let path = path.shown();
-            self.caller.log(
+            let path = self.command.path.shown();
+            self.command.client.log(
                 "warn",
                 format_args!("it could not be found out in time who has {path} open: {who} did not let itself be looked at"),
             );
         }
     }
 
-    fn swap(
-        &mut self,
-        path: &Path,
-        live: Option<Live>,
-        obstacle: Option<Obstacle>,
-        choice: InPlace,
-    ) -> Result<How> {
-        let why = Why::foreseen(choice, obstacle, path, |unseen| self.warn_of_unseen(path, unseen));
+    fn swap(&mut self, live: Option<Live>, obstacle: Option<Obstacle>) -> Result<How> {
+        let (path, choice) = (&*self.command.path, self.command.in_place());
+        let why = Why::foreseen(choice, obstacle, path, |unseen| self.warn_of_unseen(unseen));
         match why {
-            Some(why) if live.is_some() => self.overwrite(live, &why, choice).map(|()| How::InPlace),
-            _ => match self.replace(path, live) {
+            Some(why) if live.is_some() => self.overwrite(live, &why).map(|()| How::InPlace),
+            _ => match self.replace(live) {
                 Err(Error::Stranger {
                     who,
                     of_the_application,
@@ -220,7 +185,7 @@ impl Push<'_> {
                         who,
                         of_the_application,
                     };
-                    self.overwrite(Live::open(path)?, &why, choice)?;
+                    self.overwrite(Live::open(path)?, &why)?;
                     Ok(How::InPlace)
                 }
                 replaced => replaced.map(|()| How::Renamed),
@@ -229,12 +194,12 @@ impl Push<'_> {
     }
 
     /// Replaces the database by a rename. While the disk is too slow for that, requests go on.
-    fn replace(&mut self, path: &Path, mut live: Option<Live>) -> Result<()> {
+    fn replace(&mut self, mut live: Option<Live>) -> Result<()> {
+        let path = &*self.command.path;
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
-        let mut disk = QuickDisk::of(path, self.job);
+        let mut disk = QuickDisk::of(self.command);
         loop {
             let swap = Swap {
-                path,
                 fleet: self.fleet,
                 live,
                 staged: &mut self.staged,
@@ -243,12 +208,12 @@ impl Push<'_> {
                 schema_changes: self.schema_changes,
                 seen: self.seen.as_ref(),
             };
-            match swap.run(self.job, self.caller, self.replaced) {
+            match swap.run(self.command) {
                 Err(Error::SlowDisk) => {}
                 outcome => return outcome,
             }
             self.fleet.resume()?;
-            disk.wait(path, self.staged.path(), self.caller, &mut self.watchdog)?;
+            disk.wait(self.staged.path(), self.command, &mut self.watchdog)?;
             live = match expected {
                 Some(expected) => {
                     let again = Live::open(path)?;
@@ -261,19 +226,15 @@ impl Push<'_> {
     }
 
     /// Writes the new content into the live file, in one transaction.
-    fn overwrite(&mut self, live: Option<Live>, why: &Why, choice: InPlace) -> Result<()> {
+    fn overwrite(&mut self, live: Option<Live>, why: &Why) -> Result<()> {
         let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
         if let Some(seen) = &self.seen {
             require_same_file(live.path(), seen.identity)?;
         }
-        let (staged, extensions) = (&mut self.staged, &self.database.extensions);
-        let (caller, check) = (&mut *self.caller, self.check);
-        let open = &mut live;
-        gently(self.job, move || {
-            match in_place::fit(staged, open, extensions, caller)? {
-                true => pass(check, staged, Some(&*open), caller).map(drop),
-                false => Ok(()),
-            }
+        let (command, staged, open) = (self.command, &mut self.staged, &mut live);
+        command.at_low_priority(move || match in_place::fit(staged, open, command)? {
+            true => pass(command, staged, Some(&*open)).map(drop),
+            false => Ok(()),
         })?;
         let overwriting = Overwriting {
             fleet: self.fleet,
@@ -284,7 +245,31 @@ impl Push<'_> {
             why,
             all_pages: false,
         };
-        overwriting.run(choice, self.job, self.caller)
+        overwriting.run(command)
+    }
+
+    /// Tells the user and the log what was done.
+    fn report(&self, how: How, rows: &RowCounts) {
+        let Command { client, request, .. } = self.command;
+        if let Some(warning) = self.seen.as_ref().and_then(Seen::late_jobs) {
+            client.log("warn", &warning);
+            client.status(warning);
+        }
+        let summary = Summary {
+            label: &self.command.database.label,
+            bytes: self.staged.len(),
+            how,
+            held: self.fleet.held(),
+        };
+        let options = request
+            .options()
+            .iter()
+            .fold(String::new(), |all, option| format!("{all}, {option}"));
+        client.status(format_args!("{summary}{}.", rows.0.changes_to(&rows.1)));
+        client.info(format_args!(
+            "push complete: {summary}{options}, {}",
+            client.end()
+        ));
     }
 }
 
@@ -297,20 +282,20 @@ fn blame_another_program(error: Error, path: &Path, expected: Identity) -> Error
     }
 }
 
-fn sweep(path: &Path, caller: &mut Caller) {
+fn sweep(path: &Path, client: &Client) {
     for name in leftovers::sweep(&[path.to_owned()]) {
-        caller.info(leftovers::removed(&name));
+        client.info(leftovers::removed(&name));
     }
 }
 
 /// Checks the staged file as a database that is not in WAL mode, so that SQLite needs no other file beside it. Then
 /// gives it the journal mode of the live database, and makes it durable. Converting it later would be a race between
 /// the application's first connections.
-fn pass(check: Check<'_>, staged: &mut Staged, live: Option<&Live>, caller: &mut Caller) -> Result<Passed> {
+fn pass(command: &Command, staged: &mut Staged, live: Option<&Live>) -> Result<Passed> {
     let own = DatabaseHeader::read(&staged.head()?).wal;
     staged.keep_a_log(false)?;
-    let passed = check.run(staged, live, caller)?;
+    let passed = Check::of(command).run(staged, live)?;
     staged.keep_a_log(live.map_or(own, Live::is_wal))?;
-    staged.sync(|| caller.check_presence())?;
+    staged.sync(|| command.client.check_presence())?;
     Ok(passed)
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::settings::Settings;
 use crate::visible::Shown;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
 use crate::worker::disk::call::DiskCall;
 use crate::worker::fleet::in_the_way::seconds;
 use crate::worker::fleet::watchdog::Watchdog;
@@ -42,13 +42,13 @@ pub struct QuickDisk {
 }
 
 impl QuickDisk {
-    /// The disk of the database at `path` (resolved). The timeout of `job` starts now.
-    pub fn of(path: &Path, job: &Settings) -> Self {
+    /// The disk of the command's database. The timeout of the command starts now.
+    pub fn of(command: &Command) -> Self {
         Self {
-            folder: path.parent().unwrap_or(Path::new("/")).to_owned(),
-            max_pause: job.max_pause(),
-            deadline: Instant::now() + job.timeout(),
-            breath: job.max_pause() / 4,
+            folder: command.path.parent().unwrap_or(Path::new("/")).to_owned(),
+            max_pause: command.max_pause(),
+            deadline: Instant::now() + command.timeout(),
+            breath: command.max_pause() / 4,
             tell_next: None,
         }
     }
@@ -74,29 +74,24 @@ impl QuickDisk {
 
     /// Waits, with the gates open, until a sync is fast again, and tells the user about the wait. If that takes too
     /// long, fails with nothing changed, and leaves a `watchdog` that ends the worker if the disk delays its end.
-    pub fn wait(
-        &mut self,
-        database: &Path,
-        staged: &Path,
-        caller: &mut Caller,
-        watchdog: &mut Option<Watchdog>,
-    ) -> Result<()> {
+    pub fn wait(&mut self, staged: &Path, command: &Command, watchdog: &mut Option<Watchdog>) -> Result<()> {
         self.tell_next.get_or_insert_with(|| Instant::now() + SOON);
         *watchdog = Some(Watchdog::until(
             self.deadline + GRACE,
             self.too_slow(),
-            database,
             staged,
-            caller,
+            command,
         )?);
-        caller.info("the disk is too slow for a swap while requests wait, trying again");
+        command
+            .client
+            .info("the disk is too slow for a swap while requests wait, trying again");
         let breathed = Instant::now() + self.breath;
         self.breath = (self.breath * 2).min(LONGEST_BREATH);
         loop {
-            self.bear(caller)?;
+            self.bear(command.client)?;
             let (trial, begun) = (self.begin_a_trial()?, Instant::now());
             while trial.wait_until(Instant::now() + GLANCE).is_none() {
-                self.bear(caller)?;
+                self.bear(command.client)?;
             }
             if begun.elapsed() <= Self::allows(self.max_pause) && Instant::now() >= breathed {
                 *watchdog = None;
@@ -106,15 +101,15 @@ impl QuickDisk {
         }
     }
 
-    fn bear(&mut self, caller: &mut Caller) -> Result<()> {
-        caller.check_presence()?;
+    fn bear(&mut self, client: &Client) -> Result<()> {
+        client.check_presence()?;
         let now = Instant::now();
         if now + self.max_pause >= self.deadline {
             return Err(Error::Busy(self.too_slow()));
         }
         if self.tell_next.is_some_and(|next| now >= next) {
             self.tell_next = Some(now + SELDOM);
-            caller.status(format_args!(
+            client.status(format_args!(
                 "Waiting for the disk of {}: a sync takes longer than requests may wait. Giving up in {:.0} s; requests go on.",
                 self.folder.shown(),
                 (self.deadline - now).as_secs_f64()

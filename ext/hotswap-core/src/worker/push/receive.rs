@@ -8,11 +8,12 @@ use rusqlite::{ffi, Connection, ErrorCode};
 
 use super::source::{changed, Source};
 use crate::error::{is_of_the_machine, Context, Error, Result};
-use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, Request, CHUNK};
+use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, CHUNK};
 use crate::sidecar::sidecars;
 use crate::sidecar::Sidecar;
 use crate::visible;
-use crate::worker::client::{gave_up, Caller};
+use crate::worker::client::{gave_up, Client};
+use crate::worker::command::Command;
 use crate::worker::disk::pipe::Pipe;
 use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
@@ -29,28 +30,30 @@ const STEP: u64 = 8 * 1024 * 1024;
 /// The length of a database header, in bytes.
 const HEADER: u64 = 100;
 
-/// Receives what the client pushes, into a staged file beside the `live` database.
-pub fn receive(caller: &mut Caller, request: &Request, live: &Path) -> Result<Staged> {
+/// Receives what the client pushes, into a staged file beside the live database.
+pub fn receive(command: &Command) -> Result<Staged> {
+    let live = &*command.path;
     let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
-    receive_into(&mut staged, caller, request, live)?;
+    receive_into(&mut staged, command)?;
     Ok(staged)
 }
 
-fn receive_into(staged: &mut Staged, caller: &mut Caller, request: &Request, live: &Path) -> Result<()> {
+fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
+    let Command { client, request, .. } = command;
     if !request.src.stdio {
-        return receive_file(caller, staged, live, request);
+        return receive_file(command, staged);
     }
-    let Some(descriptor) = caller.main.take_descriptor() else {
-        return receive_stream(caller, Arriving::into(staged, request.src.name())?);
+    let Some(descriptor) = client.main.take_descriptor() else {
+        return receive_stream(client, Arriving::into(staged, request.src.name())?);
     };
     if is_regular(&descriptor)? {
         // The client hands the file over again, with the files beside it.
         drop(descriptor);
-        return receive_file(caller, staged, live, request);
+        return receive_file(command, staged);
     }
-    caller.ask(Plan::Wait)?;
+    client.ask(Plan::Wait)?;
     let arriving = Arriving::into(staged, request.src.name())?;
-    receive_pipe(caller, arriving, Pipe::take(descriptor)?)
+    receive_pipe(client, arriving, Pipe::take(descriptor)?)
 }
 
 /// Whether the descriptor is a regular file, and not a pipe.
@@ -59,26 +62,26 @@ pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
-fn receive_pipe(caller: &mut Caller, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
+fn receive_pipe(client: &Client, mut arriving: Arriving<'_>, mut pipe: Pipe) -> Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         // The signal that ended the client may have ended the sender as well. Then this is not the end of the data.
-        let bytes = match pipe.read(&mut buffer, &caller.main) {
+        let bytes = match pipe.read(&mut buffer, &client.main) {
             Err(Error::Gone(_)) => return Err(aborted()),
-            Ok(_) if caller.main.peer_is_gone() => return Err(aborted()),
+            Ok(_) if client.main.peer_is_gone() => return Err(aborted()),
             read => read?,
         };
         if bytes == 0 {
             return Ok(());
         }
         arriving.take(&buffer[..bytes])?;
-        caller.progress("sending", arriving.staged.len(), 0);
+        client.progress("sending", arriving.staged.len(), 0);
     }
 }
 
-fn receive_stream(caller: &mut Caller, mut arriving: Arriving<'_>) -> Result<()> {
-    caller.ask(Plan::SendStream)?;
-    let mut body = BodyReader::new(&mut caller.main);
+fn receive_stream(client: &Client, mut arriving: Arriving<'_>) -> Result<()> {
+    client.ask(Plan::SendStream)?;
+    let mut body = BodyReader::new(&client.main);
     loop {
         let chunk = match body.receive()? {
             Piece::Chunk(chunk) => chunk,
@@ -131,9 +134,10 @@ impl<'a> Arriving<'a> {
     }
 }
 
-fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: &Request) -> Result<()> {
-    caller.ask(Plan::SendFile)?;
-    let (announced, sidecars, stamps) = match caller.main.receive()? {
+fn receive_file(command: &Command, staged: &mut Staged) -> Result<()> {
+    let (client, live, name) = (command.client, &*command.path, command.request.src.name());
+    client.ask(Plan::SendFile)?;
+    let (announced, sidecars, stamps) = match client.main.receive()? {
         Some(Message::File {
             length,
             sidecars,
@@ -142,30 +146,30 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
         other => return Err(gave_up(other)),
     };
     let mut stamps = stamps.into_iter();
-    let source = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
+    let source = Source::take(client.main.take_descriptor(), live, stamps.next())?;
     if source.length != announced {
         return Err(changed());
     }
-    source.require_no_writer(request.src.name())?;
+    source.require_no_writer(name)?;
     if sidecars.is_empty() {
-        return copy_alone(caller, staged, live, &source, request);
+        return copy_alone(command, staged, &source);
     }
     let mut beside = Vec::new();
     for sidecar in sidecars {
-        let file = Source::take(caller.main.take_descriptor(), live, stamps.next())?;
+        let file = Source::take(client.main.take_descriptor(), live, stamps.next())?;
         beside.push((sidecar, file));
     }
     // The WAL is copied, and its content then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
     require_room(live, source.length + 2 * logs)?;
-    copy(caller, staged, &source, request.src.name())?;
-    checksums::refuse(staged.path(), request.src.name())?;
+    copy(client, staged, &source, name)?;
+    checksums::refuse(staged.path(), name)?;
     for (sidecar, file) in &beside {
-        let copied = file.copy_beside(staged.path(), *sidecar, || caller.check_presence())?;
+        let copied = file.copy_beside(staged.path(), *sidecar, || client.check_presence())?;
         let of_several =
             journal::is_of_several_databases(&copied).context("cannot read the source's journal")?;
         if *sidecar == Sidecar::Journal && of_several {
-            return Err(of_several_databases(request.src.name()));
+            return Err(of_several_databases(name));
         }
     }
     // Checked again, because the files beside the source may have been written into it in the meantime.
@@ -173,8 +177,8 @@ fn receive_file(caller: &mut Caller, staged: &mut Staged, live: &Path, request: 
     if sources.any(Source::has_changed) {
         return Err(changed());
     }
-    caller.info("the source has a log of its own; its newest rows come along");
-    merge_sidecars(staged, caller)
+    client.info("the source has a log of its own; its newest rows come along");
+    merge_sidecars(staged, client)
 }
 
 fn of_several_databases(name: &str) -> Error {
@@ -186,16 +190,11 @@ fn of_several_databases(name: &str) -> Error {
 }
 
 /// Copies a file that has no other files beside it.
-fn copy_alone(
-    caller: &mut Caller,
-    staged: &mut Staged,
-    live: &Path,
-    source: &Source,
-    request: &Request,
-) -> Result<()> {
-    DatabaseHeader::judge(&source.head()?, source.length, request.src.name())?;
-    require_room(live, source.length)?;
-    copy(caller, staged, source, request.src.name())
+fn copy_alone(command: &Command, staged: &mut Staged, source: &Source) -> Result<()> {
+    let name = command.request.src.name();
+    DatabaseHeader::judge(&source.head()?, source.length, name)?;
+    require_room(&command.path, source.length)?;
+    copy(command.client, staged, source, name)
 }
 
 fn require_room(live: &Path, bytes: u64) -> Result<()> {
@@ -204,10 +203,10 @@ fn require_room(live: &Path, bytes: u64) -> Result<()> {
     space::require(&folder, bytes, "copying the database")
 }
 
-fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source, name: &str) -> Result<()> {
+fn copy(client: &Client, staged: &mut Staged, source: &Source, name: &str) -> Result<()> {
     staged.append_file(&source.file, source.length, |done| {
-        caller.progress("copying", done, source.length);
-        caller.check_presence()
+        client.progress("copying", done, source.length);
+        client.check_presence()
     })?;
     if staged.len() != source.length || source.has_changed() {
         return Err(changed());
@@ -216,8 +215,8 @@ fn copy(caller: &mut Caller, staged: &mut Staged, source: &Source, name: &str) -
 }
 
 /// Makes SQLite move a WAL or a hot journal into the file, as it would when it opens the file the next time.
-fn merge_sidecars(staged: &mut Staged, caller: &Caller) -> Result<()> {
-    let merging = Foreign::open(staged.path(), Purpose::Merging, &[], caller)?;
+fn merge_sidecars(staged: &mut Staged, client: &Client) -> Result<()> {
+    let merging = Foreign::open(staged.path(), Purpose::Merging, &[], client)?;
     merge(&merging)
         .map_err(|error| match is_of_the_machine(&error) {
             true => Error::Sqlite {

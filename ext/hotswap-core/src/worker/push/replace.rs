@@ -2,27 +2,23 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
 use super::timeline::Timeline;
 use crate::error::{Context, Error, Result};
-use crate::settings::Settings;
 use crate::worker::check::seen::Seen;
-use crate::worker::client::Caller;
+use crate::worker::command::Command;
 use crate::worker::disk::call::DiskCall;
 use crate::worker::disk::staged::{Staged, Stamp};
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
-use crate::worker::live::replaced::Replaced;
 use crate::worker::live::writers_out::WritersOut;
 use crate::worker::live::{remove_sidecars, require_same_file, Live, Seized};
 
 /// The two files of a swap, and everything it needs.
 pub struct Swap<'a> {
-    /// The live path, resolved.
-    pub path: &'a Path,
     /// The fleet that uses it. This worker has commanded the fleet since before it looked at the live database, so
     /// no other worker has the database open.
     pub fleet: &'a mut Fleet,
@@ -42,45 +38,44 @@ pub struct Swap<'a> {
 
 impl Swap<'_> {
     /// Swaps the files, or changes nothing. [`Error::SlowDisk`] means that the swap may work a little later.
-    /// `replaced` gets the old file, past the commit point even if this fails.
-    pub fn run(self, job: &Settings, caller: &mut Caller, replaced: &mut Option<Replaced>) -> Result<()> {
-        let folder = File::open(self.path.parent().unwrap_or(Path::new("/")))
-            .on_path("cannot open the folder of", self.path)?;
+    /// Past the commit point the command keeps the old file locked, even if this fails.
+    pub fn run(self, command: &Command) -> Result<()> {
+        let (client, path) = (command.client, &*command.path);
+        let folder =
+            File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
         let live_before = self.live.as_ref().map(Live::identity);
         let wal = self.live.as_ref().is_some_and(Live::is_wal);
         let sync_folder = || {
-            let folder = folder
-                .try_clone()
-                .on_path("cannot open the folder of", self.path)?;
+            let folder = folder.try_clone().on_path("cannot open the folder of", path)?;
             DiskCall::prepare(move || folder.sync_all())
         };
         let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
-        let mut timeline = Timeline::begin(fleet.gather(self.disk.deadline(), caller, || {
+        let mut timeline = Timeline::begin(fleet.gather(self.disk.deadline(), client, || {
             self.live.iter().for_each(Live::checkpoint);
             self.disk.require()
         })?);
         let closed_at = Instant::now();
         timeline.note("disconnected ActiveRecord");
-        let watchdog = Watchdog::of_pause(closed_at, job.max_pause(), self.path, self.staged.path(), caller)?;
+        let watchdog = Watchdog::of_pause(closed_at, command.max_pause(), self.staged.path(), command)?;
 
         if let Some(live_before) = live_before {
-            require_same_file(self.path, live_before)?;
+            require_same_file(path, live_before)?;
         }
         let seized = self
             .live
-            .map(|live| live.seize(job.max_pause() / 4))
+            .map(|live| live.seize(command.max_pause() / 4))
             .transpose()?;
-        if seized.is_none() && self.path.try_exists().on_path("cannot stat", self.path)? {
-            return Err(appeared(self.path));
+        if seized.is_none() && path.try_exists().on_path("cannot stat", path)? {
+            return Err(appeared(path));
         }
         // The push may have waited for a migration.
         if let (Some(seized), Some(seen)) = (&seized, self.seen) {
-            seen.confirm(seized.connection(), self.path)?;
+            seen.confirm(seized.connection(), path)?;
         }
-        remove_sidecars(self.path)?;
+        remove_sidecars(path)?;
         sync_unlink.begin();
-        let left = (closed_at + job.max_pause()).saturating_duration_since(Instant::now());
+        let left = (closed_at + command.max_pause()).saturating_duration_since(Instant::now());
         sync_unlink
             .wait_until(Instant::now() + QuickDisk::allows(left))
             .ok_or(Error::SlowDisk)?
@@ -88,35 +83,31 @@ impl Swap<'_> {
         if let (Some(seized), Some(live_before)) = (&seized, live_before) {
             seized.confirm(live_before)?;
         }
-        Obstacle::require_none(self.path)?;
+        Obstacle::require_none(path)?;
         self.staged.require_unchanged(self.stamp)?;
-        caller.check_presence()?;
+        client.check_presence()?;
         fleet.announce(self.schema_changes)?;
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
-        self.staged.promote(self.path).inspect_err(|_| fleet.retract())?;
+        self.staged.promote(path).inspect_err(|_| fleet.retract())?;
         sync.begin();
-        caller.committed();
-        timeline.note(format!(
-            "renamed {} → {}",
-            staged_path.display(),
-            self.path.display()
-        ));
+        client.committed();
+        timeline.note(format!("renamed {} → {}", staged_path.display(), path.display()));
         // Only a sync makes sure that the new database is still there after a power cut.
-        let in_time = sync.wait_until(closed_at + job.max_pause().mul_f64(0.9));
+        let in_time = sync.wait_until(closed_at + command.max_pause().mul_f64(0.9));
         let late = in_time.is_none();
-        let writers = (late && !wal).then(|| WritersOut::keep(self.path));
+        let writers = (late && !wal).then(|| WritersOut::keep(path));
         if late {
             fleet.let_in();
         }
         let mut closed_for = closed_at.elapsed();
         let durable = in_time.unwrap_or_else(|| {
             timeline.note("swap lock released, requests resuming, although the disk has not made the rename durable yet");
-            caller.log(
+            client.log(
                 "warn",
                 "the new database is in place and in use, but the disk has not made that durable yet",
             );
-            caller.status(
+            client.status(
                 "The new database is in place and in use. Waiting for the disk to make it durable...",
             );
             sync.wait()
@@ -124,7 +115,7 @@ impl Swap<'_> {
         drop(writers);
         let durable = durable.on_path(
             "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",
-            self.path,
+            path,
         );
         let resumed = fleet.resume();
         if !late {
@@ -133,8 +124,11 @@ impl Swap<'_> {
         }
         timeline.note("reconnected ActiveRecord");
 
-        narrate(caller, timeline, closed_for, seized.as_ref());
-        *replaced = seized.map(Seized::replaced);
+        timeline.write(closed_for, client);
+        if let Some(doubt) = seized.as_ref().and_then(Seized::doubt) {
+            client.log("warn", doubt);
+        }
+        command.keep_locked(seized.map(Seized::replaced));
         durable.and(resumed.map_err(Error::past_the_commit))
     }
 }
@@ -144,19 +138,4 @@ fn appeared(path: &Path) -> Error {
         "{} was created by somebody else meanwhile; copy again",
         path.display()
     ))
-}
-
-/// Logs what happened. Called when the gates are open again, so that no request waits for the log.
-fn narrate(caller: &mut Caller, timeline: Timeline, closed_for: Duration, seized: Option<&Seized>) {
-    timeline.write(caller);
-    caller.log(
-        "debug",
-        format_args!(
-            "the file was closed to everybody for {:.2} ms",
-            closed_for.as_secs_f64() * 1e3
-        ),
-    );
-    if let Some(doubt) = seized.and_then(Seized::doubt) {
-        caller.log("warn", doubt);
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
 use crate::worker::summary::Spoken;
 
 /// Lines for the log, each with its time since the gates began to close.
@@ -30,15 +30,23 @@ impl Timeline {
         self.lines.push((self.since.elapsed(), line.into()));
     }
 
-    /// Writes the lines: the first with the time of day, the others with the time since then.
-    pub fn write(self, caller: &mut Caller) {
+    /// Writes the lines: the first with the time of day, the others with the time since then. The last one tells for
+    /// how long the database was closed. Called when the gates are open again, so that no request waits for the log.
+    pub fn write(self, closed_for: Duration, client: &Client) {
         let began = SystemTime::now() - self.since.elapsed();
         for (after, line) in self.lines {
             match after {
-                Duration::ZERO => caller.info(format_args!("{line} (at {})", time_of_day(began))),
-                after => caller.info(format_args!("{line} (after {})", Spoken(after))),
+                Duration::ZERO => client.info(format_args!("{line} (at {})", time_of_day(began))),
+                after => client.info(format_args!("{line} (after {})", Spoken(after))),
             }
         }
+        client.log(
+            "debug",
+            format_args!(
+                "the database was closed to everybody for {:.2} ms",
+                closed_for.as_secs_f64() * 1e3
+            ),
+        );
     }
 }
 

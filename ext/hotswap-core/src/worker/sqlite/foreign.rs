@@ -16,7 +16,7 @@ use super::memory_limit::MemoryLimit;
 use super::vfs::{self, Purpose};
 use crate::error::{Context, Error, Result};
 use crate::visible;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
 use crate::worker::deadline::Attention;
 
 /// A restricted connection. Fields are dropped in this order, so closing the connection is watched, too.
@@ -28,10 +28,10 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Opens the file at `path`, with the application's `extensions`, for as long as `caller` waits for it.
-    pub fn open(path: &Path, purpose: Purpose, extensions: &[String], caller: &Caller) -> Result<Self> {
+    /// Opens the file at `path`, with the application's `extensions`, for as long as `client` waits for it.
+    pub fn open(path: &Path, purpose: Purpose, extensions: &[String], client: &Client) -> Result<Self> {
         let connection = vfs::open(path, purpose)?;
-        let attention = Attention::pay(&connection, caller, Some(path))?;
+        let attention = Attention::pay(&connection, client, Some(path))?;
         let memory = MemoryLimit::set(&connection).on_path("cannot limit the memory for", path)?;
         let foreign = Self {
             connection,

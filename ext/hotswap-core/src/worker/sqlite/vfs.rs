@@ -99,7 +99,7 @@ fn unix() -> Result<&'static Unix> {
 ///
 /// `vfs` must be one of hotswap's own.
 unsafe fn is_alone(vfs: *mut ffi::sqlite3_vfs) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: as the client says.
     std::ptr::eq(unsafe { (*vfs).zName }, NOTHING.as_ptr())
 }
 

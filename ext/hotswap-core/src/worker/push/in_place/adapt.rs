@@ -9,7 +9,7 @@ use rusqlite::{params_from_iter, types::Value, Connection};
 
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::visible::{self, Shown};
-use crate::worker::client::Caller;
+use crate::worker::command::Command;
 use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
@@ -25,7 +25,7 @@ const KEPT: &str =
 
 /// Rewrites `staged` if necessary, and returns whether it did. A rewritten file has to be checked again, and then be
 /// given the live database's journal mode.
-pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: &Caller) -> Result<bool> {
+pub fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Result<bool> {
     let incoming = DatabaseHeader::read(&staged.head()?);
     let wal = live.is_wal();
     let path = live.path().to_owned();
@@ -35,7 +35,12 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
         .on_path("cannot read", &path)?;
     refuse_another_encoding(live, incoming.encoding)?;
     let kept = kept(live).on_path("cannot read the schema of", &path)?;
-    let there = Foreign::open(staged.path(), Purpose::Reading, extensions, caller)?;
+    let there = Foreign::open(
+        staged.path(),
+        Purpose::Reading,
+        &command.database.extensions,
+        command.client,
+    )?;
     let missing: Vec<_> = {
         let there = self::kept(&there)
             .on_path("cannot read the schema of", staged.path())
@@ -51,9 +56,9 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
     // SQLite could write a file with a WAL header only through a WAL.
     staged.keep_a_log(false)?;
     if repage {
-        *staged = repaged(staged, &path, page_size, extensions, caller)?;
+        *staged = repaged(staged, &path, page_size, command)?;
     }
-    let changed = open_to_change(staged, extensions, caller)?;
+    let changed = open_to_change(staged, command)?;
     for (name, sql) in &missing {
         carry_over(live, &changed, name, sql)
             .context(format!("cannot keep the table {name}"))
@@ -68,13 +73,7 @@ pub fn fit(staged: &mut Staged, live: &mut Live, extensions: &[String], caller: 
 ///
 /// It uses VACUUM INTO, which keeps rowids. VACUUM assigns new ones to the rows of a table without INTEGER PRIMARY
 /// KEY and index, and a full-text index that refers to the old ones would find other rows.
-fn repaged(
-    staged: &Staged,
-    live: &Path,
-    page_size: u32,
-    extensions: &[String],
-    caller: &Caller,
-) -> Result<Staged> {
+fn repaged(staged: &Staged, live: &Path, page_size: u32, command: &Command) -> Result<Staged> {
     let mut repaged = Staged::create(live)?;
     space::require(
         repaged.file(),
@@ -88,7 +87,7 @@ fn repaged(
             live.shown()
         ))
     })?;
-    let connection = open_to_change(staged, extensions, caller)?;
+    let connection = open_to_change(staged, command)?;
     connection
         .execute_batch(&format!("PRAGMA page_size = {page_size}"))
         .and_then(|()| connection.execute("VACUUM INTO ?1", [target]))
@@ -139,8 +138,13 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
 }
 
 /// Opens the file without a journal: only this worker uses it, and it is removed if the worker dies.
-fn open_to_change(staged: &Staged, extensions: &[String], caller: &Caller) -> Result<Foreign> {
-    let connection = Foreign::open(staged.path(), Purpose::Changing, extensions, caller)?;
+fn open_to_change(staged: &Staged, command: &Command) -> Result<Foreign> {
+    let connection = Foreign::open(
+        staged.path(),
+        Purpose::Changing,
+        &command.database.extensions,
+        command.client,
+    )?;
     connection
         .query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))
         .and_then(|()| connection.execute_batch("PRAGMA synchronous = OFF"))

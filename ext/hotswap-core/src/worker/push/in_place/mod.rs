@@ -23,17 +23,16 @@ use rusqlite::ErrorCode;
 use crate::error::{Context, Error, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
 use crate::in_place::InPlace;
-use crate::settings::Settings;
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
 use crate::worker::check::seen::Seen;
-use crate::worker::client::Caller;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
 use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
 use crate::worker::live::{require_same_file, unlockable, Live};
-use crate::worker::low_priority::gently;
 use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
 use crate::worker::sqlite::vfs::{self, Purpose};
@@ -80,22 +79,25 @@ struct Plan {
 
 impl Overwriting<'_> {
     /// Writes the new content, or changes nothing.
-    pub fn run(mut self, choice: InPlace, job: &Settings, caller: &mut Caller) -> Result<()> {
+    pub fn run(mut self, command: &Command) -> Result<()> {
         let page_size = self.prepare()?;
-        let mut plan = self.plan(page_size, choice, job)?;
-        let deadline = Instant::now() + job.timeout();
+        let mut plan = self.plan(page_size, command)?;
+        let deadline = Instant::now() + command.timeout();
         let mut in_vain: fn(&Self) -> Error = Self::locked;
         for _ in 0..ATTEMPTS {
-            caller.info(format_args!(
+            command.client.info(format_args!(
                 "writing in place, because the database {}: {}",
                 self.why, plan.estimate
             ));
-            self.wait_for_the_write_lock(deadline, caller)?;
-            let mut timeline =
-                Timeline::begin(self.fleet.gather(Instant::now() + job.timeout(), caller, || {
+            self.wait_for_the_write_lock(deadline, command.client)?;
+            let mut timeline = Timeline::begin(self.fleet.gather(
+                Instant::now() + command.timeout(),
+                command.client,
+                || {
                     self.live.checkpoint();
                     Ok(())
-                })?);
+                },
+            )?);
             let closed_at = Instant::now();
             timeline.note("disconnected ActiveRecord");
             let before = self.data_version();
@@ -105,7 +107,7 @@ impl Overwriting<'_> {
                 proof,
                 ..
             } = plan;
-            let outcome = self.attempt(closed_at, difference, bound, page_size, job, caller);
+            let outcome = self.attempt(closed_at, difference, bound, page_size, command);
             if backup::nothing_came_of(&outcome) {
                 self.fleet.retract();
             }
@@ -126,9 +128,9 @@ impl Overwriting<'_> {
                 Written::Pages(_) => {
                     timeline.note("swap lock released, requests resuming");
                     timeline.note("reconnected ActiveRecord");
-                    self.tell(timeline, closed_at.elapsed(), job, caller);
+                    self.tell(timeline, closed_at.elapsed(), command);
                     resumed.map_err(Error::past_the_commit)?;
-                    if !held || self.is_right(proof, job, caller) {
+                    if !held || self.is_right(proof, command) {
                         return Ok(());
                     }
                     self.all_pages = true;
@@ -142,31 +144,31 @@ impl Overwriting<'_> {
                     }
                 }
             };
-            std::thread::sleep(job.max_pause() / 4);
+            std::thread::sleep(command.max_pause() / 4);
             // A new plan, because the difference was computed from a state that no longer exists.
-            plan = self.plan(page_size, choice, job)?;
+            plan = self.plan(page_size, command)?;
         }
         Err(in_vain(&self))
     }
 
     /// Plans the write. Refuses if it would take too long.
-    fn plan(&mut self, page_size: u32, choice: InPlace, job: &Settings) -> Result<Plan> {
+    fn plan(&mut self, page_size: u32, command: &Command) -> Result<Plan> {
         let difference = match self.all_pages {
             true => None,
-            false => self.difference(page_size, job)?,
+            false => self.difference(page_size, command)?,
         };
         let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
         self.require_space(bytes)?;
         // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
         let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
         // Wrong pages have to be replaced, no matter how long that takes.
-        let in_any_case = choice == InPlace::Always || self.all_pages;
-        if !in_any_case && estimate.time > job.max_pause() {
-            return Err(self.takes_too_long(&estimate, job));
+        let in_any_case = command.in_place() == InPlace::Always || self.all_pages;
+        if !in_any_case && estimate.time > command.max_pause() {
+            return Err(self.takes_too_long(&estimate, command));
         }
         let bound = match in_any_case {
-            true => job.max_pause().max(estimate.time * 4),
-            false => job.max_pause(),
+            true => command.max_pause().max(estimate.time * 4),
+            false => command.max_pause(),
         };
         Ok(Plan {
             difference,
@@ -177,9 +179,9 @@ impl Overwriting<'_> {
     }
 
     /// Finds the pages that differ, if SQLite can write them separately.
-    fn difference(&mut self, page_size: u32, job: &Settings) -> Result<Option<Difference>> {
+    fn difference(&mut self, page_size: u32, command: &Command) -> Result<Option<Difference>> {
         let (live, staged) = (&mut self.live, self.staged);
-        gently(job, move || Difference::find(live, staged, page_size))
+        command.at_low_priority(move || Difference::find(live, staged, page_size))
     }
 
     /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
@@ -219,7 +221,7 @@ impl Overwriting<'_> {
     }
 
     /// Waits with the gates open, so that no request waits for a transaction that another process has left open.
-    fn wait_for_the_write_lock(&mut self, deadline: Instant, caller: &Caller) -> Result<()> {
+    fn wait_for_the_write_lock(&mut self, deadline: Instant, client: &Client) -> Result<()> {
         let path = self.live.path().to_owned();
         loop {
             let connection = self.live.connection();
@@ -234,7 +236,7 @@ impl Overwriting<'_> {
                 Err(_) if Instant::now() > deadline => return Err(self.locked()),
                 Err(_) => {}
             }
-            caller.check_presence()?;
+            client.check_presence()?;
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -246,8 +248,7 @@ impl Overwriting<'_> {
         difference: Option<Difference>,
         bound: Duration,
         page_size: u32,
-        job: &Settings,
-        caller: &Caller,
+        command: &Command,
     ) -> Result<Written> {
         let Self {
             fleet,
@@ -260,17 +261,17 @@ impl Overwriting<'_> {
         } = self;
         fleet.ask_for(bound)?;
         let path = live.path().to_owned();
-        let watchdog = Watchdog::of_pause(closed_at, bound, &path, staged.path(), caller)?;
+        let watchdog = Watchdog::of_pause(closed_at, bound, staged.path(), command)?;
         let expected = live.identity();
         let stamp = staged.stamp()?;
         live.connection()
-            .busy_timeout(job.max_pause() / 4)
+            .busy_timeout(command.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
         // Checked once, with the lock and before the first page: the push may have waited for a migration.
         let (seen, wal) = (Cell::new(*seen), live.is_wal());
         let confirm = || seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal));
         let go_on = |part: f64| {
-            caller.check_presence()?;
+            command.client.check_presence()?;
             confirm()?;
             if closed_at.elapsed() < bound.mul_f64(0.9) {
                 return Ok(());
@@ -285,7 +286,7 @@ impl Overwriting<'_> {
             )))
         };
         let commit = || {
-            caller.check_presence()?;
+            command.client.check_presence()?;
             confirm()?;
             require_same_file(&path, expected)?;
             staged.require_unchanged(stamp)?;
@@ -308,31 +309,31 @@ impl Overwriting<'_> {
     }
 
     /// Whether the held state is what was pushed. If that cannot be determined, SQLite's report of success counts.
-    fn is_right(&self, proof: Proof, job: &Settings, caller: &mut Caller) -> bool {
+    fn is_right(&self, proof: Proof, command: &Command) -> bool {
         let (wal, staged) = (self.live.is_wal(), self.staged);
         // In rollback mode a reader keeps writers out.
-        let right = gently(job, move || match wal {
+        let right = command.at_low_priority(move || match wal {
             true => proof.is_right(staged),
             false => proof.header_is_right(staged),
         });
         match &right {
-            Ok(true) => caller.log("debug", "what was written is what was pushed"),
-            Ok(false) => caller.log(
+            Ok(true) => command.client.log("debug", "what was written is what was pushed"),
+            Ok(false) => command.client.log(
                 "error",
                 "what was written is not what was pushed; every page is written now",
             ),
-            Err(error) => caller.log("warn", error),
+            Err(error) => command.client.log("warn", error),
         }
         right.unwrap_or(true)
     }
 
-    fn takes_too_long(&self, estimate: &Estimate, job: &Settings) -> Error {
+    fn takes_too_long(&self, estimate: &Estimate, command: &Command) -> Error {
         Error::Refused(format!(
             "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
              than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
              To have the file replaced, which takes no time, {}",
             self.why,
-            job.max_pause().as_secs_f64(),
+            command.max_pause().as_secs_f64(),
             self.why.cure()
         ))
     }
@@ -373,18 +374,13 @@ impl Overwriting<'_> {
     }
 
     /// Reports the success. Called when the gates are open again.
-    fn tell(&mut self, timeline: Timeline, closed_for: Duration, job: &Settings, caller: &mut Caller) {
-        caller.status(format_args!("In place, because the database {}.", self.why));
-        timeline.write(caller);
-        caller.log(
-            "debug",
-            format_args!(
-                "the database was closed to everybody for {:.2} ms",
-                closed_for.as_secs_f64() * 1e3
-            ),
-        );
+    fn tell(&mut self, timeline: Timeline, closed_for: Duration, command: &Command) {
+        command
+            .client
+            .status(format_args!("In place, because the database {}.", self.why));
+        timeline.write(closed_for, command.client);
         // Otherwise the next request that writes would checkpoint.
         let live = &mut self.live;
-        gently(job, move || live.checkpoint());
+        command.at_low_priority(move || live.checkpoint());
     }
 }

@@ -30,7 +30,7 @@ impl Settings {
         })
     }
 
-    /// The managed database on each side of a copy. If neither path leads to one from the caller's folder, tries the
+    /// The managed database on each side of a copy. If neither path leads to one from the client's folder, tries the
     /// relative paths from the application's root.
     pub fn sides(&self, src: &Endpoint, dst: &Endpoint) -> (Option<&Database>, Option<&Database>) {
         match (self.find(src), self.find(dst)) {
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    fn job(folder: &Path) -> Settings {
+    fn settings(folder: &Path) -> Settings {
         let database = |file: &str, name: &str| Database {
             path: folder.join(file),
             label: file.into(),
@@ -240,43 +240,43 @@ mod tests {
     #[test]
     fn a_database_is_found_by_any_path_that_leads_to_it() {
         let folder = tempfile::tempdir().unwrap();
-        let job = job(folder.path());
+        let settings = settings(folder.path());
         std::fs::write(folder.path().join("live.sqlite3"), b"").unwrap();
         std::os::unix::fs::symlink("live.sqlite3", folder.path().join("link")).unwrap();
         for name in ["live.sqlite3", "link", "./live.sqlite3"] {
-            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            let found = settings.find(&endpoint(&folder.path().join(name), name)).unwrap();
             assert_eq!(found.name.as_deref(), Some("primary"), "{name}");
         }
         let missing = endpoint(&folder.path().join("queue.sqlite3"), "queue.sqlite3");
-        assert_eq!(job.find(&missing).unwrap().name.as_deref(), Some("queue"));
+        assert_eq!(settings.find(&missing).unwrap().name.as_deref(), Some("queue"));
     }
 
     #[test]
     fn a_database_that_was_swapped_since_the_client_looked_is_found_by_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        let job = job(folder.path());
+        let settings = settings(folder.path());
         let live = folder.path().join("live.sqlite3");
         std::fs::write(&live, b"old").unwrap();
         let seen = endpoint(&live, "live.sqlite3");
         std::fs::write(folder.path().join("staged"), b"new").unwrap();
         std::fs::rename(folder.path().join("staged"), &live).unwrap();
-        assert_eq!(job.find(&seen).unwrap().name.as_deref(), Some("primary"));
+        assert_eq!(settings.find(&seen).unwrap().name.as_deref(), Some("primary"));
     }
 
     #[test]
     fn names_stand_for_databases_where_no_such_file_exists() {
         let folder = tempfile::tempdir().unwrap();
-        let job = job(folder.path());
+        let settings = settings(folder.path());
         for (name, expected) in [
             ("database", "primary"),
             ("primary", "primary"),
             ("queue", "queue"),
         ] {
-            let found = job.find(&endpoint(&folder.path().join(name), name)).unwrap();
+            let found = settings.find(&endpoint(&folder.path().join(name), name)).unwrap();
             assert_eq!(found.name.as_deref(), Some(expected));
         }
         std::fs::write(folder.path().join("queue"), b"a file of that name").unwrap();
-        assert!(job
+        assert!(settings
             .find(&endpoint(&folder.path().join("queue"), "queue"))
             .is_none());
     }
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn the_files_of_a_database_are_neither_source_nor_target() {
         let folder = tempfile::tempdir().unwrap();
-        let job = job(folder.path());
+        let settings = settings(folder.path());
         let at = |name: &str| folder.path().join(name);
         std::os::unix::fs::symlink("live.sqlite3-journal", at("to-a-journal-to-be")).unwrap();
         for name in ["-wal", "-shm", ".hotswap"] {
@@ -306,7 +306,7 @@ mod tests {
         let managed = endpoint(&at("live.sqlite3"), "live.sqlite3");
         for name in parts {
             let part = endpoint(&at(name), name);
-            for refused in [job.route(&managed, &part), job.route(&part, &managed)] {
+            for refused in [settings.route(&managed, &part), settings.route(&part, &managed)] {
                 let why = refused.unwrap_err();
                 assert!(
                     matches!(&why, Error::Usage(text) if text.contains("belongs to the managed database")),
@@ -316,7 +316,7 @@ mod tests {
         }
         for other in ["other.sqlite3-wal", "live.sqlite3-2", "live.sqlite3.hotswap-2"] {
             assert!(
-                job.route(&managed, &endpoint(&at(other), other)).is_ok(),
+                settings.route(&managed, &endpoint(&at(other), other)).is_ok(),
                 "{other}"
             );
         }
@@ -335,24 +335,24 @@ mod tests {
     #[test]
     fn a_relative_path_that_leads_nowhere_is_tried_from_the_root() {
         let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let job = Settings {
+        let settings = Settings {
             root: root.path().to_owned(),
-            ..job(root.path())
+            ..settings(root.path())
         };
         let side = |name: &str| endpoint(&elsewhere.path().join(name), name);
         assert!(matches!(
-            job.route(&side("live.sqlite3"), &side("copy")),
+            settings.route(&side("live.sqlite3"), &side("copy")),
             Ok(Route::Pull(_))
         ));
         assert!(matches!(
-            job.route(&side("new"), &side("./queue.sqlite3")),
+            settings.route(&side("new"), &side("./queue.sqlite3")),
             Ok(Route::Push(_))
         ));
         // A file in the user's folder is no managed database, even if it has the name of one.
         std::fs::write(elsewhere.path().join("live.sqlite3"), b"a copy").unwrap();
-        assert!(job.route(&side("live.sqlite3"), &side("copy")).is_err());
+        assert!(settings.route(&side("live.sqlite3"), &side("copy")).is_err());
         assert!(matches!(
-            job.route(&side("primary"), &side("queue.sqlite3")),
+            settings.route(&side("primary"), &side("queue.sqlite3")),
             Ok(Route::Pull(_))
         ));
     }
@@ -360,22 +360,22 @@ mod tests {
     #[test]
     fn exactly_one_side_must_be_managed() {
         let folder = tempfile::tempdir().unwrap();
-        let job = job(folder.path());
+        let settings = settings(folder.path());
         let side = |name: &str| endpoint(&folder.path().join(name), name);
         assert!(matches!(
-            job.route(&side("new"), &side("live.sqlite3")),
+            settings.route(&side("new"), &side("live.sqlite3")),
             Ok(Route::Push(_))
         ));
         assert!(matches!(
-            job.route(&side("live.sqlite3"), &side("-")),
+            settings.route(&side("live.sqlite3"), &side("-")),
             Ok(Route::Pull(_))
         ));
-        let both = job
+        let both = settings
             .route(&side("live.sqlite3"), &side("queue"))
             .unwrap_err()
             .to_string();
         assert_eq!(both, "source and destination can't both be managed databases");
-        let neither = job.route(&side("a"), &side("b")).unwrap_err().to_string();
+        let neither = settings.route(&side("a"), &side("b")).unwrap_err().to_string();
         let folder = folder.path().display();
         assert_eq!(
             neither.lines().next(),

@@ -1,0 +1,76 @@
+//! One command: what the client asks for, and what the worker needs to carry it out.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::client::Client;
+use super::live::replaced::Replaced;
+use super::low_priority::at_low_priority;
+use crate::in_place::InPlace;
+use crate::protocol::Request;
+use crate::settings::{Database, Settings};
+
+/// The command of one client. Threads of the worker share it.
+pub struct Command<'a> {
+    /// The client, the user behind it, and the application's log.
+    pub client: &'a Client,
+    /// What the client asked for.
+    pub request: &'a Request,
+    /// The settings of the application, with the options of this command.
+    pub settings: &'a Settings,
+    /// The managed database that the command is about.
+    pub database: &'a Database,
+    /// The path of the database, with every symlink resolved.
+    pub path: PathBuf,
+    replaced: Mutex<Option<Replaced>>,
+}
+
+impl<'a> Command<'a> {
+    /// A command about `database`.
+    pub fn new(
+        client: &'a Client,
+        request: &'a Request,
+        settings: &'a Settings,
+        database: &'a Database,
+    ) -> Self {
+        Self {
+            client,
+            request,
+            settings,
+            database,
+            path: database.resolved(),
+            replaced: Mutex::default(),
+        }
+    }
+
+    /// How long requests may be held up at a time.
+    pub fn max_pause(&self) -> Duration {
+        self.settings.max_pause()
+    }
+
+    /// How long the swap may take from its first attempt on.
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout()
+    }
+
+    /// Whether the worker may write into the live file.
+    pub fn in_place(&self) -> InPlace {
+        self.request.in_place.unwrap_or(self.settings.in_place)
+    }
+
+    /// Runs `work` in a thread of low priority, unless the application has turned that off, and waits for it.
+    pub fn at_low_priority<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        at_low_priority(self.settings.low_priority, work)
+    }
+
+    /// Keeps the file that was the live one locked after the command, no matter how the command ends.
+    pub fn keep_locked(&self, replaced: Option<Replaced>) {
+        *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = replaced;
+    }
+
+    /// The file that has to stay locked.
+    pub fn into_replaced(self) -> Option<Replaced> {
+        self.replaced.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
