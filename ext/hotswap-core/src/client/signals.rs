@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::sys::exit::exit_now;
+
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// A named file that must not outlive the command.
@@ -32,6 +34,5 @@ pub(super) fn end_quietly(status: i32) -> ! {
     if let Some(draft) = DRAFT.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let _ = std::fs::remove_file(draft);
     }
-    // SAFETY: ends the process; the client needs no exit handler.
-    unsafe { libc::_exit(status) }
+    exit_now(status)
 }

@@ -1,9 +1,11 @@
 //! POSIX record locks on single bytes of the fence file.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
 
 use crate::sys::identity::Identity;
+use crate::sys::record_lock::{self, Bytes, Kind};
 
 /// The bytes of the fence; the [module](super) explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub enum Tried {
     /// A lock of another process is in the way.
     Held,
     /// The file system has no locks, or none left.
-    Impossible(nix::errno::Errno),
+    Impossible(Errno),
 }
 
 impl Tried {
@@ -36,37 +38,30 @@ impl Tried {
     }
 }
 
-fn record(lock: Lock, kind: i32) -> libc::flock {
-    // SAFETY: all fields of `flock` are integers; zero is a value of each.
-    let mut record: libc::flock = unsafe { std::mem::zeroed() };
-    record.l_type = kind as libc::c_short;
-    record.l_whence = libc::SEEK_SET as libc::c_short;
-    record.l_start = lock as libc::off_t;
-    record.l_len = 1;
-    record
+impl Lock {
+    fn bytes(self) -> Bytes {
+        Bytes {
+            start: self as i64,
+            length: 1,
+        }
+    }
 }
 
-pub(super) fn attempt(file: &File, lock: Lock, kind: i32) -> Tried {
-    let record = record(lock, kind);
-    // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &record) } {
-        0 => Tried::Got,
-        _ => match nix::errno::Errno::last() {
-            nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES | nix::errno::Errno::EINTR => Tried::Held,
-            other => Tried::Impossible(other),
-        },
+pub(super) fn attempt(file: &File, lock: Lock, kind: Kind) -> Tried {
+    match record_lock::try_lock(file, kind, lock.bytes()) {
+        Ok(()) => Tried::Got,
+        Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Tried::Held,
+        Err(other) => Tried::Impossible(other),
     }
 }
 
 pub(super) fn release(file: &File, lock: Lock) {
-    attempt(file, lock, libc::F_UNLCK);
+    // An error means that there was no lock.
+    let _ = record_lock::unlock(file, lock.bytes());
 }
 
-pub(super) fn holder(file: &File, lock: Lock, kind: i32) -> Option<i32> {
-    let mut record = record(lock, kind);
-    // SAFETY: as above; the kernel writes the answer into the record.
-    let answered = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut record) } == 0;
-    (answered && i32::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
+pub(super) fn holder(file: &File, lock: Lock, kind: Kind) -> Option<i32> {
+    record_lock::holder(file, kind, lock.bytes())
 }
 
 /// The processes that hold a lock on the file, according to `/proc/locks`.
@@ -94,6 +89,7 @@ fn holder_in(line: &str, file: &str) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::fence::Fence;
+    use crate::sys::exit::exit_now;
     use nix::sys::wait::{waitpid, WaitStatus};
     use nix::unistd::{fork, ForkResult};
 
@@ -103,8 +99,7 @@ mod tests {
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
                 let verdict = check();
-                // SAFETY: ends the child without running this test binary's exit handlers.
-                unsafe { libc::_exit(i32::from(!verdict)) }
+                exit_now(i32::from(!verdict))
             }
             ForkResult::Parent { child } => waitpid(child, None).unwrap() == WaitStatus::Exited(child, 0),
         }

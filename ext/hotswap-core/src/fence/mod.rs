@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::error::{Context, Result};
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;
+use crate::sys::record_lock::Kind;
 use crate::sys::thread::leave_signals_to_others;
 
 pub use board::{Board, Phase};
@@ -107,12 +108,12 @@ impl Fence {
 
     /// Tries to take a shared lock, without waiting.
     pub fn try_shared(&self, lock: Lock) -> Tried {
-        lock::attempt(&self.file, lock, libc::F_RDLCK)
+        lock::attempt(&self.file, lock, Kind::Shared)
     }
 
     /// Tries to take an exclusive lock, without waiting.
     pub fn try_exclusive(&self, lock: Lock) -> Tried {
-        lock::attempt(&self.file, lock, libc::F_WRLCK)
+        lock::attempt(&self.file, lock, Kind::Exclusive)
     }
 
     /// Releases a lock. Does nothing if this process does not hold it.
@@ -123,12 +124,12 @@ impl Fence {
     /// The process that keeps this one from locking `lock` exclusively: its pid (0 in another pid namespace), or
     /// `None`.
     pub fn holder(&self, lock: Lock) -> Option<i32> {
-        lock::holder(&self.file, lock, libc::F_WRLCK)
+        lock::holder(&self.file, lock, Kind::Exclusive)
     }
 
     /// The process that holds `lock` exclusively, or `None`.
     pub fn exclusive_holder(&self, lock: Lock) -> Option<i32> {
-        lock::holder(&self.file, lock, libc::F_RDLCK)
+        lock::holder(&self.file, lock, Kind::Shared)
     }
 
     /// The processes that hold any lock on the fence. The kernel does not list processes of another pid namespace

@@ -5,13 +5,13 @@
 //! with a rename, so that there is always one. It removes only the inode that it created.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{shutdown, Shutdown};
 use tokio::net::UnixListener;
 
 use crate::error::{Context, Error, Result};
@@ -19,6 +19,7 @@ use crate::fence::open_or_make;
 use crate::protocol::leader::{lock_of, signature};
 use crate::sys::fork::{self, Private};
 use crate::sys::identity::Identity;
+use crate::sys::record_lock::{try_lock, wait_for_lock, Kind, ALL};
 use crate::sys::socket::{connect, reachable};
 use crate::visible::Shown;
 
@@ -55,10 +56,10 @@ impl Leadership {
         make_folder_of(socket)?;
         let path = lock_of(socket);
         let lock = open_or_make(&path).on_path("cannot open", &path)?;
-        let free = try_lock(&lock, libc::F_SETLK);
+        let free = try_lock(&lock, Kind::Exclusive, ALL);
         let taken_over = free.is_err();
         if taken_over {
-            wait_for_lock(&lock).on_path("cannot lock", &path)?;
+            wait_for_lock(&lock, Kind::Exclusive, ALL).on_path("cannot lock", &path)?;
         }
         // A client that finds no listening process reads this to tell a restart from an end. Without it the client
         // cannot name the process.
@@ -79,27 +80,6 @@ impl Leadership {
             main: Door::open(&self.socket)?,
             stderr: Door::open(stderr)?,
         })
-    }
-}
-
-fn wait_for_lock(file: &File) -> io::Result<()> {
-    loop {
-        match try_lock(file, libc::F_SETLKW) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            locked => return locked,
-        }
-    }
-}
-
-fn try_lock(file: &File, command: libc::c_int) -> io::Result<()> {
-    // SAFETY: all fields of `flock` are integers; zero is a value of each.
-    let mut record: libc::flock = unsafe { std::mem::zeroed() };
-    record.l_type = libc::F_WRLCK as libc::c_short;
-    record.l_whence = libc::SEEK_SET as libc::c_short;
-    // SAFETY: the descriptor is open as long as `file` lives, and the record outlives the call.
-    match unsafe { libc::fcntl(file.as_raw_fd(), command, &record) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -149,8 +129,7 @@ impl Drop for Door {
     fn drop(&mut self) {
         // The shutdown also ends listening in any process that has inherited the socket, such as a child that was
         // forked just now.
-        // SAFETY: the descriptor is open, and the call takes no pointer.
-        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
+        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
         if std::fs::symlink_metadata(&self.path).is_ok_and(|there| Identity::of(&there) == self.made) {
             // An error means that the file is already gone, which is the goal.
             let _ = std::fs::remove_file(&self.path);

@@ -5,6 +5,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use nix::errno::Errno;
+use nix::fcntl::copy_file_range;
+
 /// Makes both files share their blocks. Returns false if the file system does not support it.
 pub fn reflink(source: &File, target: &File) -> bool {
     const FICLONE: libc::c_ulong = 0x4004_9409;
@@ -16,27 +19,20 @@ pub fn reflink(source: &File, target: &File) -> bool {
 pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
     let (mut from_offset, mut to_offset) = (from as libc::loff_t, to as libc::loff_t);
     loop {
-        // SAFETY: both descriptors are open and both offsets outlive the call.
-        let copied = unsafe {
-            libc::copy_file_range(
-                source.as_raw_fd(),
-                &mut from_offset,
-                target.as_raw_fd(),
-                &mut to_offset,
-                length as usize,
-                0,
-            )
-        };
-        match nix::errno::Errno::result(copied) {
+        let copied = copy_file_range(
+            source,
+            Some(&mut from_offset),
+            target,
+            Some(&mut to_offset),
+            length as usize,
+        );
+        match copied {
             Ok(bytes) => return Ok(bytes as u64),
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             // The file systems differ, or one of them does not support it.
-            Err(
-                nix::errno::Errno::EXDEV
-                | nix::errno::Errno::EINVAL
-                | nix::errno::Errno::ENOSYS
-                | nix::errno::Errno::EOPNOTSUPP,
-            ) => return copy_by_hand(source, from, target, to, length),
+            Err(Errno::EXDEV | Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+                return copy_by_hand(source, from, target, to, length)
+            }
             Err(errno) => return Err(errno.into()),
         }
     }

@@ -85,8 +85,8 @@ pub fn close_in_child() {
     for slot in &TABLE {
         let descriptor = slot.swap(EMPTY, Ordering::AcqRel);
         if descriptor != EMPTY {
-            // SAFETY: the descriptor was open in the parent when it forked, and the child does not use it.
-            unsafe { libc::close(descriptor) };
+            // The descriptor was open in the parent when it forked, and the child does not use it.
+            let _ = nix::unistd::close(descriptor);
         }
     }
 }
@@ -94,6 +94,7 @@ pub fn close_in_child() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::exit::exit_now;
     use nix::sys::wait::{waitpid, WaitStatus};
     use nix::unistd::{fork, ForkResult};
 
@@ -129,8 +130,7 @@ mod tests {
                 close_in_child();
                 // SAFETY: reads the flags; the test is whether the descriptor is closed.
                 let closed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } < 0;
-                // SAFETY: ends the child without running this test binary's exit handlers.
-                unsafe { libc::_exit(i32::from(!closed)) }
+                exit_now(i32::from(!closed))
             }
             ForkResult::Parent { child } => {
                 assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)))

@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::{sysconf, SysconfVar};
+
 /// The kernel's default `vm.dirty_background_ratio` is 1 / 10. This process takes half of that.
 const SHARE: u64 = 20;
 
@@ -47,9 +49,8 @@ fn of_machine(vmstat: &str) -> Option<u64> {
 }
 
 fn page_size() -> u64 {
-    // SAFETY: takes no pointer.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(4096)
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| u64::try_from(size).ok()).unwrap_or(4096)
 }
 
 /// The file names of one version of control groups.

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::client::Client;
 use crate::error::{Context, Error, Result};
 use crate::leftovers;
+use crate::sys::exit::exit_now;
 
 /// The time limit for the work on one connection. Checking a gigabyte takes 3 s warm and 21 s from a cold disk.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -124,8 +125,7 @@ impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
             .into_iter()
             .for_each(leftovers::remove_staged);
         (self.last_words)(end.error());
-        // SAFETY: ends the process at once, without any cleanup; there is nothing left to clean up.
-        unsafe { libc::_exit(1) }
+        exit_now(1)
     }
 }
 

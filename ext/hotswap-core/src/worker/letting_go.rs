@@ -34,9 +34,8 @@ impl LettingGo {
     pub fn now(&self) {
         for locked in &self.0 {
             for (descriptor, _) in own_descriptors().filter(|(_, identity)| identity == locked) {
-                // SAFETY: ends the use of the descriptor in every thread; the process ends before another thread can
-                // use it.
-                unsafe { libc::close(descriptor) };
+                // Ends the use of the descriptor in every thread. The process ends before another thread can use it.
+                let _ = nix::unistd::close(descriptor);
             }
         }
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Context, Error, Result};
 use crate::leftovers;
+use crate::sys::exit::exit_now;
 use crate::worker::command::Command;
 use crate::worker::letting_go::LettingGo;
 
@@ -76,8 +77,7 @@ impl Watchdog {
                 staged.as_deref().into_iter().for_each(remove);
                 last_words(why);
                 database.now();
-                // SAFETY: ends the process at once, without exit handlers that would close SQLite's files.
-                unsafe { libc::_exit(1) }
+                exit_now(1)
             }
             return;
         };

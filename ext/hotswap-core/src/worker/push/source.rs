@@ -13,6 +13,8 @@ use crate::protocol::Stamp;
 use crate::sidecar::Sidecar;
 use crate::sys::copy::copy_range;
 use crate::sys::identity::Identity;
+use crate::sys::record_lock::{self, Kind};
+use crate::worker::sqlite::locks;
 
 /// The error for a source that was written to while it was read.
 pub fn changed() -> Error {
@@ -24,9 +26,6 @@ pub fn changed() -> Error {
 
 /// How much of a WAL is copied between two checks of the client, in bytes.
 const STEP: u64 = 1024 * 1024;
-
-/// The bytes of a database that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
-const LOCKED_BYTES: (i64, i64) = (0x4000_0000, 512);
 
 /// A file of the client's, and its state when the client handed it over.
 pub struct Source {
@@ -90,22 +89,12 @@ impl Source {
     /// incomplete, would be copied half done. In WAL mode a writer locks none of these bytes, and its uncommitted
     /// changes are only in the WAL.
     pub fn require_no_writer(&self, name: &str) -> Result<()> {
-        let (start, length) = LOCKED_BYTES;
-        let mut lock = libc::flock {
-            l_type: libc::F_RDLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: start,
-            l_len: length,
-            l_pid: 0,
-        };
         // If the file system has no locks, SQLite has none either.
-        if fcntl(self.file.as_fd(), FcntlArg::F_OFD_GETLK(&mut lock)).is_err()
-            || lock.l_type == libc::F_UNLCK as libc::c_short
-        {
+        let Some(pid) = record_lock::holder_of_any(&self.file, Kind::Shared, locks::OF_THE_FILE) else {
             return Ok(());
-        }
+        };
         // A process in another container has no number here.
-        let who = match u32::try_from(lock.l_pid) {
+        let who = match u32::try_from(pid) {
             Ok(pid) if pid > 0 => holders::name(pid),
             _ => "another process".into(),
         };

@@ -2,22 +2,28 @@
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crate::error::Error;
 use crate::sidecar::sidecars;
 use crate::sys::processes::name;
+use crate::sys::record_lock::{self, Bytes, Kind};
 use crate::visible::Shown;
 
-/// The bytes of a database file that SQLite locks. Readers share them.
-const OF_THE_FILE: (libc::off_t, libc::off_t) = (0x4000_0000, 512);
+/// The bytes of a database file that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
+pub const OF_THE_FILE: Bytes = Bytes {
+    start: 0x4000_0000,
+    length: 512,
+};
 /// The byte of the WAL index that a writer locks.
-const OF_THE_WRITER: (libc::off_t, libc::off_t) = (120, 1);
+const OF_THE_WRITER: Bytes = Bytes {
+    start: 120,
+    length: 1,
+};
 
 /// The error for a database that could not be read because another process keeps it locked.
 pub fn unreadable(database: &Path) -> Error {
-    let who = holder(database, OF_THE_FILE, libc::F_RDLCK);
+    let who = holder(database, OF_THE_FILE, Kind::Shared);
     Error::Busy(format!(
         "{} cannot be read, because {} keeps it locked against everybody else. A connection with PRAGMA locking_mode = EXCLUSIVE \
          does that until it is closed: leave the PRAGMA out, or end the transaction, and copy again",
@@ -29,23 +35,16 @@ pub fn unreadable(database: &Path) -> Error {
 /// The process that keeps others from writing into `database`. `wal` says whether the database is in WAL mode.
 pub fn writer(database: &Path, wal: bool) -> Option<u32> {
     match wal {
-        true => holder(&sidecars(database).nth(1)?, OF_THE_WRITER, libc::F_WRLCK),
-        false => holder(database, OF_THE_FILE, libc::F_WRLCK),
+        true => holder(&sidecars(database).nth(1)?, OF_THE_WRITER, Kind::Exclusive),
+        false => holder(database, OF_THE_FILE, Kind::Exclusive),
     }
 }
 
 /// The process whose lock conflicts with a lock of this `kind`.
-fn holder(file: &Path, (start, length): (libc::off_t, libc::off_t), kind: libc::c_int) -> Option<u32> {
+fn holder(file: &Path, bytes: Bytes, kind: Kind) -> Option<u32> {
     // Stays open until the process ends, because closing it would drop SQLite's locks.
     let file = ManuallyDrop::new(File::open(file).ok()?);
-    // SAFETY: all fields of `flock` are integers; zero is a value of each.
-    let mut record: libc::flock = unsafe { std::mem::zeroed() };
-    record.l_type = kind as libc::c_short;
-    record.l_whence = libc::SEEK_SET as libc::c_short;
-    (record.l_start, record.l_len) = (start, length);
-    // SAFETY: the descriptor is open; the kernel writes the answer into the record.
-    let answered = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut record) } == 0;
-    let held = answered && i32::from(record.l_type) != libc::F_UNLCK;
+    let pid = record_lock::holder(&*file, kind, bytes)?;
     // The kernel reports no number for a process in another container.
-    (held && record.l_pid > 0).then_some(record.l_pid as u32)
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
 }
