@@ -14,7 +14,7 @@ use std::path::Path;
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::sys::fork::{self, Private};
+use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
 
 const NAME: &str = "hotswap-member";
@@ -29,7 +29,7 @@ type Entry = (u64, Option<Identity>);
 #[derive(Debug)]
 pub(super) struct Declaration {
     entries: Vec<Entry>,
-    file: Option<(File, Private)>,
+    file: Option<(File, CloseInChild)>,
 }
 
 impl Declaration {
@@ -39,12 +39,12 @@ impl Declaration {
         // A forked child is no member, and must not keep its parent's declaration.
         let make = || {
             let file = file_without_a_name().ok()?;
-            let private = Private::keep(&file);
+            let private = CloseInChild::keep(&file);
             Some((file, private))
         };
         Self {
             entries: Vec::new(),
-            file: fork::making(make),
+            file: fork::without_fork(make),
         }
     }
 

@@ -47,7 +47,7 @@ impl Membership {
         };
         if !got(Lock::Fence)? {
             // There may be no other member left to bound the worker's time.
-            patience.bear(&fence, &board);
+            patience.kill_if_overdue(&fence, &board);
             return Ok(None);
         }
         // A worker that was stopped while the gates are closed may keep this lock for good. The lock decides nothing
@@ -227,7 +227,7 @@ mod tests {
 
         let worker = StoppedWorker::with(Lock::Fence, &database);
         let mut patience = Patience::default();
-        patience.bear(&fence, &earlier);
+        patience.kill_if_overdue(&fence, &earlier);
         std::thread::sleep(2 * max_pause);
         let attempt = earlier.attempt + 1;
         let asks_for_more = Board {
@@ -237,7 +237,7 @@ mod tests {
         for later in [Board { attempt, ..earlier }, asks_for_more] {
             fence.post(&later).unwrap();
             // As read before the stop.
-            patience.bear(&fence, &earlier);
+            patience.kill_if_overdue(&fence, &earlier);
         }
         // A signal takes a moment.
         std::thread::sleep(max_pause);

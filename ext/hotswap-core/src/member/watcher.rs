@@ -241,7 +241,7 @@ impl Watcher {
             if one.fence.try_shared(Lock::Fence).got() {
                 break;
             }
-            patience.bear(&one.fence, &board);
+            patience.kill_if_overdue(&one.fence, &board);
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(2));
         }

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::config::Config;
-use super::leadership::Doors;
+use super::leadership::Sockets;
 use super::session;
 use crate::error::{Context as _, Error, Result};
 use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
-use crate::sys::fork::{self, Private};
+use crate::sys::fork::{self, CloseInChild};
 use crate::sys::random;
 
 /// How long a client may take for each step of the greeting.
@@ -26,38 +26,38 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_CLIENTS: usize = 64;
 
 /// A client's connection, which a forked child must not keep.
-struct Guest {
-    private: Private,
+struct Incoming {
+    private: CloseInChild,
     stream: UnixStream,
 }
 
-impl Guest {
+impl Incoming {
     fn new(stream: UnixStream) -> Self {
         Self {
-            private: Private::keep(&stream),
+            private: CloseInChild::keep(&stream),
             stream,
         }
     }
 }
 
 #[derive(Default)]
-struct Lobby {
-    waiting: RefCell<HashMap<String, oneshot::Sender<Guest>>>,
+struct Sessions {
+    waiting: RefCell<HashMap<String, oneshot::Sender<Incoming>>>,
     clients: Rc<Cell<usize>>,
 }
 
 /// Serves clients until the future is dropped.
-pub(super) async fn serve(doors: &Doors, config: &Config) -> Result<()> {
-    let lobby = Rc::new(Lobby::default());
+pub(super) async fn serve(sockets: &Sockets, config: &Config) -> Result<()> {
+    let sessions = Rc::new(Sessions::default());
     sweep_in_background(config.clone())?;
     loop {
         tokio::select! {
-            main = next_guest(&doors.main.listener) => match main {
-                Ok(guest) => greet_in_background(guest, lobby.clone(), config.clone()),
+            main = next_incoming(&sockets.main.listener) => match main {
+                Ok(incoming) => greet_in_background(incoming, sessions.clone(), config.clone()),
                 Err(error) => rest_after(error).await,
             },
-            joining = next_guest(&doors.stderr.listener) => match joining {
-                Ok(guest) => join_in_background(guest, lobby.clone()),
+            joining = next_incoming(&sockets.stderr.listener) => match joining {
+                Ok(incoming) => join_in_background(incoming, sessions.clone()),
                 Err(error) => rest_after(error).await,
             },
         }
@@ -74,11 +74,11 @@ fn sweep_in_background(config: Config) -> Result<()> {
     Ok(())
 }
 
-async fn next_guest(listener: &UnixListener) -> std::io::Result<Guest> {
+async fn next_incoming(listener: &UnixListener) -> std::io::Result<Incoming> {
     let accept = |context: &mut Context<'_>| {
-        fork::making(|| {
+        fork::without_fork(|| {
             let accepted = listener.poll_accept(context);
-            accepted.map_ok(|(stream, _)| Guest::new(stream))
+            accepted.map_ok(|(stream, _)| Incoming::new(stream))
         })
     };
     std::future::poll_fn(accept).await
@@ -90,31 +90,31 @@ async fn rest_after(error: std::io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-struct Seat(Rc<Cell<usize>>);
+struct Slot(Rc<Cell<usize>>);
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-fn greet_in_background(guest: Guest, lobby: Rc<Lobby>, config: Config) {
-    lobby.clients.set(lobby.clients.get() + 1);
-    let seat = Seat(lobby.clients.clone());
+fn greet_in_background(incoming: Incoming, sessions: Rc<Sessions>, config: Config) {
+    sessions.clients.set(sessions.clients.get() + 1);
+    let slot = Slot(sessions.clients.clone());
     tokio::task::spawn_local(async move {
-        if let Err(error) = greet(guest, &lobby, config).await {
+        if let Err(error) = greet(incoming, &sessions, config).await {
             tracing::debug!(target: "hotswap", "a client left: {error}");
         }
-        drop(seat);
+        drop(slot);
     });
 }
 
-async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
-    let Guest {
+async fn greet(incoming: Incoming, sessions: &Sessions, config: Config) -> Result<()> {
+    let Incoming {
         private,
         stream: mut main,
-    } = guest;
-    let greeted = match admit(&main, lobby) {
+    } = incoming;
+    let greeted = match admit(&main, sessions) {
         Ok(()) => expect_hello(&mut main).await,
         refused => refused,
     };
@@ -123,7 +123,7 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
     }
     let session = format!("{:016x}{:016x}", random::number()?, random::number()?);
     let (joined, join) = oneshot::channel();
-    lobby.waiting.borrow_mut().insert(session.clone(), joined);
+    sessions.waiting.borrow_mut().insert(session.clone(), joined);
     let welcome = Message::Welcome {
         protocol: PROTOCOL,
         version: crate::VERSION.into(),
@@ -133,11 +133,11 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
     let joined = match send(&mut main, &welcome).await {
         Ok(()) => timeout(PATIENCE, join).await,
         Err(error) => {
-            lobby.waiting.borrow_mut().remove(&session);
+            sessions.waiting.borrow_mut().remove(&session);
             return Err(error);
         }
     };
-    lobby.waiting.borrow_mut().remove(&session);
+    sessions.waiting.borrow_mut().remove(&session);
     let Ok(Ok(stderr)) = joined else {
         let why =
             "nobody joined on the stderr socket; is --socket one server's and the stderr socket another's?";
@@ -160,7 +160,7 @@ async fn greet(guest: Guest, lobby: &Lobby, config: Config) -> Result<()> {
     Ok(())
 }
 
-fn admit(stream: &UnixStream, lobby: &Lobby) -> Result<()> {
+fn admit(stream: &UnixStream, sessions: &Sessions) -> Result<()> {
     let peer = stream.peer_cred().context("cannot tell who is connecting")?;
     let own = nix::unistd::geteuid().as_raw();
     if peer.uid() != own && peer.uid() != 0 {
@@ -169,7 +169,7 @@ fn admit(stream: &UnixStream, lobby: &Lobby) -> Result<()> {
             peer.uid()
         )));
     }
-    if lobby.clients.get() > MOST_CLIENTS {
+    if sessions.clients.get() > MOST_CLIENTS {
         return Err(Error::CannotConnect(format!(
             "{MOST_CLIENTS} clients are connected already; try again later"
         )));
@@ -189,14 +189,14 @@ async fn expect_hello(stream: &mut UnixStream) -> Result<()> {
     }
 }
 
-fn join_in_background(mut guest: Guest, lobby: Rc<Lobby>) {
+fn join_in_background(mut incoming: Incoming, sessions: Rc<Sessions>) {
     tokio::task::spawn_local(async move {
         // The token admits a client. Without a known one the client gets no answer.
-        if let Ok(Message::Join { session }) = receive(&mut guest.stream).await {
-            let waiting = lobby.waiting.borrow_mut().remove(&session);
+        if let Ok(Message::Join { session }) = receive(&mut incoming.stream).await {
+            let waiting = sessions.waiting.borrow_mut().remove(&session);
             if let Some(waiting) = waiting {
                 // The other half may have left at the same moment. Dropping this one tells the client.
-                let _ = waiting.send(guest);
+                let _ = waiting.send(incoming);
             }
         }
     });

@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 use crate::error::{Context, Error, Result};
 use crate::fence::open_or_make;
 use crate::protocol::leader::{lock_of, signature};
-use crate::sys::fork::{self, Private};
+use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::{try_lock, wait_for_lock, Kind, ALL};
 use crate::sys::socket::{connect, reachable};
@@ -36,15 +36,15 @@ pub(super) struct Leadership {
 }
 
 /// Both listening sockets.
-pub(super) struct Doors {
-    pub main: Door,
-    pub stderr: Door,
+pub(super) struct Sockets {
+    pub main: ListeningSocket,
+    pub stderr: ListeningSocket,
 }
 
 /// A listening socket. Dropping it removes its file.
-pub(super) struct Door {
+pub(super) struct ListeningSocket {
     // Dropped before the listener that it refers to.
-    _private: Private,
+    _private: CloseInChild,
     pub listener: UnixListener,
     path: PathBuf,
     made: Identity,
@@ -75,10 +75,10 @@ impl Leadership {
     }
 
     /// Starts to listen on both sockets.
-    pub fn open_doors(&self, stderr: &Path) -> Result<Doors> {
-        Ok(Doors {
-            main: Door::open(&self.socket)?,
-            stderr: Door::open(stderr)?,
+    pub fn listen(&self, stderr: &Path) -> Result<Sockets> {
+        Ok(Sockets {
+            main: ListeningSocket::open(&self.socket)?,
+            stderr: ListeningSocket::open(stderr)?,
         })
     }
 }
@@ -93,7 +93,7 @@ fn make_folder_of(socket: &Path) -> Result<()> {
         .on_path("cannot make the folder of the socket", folder)
 }
 
-impl Door {
+impl ListeningSocket {
     fn open(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         make_folder_of(path)?;
@@ -103,9 +103,9 @@ impl Door {
         let draft = folder.join(&draft_name);
         // An earlier process with the same pid may have left it.
         let _ = std::fs::remove_file(&draft);
-        let (listener, private) = fork::making(|| {
+        let (listener, private) = fork::without_fork(|| {
             StdListener::bind(reachable(&folder_handle, &draft_name)).map(|listener| {
-                let private = Private::keep(&listener);
+                let private = CloseInChild::keep(&listener);
                 (listener, private)
             })
         })
@@ -125,7 +125,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for ListeningSocket {
     fn drop(&mut self) {
         // The shutdown also ends listening in any process that has inherited the socket, such as a child that was
         // forked just now.

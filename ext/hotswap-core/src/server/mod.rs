@@ -84,7 +84,7 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
         .build()
         .context("cannot start the server's runtime")?;
     let entered = runtime.enter();
-    let doors = leadership.open_doors(&config.stderr_socket)?;
+    let sockets = leadership.listen(&config.stderr_socket)?;
     drop(entered);
     let since = if leadership.taken_over {
         ", since the process that did has ended"
@@ -95,7 +95,7 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::select! {
-            result = accept::serve(&doors, config) => result,
+            result = accept::serve(&sockets, config) => result,
             () = stop.notify.notified() => Ok(()),
         }
     })

@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::exit_code::ExitCode;
 use crate::leftovers;
 use crate::protocol::{Connection, Handover, Message, Narration};
-use crate::sys::fork::{self, Private};
+use crate::sys::fork::{self, CloseInChild};
 use crate::sys::oom::OutOfMemory;
 use crate::visible::Shown;
 
@@ -23,7 +23,7 @@ use crate::visible::Shown;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a session to its end. If the worker does not start, tells the client.
-pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [Private; 2], config: &Config) {
+pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [CloseInChild; 2], config: &Config) {
     let (main, stderr) = (Connection::new(main), Connection::new(stderr));
     let out_of_memory = OutOfMemory::so_far();
     match hand_over(&main, &stderr, config) {
@@ -100,9 +100,9 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
 }
 
 fn start(config: &Config) -> Result<Worker> {
-    let (ours, theirs, private) = fork::making(|| {
+    let (ours, theirs, private) = fork::without_fork(|| {
         UnixStream::pair().map(|(ours, theirs)| {
-            let private = [Private::keep(&ours), Private::keep(&theirs)];
+            let private = [CloseInChild::keep(&ours), CloseInChild::keep(&theirs)];
             (ours, theirs, private)
         })
     })
@@ -155,14 +155,14 @@ impl Worker {
                 _ => {}
             }
         }
-        self.bury();
+        self.reap();
         done
     }
 
     /// Reaps the worker if this process is pid 1. The first process of a container inherits every orphan, including
     /// workers. A web server in that role leaves it a zombie or logs an unknown child. Any other process must not
     /// wait: a child of the application could have got the same pid.
-    fn bury(&self) {
+    fn reap(&self) {
         if std::process::id() == 1 {
             let _ = waitpid(self.process, None);
         }

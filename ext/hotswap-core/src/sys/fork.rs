@@ -18,7 +18,7 @@ static FORKING: AtomicBool = AtomicBool::new(false);
 
 /// Makes a descriptor and enters it into the table, or gives both up, without a fork in between. `work` must be
 /// short.
-pub fn making<T>(work: impl FnOnce() -> T) -> T {
+pub fn without_fork<T>(work: impl FnOnce() -> T) -> T {
     struct Making;
     impl Drop for Making {
         fn drop(&mut self) {
@@ -56,9 +56,9 @@ pub fn after_fork() {
 
 /// The entry of a descriptor in the table. It must be dropped before the descriptor is closed.
 #[derive(Debug)]
-pub struct Private(Option<usize>);
+pub struct CloseInChild(Option<usize>);
 
-impl Private {
+impl CloseInChild {
     /// Enters a descriptor. If the table is full, the descriptor is left out, and a child merely keeps it open.
     pub fn keep(descriptor: &impl AsRawFd) -> Self {
         let raw = descriptor.as_raw_fd();
@@ -70,7 +70,7 @@ impl Private {
     }
 }
 
-impl Drop for Private {
+impl Drop for CloseInChild {
     fn drop(&mut self) {
         if let Some(slot) = self.0 {
             TABLE[slot].store(EMPTY, Ordering::Release);
@@ -103,7 +103,7 @@ mod tests {
         let (begun, made) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                making(|| {
+                without_fork(|| {
                     begun.store(true, Ordering::SeqCst);
                     std::thread::sleep(Duration::from_millis(5));
                     made.store(true, Ordering::SeqCst);
@@ -114,7 +114,7 @@ mod tests {
             }
             before_fork();
             assert!(made.load(Ordering::SeqCst));
-            let late = scope.spawn(|| making(|| FORKING.load(Ordering::SeqCst)));
+            let late = scope.spawn(|| without_fork(|| FORKING.load(Ordering::SeqCst)));
             after_fork();
             assert!(!late.join().unwrap());
         });
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_child_loses_what_its_parent_keeps() {
         let file = tempfile::tempfile().unwrap();
-        let private = Private::keep(&file);
+        let private = CloseInChild::keep(&file);
         // SAFETY: the child calls close, fcntl and _exit only.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {

@@ -25,7 +25,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Watches one connection. The watch ends when this value is dropped.
 #[derive(Debug)]
-pub struct Attention {
+pub struct Deadline {
     _alive: Sender<()>,
     ended: Arc<OnceLock<End>>,
 }
@@ -50,13 +50,13 @@ impl End {
     }
 }
 
-impl Attention {
+impl Deadline {
     /// Watches what `connection` does for `client`. If the process has to end, the `staged` file is removed first.
-    pub fn pay(connection: &Connection, client: &Client, staged: Option<&Path>) -> Result<Self> {
-        Self::pay_for(PATIENCE, connection, client, staged)
+    pub fn watch(connection: &Connection, client: &Client, staged: Option<&Path>) -> Result<Self> {
+        Self::watch_for(PATIENCE, connection, client, staged)
     }
 
-    fn pay_for(
+    fn watch_for(
         patience: Duration,
         connection: &Connection,
         client: &Client,
@@ -73,7 +73,7 @@ impl Attention {
         };
         let interrupt = connection.get_interrupt_handle();
         std::thread::Builder::new()
-            .name("attention".into())
+            .name("deadline".into())
             .spawn(move || {
                 let mut interrupted: Option<Instant> = None;
                 while dropped.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
@@ -154,8 +154,8 @@ mod tests {
         }
         let (client, _there) = Client::of_a_test();
         let connection = Connection::open_in_memory().unwrap();
-        let attention = Attention::pay_for(SOON, &connection, &client, None).unwrap();
-        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        let deadline = Deadline::watch_for(SOON, &connection, &client, None).unwrap();
+        let error = deadline.explain(ask(&connection, STEPS).unwrap_err());
         assert!(matches!(error, Error::Refused(_)), "{error}");
         // The next statement has no time left either.
         assert!(ask(&connection, STEPS).is_err());
@@ -169,11 +169,11 @@ mod tests {
         }
         let (client, there) = Client::of_a_test();
         let connection = Connection::open_in_memory().unwrap();
-        let attention = Attention::pay(&connection, &client, None).unwrap();
-        let error = attention.explain(ask(&connection, "SELECT nothing").unwrap_err());
+        let deadline = Deadline::watch(&connection, &client, None).unwrap();
+        let error = deadline.explain(ask(&connection, "SELECT nothing").unwrap_err());
         assert!(matches!(error, Error::Sqlite { .. }), "{error}");
         drop(there);
-        let error = attention.explain(ask(&connection, STEPS).unwrap_err());
+        let error = deadline.explain(ask(&connection, STEPS).unwrap_err());
         assert!(matches!(error, Error::Gone(_)), "{error}");
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let client = Client::new(connect(), connect(), connect()).unwrap();
         let connection = Connection::open_in_memory().unwrap();
         let staged = folder.join("staged");
-        let _attention = Attention::pay_for(SOON, &connection, &client, Some(&staged)).unwrap();
+        let _deadline = Deadline::watch_for(SOON, &connection, &client, Some(&staged)).unwrap();
         let step = "SELECT instr(zeroblob(4000000), CAST(zeroblob(2000000) || x'01' AS BLOB))";
         let _ = ask(&connection, step);
         unreachable!("it came to an end");
@@ -209,7 +209,7 @@ mod tests {
             .args([
                 "--ignored",
                 "--exact",
-                "worker::attention::tests::one_step_for_ever",
+                "worker::deadline::tests::one_step_for_ever",
             ])
             .env("FOLDER", folder.path())
             .spawn()

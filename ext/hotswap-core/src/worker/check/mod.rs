@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use crate::error::{is_of_the_machine, Context, Error, Result};
 use crate::worker::client::Client;
 use crate::worker::command::Command;
-use crate::worker::deadline::Attention;
+use crate::worker::deadline::Deadline;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
 use crate::worker::schema::Schema;
@@ -55,9 +55,9 @@ impl<'a> Check<'a> {
             return Ok(Passed::alone());
         };
         // The live database may be damaged, too, and reading its schema may take for ever.
-        let attention = Attention::pay(live.connection(), self.0.client, Some(staged.path()))?;
+        let deadline = Deadline::watch(live.connection(), self.0.client, Some(staged.path()))?;
         self.beside(live, &judging, &incoming)
-            .map_err(|error| attention.explain(error))
+            .map_err(|error| deadline.explain(error))
     }
 
     /// Compares the file with the live database.

@@ -3,7 +3,7 @@
 //!
 //! The disk is slower than copying, and SQLite's check needs no disk at all. In parallel, the two take only as long
 //! as the slower of them. The thread works [step by step](super::writeback), so a commit of the application waits
-//! for at most two steps, no matter how long the backlog is.
+//! for at most two steps, no matter how long the flusher is.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -19,10 +19,10 @@ use crate::sys::memory;
 /// How often a thread that waits for the disk checks whether it still has to.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// A staged file's backlog, and the thread that works it off. When this value or the file is dropped, the thread
+/// A staged file's flusher, and the thread that works it off. When this value or the file is dropped, the thread
 /// ends after its current step.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub struct Flusher {
     /// The end of the last step that the thread has been given, in bytes.
     passed_on: u64,
     thread: Option<Thread>,
@@ -34,8 +34,8 @@ struct Thread {
     handle: JoinHandle<io::Result<()>>,
 }
 
-impl Backlog {
-    /// Reports that `file` now has `length` bytes. Waits while the backlog is larger than the machine should
+impl Flusher {
+    /// Reports that `file` now has `length` bytes. Waits while the flusher is larger than the machine should
     /// [hold](memory::may_wait).
     ///
     /// The thread gets the priority of the thread that calls this first.
@@ -79,7 +79,7 @@ impl Thread {
         // Weak, so that an abandoned staged file is closed without being written to the disk first.
         let file = Arc::downgrade(file);
         let handle = std::thread::Builder::new()
-            .name("backlog".into())
+            .name("flusher".into())
             .spawn(move || follow(&file, passed_on))?;
         Ok(Self { steps, handle })
     }
@@ -102,30 +102,30 @@ mod tests {
 
     use super::*;
 
-    fn caught_up(backlog: &mut Backlog) -> io::Result<()> {
-        let Ok(outcome) = backlog.caught_up(|| Ok::<(), Infallible>(()));
+    fn caught_up(flusher: &mut Flusher) -> io::Result<()> {
+        let Ok(outcome) = flusher.caught_up(|| Ok::<(), Infallible>(()));
         outcome
     }
 
     #[test]
     fn a_short_file_needs_no_thread() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let mut backlog = Backlog::default();
-        backlog.grown(&file, STEP - 1).unwrap();
-        assert!(backlog.thread.is_none());
-        caught_up(&mut backlog).unwrap();
+        let mut flusher = Flusher::default();
+        flusher.grown(&file, STEP - 1).unwrap();
+        assert!(flusher.thread.is_none());
+        caught_up(&mut flusher).unwrap();
     }
 
     #[test]
     fn nothing_of_it_is_left_once_it_has_caught_up() {
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let mut backlog = Backlog::default();
+        let mut flusher = Flusher::default();
         for length in (0..10 * STEP).step_by(1024 * 1024) {
             file.set_len(length).unwrap();
-            backlog.grown(&file, length).unwrap();
+            flusher.grown(&file, length).unwrap();
         }
-        caught_up(&mut backlog).unwrap();
-        assert!(backlog.thread.is_none());
+        caught_up(&mut flusher).unwrap();
+        assert!(flusher.thread.is_none());
         assert_eq!(Arc::strong_count(&file), 1);
     }
 
@@ -134,10 +134,10 @@ mod tests {
         let (_reader, writer) = std::io::pipe().unwrap();
         // A pipe cannot be written to a disk.
         let pipe = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
-        let mut backlog = Backlog::default();
-        let told = backlog
+        let mut flusher = Flusher::default();
+        let told = flusher
             .grown(&pipe, 3 * STEP)
-            .and_then(|()| caught_up(&mut backlog));
+            .and_then(|()| caught_up(&mut flusher));
         assert!(told.is_err());
     }
 
@@ -149,12 +149,12 @@ mod tests {
             let _ = told.recv();
             Ok(())
         });
-        let mut backlog = Backlog {
+        let mut flusher = Flusher {
             passed_on: STEP,
             thread: Some(Thread { steps, handle }),
         };
         assert!(matches!(
-            backlog.caught_up(|| Err("the client went away")),
+            flusher.caught_up(|| Err("the client went away")),
             Err("the client went away")
         ));
     }
@@ -164,9 +164,9 @@ mod tests {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let weak = Arc::downgrade(&file);
         file.set_len(4 * STEP).unwrap();
-        let mut backlog = Backlog::default();
-        backlog.grown(&file, 4 * STEP).unwrap();
-        drop((file, backlog));
+        let mut flusher = Flusher::default();
+        flusher.grown(&file, 4 * STEP).unwrap();
+        drop((file, flusher));
         let since = Instant::now();
         while weak.strong_count() > 0 {
             assert!(since.elapsed() < Duration::from_secs(10), "still open");

@@ -63,7 +63,7 @@ impl Growth {
     }
 
     /// Fails if the WAL has grown too far.
-    pub fn bear(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         let (free, log) = (free(&self.folder)?, length(&self.log));
         if free >= self.margin + log.saturating_sub(self.at_first) {
             return Ok(());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tempfile::TempPath;
 
-use super::flusher::Backlog;
+use super::flusher::Flusher;
 use crate::error::{Context, Error, Result};
 use crate::leftovers;
 use crate::sidecar::sidecars;
@@ -26,12 +26,12 @@ pub const PIECE: usize = 64 * 1024;
 /// Inode, length and time of the last change.
 pub type Stamp = (u64, u64, i64, i64);
 
-/// A staged file, with its backlog and its length.
+/// A staged file, with its flusher and its length.
 #[derive(Debug)]
 pub struct Staged {
     path: TempPath,
     file: Option<Arc<File>>,
-    backlog: Backlog,
+    flusher: Flusher,
     length: u64,
 }
 
@@ -55,7 +55,7 @@ impl Staged {
         Ok(Self {
             path,
             file: Some(Arc::new(file)),
-            backlog: Backlog::default(),
+            flusher: Flusher::default(),
             length: 0,
         })
     }
@@ -129,7 +129,7 @@ impl Staged {
     fn grown_by(&mut self, bytes: u64) -> Result<()> {
         self.length += bytes;
         let file = self.file.as_ref().expect("what grows has not been promoted");
-        self.backlog
+        self.flusher
             .grown(file, self.length)
             .on_path("cannot write", &self.path)
     }
@@ -152,7 +152,7 @@ impl Staged {
     }
 
     /// Makes the header say whether the database is in WAL mode.
-    pub fn keep_a_log(&mut self, wal: bool) -> Result<()> {
+    pub fn set_wal(&mut self, wal: bool) -> Result<()> {
         let version = if wal { 2 } else { 1 };
         self.patch(&[version, version], JOURNAL_BYTES)
     }
@@ -164,7 +164,7 @@ impl Staged {
     }
 
     /// Copies owner, group, mode and attributes of the live file.
-    pub fn dress_like(&mut self, path: &Path) -> Result<()> {
+    pub fn copy_ownership_from(&mut self, path: &Path) -> Result<()> {
         let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
         if (own.uid(), own.gid()) != (live.uid(), live.gid()) {
@@ -190,7 +190,7 @@ impl Staged {
 
     /// Makes everything durable. Stops waiting when `wanted` fails.
     pub fn sync(&mut self, wanted: impl FnMut() -> Result<()>) -> Result<()> {
-        self.backlog
+        self.flusher
             .caught_up(wanted)?
             .on_path("cannot write", &self.path)?;
         self.file().sync_all().on_path("cannot sync", &self.path)
@@ -271,7 +271,7 @@ mod tests {
         let mut staged = Staged::create(&live).unwrap();
         staged.append(b"ne").unwrap();
         staged.append(b"w").unwrap();
-        staged.dress_like(&live).unwrap();
+        staged.copy_ownership_from(&live).unwrap();
         staged.promote(&live).unwrap();
         drop(staged);
         assert_eq!(std::fs::read(&live).unwrap(), b"new");

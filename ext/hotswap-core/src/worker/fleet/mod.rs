@@ -9,7 +9,7 @@
 //! After a failed attempt every member lets its requests through before the next attempt.
 
 pub mod admission;
-pub mod in_the_way;
+pub mod blockers;
 pub mod pull_lock;
 pub mod watchdog;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::worker::command::Command;
 use crate::worker::summary::Held;
 
 use admission::require_locks;
-use in_the_way::{advice, seconds, Blocker, InTheWay, Telling};
+use blockers::{advice, seconds, Blocker, Blockers, Telling};
 
 /// How long the gates stay open between two attempts, at least.
 const BREATH: Duration = Duration::from_millis(60);
@@ -47,7 +47,7 @@ pub struct Fleet {
     /// The generation and the schema generation before an announcement that is still pending.
     before: Option<(u64, u64)>,
     reports: Collector,
-    in_the_way: InTheWay,
+    seen_blockers: Blockers,
     max_pause: Duration,
     timeout: Duration,
     /// When the gates were closed, if they are.
@@ -100,7 +100,7 @@ impl Fleet {
             board,
             before: None,
             reports,
-            in_the_way: InTheWay::default(),
+            seen_blockers: Blockers::default(),
             max_pause: command.max_pause(),
             timeout: command.timeout(),
             closed_at: None,
@@ -220,7 +220,7 @@ impl Fleet {
         client: &Client,
     ) -> Result<bool> {
         let asked = Instant::now();
-        let mut nap = Nap::up_to(Duration::from_millis(2));
+        let mut nap = Backoff::up_to(Duration::from_millis(2));
         while !self.try_exclusive(Lock::Straggler)? {
             if Instant::now() >= deadline {
                 return Ok(false);
@@ -241,7 +241,7 @@ impl Fleet {
     /// Waits for as long as requests may wait.
     fn wait_until_closed(&mut self, client: &Client) -> Result<bool> {
         let deadline = Instant::now() + self.board.max_pause;
-        let mut nap = Nap::up_to(Duration::from_micros(200));
+        let mut nap = Backoff::up_to(Duration::from_micros(200));
         while !self.try_exclusive(Lock::Fence)? {
             // A member that reports while all gates are closed cannot let go in this attempt, so requests need not
             // wait until it ends.
@@ -282,12 +282,12 @@ impl Fleet {
         let fresh: Vec<_> = reports.filter(|(_, heard)| heard.elapsed() < STALE).collect();
         let mut blockers: Vec<_> = fresh
             .iter()
-            .map(|(report, heard)| self.in_the_way.of_report(report, *heard))
+            .map(|(report, heard)| self.seen_blockers.of_report(report, *heard))
             .collect();
         match holder {
             Some(pid) if fresh.iter().any(|(report, _)| report.pid as i32 == pid) => {}
-            Some(pid @ 1..) => blockers.push(self.in_the_way.of_silent(pid as u32)),
-            Some(_) if blockers.is_empty() => blockers.push(InTheWay::elsewhere()),
+            Some(pid @ 1..) => blockers.push(self.seen_blockers.of_silent(pid as u32)),
+            Some(_) if blockers.is_empty() => blockers.push(Blockers::elsewhere()),
             _ => {}
         }
         blockers
@@ -377,12 +377,12 @@ fn unlockable(database: &Path, errno: nix::errno::Errno) -> Error {
 }
 
 /// Sleeps that grow longer.
-struct Nap {
+struct Backoff {
     next: Duration,
     longest: Duration,
 }
 
-impl Nap {
+impl Backoff {
     fn up_to(longest: Duration) -> Self {
         let next = Duration::from_micros(50);
         Self { next, longest }

@@ -1,7 +1,7 @@
-//! A visit: the time during which a pull has the live database open.
+//! The locks of a pull, which it holds while it has the live database open.
 //!
-//! A visitor takes part in the fleet through the locks alone. A pull waits until a file that is moving has moved. A
-//! push waits, with the gates open, until the visitor has gone, so no request is held up for a snapshot.
+//! A pull takes part in the fleet through locks alone. It waits until a file that is moving has moved. A push waits,
+//! with the gates open, until the pull has let go, so no request is held up for a snapshot.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::holders;
 use crate::visible::Shown;
 use crate::worker::command::Command;
 
-/// The visitor's locks. They are released when this is dropped.
-pub struct Visit {
+/// Both locks. They are released when this is dropped.
+pub struct PullLock {
     fence: Option<Fence>,
 }
 
-impl Visit {
-    /// Begins a visit. It must be dropped after the database is closed.
-    pub fn begin(command: &Command) -> Result<Self> {
+impl PullLock {
+    /// Takes the locks. They must be dropped after the database is closed.
+    pub fn take(command: &Command) -> Result<Self> {
         // If the fence cannot be created or locked, there can be no swap either.
         let Ok(fence) = Fence::open(&command.path) else {
             return Ok(Self { fence: None });
@@ -46,7 +46,7 @@ impl Visit {
     }
 }
 
-/// Takes both locks or none: a visitor with only the fence lock would let a push close the gates, and then be in its
+/// Takes both locks or none: with only the fence lock, a pull would let a push close the gates, and then be in its
 /// way.
 fn enter(fence: &Fence) -> bool {
     if fence.try_shared(Lock::Straggler) == Tried::Held {

@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::leftovers;
 use crate::sys::exit::exit_now;
 use crate::worker::command::Command;
-use crate::worker::letting_go::LettingGo;
+use crate::worker::descriptors::LockedFiles;
 
 const ARMED: u8 = 0;
 const DISARMED: u8 = 1;
@@ -63,7 +63,7 @@ impl Watchdog {
         hopeless: impl Fn() -> Option<Error> + Send + 'static,
     ) -> Result<Self> {
         let last_words = command.client.last_words()?;
-        let database = LettingGo::of(&command.path);
+        let database = LockedFiles::of(&command.path);
         let state = Arc::new(AtomicU8::new(ARMED));
         let watched = state.clone();
         let watch = move || loop {

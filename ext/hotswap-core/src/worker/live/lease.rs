@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use crate::error::{Context, Error, Result};
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
-use crate::worker::letting_go::own_descriptors;
+use crate::worker::descriptors::own_descriptors;
 
 /// The kernel's answer.
 #[derive(Debug)]

@@ -20,15 +20,15 @@ use crate::visible::Shown;
 use crate::worker::client::{gave_up, Client};
 use crate::worker::command::Command;
 use crate::worker::disk::space::{self, Growth};
-use crate::worker::fleet::pull_lock::Visit;
+use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
 
-use output::Outlet;
+use output::Output;
 use snapshot::Snapshot;
-use spool::Rest;
+use spool::Spool;
 
 /// Pulls a snapshot of the database to the client's destination.
 pub fn run(command: &Command) -> Result<()> {
@@ -62,22 +62,22 @@ pub fn run(command: &Command) -> Result<()> {
     Ok(())
 }
 
-/// A snapshot, and the visit that protects it. Fields are dropped in this order: the database is closed before the
-/// visit ends.
+/// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the
+/// lock ends.
 struct Pinned {
     snapshot: Snapshot,
-    visit: Visit,
+    lock: PullLock,
 }
 
 impl Pinned {
     fn take(command: &Command) -> Result<Self> {
-        let visit = Visit::begin(command)?;
+        let lock = PullLock::take(command)?;
         Ok(Self {
             snapshot: Snapshot::take(&command.path, command.client).map_err(|error| match error {
                 Error::Busy(_) => locks::unreadable(&command.path),
                 other => other,
             })?,
-            visit,
+            lock,
         })
     }
 }
@@ -135,7 +135,7 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
         command.client.progress("copying", done, length);
         command.client.check_presence()
     })?;
-    pinned.visit.confirm()?;
+    pinned.lock.confirm()?;
     drop(pinned);
     steps.are_done();
     backup_disk::sync_content(target).context("cannot sync the target")?;
@@ -147,25 +147,25 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
 fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64> {
     let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
     let length = pinned.snapshot.len();
-    let mut outlet = Outlet::open(pipe, main)?;
-    let progress = |outlet: &Outlet| user.progress("receiving", outlet.sent(), length);
+    let mut output = Output::open(pipe, main)?;
+    let progress = |output: &Output| user.progress("receiving", output.sent(), length);
     let sent = pinned.snapshot.stream(0, |chunk| {
-        progress(&outlet);
-        outlet.send(chunk)
+        progress(&output);
+        output.send(chunk)
     })?;
     if sent < length {
-        let rest = Rest::copy(&pinned.snapshot, sent, database, outlet.client());
-        match rest {
-            Ok(rest) => {
-                pinned.visit.confirm()?;
+        let spool = Spool::copy(&pinned.snapshot, sent, database, output.client());
+        match spool {
+            Ok(spool) => {
+                pinned.lock.confirm()?;
                 drop(pinned);
                 log.write(
                     "info",
                     "the reader is slow: it gets a copy, the database is let go",
                 );
-                rest.stream(|chunk| {
-                    progress(&outlet);
-                    outlet.send_all(chunk)
+                spool.stream(|chunk| {
+                    progress(&output);
+                    output.send_all(chunk)
                 })?;
             }
             Err(error @ Error::Gone(_)) => return Err(error),
@@ -174,15 +174,15 @@ fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64>
                 log.write("warn", held);
                 let growth = Growth::of_log(database)?;
                 pinned.snapshot.stream(sent, |chunk| {
-                    progress(&outlet);
-                    outlet.send_while(chunk, || growth.bear()).map(|()| chunk.len())
+                    progress(&output);
+                    output.send_while(chunk, || growth.check()).map(|()| chunk.len())
                 })?;
-                pinned.visit.confirm()?;
+                pinned.lock.confirm()?;
             }
         }
     } else {
-        pinned.visit.confirm()?;
+        pinned.lock.confirm()?;
     }
-    outlet.finish()?;
+    output.finish()?;
     Ok(length)
 }

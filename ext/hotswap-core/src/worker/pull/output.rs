@@ -15,7 +15,7 @@ const SPEED: u64 = 256 * 1024 * 1024;
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// The standard output of the client.
-pub struct Outlet<'a> {
+pub struct Output<'a> {
     way: Way<'a>,
     sent: u64,
     took: Duration,
@@ -28,7 +28,7 @@ enum Way<'a> {
     Wire(Box<BodyWriter<'a>>),
 }
 
-impl<'a> Outlet<'a> {
+impl<'a> Output<'a> {
     /// Takes the client's `pipe` if it sent one, and otherwise the connection.
     pub fn open(pipe: Option<OwnedFd>, client: &'a Connection) -> Result<Self> {
         let way = match pipe {
@@ -66,11 +66,11 @@ impl<'a> Outlet<'a> {
         self.try_send(bytes, None).map(|_| ())
     }
 
-    /// Sends bytes to a slow reader until `bearable` fails.
-    pub fn send_while(&mut self, mut bytes: &[u8], bearable: impl Fn() -> Result<()>) -> Result<()> {
+    /// Sends bytes to a slow reader until `allowed` fails.
+    pub fn send_while(&mut self, mut bytes: &[u8], allowed: impl Fn() -> Result<()>) -> Result<()> {
         let mut moved = Instant::now();
         while !bytes.is_empty() {
-            bearable()?;
+            allowed()?;
             let sent = self.try_send(bytes, Some(Instant::now() + GLANCE))?;
             if sent > 0 {
                 moved = Instant::now();

@@ -27,7 +27,7 @@ use crate::sidecar::sidecars;
 use crate::sys::copy::reflink;
 use crate::visible::Shown;
 use crate::worker::client::Client;
-use crate::worker::deadline::Attention;
+use crate::worker::deadline::Deadline;
 use crate::worker::sqlite::wal_index::LogIndex;
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
@@ -46,8 +46,8 @@ impl Snapshot {
     pub fn take(path: &Path, client: &Client) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
-        let attention = Attention::pay(&connection, client, None)?;
-        Self::pin(connection, path).map_err(|error| attention.explain(error))
+        let deadline = Deadline::watch(&connection, client, None)?;
+        Self::pin(connection, path).map_err(|error| deadline.explain(error))
     }
 
     fn pin(connection: Connection, path: &Path) -> Result<Self> {

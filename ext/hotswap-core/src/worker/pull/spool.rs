@@ -10,13 +10,13 @@ use crate::protocol::Connection;
 use crate::worker::disk::space;
 
 /// A copy in a file without a name. The file disappears with this process, no matter how the process ends.
-pub struct Rest {
+pub struct Spool {
     file: File,
     begin: u64,
     end: u64,
 }
 
-impl Rest {
+impl Spool {
     /// Copies the snapshot from `begin` on. The copy is beside the database: there it may share blocks with it, and
     /// elsewhere the file system may be in memory.
     pub fn copy(snapshot: &Snapshot, begin: u64, database: &Path, client: &Connection) -> Result<Self> {

@@ -135,7 +135,7 @@ fn check(
         let live = live.as_ref();
         // In a folder where only the owner of a file may remove it, a staged file with another owner would stay.
         if live.is_some() && obstacle.is_none() {
-            staged.dress_like(&command.path)?;
+            staged.copy_ownership_from(&command.path)?;
         }
         let passed = pass(command, staged, live)?;
         let before = live.map(|live| Rows::count(live.connection(), live.path()));
@@ -293,9 +293,9 @@ fn sweep(path: &Path, client: &Client) {
 /// the application's first connections.
 fn pass(command: &Command, staged: &mut Staged, live: Option<&Live>) -> Result<Passed> {
     let own = DatabaseHeader::read(&staged.head()?).wal;
-    staged.keep_a_log(false)?;
+    staged.set_wal(false)?;
     let passed = Check::of(command).run(staged, live)?;
-    staged.keep_a_log(live.map_or(own, Live::is_wal))?;
+    staged.set_wal(live.map_or(own, Live::is_wal))?;
     staged.sync(|| command.client.check_presence())?;
     Ok(passed)
 }

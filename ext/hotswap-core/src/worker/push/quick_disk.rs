@@ -14,7 +14,7 @@ use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::disk::call::DiskCall;
-use crate::worker::fleet::in_the_way::seconds;
+use crate::worker::fleet::blockers::seconds;
 use crate::worker::fleet::watchdog::Watchdog;
 
 /// How often the worker checks, while it waits, whether the client is still there.
@@ -88,10 +88,10 @@ impl QuickDisk {
         let breathed = Instant::now() + self.breath;
         self.breath = (self.breath * 2).min(LONGEST_BREATH);
         loop {
-            self.bear(command.client)?;
+            self.go_on(command.client)?;
             let (trial, begun) = (self.begin_a_trial()?, Instant::now());
             while trial.wait_until(Instant::now() + GLANCE).is_none() {
-                self.bear(command.client)?;
+                self.go_on(command.client)?;
             }
             if begun.elapsed() <= Self::allows(self.max_pause) && Instant::now() >= breathed {
                 *watchdog = None;
@@ -101,7 +101,7 @@ impl QuickDisk {
         }
     }
 
-    fn bear(&mut self, client: &Client) -> Result<()> {
+    fn go_on(&mut self, client: &Client) -> Result<()> {
         client.check_presence()?;
         let now = Instant::now();
         if now + self.max_pause >= self.deadline {

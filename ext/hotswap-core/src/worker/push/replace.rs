@@ -14,8 +14,9 @@ use crate::worker::disk::call::DiskCall;
 use crate::worker::disk::staged::{Staged, Stamp};
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
+use crate::worker::live::exclusive::Exclusive;
 use crate::worker::live::writers_out::WritersOut;
-use crate::worker::live::{remove_sidecars, require_same_file, Live, Seized};
+use crate::worker::live::{remove_sidecars, require_same_file, Live};
 
 /// The two files of a swap, and everything it needs.
 pub struct Swap<'a> {
@@ -62,16 +63,16 @@ impl Swap<'_> {
         if let Some(live_before) = live_before {
             require_same_file(path, live_before)?;
         }
-        let seized = self
+        let exclusive = self
             .live
-            .map(|live| live.seize(command.max_pause() / 4))
+            .map(|live| live.lock_exclusively(command.max_pause() / 4))
             .transpose()?;
-        if seized.is_none() && path.try_exists().on_path("cannot stat", path)? {
+        if exclusive.is_none() && path.try_exists().on_path("cannot stat", path)? {
             return Err(appeared(path));
         }
         // The push may have waited for a migration.
-        if let (Some(seized), Some(seen)) = (&seized, self.seen) {
-            seen.confirm(seized.connection(), path)?;
+        if let (Some(exclusive), Some(seen)) = (&exclusive, self.seen) {
+            seen.confirm(exclusive.connection(), path)?;
         }
         remove_sidecars(path)?;
         sync_unlink.begin();
@@ -80,8 +81,8 @@ impl Swap<'_> {
             .wait_until(Instant::now() + QuickDisk::allows(left))
             .ok_or(Error::SlowDisk)?
             .context("cannot sync the database's folder")?;
-        if let (Some(seized), Some(live_before)) = (&seized, live_before) {
-            seized.confirm(live_before)?;
+        if let (Some(exclusive), Some(live_before)) = (&exclusive, live_before) {
+            exclusive.confirm(live_before)?;
         }
         Obstacle::require_none(path)?;
         self.staged.require_unchanged(self.stamp)?;
@@ -125,10 +126,10 @@ impl Swap<'_> {
         timeline.note("reconnected ActiveRecord");
 
         timeline.write(closed_for, client);
-        if let Some(doubt) = seized.as_ref().and_then(Seized::doubt) {
+        if let Some(doubt) = exclusive.as_ref().and_then(Exclusive::doubt) {
             client.log("warn", doubt);
         }
-        command.keep_locked(seized.map(Seized::replaced));
+        command.keep_locked(exclusive.map(Exclusive::replaced));
         durable.and(resumed.map_err(Error::past_the_commit))
     }
 }

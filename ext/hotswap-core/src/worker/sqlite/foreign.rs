@@ -2,7 +2,7 @@
 //!
 //! [`Foreign::open`] is the only way to open such a file. It restricts the connection before the first statement
 //! that reads the file: SQLite sees no other file beside it, takes a limited amount of memory, loads the
-//! application's extensions and no others, and does not trust the schema. From then on [attention](crate::worker::deadline)
+//! application's extensions and no others, and does not trust the schema. From then on [deadline](crate::worker::deadline)
 //! watches the time and the client.
 
 use std::ffi::{c_int, CStr, CString};
@@ -17,13 +17,13 @@ use super::vfs::{self, Purpose};
 use crate::error::{Context, Error, Result};
 use crate::visible;
 use crate::worker::client::Client;
-use crate::worker::deadline::Attention;
+use crate::worker::deadline::Deadline;
 
 /// A restricted connection. Fields are dropped in this order, so closing the connection is watched, too.
 #[derive(Debug)]
 pub struct Foreign {
     connection: Connection,
-    attention: Attention,
+    deadline: Deadline,
     _memory: MemoryLimit,
 }
 
@@ -31,11 +31,11 @@ impl Foreign {
     /// Opens the file at `path`, with the application's `extensions`, for as long as `client` waits for it.
     pub fn open(path: &Path, purpose: Purpose, extensions: &[String], client: &Client) -> Result<Self> {
         let connection = vfs::open(path, purpose)?;
-        let attention = Attention::pay(&connection, client, Some(path))?;
+        let deadline = Deadline::watch(&connection, client, Some(path))?;
         let memory = MemoryLimit::set(&connection).on_path("cannot limit the memory for", path)?;
         let foreign = Self {
             connection,
-            attention,
+            deadline,
             _memory: memory,
         };
         foreign
@@ -44,9 +44,9 @@ impl Foreign {
         Ok(foreign)
     }
 
-    /// Replaces `error`, of a statement of this connection, by the reason if attention has ended the statement.
+    /// Replaces `error`, of a statement of this connection, by the reason if deadline has ended the statement.
     pub fn explain(&self, error: Error) -> Error {
-        self.attention.explain(error)
+        self.deadline.explain(error)
     }
 
     fn confine(&self, path: &Path, extensions: &[String]) -> Result<()> {

@@ -54,7 +54,7 @@ pub fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Result<bo
     }
 
     // SQLite could write a file with a WAL header only through a WAL.
-    staged.keep_a_log(false)?;
+    staged.set_wal(false)?;
     if repage {
         *staged = repaged(staged, &path, page_size, command)?;
     }

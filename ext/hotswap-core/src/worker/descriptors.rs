@@ -13,9 +13,9 @@ use crate::sys::statx::known_identity;
 
 /// The files of a database that this process has locked.
 #[derive(Debug)]
-pub struct LettingGo(Vec<Identity>);
+pub struct LockedFiles(Vec<Identity>);
 
-impl LettingGo {
+impl LockedFiles {
     /// For the database at `path` (resolved) and its fence. Both have to be open by now.
     pub fn of(path: &Path) -> Self {
         let index = sidecars(path).nth(1).expect("the index of the log");

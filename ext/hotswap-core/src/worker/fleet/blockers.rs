@@ -69,11 +69,11 @@ pub fn seconds(time: Duration) -> String {
 
 /// Makes [`Blocker`]s from reports and locks, and remembers when each was first seen.
 #[derive(Debug, Default)]
-pub struct InTheWay {
+pub struct Blockers {
     first_seen: HashMap<(u32, String), Instant>,
 }
 
-impl InTheWay {
+impl Blockers {
     /// A process whose report arrived at `heard`.
     pub fn of_report(&mut self, report: &Report, heard: Instant) -> Blocker {
         let state = match &report.why {
@@ -251,18 +251,18 @@ mod tests {
     fn ages_are_those_of_now() {
         let heard = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
         let slow =
-            InTheWay::default().of_report(&report(Why::Working, &[("GET /slow", 11), ("GET /b", 1)]), heard);
+            Blockers::default().of_report(&report(Why::Working, &[("GET /slow", 11), ("GET /b", 1)]), heard);
         let text = slow.to_string();
         assert!(text.ends_with(": GET /slow for 31 s; GET /b for 21 s"), "{text}");
     }
 
     #[test]
     fn a_transaction_is_known_for_as_long_as_it_was_seen() {
-        let mut in_the_way = InTheWay::default();
+        let mut seen_blockers = Blockers::default();
         let open = report(Why::Connection("has a transaction open".into()), &[]);
-        let first = in_the_way.of_report(&open, Instant::now());
+        let first = seen_blockers.of_report(&open, Instant::now());
         std::thread::sleep(Duration::from_millis(10));
-        let second = in_the_way.of_report(&open, Instant::now());
+        let second = seen_blockers.of_report(&open, Instant::now());
         assert_eq!(first.does, second.does);
         let text = second.to_string();
         assert!(
@@ -275,7 +275,7 @@ mod tests {
     fn the_advice_names_the_one_setting_that_helps() {
         let (pause, timeout) = (Duration::from_millis(500), Duration::from_secs(30));
         let of = |why, running: &[(&str, u64)]| {
-            vec![InTheWay::default().of_report(&report(why, running), Instant::now())]
+            vec![Blockers::default().of_report(&report(why, running), Instant::now())]
         };
         let slow = advice(&of(Why::Working, &[("GET /slow", 40)]), pause, timeout);
         assert!(

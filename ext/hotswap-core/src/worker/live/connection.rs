@@ -1,0 +1,49 @@
+//! Connections to the live database.
+
+use std::path::Path;
+
+use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
+
+use crate::error::Error;
+use crate::visible::Shown;
+
+/// How the worker opens the live database.
+pub fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Uses the C interface: the PRAGMA reads the schema first, so a damaged database could not be replaced.
+pub fn checkpoint(connection: &Connection, mode: i32) -> i32 {
+    let (every, none) = (std::ptr::null(), std::ptr::null_mut());
+    // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
+    // not filled in.
+    unsafe { ffi::sqlite3_wal_checkpoint_v2(connection.handle(), every, mode, none, none) }
+}
+
+/// The error for a lock that SQLite refuses although no other process holds one.
+pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        // The file may be writable, but not its WAL.
+        Some(ErrorCode::ReadOnly) => not_writable(path),
+        _ => Error::Sqlite {
+            what: format!("cannot lock {}", path.shown()),
+            source: error,
+        },
+    }
+}
+
+/// The refusal of a live file that can be opened only for reading.
+pub fn not_writable(live: &Path) -> Error {
+    let allowed = nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok();
+    let cure = if allowed {
+        "Its mode allows that, but its folder has the sticky bit, and the system protects what is somebody else's there \
+         (fs.protected_regular). Take the bit from the folder, or run the application as the file's owner"
+    } else {
+        "Let the application write into it, or run the application as its owner"
+    };
+    Error::Refused(format!(
+        "{} can be opened for reading only, so nobody can be kept out while it is replaced. {cure}, and copy again. \
+         Copying out of the database works as it is",
+        live.shown()
+    ))
+}

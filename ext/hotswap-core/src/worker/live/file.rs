@@ -1,0 +1,51 @@
+//! The file of the live database, and the files that SQLite keeps beside it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::error::{Context, Error, Result};
+use crate::sidecar::sidecars;
+use crate::sys::identity::Identity;
+use crate::visible::Shown;
+use crate::worker::sqlite::header::DatabaseHeader;
+
+/// Fails unless the path still leads to the `expected` file.
+pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
+    let what = match std::fs::metadata(path) {
+        Ok(there) if Identity::of(&there) == expected => return Ok(()),
+        Ok(_) => "replaced",
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "removed",
+        Err(error) => return Err(error).on_path("cannot stat", path),
+    };
+    Err(Error::Busy(format!(
+        "{} was {what} by another program meanwhile. Nothing was swapped; copy again",
+        path.shown()
+    )))
+}
+
+/// Removes what must never meet the new file: the WAL, the WAL index and the journal of the old one, even if the old
+/// file itself is gone. The client makes this durable.
+pub fn remove_sidecars(path: &Path) -> Result<()> {
+    for sidecar in sidecars(path) {
+        match std::fs::remove_file(&sidecar) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).on_path("cannot remove", &sidecar)
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads the header, because SQLite answers no question about a database with a damaged schema. Must run before
+/// SQLite opens the file: closing this descriptor later would drop SQLite's locks.
+pub fn has_wal_header(path: &Path) -> std::io::Result<bool> {
+    let mut head = [0; 100];
+    match File::open(path)?.read_exact_at(&mut head, 0) {
+        Ok(()) => Ok(DatabaseHeader::read(&head).wal),
+        // A shorter file is no database yet, and has no WAL.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
