@@ -38,7 +38,7 @@ impl Strangers {
         Self::matching(Sought::at(file), bound, is_another)
     }
 
-    /// The same without the members of the file's fleet and their visitors. They have its fence open as well.
+    /// The same without the members of the file's fleet and the pulls that read it. They have its fence open as well.
     pub fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
         let fence = Sought::at(&fence::path_of(file)).ok();
         Self::matching(Sought::at(file), bound, move |pid| {
