@@ -23,6 +23,7 @@
 //! change the schema, file systems without leases, and the longer pause under `--in-place=always` (`patience.rs` has
 //! tests for that).
 
+mod correspondence;
 mod fleet;
 mod folder;
 mod in_place;

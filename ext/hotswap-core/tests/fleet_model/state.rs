@@ -3,17 +3,7 @@
 //! Files are numbered in the order in which they came to the live path. File 0 is there at the start.
 
 use super::folder::Folder;
-
-/// What the worker asks of the members.
-#[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    #[default]
-    Quiet,
-    Settle,
-    Close,
-    Moving,
-    Moved,
-}
+pub use hotswap_core::fence::Phase;
 
 /// The content of a fence file.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
