@@ -348,6 +348,10 @@ mod tests {
             settings.route(&side("new"), &side("./queue.sqlite3")),
             Ok(Route::Push(_))
         ));
+        // A link in the user's folder that leads nowhere is what the user means, and not the database of that name.
+        std::os::unix::fs::symlink("unmounted/new.sqlite3", elsewhere.path().join("queue.sqlite3")).unwrap();
+        assert!(settings.route(&side("queue.sqlite3"), &side("copy")).is_err());
+        std::fs::remove_file(elsewhere.path().join("queue.sqlite3")).unwrap();
         // A file in the user's folder is no managed database, even if it has the name of one.
         std::fs::write(elsewhere.path().join("live.sqlite3"), b"a copy").unwrap();
         assert!(settings.route(&side("live.sqlite3"), &side("copy")).is_err());

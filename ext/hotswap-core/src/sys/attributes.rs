@@ -94,11 +94,13 @@ mod tests {
         if !set(&there, c"user.label", b"kept") || !set(&there, ACCESS, LIST) {
             return println!("left out: this file system keeps no attributes");
         }
+        assert!(has_access_list(&there) && !has_access_list(&here));
         keep(&live, &here);
         assert_eq!(get(&staged, c"user.label").unwrap(), b"kept");
         assert_eq!(get(&staged, ACCESS).unwrap(), LIST);
 
         keep(&folder.path().join("without"), &there);
         assert_eq!(get(&live, ACCESS), None);
+        assert!(!has_access_list(&there));
     }
 }

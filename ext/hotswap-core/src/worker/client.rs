@@ -320,3 +320,23 @@ impl Client {
         let _ = self.log.0.send(&done);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_stopped_client_delays_no_progress() {
+        let (client, [_main, _reads, _log]) = Client::of_a_test();
+        let stderr = client.user.stderr.as_ref().unwrap().stream();
+        stderr.set_nonblocking(true).unwrap();
+        // The client is stopped: its socket fills up.
+        while (&*stderr).write(&[0; 4096]).is_ok() {}
+        stderr.set_nonblocking(false).unwrap();
+        std::thread::sleep(Duration::from_millis(110));
+        let began = Instant::now();
+        client.progress("checking", 1, 2);
+        assert!(began.elapsed() < PATIENCE / 2, "it waited for the client to read");
+    }
+}

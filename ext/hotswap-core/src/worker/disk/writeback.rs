@@ -54,7 +54,6 @@ enum Wait {
 }
 
 /// Writes one step. If the file system cannot write ranges, waiting for a step syncs the file.
-#[cfg(target_os = "linux")]
 fn write_back(file: &File, at: u64, wait: Wait) -> io::Result<()> {
     let flags = match wait {
         Wait::No => libc::SYNC_FILE_RANGE_WRITE,
@@ -70,11 +69,6 @@ fn write_back(file: &File, at: u64, wait: Wait) -> io::Result<()> {
         Err(errno) if backup_disk::cannot(&errno.into()) => sync(file, wait),
         Err(errno) => Err(errno.into()),
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn write_back(file: &File, _at: u64, wait: Wait) -> io::Result<()> {
-    sync(file, wait)
 }
 
 fn sync(file: &File, wait: Wait) -> io::Result<()> {

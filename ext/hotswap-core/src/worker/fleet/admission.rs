@@ -67,22 +67,45 @@ const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 /// The user of the process, if that user may not write `file`.
 fn reader(pid: u32, file: &Metadata) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let numbers = |name: &str| -> Option<Vec<u32>> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.split_whitespace().filter_map(|id| id.parse().ok()).collect())
+    let access = Access {
+        owner: file.uid(),
+        group: file.gid(),
+        mode: file.mode(),
     };
-    // The fourth number is the id that the kernel uses for file access.
-    let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
-    let is_member = group == file.gid() || numbers("Groups:")?.contains(&file.gid());
-    let class = match (user == file.uid(), is_member) {
-        (true, _) => 6,
-        (false, true) => 3,
-        (false, false) => 0,
-    };
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    let capabilities = u64::from_str_radix(capabilities.trim(), 16).ok()?;
-    let ignores_modes = user == 0 || capabilities & CAP_DAC_OVERRIDE != 0;
-    (!ignores_modes && file.mode() >> class & 0o2 == 0).then_some(user)
+    access.reader(&status)
+}
+
+/// Who may write a file, according to its mode.
+struct Access {
+    owner: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Access {
+    /// The user of the process with this `/proc/PID/status`, if that user may not write the file.
+    fn reader(&self, status: &str) -> Option<u32> {
+        let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let numbers = |name: &str| -> Option<Vec<u32>> {
+            Some(
+                value(name)?
+                    .split_whitespace()
+                    .filter_map(|id| id.parse().ok())
+                    .collect(),
+            )
+        };
+        // The fourth number is the id that the kernel uses for file access.
+        let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
+        let is_member = group == self.group || numbers("Groups:")?.contains(&self.group);
+        let class = match (user == self.owner, is_member) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        let capabilities = u64::from_str_radix(value("CapEff:")?.trim(), 16).ok()?;
+        let ignores_modes = user == 0 || capabilities & CAP_DAC_OVERRIDE != 0;
+        (!ignores_modes && self.mode >> class & 0o2 == 0).then_some(user)
+    }
 }
 
 /// The refusal if `error` says that this user may not create or write a file beside `live`.
@@ -106,4 +129,44 @@ pub fn no_place_beside(live: &Path, error: Error) -> Error {
         "{error}. A push needs files beside the database: the new content, and the fence, by which the application lets \
          go of the old one. {cure}, and copy again. Copying out of the database works as it is"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(user: u32, group: u32, groups: &str, capabilities: &str) -> String {
+        format!(
+            "Name:\truby\nUid:\t9\t9\t9\t{user}\nGid:\t9\t9\t9\t{group}\nGroups:\t{groups} \nCapEff:\t{capabilities}\n"
+        )
+    }
+
+    #[test]
+    fn a_reader_is_a_user_whose_class_may_not_write_and_who_has_no_capability_for_it() {
+        let mode = |mode| Access {
+            owner: 1000,
+            group: 33,
+            mode,
+        };
+        let none = "0000000000000000";
+        for (mode, status, reader) in [
+            (mode(0o664), status(1000, 1000, "", none), None),
+            (mode(0o464), status(1000, 33, "", none), Some(1000)),
+            (mode(0o664), status(2000, 33, "", none), None),
+            (mode(0o664), status(2000, 2000, "4 33", none), None),
+            (mode(0o644), status(2000, 2000, "4 33", none), Some(2000)),
+            (mode(0o664), status(2000, 2000, "4", none), Some(2000)),
+            (mode(0o666), status(2000, 2000, "4", none), None),
+            (mode(0o444), status(0, 0, "0", none), None),
+            // CAP_DAC_OVERRIDE, and everything but that.
+            (mode(0o444), status(2000, 2000, "", "0000000000000002"), None),
+            (
+                mode(0o444),
+                status(2000, 2000, "", "000001fffffffffd"),
+                Some(2000),
+            ),
+        ] {
+            assert_eq!(mode.reader(&status), reader, "{:o} {status}", mode.mode);
+        }
+    }
 }

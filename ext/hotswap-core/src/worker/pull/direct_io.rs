@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+
 use super::pages::Pages;
 use crate::error::{Context, Result};
 use crate::sys::backup_disk;
@@ -122,19 +124,11 @@ impl Drop for Way<'_> {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn pass_cache(file: &File, past: bool) -> io::Result<()> {
-    use nix::fcntl::{fcntl, FcntlArg, OFlag};
-
     let mut flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
     flags.set(OFlag::O_DIRECT, past);
     fcntl(file, FcntlArg::F_SETFL(flags))?;
     Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn pass_cache(_file: &File, _past: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
