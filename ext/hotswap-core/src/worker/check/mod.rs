@@ -7,6 +7,7 @@ mod integrity;
 mod lost_jobs;
 pub mod seen;
 mod without_views;
+
 use std::sync::Arc;
 
 use rusqlite::Connection;

@@ -6,6 +6,7 @@ mod file;
 mod lease;
 pub mod replaced;
 pub mod writers_out;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ mod output;
 mod pages;
 mod snapshot;
 mod spool;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -8,6 +8,7 @@ mod replace;
 mod rows;
 mod source;
 mod timeline;
+
 use std::path::Path;
 
 use crate::error::{Context, Error, Result};

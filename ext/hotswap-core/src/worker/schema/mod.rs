@@ -9,6 +9,7 @@ pub mod mismatch;
 mod mutations;
 pub mod object;
 mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
