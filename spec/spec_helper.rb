@@ -4,9 +4,9 @@ require "timeout"
 
 Dir[File.join(__dir__, "support/*.rb")].each { |file| require file }
 
-# What a run is for, by how much of the suite it runs: SPECS=all (bin/test sets it) adds the slow ones and the
-# installed gem, SPECS=thorough (bin/test --all) those that take minutes too. `--tag slow` runs just those.
-LEFT_OUT = {"thorough" => [], "all" => %i[thorough]}.fetch(ENV["SPECS"], %i[thorough slow package])
+# What a run leaves out. SPECS=all (bin/test sets it) adds the slow specs, SPECS=thorough (bin/test --all) those that
+# take minutes, too. `--tag slow` runs just those, and `--tag package` those of the installed gem.
+LEFT_OUT = {"thorough" => %i[package], "all" => %i[package thorough]}.fetch(ENV["SPECS"], %i[package thorough slow])
 
 # No example may hang a whole run; one that honestly needs longer says `timeout: 300`.
 EXAMPLE_TIMEOUT = 120
@@ -20,7 +20,9 @@ RSpec.configure do |config|
   config.expect_with(:rspec) { |expectations| expectations.max_formatted_output_length = 2_000 }
 
   config.filter_run_excluding(*LEFT_OUT)
-  # `lane: "default"` keeps an example to one lane.
+  # `lane: "default"` keeps an example to one lane: its result does not depend on the versions of Rails, Puma and
+  # SQLite. `:unhurried` has bin/test run it in the other lanes only with --all. `:alone` has bin/specs run it while
+  # nothing else runs, because it measures time or loads the whole machine.
   config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.lane }) { |metadata| metadata[:other_lane] = true }
   config.filter_run_excluding(:other_lane)
 

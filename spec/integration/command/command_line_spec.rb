@@ -4,7 +4,7 @@ require "hotswap/version"
 require "rbconfig"
 require "tmpdir"
 
-RSpec.describe "the command line, where no server is" do
+RSpec.describe "the command line, where no server is", lane: "default" do
   around do |example|
     Dir.mktmpdir("hs") do |folder|
       @folder = folder
@@ -50,7 +50,7 @@ RSpec.describe "the command line, where no server is" do
     expect(hotswap("cp", "a", "b", program: without_gems)).to have_attributes(exit_code: 1, stderr: /socket not found/)
   end
 
-  it "takes less than 0.3 s of the processor, where loading Rails alone takes a second" do
+  it "takes less than 0.3 s of the processor, where loading Rails alone takes a second", :alone do
     used = Array.new(3) do
       before = Process.times
       hotswap("version")

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # A name can hold what moves a terminal's cursor, and what begins another line of a log. The command and the log show it.
-RSpec.describe "control characters in what comes from outside" do
+RSpec.describe "control characters in what comes from outside", lane: "default" do
   # A colour, a cleared screen, text that runs backwards, a C1 control and a line that looks like one of hotswap's own.
   attack = "\e[31mx\e[2J\u202ey\u009bz\nERROR: forged"
   shown = '\x1b[31mx\x1b[2J\u{202e}y\u{9b}z\nERROR: forged'

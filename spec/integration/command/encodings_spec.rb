@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Names are bytes. What the locale says of them, or that there is none, as under cron, systemd and ssh, changes nothing.
-RSpec.describe "file names that are not ASCII" do
+RSpec.describe "file names that are not ASCII", lane: "default" do
   locales = {
     "in UTF-8" => {"LC_ALL" => "C.UTF-8"},
     "without a locale" => {"LC_ALL" => "C", "LANG" => nil},

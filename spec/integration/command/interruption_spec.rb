@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a command that is cut off" do
+RSpec.describe "a command that is cut off", lane: "default" do
   running_app
 
   let(:live) { "storage/production.sqlite3" }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "how a database is named" do
+RSpec.describe "how a database is named", lane: "default" do
   running_app do |app|
     %w[primary queue].each { |name| File.symlink(app.database_path(name), app.root.join("#{name}-link")) }
     File.symlink(app.root.join("storage"), app.root.join("storage-link"))

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "what the command prints, and where" do
+RSpec.describe "what the command prints, and where", lane: "default" do
   running_app
 
   let(:live) { "storage/production.sqlite3" }

@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "the way to the socket" do
+RSpec.describe "the way to the socket", lane: "default" do
   before(:context) do
     @mark = "of this application only, #{Process.pid}"
     @app = AppServer.start do |app|
@@ -98,7 +98,7 @@ RSpec.describe "the way to the socket" do
   end
 end
 
-RSpec.describe "a server and what lies at its socket's path" do
+RSpec.describe "a server and what lies at its socket's path", lane: "default" do
   let(:live) { "storage/production.sqlite3" }
 
   def put_at_socket(app)
@@ -154,7 +154,7 @@ RSpec.describe "a server and what lies at its socket's path" do
   end
 end
 
-RSpec.describe "a server that restarts by running its program anew" do
+RSpec.describe "a server that restarts by running its program anew", lane: "default" do
   it "is said to restart, and not to be gone" do
     config = "sleep 0.01 while File.exist?('hold')\n#{ItemsServer::APPLICATION}"
     server = keep(ItemsServer.new(config: config, database: "storage/app.sqlite3", threads: 1).tap do |items|

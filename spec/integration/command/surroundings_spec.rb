@@ -3,7 +3,7 @@
 require "tmpdir"
 
 # What a shell, a container or a deployment leaves a command in.
-RSpec.describe "the surroundings of a command" do
+RSpec.describe "the surroundings of a command", lane: "default" do
   around do |example|
     Dir.mktmpdir("hs") do |folder|
       @folder = File.realpath(folder)

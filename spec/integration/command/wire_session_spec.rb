@@ -2,7 +2,7 @@
 
 require "hotswap/version"
 
-RSpec.describe "a session on the wire" do
+RSpec.describe "a session on the wire", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 
@@ -123,7 +123,7 @@ RSpec.describe "a session on the wire" do
   end
 end
 
-RSpec.describe "a command and a server of another version" do
+RSpec.describe "a command and a server of another version", lane: "default" do
   # An application that has loaded another version of the gem, as far as its greeting tells.
   def server_that_answers(answer)
     Dir.mktmpdir("hs") do |folder|

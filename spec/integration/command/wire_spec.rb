@@ -3,7 +3,7 @@
 require "hotswap/version"
 require "securerandom"
 
-RSpec.describe "a peer that does not keep to the protocol" do
+RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 

@@ -45,7 +45,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
   # quick_disk.rs: in the trial, with the gates open, and then in the sync itself.
   ["nameless", "folder"].each do |file|
-    it "waits until the disk is quick again, says so, and keeps no request waiting: fsync #{file}" do
+    it "waits until the disk is quick again, says so, and keeps no request waiting: fsync #{file}", :alone do
       syncs
       app.offer("second")
       push = app.calls.with(sync_of(file), :slow, lasting: true) do

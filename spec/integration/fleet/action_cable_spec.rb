@@ -113,7 +113,7 @@ RSpec.describe "Action Cable", :fleet do
     expect(waiting.answer { |answer| answer["token"] }.fetch("ended")).to be > opened
   end
 
-  it "has a command that takes longer than a swap may named, and nobody else wait for it" do
+  it "has a command that takes longer than a swap may named, and nobody else wait for it", :alone do
     resting = client
     # In a process that has not opened the database yet it would be in nobody's way.
     resting.perform("write", token: "awake")

@@ -2,7 +2,7 @@
 
 require_relative "support/chaos"
 
-RSpec.describe "a fleet whose processes die, freeze and restart at random", :fleet, :slow do
+RSpec.describe "a fleet whose processes die, freeze and restart at random", :fleet, :slow, :alone, lane: "default" do
   it "breaks no promise in twenty seconds of swaps", timeout: 240 do
     app = boot_app(workers: Chaos::WORKERS, preload: false, initializer: Chaos::SETTINGS)
 

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "consoles and scripts", :fleet do
+RSpec.describe "consoles and scripts", :fleet, :unhurried do
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
   let(:app) { boot_app(workers: 2, initializer: settings) }
   let(:generations) { Generations.new(app) }
@@ -38,7 +38,7 @@ RSpec.describe "consoles and scripts", :fleet do
     end
   end
 
-  it "an open sandbox refuses the swap by its pid, and no longer when it ends" do
+  it "an open sandbox refuses the swap by its pid, and no longer when it ends", :alone do
     sandbox = console("--sandbox")
     # Only read so far: one that has written makes the whole site wait for its write lock, with or without a swap.
     sandbox.say("puts \"open: \#{ApplicationRecord.connection.transaction_open?}\"")
@@ -59,7 +59,7 @@ RSpec.describe "consoles and scripts", :fleet do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "an open sandbox that has written refuses the swap by its pid, and keeps no reader waiting" do
+  it "an open sandbox that has written refuses the swap by its pid, and keeps no reader waiting", :alone do
     sandbox = console("--sandbox")
     sandbox.say("puts \"wrote: \#{Item.create!(name: 'sandbox', token: 'sandbox').token}\"")
     sandbox.wait_for("wrote: sandbox")
@@ -85,7 +85,7 @@ RSpec.describe "consoles and scripts", :fleet do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "a script that runs longer than the swap may take refuses it by name, and lets it through when it ends" do
+  it "a script that runs longer than the swap may take refuses it by name, and lets it through when it ends", :alone do
     script = AppProgram.runner(app, "puts Release.current; $stdout.flush; $stdin.read")
     script.wait_for("v1")
 

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "a process that is stopped", :fleet do
+RSpec.describe "a process that is stopped", :fleet, lane: "default" do
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
   let(:app) { boot_app(workers: 2, initializer: settings) }
   let(:generations) { Generations.new(app) }
@@ -21,7 +21,7 @@ RSpec.describe "a process that is stopped", :fleet do
     nil # it was killed meanwhile
   end
 
-  it "refuses the swap by name, holds nobody else up, and swaps once it goes on" do
+  it "refuses the swap by name, holds nobody else up, and swaps once it goes on", :alone do
     expect_all_on(app, "v1", processes: 2)
     swap(generations, 1)
     frozen = AppProgram.runner(app, "Item.count; puts 'open'; $stdout.flush; sleep")
@@ -83,7 +83,7 @@ RSpec.describe "a process that is stopped", :fleet do
   end
 end
 
-RSpec.describe "the worker of a swap", :fleet do
+RSpec.describe "the worker of a swap", :fleet, lane: "default" do
   let(:settings) { "Rails.application.config.hotswap.timeout = 3; Rails.application.config.hotswap.max_pause = 0.3" }
   let(:app) { boot_app(workers: 2, initializer: settings) }
   let(:generations) { Generations.new(app) }
@@ -109,7 +109,7 @@ RSpec.describe "the worker of a swap", :fleet do
     push
   end
 
-  it "leaves old or new whole when it is killed at any moment, and nothing else", timeout: 180 do
+  it "leaves old or new whole when it is killed at any moment, and nothing else", :alone, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     outcomes = Hash.new(0)
@@ -132,7 +132,7 @@ RSpec.describe "the worker of a swap", :fleet do
     expect_nothing_left(app)
   end
 
-  it "is killed by the members when it is stopped while they wait for it", timeout: 180 do
+  it "is killed by the members when it is stopped while they wait for it", :alone, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     chance = Random.new(RSpec.configuration.seed)

@@ -2,7 +2,7 @@
 
 require_relative "../../../demo/visitors"
 
-RSpec.describe "a swap that finds no quiet moment" do
+RSpec.describe "a swap that finds no quiet moment", :unhurried do
   # The spec asks for what the application does by files, for there is no other way into the process that does
   # not pass the gate.
   running_app(initializer: <<~RUBY) do |app|
@@ -56,7 +56,7 @@ RSpec.describe "a swap that finds no quiet moment" do
     Thread.new { app.get(path) }.tap { eventually { app.log.include?(%(Started GET "#{path}")) } }
   end
 
-  it "gives up at the timeout, names what was running, and has held nobody back" do
+  it "gives up at the timeout, names what was running, and has held nobody back", :alone do
     before = file
     visitors = Visitors.spawn(port: app.port, gets_per_second: 30, posts_per_second: 0)
     slow = begun("/slow?t=6")

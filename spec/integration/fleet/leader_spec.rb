@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "the leader", :fleet do
+RSpec.describe "the leader", :fleet, lane: "default" do
   def puma_config(app, text)
     app.write("config/puma.rb", "#{app.root.join("config/puma.rb").read}\n#{text}\n")
   end

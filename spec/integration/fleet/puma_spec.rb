@@ -52,7 +52,7 @@ RSpec.describe "swaps under load", :fleet do
     it_behaves_like "a fleet that moves as one", Concurrent.available_processor_count.to_i, swaps: 4
   end
 
-  context "with sixteen workers", :slow, lane: "default" do
+  context "with sixteen workers", :slow, :alone, lane: "default" do
     let(:app) { boot_app(workers: 16) }
 
     it_behaves_like "a fleet that moves as one", 16, swaps: 5

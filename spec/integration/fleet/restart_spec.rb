@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "restarts around swaps", :fleet do
+RSpec.describe "restarts around swaps", :fleet, :unhurried do
   let(:generations) { Generations.new(app) }
 
   def booted(app) = app.log.scan(/- Worker \d+ \(PID: \d+\) booted/).size

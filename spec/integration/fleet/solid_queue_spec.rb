@@ -115,7 +115,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect_nobody_died(before)
     end
 
-    it "has a job that takes longer than a swap may named, and nobody else wait for it" do
+    it "has a job that takes longer than a swap may named, and nobody else wait for it", :alone do
       # In a process that has not opened the database yet it would be in nobody's way.
       run_a_job("before the patient one")
       before = registered

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "a connection that the fleet does not know", :fleet do
+RSpec.describe "a connection that the fleet does not know", :fleet, lane: "default" do
   include Untouched
 
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
@@ -49,7 +49,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet do
       'db = SQLite3::Database.new("file:" + path + "?immutable=1", readonly: true, uri: true); db.execute("SELECT count(*) FROM items")',
     "that has the bare file open" => "file = File.open(path)"
   }.each do |what, code|
-    it "refuses the swap by pid and command: one #{what}" do
+    it "refuses the swap by pid and command: one #{what}", :alone do
       swap(generations, 1)
       process = stranger(code)
 
@@ -71,7 +71,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet do
     swap(generations, 1)
   end
 
-  it "refuses as a raw connection in the application, until a block closes it" do
+  it "refuses as a raw connection in the application, until a block closes it", :alone do
     code = <<~RUBY
       RAW = SQLite3::Database.new("storage/production.sqlite3")
       $stdout.sync = true

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Nobody can write, and requests wait, for as long as the new content is being written: that is known beforehand.
-RSpec.describe "a push in place that would take longer than max_pause", :slow, lane: "default" do
+RSpec.describe "a push in place that would take longer than max_pause", :slow, :alone, lane: "default" do
   def filled(app, name, megabytes)
     app.file("files/#{name}.sqlite3", ItemsServer::SCHEMA, [name]).tap do |path|
       SQLite3::Database.new(path) do |db|

@@ -2,7 +2,7 @@
 
 # Foreigners that open the database a thousand times a second: some are there when the file is to be replaced, some
 # open it in that very instant.
-RSpec.describe "a push among strangers that reconnect all the time", lane: "default" do
+RSpec.describe "a push among strangers that reconnect all the time", :alone, lane: "default" do
   # Every other push insists on a rename, and is refused where somebody is there in that instant. Fails without
   # `Seized::linger`: who opened the file in the instant of the rename then works on the dead one. Fails without
   # `Lease::wait`: nobody is found to be in the way.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a push during a pull" do
+RSpec.describe "a push during a pull", lane: "default" do
   around do |example|
     @server = ItemsServer.start { |server| server.file("storage/app.sqlite3", ItemsServer::SCHEMA, ["old" * 5_000_000], journal_mode: "wal") }
     example.run

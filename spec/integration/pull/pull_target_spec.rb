@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "a pull to a place where no file can be made" do
+RSpec.describe "a pull to a place where no file can be made", lane: "default" do
   include Privileges
 
   before(:context) { @app = ItemsServer.start }

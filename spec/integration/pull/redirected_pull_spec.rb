@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # `hotswap cp DATABASE - > FILE`: the worker writes into an empty file itself, the client into any other.
-RSpec.describe "a pull whose standard output is a file" do
+RSpec.describe "a pull whose standard output is a file", lane: "default" do
   before(:context) { @app = ItemsServer.start { |server| server.file("storage/app.sqlite3", ItemsServer::SCHEMA, ["x" * 300_000], journal_mode: "wal") } }
   after(:context) { @app&.tear_down }
 

@@ -30,7 +30,7 @@ module SlowReader
 end
 
 %w[wal delete].each do |journal_mode|
-  RSpec.describe "a pull that is read slowly, of a database with journal mode #{journal_mode}" do
+  RSpec.describe "a pull that is read slowly, of a database with journal mode #{journal_mode}", lane: "default" do
     include SlowReader
 
     before(:context) { @app = SlowReader.serve(journal_mode) }

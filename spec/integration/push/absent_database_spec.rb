@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # live/mod.rs, `remove_sidecars`: SQLite would take what lies there for the new file's.
-RSpec.describe "a push to where no database is" do
+RSpec.describe "a push to where no database is", lane: "default" do
   # leave: makes what a process that died leaves beside the live database.
   def expect_the_new_one_alone(journal_mode, suffix, leave)
     server = ItemsServer.start(journal_mode: journal_mode)

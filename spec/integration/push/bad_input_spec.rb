@@ -3,7 +3,7 @@
 require "socket"
 require "zlib"
 
-RSpec.describe "a push of what is no good database" do
+RSpec.describe "a push of what is no good database", lane: "default" do
   include Privileges
 
   running_app

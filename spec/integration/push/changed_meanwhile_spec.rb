@@ -2,7 +2,7 @@
 
 # While a push waits for a request, another program changes what lies at the live path. What the worker has found there
 # before it waited is looked for again under the lock.
-RSpec.describe "a push that waits while another program changes the live file" do
+RSpec.describe "a push that waits while another program changes the live file", lane: "default" do
   let(:app) { keep(ItemsServer.start(threads: 2)) }
 
   def new_file(item) = app.file("files/#{item}.sqlite3", ItemsServer::SCHEMA, [item])

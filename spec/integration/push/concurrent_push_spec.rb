@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "two pushes at once" do
+RSpec.describe "two pushes at once", lane: "default" do
   it "come one after the other, and both succeed" do
     server = ItemsServer.start
     files = Array.new(4) { |number| server.file("incoming/#{number}.sqlite3", ItemsServer::SCHEMA, ["new-#{number}"]) }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a live database that is damaged" do
+RSpec.describe "a live database that is damaged", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 

@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "long names" do
+RSpec.describe "long names", lane: "default" do
   # SQLite needs eight of the 255 bytes that a name may have, for "-journal".
   databases = [58, 59, 80, 200, 224, 225, 247].to_h { |length| ["a database of #{length} bytes", "#{"n" * (length - 8)}.sqlite3"] }
   databases["a database of 119 letters with two bytes each"] = "#{"é" * 119}.sqlite3"

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # space.rs, `require`.
-RSpec.describe "a disk that is nearly full" do
+RSpec.describe "a disk that is nearly full", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
     @app = AppServer.start do |app|

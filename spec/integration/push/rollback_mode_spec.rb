@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Where a writer keeps everybody else out, so that a spec can hold a pull in its middle.
-RSpec.describe "a database with a rollback journal" do
+RSpec.describe "a database with a rollback journal", lane: "default" do
   before(:context) { @app = ItemsServer.start(journal_mode: "delete") }
   after(:context) { @app&.tear_down }
 

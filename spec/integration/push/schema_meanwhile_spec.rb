@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # A push waits for requests that run, and one of them may be a migration. seen.rs, `confirm`.
-RSpec.describe "a push beside which the live database changes while it waits" do
+RSpec.describe "a push beside which the live database changes while it waits", lane: "default" do
   after { app.tear_down }
 
   attr_reader :app

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # schema/mod.rs, `difference`, of what schema/words.rs, `meaning`, makes of each statement.
-RSpec.describe "a push of a database with another schema" do
+RSpec.describe "a push of a database with another schema", lane: "default" do
   live = <<~SQL
     CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
     CREATE INDEX items_by_name ON items (name);

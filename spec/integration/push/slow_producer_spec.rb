@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Standard input and output that stand still for longer than a minute.
-RSpec.describe "a pipe that stands still", :slow do
+RSpec.describe "a pipe that stands still", :slow, lane: "default" do
   running_app(initializer: "Rails.application.config.hotswap.timeout = 90")
 
   def shell(script)

@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "a push of standard input" do
+RSpec.describe "a push of standard input", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 

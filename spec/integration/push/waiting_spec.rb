@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # What a push says while it waits, and when it has given up.
-RSpec.describe "a push that waits" do
+RSpec.describe "a push that waits", lane: "default" do
   let(:max_pause) { 0.2 }
   let(:app) do
     boot_rack(<<~RUBY, threads: 8) { |server| TestDatabase.new(server.root).release("v1", name: "app.sqlite3") }

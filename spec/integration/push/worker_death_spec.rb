@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a worker that a signal ends" do
+RSpec.describe "a worker that a signal ends", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 

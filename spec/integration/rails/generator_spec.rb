@@ -2,7 +2,7 @@
 
 require "hotswap"
 
-RSpec.describe "bin/rails generate hotswap:install" do
+RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
   before(:context) do
     @app = RailsApp.new
     @app.root.join("bin/hotswap").delete

@@ -2,7 +2,7 @@
 
 require_relative "../fleet/support/fleet"
 
-RSpec.describe "what is logged" do
+RSpec.describe "what is logged", lane: "default" do
   # A swap stands still at its quietest moment for as long as there is a file tmp/hold.
   running_app(initializer: <<~RUBY)
     Rails.application.config.hotswap.max_pause = 10
@@ -125,7 +125,7 @@ RSpec.describe "what is logged" do
   end
 end
 
-RSpec.describe "what each process of a cluster logs", :fleet do
+RSpec.describe "what each process of a cluster logs", :fleet, lane: "default" do
   running_app(workers: 2, preload: false)
 
   def moved = app.log.scan(/^\[hotswap\] process (\d+) moved to the new \S+; its requests were held for [\d.]+ ms$/).flatten.map(&:to_i)

@@ -2,7 +2,7 @@
 
 require "sqlite3"
 
-RSpec.describe "an application without Rails" do
+RSpec.describe "an application without Rails", lane: "default" do
   # A Rack application that keeps a connection for as long as it can, as those without a pool do.
   def application(settings, closing: "", query: "SELECT version FROM releases ORDER BY id DESC LIMIT 1")
     <<~RUBY
