@@ -34,7 +34,7 @@ module Bench
     def pull = instant(/\Apull started/)..instant(/\Apull complete/)
 
     # For each push, how long no process had the file open, in milliseconds.
-    def closed = lines.filter_map { |line| line.text[/closed to everybody for ([\d.]+) ms/, 1]&.to_f }
+    def closed = lines.filter_map { |line| line.text[/closed for ([\d.]+) ms/, 1]&.to_f }
 
     # For each time that a process held requests up, how long it took from the first waiting request until none
     # waited, in milliseconds.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum InPlace {
-    /// Where the file cannot be renamed, or another program has it open, and it takes no longer than max_pause
+    /// If the file cannot be replaced or another program has it open, and writing takes no longer than max_pause
     #[default]
     Auto,
-    /// Whatever it takes; requests wait until it is done
+    /// Always, however long requests have to wait
     Always,
-    /// Refuse instead
+    /// Never: refuse the push instead
     Never,
 }
 

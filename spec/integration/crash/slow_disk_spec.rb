@@ -39,7 +39,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
     expect(push.wait).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /requests held for/)
     expect(app.names).to eq %w[second]
-    expect(app.log).to include("the disk is too slow for a swap while requests wait, trying again")
+    expect(app.log).to include("the disk is too slow to swap within max_pause, trying again")
     expect(app.log).not_to include("was ended")
   end
 
@@ -50,7 +50,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
       app.offer("second")
       push = app.calls.with(sync_of(file), :slow, lasting: true) do
         app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE).tap do |running|
-          eventually { expect(running.stderr).to match(/^Waiting for the disk of .*storage: a sync takes longer.*Giving up in \d+ s; requests go on\.$/) }
+          eventually { expect(running.stderr).to match(/^Waiting for the disk of .*storage: a sync takes longer.* Requests continue\. Giving up in \d+ s\.$/) }
           answered_within(1.5) { expect(app.names).to eq %w[first] }
           expect(running).to be_running
         end
@@ -97,7 +97,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
       expect(push.wait).to have_attributes(exit_code: 0, stdout: "OK\n")
     end
     expect(app.log).not_to include("was ended")
-    expect(app.log).to match(/WARN.*in place and in use, but the disk has not made that durable yet/)
+    expect(app.log).to match(/WARN.*in place and in use, but not durable yet/)
   end
 
   it "has a push whose worker is killed then say that the new database is in place" do

@@ -46,7 +46,7 @@ RSpec.describe "a push in place of a file with another header" do
       "rows" => [TestDatabase.content(live), TestDatabase.content(file)],
       "search" => [matches(live), matches(file)],
       "header" => [header(live), header(file)],
-      "proof" => [app.log[log..][/what was written is what was pushed|every page is written now/], "what was written is what was pushed"]
+      "proof" => [app.log[log..][/the live database equals the pushed file|writing every page/], "the live database equals the pushed file"]
     }
     found.filter_map { |what, (is, should_be)| "#{what}: #{is.to_s[0, 200]}, not #{should_be.to_s[0, 200]}" if is != should_be }.first
   end

@@ -136,7 +136,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     result = push("--in-place=always")
 
     expect(result).to have_attributes(exit_code: 0,
-      stderr: /\ASwapping database\.\.\.\nIn place, because the database is to keep its file, by --in-place=always\.\n.*, \d+ bytes, written in place, .*\n\z/)
+      stderr: /\ASwapping database\.\.\.\nIn place, because the database keeps its file \(--in-place=always\)\.\n.*, \d+ bytes, written in place, .*\n\z/)
     expect(File.stat(path).ino).to eq @inode
     expect_whole(@new)
   end

@@ -92,7 +92,7 @@ RSpec.describe "a pull to a place where no file can be made", lane: "default" do
     end
   end
 
-  # Replaced, each of them takes the database along or the application's locks (worker/route.rs, refuse_files_of_databases).
+  # Replaced, each of them takes the database along or the application's locks (route.rs, refuse_files_of_databases).
   it "takes neither the log of the database nor its index, its journal or its fence, by whatever name" do
     app.version
     own = %w[-wal -shm -journal .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }

@@ -44,7 +44,7 @@ end
       log = app.log.length
 
       pulled = read_late do |pull|
-        eventually { app.log[log..].include?("the reader is slow: it gets a copy, the database is let go") }
+        eventually { app.log[log..].include?("slow reader: copied the remaining pages and released the database") }
         expect(Dir.children(File.dirname(app.database_path))).to match_array(files)
         live { |db| db.execute("INSERT INTO items (name) VALUES ('meanwhile')") }
         live { |db| expect(db.execute("PRAGMA wal_checkpoint(TRUNCATE)")).to eq [[0, 0, 0]] } if journal_mode == "wal"
@@ -85,7 +85,7 @@ end
       room = free
 
       pulled = read_late do |pull|
-        eventually { app.log[log..].match?(/the reader is slow, and the database is held until it is done: a copy for a slow reader needs \d MB and leaves 16 MB for others, but \d+ MB are free/) }
+        eventually { app.log[log..].match?(/slow reader: the database stays open until it is done: a copy for a slow reader needs \d MB and leaves 16 MB for others, but \d+ MB are free/) }
         expect(free).to be_within(1_000_000).of(room)
         expect_held
         expect(pull).to be_running
@@ -106,7 +106,7 @@ end
       pull = app.start_hotswap("cp", "database", "-", out: writer)
       writer.close
       log = app.log.length
-      eventually { app.log[log..].include?("the reader is slow, and the database is held") }
+      eventually { app.log[log..].include?("slow reader: the database stays open") }
       live do |db|
         db.busy_timeout = 5_000
         eventually { db.execute("INSERT INTO items (name) VALUES (hex(randomblob(200000)))") && !pull.running? }

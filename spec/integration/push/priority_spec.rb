@@ -47,7 +47,7 @@ RSpec.describe "a push while other programs keep every processor busy", :alone d
     Terminal.open do |terminal, shown|
       expect(@app.hotswap("cp", file, "storage/app.sqlite3", "--skip-schema-check", err: terminal, env: {"TERM" => "xterm"})).to have_attributes(exit_code: 0)
       eventually { shown.include?("Swapping database...") }
-      expect(shown).to match(/Other programs keep every processor busy; the check takes longer\.\r$/)
+      expect(shown).to match(/Other programs keep every processor busy\. The check takes longer\.\r$/)
         .and match(/checking, waiting for a processor \d+s/)
     end
   ensure

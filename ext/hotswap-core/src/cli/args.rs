@@ -17,22 +17,22 @@ pub struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit status:
-  0  done
+  0  done, and durable
   1  no server answers at the socket
   2  the command line is wrong
-  3  refused: the file was looked at and turned down; nothing changed
-  4  busy: somebody kept the database until the deadline; nothing changed
+  3  refused: hotswap looked at the file and rejected it; nothing changed
+  4  busy: a process did not release the database in time; nothing changed
   5  something broke; the database is whole, old or new";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Copy a database to or from the running application
     ///
-    /// One side is a managed database: any path that leads to it, `database` for the first one, or its name in
-    /// database.yml. The other side is a file, or - for standard input or output.
+    /// One side is a managed database. Use its name in database.yml, any path that leads to it, or `database` for
+    /// the first one. The other side is a file, or - for standard input or output.
     ///
-    /// A push (SRC is the file) is received beside the live database, checked, and swapped in for every process
-    /// of the application at once. A pull (DST is the file) is one consistent snapshot.
+    /// A push (SRC is the file) stages the file next to the live database, checks it, and swaps it in for every
+    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot.
     #[command(after_help = CP_EXAMPLES)]
     Cp(Cp),
     /// Print the version
@@ -47,29 +47,29 @@ Examples:
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Cp {
-    /// Where from: a file, a managed database, or - for standard input
+    /// Source: a file, a managed database, or - for standard input
     pub src: OsString,
-    /// Where to: a managed database, a file, or - for standard output
+    /// Destination: a managed database, a file, or - for standard output
     pub dst: OsString,
-    /// Push without PRAGMA integrity_check (header, length and transfer are checked all the same)
+    /// Push without PRAGMA integrity_check (hotswap still checks the header, the length and the transfer)
     #[arg(long)]
     pub skip_integrity_check: bool,
-    /// Push even if the tables, indexes, views or triggers differ
+    /// Push even if the tables, indexes, views or triggers differ, or the file has no rows
     #[arg(long)]
     pub skip_schema_check: bool,
-    /// Whether to write into the live file, in one transaction, instead of replacing it [default: auto]
+    /// Write into the live file, in one transaction, instead of replacing it [default: config.hotswap.in_place]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub in_place: Option<InPlace>,
-    /// Give up a push that finds no quiet moment for so long [default: config.hotswap.timeout]
+    /// Give up a push after this time if the application stays busy [default: config.hotswap.timeout]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub timeout: Option<u64>,
-    /// Hold requests back for at most so long at a time [default: config.hotswap.max_pause]
+    /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub max_pause: Option<u64>,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -147,7 +147,7 @@ impl Fleets {
             tracing::warn!(
                 target: "hotswap",
                 "the lock file of {} was replaced by another program. If the database was replaced with it, this process \
-                 works on with the one that it has open, until the next push or a restart",
+                 keeps using the one that it has open, until the next push or a restart",
                 path.shown()
             );
         }

@@ -34,8 +34,8 @@ impl Patience {
             if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(
                     target: "hotswap",
-                    "the worker {pid} was ended: it had kept requests waiting for {:.1} s longer than max_pause. The \
-                     database is whole, and either the old or the new one",
+                    "killed worker {pid}: it held requests {:.1} s longer than max_pause. The database is whole: \
+                     it is the old one or the new one",
                     board.max_pause.as_secs_f64()
                 );
             }

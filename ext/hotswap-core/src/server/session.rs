@@ -65,7 +65,7 @@ pub(super) fn sweep(config: &Config) {
     });
     if let Err(error) = swept {
         // The next push removes the files as well.
-        tracing::warn!(target: "hotswap", "what dead workers left beside the databases stays for now: {error}");
+        tracing::warn!(target: "hotswap", "could not remove temporary files of an interrupted command: {error}");
     }
 }
 

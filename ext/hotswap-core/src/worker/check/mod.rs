@@ -177,7 +177,7 @@ fn progress(client: &Client) -> Result<impl FnMut() + Send + 'static> {
     Ok(move || {
         if user.progress("checking", 0, 0) && !said {
             said = true;
-            user.status("Other programs keep every processor busy; the check takes longer.");
+            user.status("Other programs keep every processor busy. The check takes longer.");
         }
     })
 }

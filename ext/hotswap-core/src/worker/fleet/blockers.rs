@@ -195,7 +195,7 @@ impl Telling {
             return;
         }
         client.status(format_args!(
-            "Waiting for {}. Giving up in {:.0} s; requests go on.",
+            "Waiting for {}. Requests continue. Giving up in {:.0} s.",
             phrase(blockers),
             self.deadline.saturating_duration_since(now).as_secs_f64()
         ));
@@ -207,7 +207,7 @@ impl Telling {
         if self.logged.insert(keys(blockers)) {
             let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
             client.info(format_args!(
-                "no quiet moment within the pause, trying again: {}",
+                "still busy after max_pause, trying again: {}",
                 names.join("; ")
             ));
         }

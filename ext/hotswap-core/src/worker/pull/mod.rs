@@ -162,7 +162,7 @@ fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64>
                 drop(pinned);
                 log.write(
                     "info",
-                    "the reader is slow: it gets a copy, the database is let go",
+                    "slow reader: copied the remaining pages and released the database",
                 );
                 spool.stream(|chunk| {
                     progress(&output);
@@ -171,7 +171,7 @@ fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64>
             }
             Err(error @ Error::Gone(_)) => return Err(error),
             Err(error) => {
-                let held = format!("the reader is slow, and the database is held until it is done: {error}");
+                let held = format!("slow reader: the database stays open until it is done: {error}");
                 log.write("warn", held);
                 let growth = Growth::of_log(database)?;
                 pinned.snapshot.stream(sent, |chunk| {

@@ -165,7 +165,7 @@ impl Push<'_> {
             let path = self.command.path.shown();
             self.command.client.log(
                 "warn",
-                format_args!("it could not be found out in time who has {path} open: {who} did not let itself be looked at"),
+                format_args!("could not find out in time which processes have {path} open: {who} could not be inspected"),
             );
         }
     }

@@ -84,7 +84,7 @@ impl QuickDisk {
         )?);
         command
             .client
-            .info("the disk is too slow for a swap while requests wait, trying again");
+            .info("the disk is too slow to swap within max_pause, trying again");
         let breathed = Instant::now() + self.breath;
         self.breath = (self.breath * 2).min(LONGEST_BREATH);
         loop {
@@ -110,7 +110,7 @@ impl QuickDisk {
         if self.tell_next.is_some_and(|next| now >= next) {
             self.tell_next = Some(now + SELDOM);
             client.status(format_args!(
-                "Waiting for the disk of {}: a sync takes longer than requests may wait. Giving up in {:.0} s; requests go on.",
+                "Waiting for the disk of {}: a sync takes longer than requests may wait. Requests continue. Giving up in {:.0} s.",
                 self.folder.shown(),
                 (self.deadline - now).as_secs_f64()
             ));

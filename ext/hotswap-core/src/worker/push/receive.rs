@@ -177,7 +177,7 @@ fn receive_file(command: &Command, staged: &mut Staged) -> Result<()> {
     if sources.any(Source::has_changed) {
         return Err(changed());
     }
-    client.info("the source has a log of its own; its newest rows come along");
+    client.info("the source has a WAL or a journal; its newest rows are included");
     merge_sidecars(staged, client)
 }
 

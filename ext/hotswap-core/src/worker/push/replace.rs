@@ -103,10 +103,10 @@ impl Swap<'_> {
         }
         let mut closed_for = closed_at.elapsed();
         let durable = in_time.unwrap_or_else(|| {
-            timeline.note("swap lock released, requests resuming, although the disk has not made the rename durable yet");
+            timeline.note("swap lock released, requests resuming; the rename is not durable yet");
             client.log(
                 "warn",
-                "the new database is in place and in use, but the disk has not made that durable yet",
+                "the new database is in place and in use, but not durable yet: the disk is slow",
             );
             client.status(
                 "The new database is in place and in use. Waiting for the disk to make it durable...",

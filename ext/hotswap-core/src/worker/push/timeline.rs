@@ -43,7 +43,7 @@ impl Timeline {
         client.log(
             "debug",
             format_args!(
-                "the database was closed to everybody for {:.2} ms",
+                "the database was closed for {:.2} ms",
                 closed_for.as_secs_f64() * 1e3
             ),
         );

@@ -317,10 +317,10 @@ impl Overwriting<'_> {
             false => proof.header_is_right(staged),
         });
         match &right {
-            Ok(true) => command.client.log("debug", "what was written is what was pushed"),
+            Ok(true) => command.client.log("debug", "the live database equals the pushed file"),
             Ok(false) => command.client.log(
                 "error",
-                "what was written is not what was pushed; every page is written now",
+                "the live database differs from the pushed file; writing every page",
             ),
             Err(error) => command.client.log("warn", error),
         }

@@ -97,7 +97,7 @@ fn staying_strangers(live: &Path) -> Strangers {
 impl std::fmt::Display for Why {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Why::Asked => out.write_str("is to keep its file, by --in-place=always"),
+            Why::Asked => out.write_str("keeps its file (--in-place=always)"),
             Why::Obstacle(obstacle) => obstacle.fmt(out),
             Why::Strangers { who, .. } => write!(out, "is open in {who}"),
         }
