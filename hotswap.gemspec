@@ -8,7 +8,7 @@ Gem::Specification.new do |spec|
   spec.authors = ["The hotswap developers"]
   spec.summary = "Replace the SQLite database of a running Rails application without a restart"
   spec.description = "hotswap cp pushes a new SQLite database into a running application, in every process at " \
-    "once, and pulls consistent snapshots of it: nothing lost, nothing mixed, nobody kept waiting."
+    "once, and pulls consistent snapshots of it. No restart, no lost writes, and requests wait for milliseconds."
   spec.homepage = "https://rubygems.org/gems/hotswap"
   spec.license = "MIT"
   spec.required_ruby_version = ">= 3.2"

@@ -75,7 +75,7 @@ class Tour
     @terminal.answer("#{@site.url} serves #{@site.get("/version")}")
     @terminal.command("bin/jobs")
     @jobs = Jobs.new(@site)
-    @terminal.answer("jobs run in a process of their own, with #{Gem.loaded_specs["solid_queue"]&.full_name || "a queue of the demo's own"}")
+    @terminal.answer("jobs run in their own process, with #{Gem.loaded_specs["solid_queue"]&.full_name || "the demo's own queue"}")
   end
 
   def let_visitors_in
@@ -126,7 +126,7 @@ class Tour
   end
 
   def tell_what_they_saw
-    @terminal.title("What the visitors saw in #{@report.seconds.round(1)} s")
+    @terminal.title("What visitors saw in #{@report.seconds.round(1)} s")
     @terminal.fact("requests", "#{@report.count} (#{@report.count_of("get")} reads, #{@report.count_of("post")} writes)")
     @terminal.fact("jobs", @jobs.report.count)
     @terminal.fact("errors", @report.failures.size)
@@ -135,8 +135,8 @@ class Tour
       ", slowest #{milliseconds(@report.max_latency)}")
     @terminal.fact("longest silence", milliseconds(@report.longest_gap))
     @terminal.fact("data version", "#{@terminal.strip(steps(0.2))}  (one mark is 0.2 s, | both)")
-    @terminal.note("#{(@report.tokens - live.tokens).size} of the writes came between a pull and the push of what was pulled: " \
-      "replaced, as a push does.")
+    @terminal.note("#{(@report.tokens - live.tokens).size} of the writes came between a pull and the next push: " \
+      "the push replaced them, as it should.")
   end
 
   # For each of the two pushes, according to the application's log.
@@ -148,8 +148,8 @@ class Tour
   def tell_which_promises_held
     first, second = @pushes
     promises = Promises.new(@report, @jobs)
-    promises.nobody_saw_an_error
-    promises.nobody_waited
+    promises.no_visitor_saw_an_error
+    promises.the_site_kept_answering
     promises.new_data_after(first, second.began)
     promises.new_data_after(second, nil)
     promises.refused(@refusal)
@@ -167,7 +167,7 @@ class Tour
   end
 
   def keep_open
-    @terminal.title("It is still running: #{@site.url} (Ctrl-C ends it)")
+    @terminal.title("Still running at #{@site.url} (Ctrl-C stops it)")
     @terminal.command("cd #{@site.folder.shellescape}")
     @terminal.command("export BUNDLE_GEMFILE=#{ENV["BUNDLE_GEMFILE"].shellescape}") unless ENV["BUNDLE_GEMFILE"] == File.join(ROOT, "Gemfile")
     @terminal.command("bin/hotswap cp #{LIVE} mine.sqlite3")

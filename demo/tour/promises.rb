@@ -19,15 +19,15 @@ class Tour
 
     def kept? = @kept.all?(&:first)
 
-    def nobody_saw_an_error
+    def no_visitor_saw_an_error
       failed = @report.failure_counts
       keep(failed.empty?, "no visitor saw an error", failed.map { |failure, count| "#{count} × #{failure}" }.join(", "))
     end
 
-    def nobody_waited
+    def the_site_kept_answering
       keep(@report.longest_gap < LONGEST_PAUSE && @report.unsent.zero?,
         "the site was never silent for longer than #{(LONGEST_PAUSE * 1000).round} ms",
-        "#{(@report.longest_gap * 1000).round} ms, #{@report.unsent} visitors were never let in")
+        "#{(@report.longest_gap * 1000).round} ms, #{@report.unsent} requests were never sent")
     end
 
     # until_instant: when the next push began.

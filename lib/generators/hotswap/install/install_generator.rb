@@ -6,7 +6,7 @@ module Hotswap
   module Generators
     # bin/rails generate hotswap:install
     class InstallGenerator < ::Rails::Generators::Base
-      desc "Creates bin/hotswap, which starts without Rails, and an initializer with every setting"
+      desc "Creates bin/hotswap, which starts without loading Rails, and an initializer that lists every setting"
 
       source_root File.expand_path("templates", __dir__)
 
@@ -22,10 +22,10 @@ module Hotswap
       def say_what_is_next
         say <<~TEXT
 
-          hotswap is ready as it is. With the application running:
+          hotswap is ready. With the application running:
 
-            bin/hotswap cp #{database} backup.sqlite3     # a backup of what it serves
-            bin/hotswap cp new.sqlite3 #{database}        # a new database for it
+            bin/hotswap cp #{database} backup.sqlite3     # pull a backup
+            bin/hotswap cp new.sqlite3 #{database}        # push a new database
 
         TEXT
       end

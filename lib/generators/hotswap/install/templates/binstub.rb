@@ -1,7 +1,7 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Copies SQLite databases into and out of this application while it runs: bin/hotswap help
+# Copies SQLite databases into and out of this application while it runs. See bin/hotswap help.
 #
 # Created by bin/rails generate hotswap:install. It starts fast because it loads neither Rails nor the bundle: it
 # takes the version of hotswap from Gemfile.lock and asks RubyGems for the gem's folder.
@@ -45,8 +45,8 @@ else
     require "bundler/setup"
   rescue Bundler::BundlerError
     warn "ERROR: hotswap #{version} is not installed for #{RbConfig.ruby}, which is Ruby #{RUBY_VERSION}",
-      "If the application runs on another Ruby, put that one's folder first in PATH (cron and ssh read no .bashrc); " \
-      "otherwise run bundle install"
+      "If the application uses another Ruby, put its folder first in PATH (cron and ssh do not read .bashrc). " \
+      "Otherwise, run bundle install"
     exit 1
   end
 end

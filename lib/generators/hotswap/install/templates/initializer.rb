@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-# Every setting is optional. Without any, hotswap manages every SQLite database of config/database.yml. Paths are
-# relative to the application's root.
+# Every setting is optional. The lines below show the defaults. Without any setting, hotswap manages every SQLite
+# database in config/database.yml. Paths are relative to the application's root.
 Rails.application.configure do
-  # The databases to manage, if not all: one, or several. On the command line the first one is also called "database".
+  # The databases to manage, if not all of them. On the command line, "database" means the first one.
   # config.hotswap.database_path = "storage/production.sqlite3"
   # config.hotswap.database_paths = [ "storage/production.sqlite3", "storage/production_queue.sqlite3" ]
 
@@ -11,33 +11,32 @@ Rails.application.configure do
   # --socket or HOTSWAP_SOCKET.
   # config.hotswap.socket_path = "tmp/sockets/hotswap.sock"
 
-  # The socket for status lines and errors. The default is beside the other one.
+  # The socket for status lines and errors. By default it is next to the other socket.
   # config.hotswap.stderr_socket_path = "tmp/sockets/hotswap.stderr.sock"
 
-  # How long requests may be held up at a time, in seconds. A swap takes a few milliseconds.
+  # For how many seconds a swap may hold requests at a time. It usually takes a few milliseconds.
   # config.hotswap.max_pause = 0.5
 
-  # How long a push waits for a moment when no request is running before it gives up, in seconds. Requests go on in
-  # the meantime.
+  # After how many seconds a push gives up if the application stays busy. Requests continue while the push waits.
   # config.hotswap.timeout = 30
 
-  # Copying and checking run at a low priority. While every core is busy, a push takes about four times as long as on
-  # an idle machine. With false it takes about twice as long, and competes with requests for the cores.
+  # Whether copying and checking give way to requests. While every core is busy, a push then takes about four times as
+  # long as on an idle machine. With false it takes about twice as long, and competes with requests.
   # config.hotswap.low_priority = true
 
-  # A push replaces the file. If that is impossible, or if another program such as Litestream has the file open, hotswap
-  # writes the new content into the file: if that takes no longer than max_pause (:auto), always (:always), or it refuses
-  # the push (:never).
+  # Normally a push replaces the file. If it cannot, or if another program such as Litestream has the file open, hotswap
+  # writes the new content into the file: :auto if that takes no longer than max_pause, :always in any case. With :never
+  # it refuses the push.
   # config.hotswap.in_place = :auto
 end
 
-# The log that hotswap writes to. The default is Rails.logger.
+# Where hotswap logs. The default is Rails.logger.
 # Hotswap.logger = Logger.new(Rails.root.join("log/hotswap.log"))
 
-# Called in every process after a database was replaced, while requests go on. Clear what the application has derived
-# from the old data, such as fragments whose keys have not changed.
+# Runs in every process after a swap, while requests continue. Clear what your application derived from the old data,
+# such as cached fragments.
 # Hotswap.after_swap { |database| Rails.cache.clear }
 
-# Called in every process while no request is running, before a database is replaced. Close your own connections to
-# it; hotswap closes Active Record's.
+# Runs in every process before a swap, when no request is running. Close the connections that you opened yourself;
+# hotswap closes Active Record's.
 # Hotswap.on_disconnect { |database| MyDatabase.disconnect }
