@@ -42,7 +42,7 @@ RSpec.describe "extensions in database.yml", :thorough, lane: "components" do
 
   def push(version, statement, *options) = app.hotswap("cp", release(version, statement), "database", *options)
 
-  it "have their tables checked, swapped and pulled" do
+  it "can be checked, swapped and pulled" do
     boot(@extensions)
     expect(app.get("/nearest").json).to eq("nearest" => 1)
 
@@ -58,7 +58,7 @@ RSpec.describe "extensions in database.yml", :thorough, lane: "components" do
     expect(other.stderr).to include("schema mismatch", "+ CREATE VIRTUAL TABLE more USING vec0(embedding float[3])")
   end
 
-  it "that are not there refuse the file that needs them, by name" do
+  it "that are missing make a push of a file that needs them fail, with their names" do
     boot([])
     [[], ["--skip-schema-check"]].each do |options|
       pushed = push("refused", "SELECT 1", *options)

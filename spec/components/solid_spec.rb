@@ -108,7 +108,7 @@ RSpec.describe "the database of", :fleet, :thorough, lane: "components" do
     expect(app.get("/solid_errors")).to have_attributes(status: 200, body: a_string_including("broken on purpose"))
   end
 
-  it "Mission Control shows the new one" do
+  it "Mission Control shows the new jobs" do
     expect(app.get("/jobs/queues").status).to be_between(200, 302)
     push_changed("queue") { |database| database.execute("INSERT INTO solid_queue_pauses (queue_name, created_at) VALUES ('from_the_new_one', CURRENT_TIMESTAMP)") }
     push_changed("queue") do |database|
@@ -127,7 +127,7 @@ RSpec.describe "the database of", :fleet, :thorough, lane: "components" do
 
     def broadcast(*texts) = texts.each { |text| expect(app.post("/broadcast", text: text).status).to eq 204 }
 
-    it "is swapped for one with lower ids, and subscribers hear all that is said afterwards" do
+    it "delivers every message after a swap to a database with lower ids" do
       broadcast("before")
       eventually { expect(client.received).to eq ["before"] }
       before = client.subscriptions

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "an SQLite compiled without mutexes and shared caches", lane: "sqlite3_from_source" do
-  it "is what this lane has, and what the application and hotswap's worker use" do
+  it "is what the application and hotswap's worker use" do
     database = SQLite3::Database.new(":memory:")
     options = database.execute("PRAGMA compile_options").flatten
     database.close

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "an SQLite compiled without load_extension", lane: "sqlite3_without_extensions" do
-  it "is what this lane has" do
+  it "is installed in this lane" do
     database = SQLite3::Database.new(":memory:")
     options = database.execute("PRAGMA compile_options").flatten
     database.close
@@ -11,7 +11,7 @@ RSpec.describe "an SQLite compiled without load_extension", lane: "sqlite3_witho
   end
 
   {"Puma" => {}, "a cluster of Puma" => {workers: 2}}.each do |server, options|
-    it "has #{server} say so at boot, with what to do, and serve its visitors without hotswap", aggregate_failures: true do
+    it "makes #{server} log what to do at boot, and serve its visitors without hotswap", aggregate_failures: true do
       app = boot_app(**options)
 
       expect(app.version).to eq "v1"

@@ -15,12 +15,12 @@ RSpec.shared_examples "a gem that works" do
     expect(loaded).not_to include(Project::ROOT.to_s)
   end
 
-  it "carries its licence, its documents and its types, and nothing of the workshop" do
+  it "contains its licence, documents and types, and no development files" do
     expect(gems.contents).to include("/LICENSE\n", "/README.md\n", "/docs/protocol.md\n", "/sig/hotswap.rbs\n")
     expect(gems.contents).not_to match(%r{/(spec|demo|bench|target|tmp|vendor|gemfiles)/})
   end
 
-  it "puts the command on the PATH of those who installed it" do
+  it "puts the command on the PATH" do
     expect(gems.run(gems.home.join("bin/hotswap").to_s, "version", chdir: "/"))
       .to eq "hotswap #{Gem.loaded_specs.fetch("hotswap").version}\n"
   end
@@ -63,13 +63,13 @@ RSpec.describe "the installed gem", :package, lane: "default" do
 
   include_examples "a gem that works"
 
-  it "is built without a warning" do
+  it "builds without a warning" do
     Dir.mktmpdir("hs") do |folder|
       expect(gems.run("gem", "build", "--output", File.join(folder, "hotswap.gem"), "hotswap.gemspec", chdir: Project::ROOT)).not_to include("WARNING")
     end
   end
 
-  it "brings the lock of its crates, and none of the crates" do
+  it "contains Cargo.lock, but no crates" do
     expect(gems.contents).to include("/Cargo.lock\n", "/ext/hotswap/src/lib.rs\n")
     expect(gems.contents.scan(%r{/ext/([^/\n]+)/}).flatten.uniq).to match_array %w[hotswap hotswap-core]
   end
@@ -83,7 +83,7 @@ RSpec.describe "the precompiled gem", :package, lane: "default" do
 
   include_examples "a gem that works"
 
-  it "brings its library, and needs neither Rust nor rb_sys" do
+  it "contains its library, and needs neither Rust nor rb_sys" do
     expect(gems.contents).to include("/lib/hotswap/hotswap.so\n")
     expect(gems.contents).not_to match(/\.rs$|Cargo|extconf/)
     dependencies = gems.run("gem", "dependency", "--local", "^hotswap$", chdir: "/")

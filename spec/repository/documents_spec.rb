@@ -12,19 +12,19 @@ RSpec.describe "the documents", lane: "default" do
   pages.each do |page|
     name = page.relative_path_from(Project::ROOT).to_s
 
-    it "#{name} links to what is there" do
+    it "#{name} has no broken links" do
       links = page.read.scan(/\]\(([^)\s]+)\)/).flatten.grep_v(/\A(https?:|#)/)
 
       expect(links.reject { |link| page.dirname.join(link.sub(/#.*/, "")).exist? }).to eq []
     end
 
-    it "#{name} names settings that exist" do
+    it "#{name} names only settings that exist" do
       settings = page.read.scan(/config\.hotswap\.(\w+)/).flatten.uniq
 
       expect(settings.reject { |setting| Hotswap.configuration.respond_to?(setting) }).to eq []
     end
 
-    it "#{name} names options that exist" do
+    it "#{name} names only options that exist" do
       options = page.read.lines.grep(/hotswap cp/).flat_map { |line| line[/hotswap cp.*?(?=[`|;]|$)/].to_s.scan(/ (--[a-z-]+)/) }.flatten.uniq
 
       expect(options - @known_options).to eq []
@@ -32,13 +32,13 @@ RSpec.describe "the documents", lane: "default" do
   end
 
   Project::ROOT.glob("docs/*.md").reject { |page| %w[benchmarks.md protocol.md].include?(page.basename.to_s) }.each do |page|
-    it "#{page.basename} says which specs prove it, and the README leads to it" do
+    it "#{page.basename} names the specs that prove it, and the README links to it" do
       expect(page.read).to match(/^Specs?: \[/)
       expect(Project::ROOT.join("README.md").read).to include("(docs/#{page.basename})")
     end
   end
 
-  it "README quotes what bin/bench printed" do
+  it "README.md quotes figures that bin/bench printed" do
     printed = Project::ROOT.join("bench/results/latest.md").readlines.filter_map { |line| line[/\A\|(.*)\|\Z/, 1]&.split("|")&.map(&:strip) }
     quoted = Project::ROOT.join("README.md").read[/^## Measured\n.*?(?=^## )/m].scan(/^\| (\w.*?) \| (.*?) \| (.*?) ?\|$/)
 
@@ -47,7 +47,7 @@ RSpec.describe "the documents", lane: "default" do
     expect(unfounded).to eq []
   end
 
-  it "tell of every exit status" do
+  it "explain every exit status" do
     page = Project::ROOT.join("docs/troubleshooting.md").read
 
     expect(page.scan(/^## (\d): /).flatten).to eq %w[1 2 3 4 5]

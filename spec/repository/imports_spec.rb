@@ -118,7 +118,7 @@ module Imports
 end
 
 RSpec.describe "The modules of the core" do
-  it "are found with their imports" do
+  it "are found, with their imports" do
     expect(Imports.all.size).to be > 100
     expect(Imports.all).to include(["client/mod.rs", "protocol/message.rs"])
   end

@@ -45,7 +45,7 @@ RSpec.describe "bin/setup", lane: "default" do
     expect(log.read).to eq "compiled in small\n"
   end
 
-  it "compiles again when a source has changed, and not when a folder or a test has" do
+  it "compiles again if a source has changed, but not for a folder or a test" do
     setup("--lane", "small")
     later = Time.now + 2
     %w[ext ext/hotswap ext/hotswap/src ext/hotswap/tests/model.rs].each { |path| folder.join(path).utime(later, later) }
@@ -55,20 +55,20 @@ RSpec.describe "bin/setup", lane: "default" do
     expect(setup("--lane", "small")).to match [0, /compiling the extension/]
   end
 
-  it "names what the extension's build lacks" do
+  it "names what the build of the extension lacks" do
     program("rake", "echo 'This machine lacks what that needs:'; echo; echo '- libclang (Debian: …)'; exit 1")
 
     expect(setup("--lane", "small")).to match [1, /The extension cannot be compiled\. This machine lacks:\nsetup: - libclang \(Debian: …\)\n\z/]
   end
 
-  it "says why apt-get failed, where no RubyGems server answers" do
+  it "says why apt-get failed if no RubyGems server answers" do
     program("apt-get", "echo 'E: Release file is expired (invalid since 19d).'; exit 100")
     program("apt-cache", "exit 0")
 
     expect(setup).to match [1, /The gems cannot be installed: no RubyGems server answers, and Debian's packages have no Rails 7\.2; before that, apt-get update failed: Release file is expired \(invalid since 19d\)\.\n\z/]
   end
 
-  it "tries with the package lists that are there, and names both failures" do
+  it "tries the existing package lists, and names both failures" do
     program("apt-get", "case $* in *update) echo 'E: Some source is broken' ;; *) echo 'E: Unable to locate package puma' ;; esac; exit 100")
     program("apt-cache", "echo 'ruby-rails | 2:7.2.2 |'; echo ' Candidate: 2:7.2.2'")
 

@@ -7,14 +7,14 @@ RSpec.describe "the workflows", lane: "default" do
   files = Project::ROOT.glob(".github/workflows/*.yml")
 
   files.each do |file|
-    it "#{file.basename} names every action by its commit, and the version in words" do
+    it "#{file.basename} pins every action to a commit, with its version" do
       lines = file.readlines.grep(/uses:/)
 
       expect(lines).not_to be_empty
       expect(lines).to all(match(%r{uses: [\w-]+/[\w/-]+@\h{40} # v\d+\.\d+}))
     end
 
-    it "#{file.basename} may only read, but for what a job says" do
+    it "#{file.basename} may only read, unless a job says otherwise" do
       expect(Psych.safe_load_file(file).fetch("permissions")).to eq("contents" => "read")
     end
   end

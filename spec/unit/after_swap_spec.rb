@@ -18,7 +18,7 @@ RSpec.describe Hotswap::AfterSwap do
 
   def run = described_class.run_beside(database)
 
-  it "calls the blocks in their order, tells them which database, and returns at once" do
+  it "calls the blocks in order, with the database, and returns at once" do
     told = Queue.new
     go = Queue.new
     Hotswap.after_swap { |which| go.pop && told << [1, which] }
@@ -31,7 +31,7 @@ RSpec.describe Hotswap::AfterSwap do
     expect(Array.new(2) { told.pop }).to eq [[1, database], [2, database]]
   end
 
-  it "logs what a block raises, and goes on with the next" do
+  it "logs what a block raises, and continues with the next block" do
     done = []
     Hotswap.after_swap { raise "no cache there" }
     Hotswap.after_swap { raise NotImplementedError, "nor there" }
@@ -43,7 +43,7 @@ RSpec.describe Hotswap::AfterSwap do
       .and include("after_swap of app.sqlite3 failed: nor there (NotImplementedError)")
   end
 
-  it "is a unit of work: the next swap waits for it, and knows its name" do
+  it "is a unit of work: the next swap waits for it, and can name it" do
     seen = nil
     Hotswap.after_swap { seen = [gate.running, gate.inside?] }
     run.join
@@ -62,7 +62,7 @@ RSpec.describe Hotswap::AfterSwap do
     expect(done).to eq [:called]
   end
 
-  it "is done with one swap before it begins with the next" do
+  it "finishes one swap before it starts with the next" do
     running = 0
     most = 0
     Hotswap.after_swap do
@@ -75,7 +75,7 @@ RSpec.describe Hotswap::AfterSwap do
     expect(most).to eq 1
   end
 
-  it "runs in the application's surroundings" do
+  it "runs inside Rails' reloader" do
     order = []
     described_class.surroundings = Class.new { define_method(:wrap) { |&block| order.push(:before).tap { block.call }.push(:after) } }.new
     Hotswap.after_swap { order << :block }
@@ -84,11 +84,11 @@ RSpec.describe Hotswap::AfterSwap do
     expect(order).to eq %i[before block after]
   end
 
-  it "starts no thread where there is nothing to call" do
+  it "starts no thread if there is no block" do
     expect(run).to be_nil
   end
 
-  it "wants a block" do
+  it "needs a block" do
     expect { Hotswap.after_swap }.to raise_error(ArgumentError, /block/)
   end
 end

@@ -31,22 +31,22 @@ RSpec.describe Hotswap::CLI do
     expect(stdout.string).to include("Usage: hotswap", "cp")
   end
 
-  it "says on stderr what is wrong with the arguments, and returns 2" do
+  it "returns 2 for wrong arguments, and explains them on stderr" do
     expect(run("mv", "a", "b")).to eq 2
     expect([stdout.string, stderr.string]).to match ["", /\AERROR: .*'mv'/]
   end
 
-  it "takes arguments that are no strings" do
+  it "accepts arguments that are not strings" do
     expect(run(:cp, Pathname("a"), :b, "--socket", folder.join("none.sock"))).to eq 1
     expect(stderr.string).to include("ERROR: socket not found at #{folder.join("none.sock")}")
   end
 
-  it "does not take a string for the arguments, and shows how they are written" do
+  it "refuses a single string, and shows how to pass arguments" do
     expect { described_class.run("cp database x") }
       .to raise_error(ArgumentError, /\["cp", "database", "backup.sqlite3"\].* not "cp database x"/)
   end
 
-  it "does not end the process, and leaves its signal handlers alone" do
+  it "neither ends the process nor changes its signal handlers" do
     handler = proc {}
     before = trap("INT", handler)
     run("cp", "a", "b", "--socket", "/none.sock")
@@ -77,7 +77,7 @@ RSpec.describe Hotswap::CLI do
     expect(server.version).to eq "from a file"
   end
 
-  it "pulls into a StringIO, with the database and nothing else in it" do
+  it "pulls into a StringIO, which then contains only the database" do
     expect(cp("database", "-")).to eq 0
 
     folder.join("pulled.sqlite3").binwrite(stdout.string)
@@ -86,7 +86,7 @@ RSpec.describe Hotswap::CLI do
     expect(stderr.string).to be_empty
   end
 
-  it "pulls into a file that is open, and leaves it open" do
+  it "pulls into an open file, and leaves it open" do
     Tempfile.create("pulled") do |file|
       file.binmode
       expect(cp("database", "-", stdout: file)).to eq 0
@@ -96,7 +96,7 @@ RSpec.describe Hotswap::CLI do
     end
   end
 
-  it "keeps what was written to an IO before it in order" do
+  it "keeps the order of what was written to an IO before" do
     reader, writer = IO.pipe
     writer.sync = false
     writer.write("before ")
@@ -106,12 +106,12 @@ RSpec.describe Hotswap::CLI do
     expect(reader.read).to eq "before hotswap #{Hotswap::VERSION}\n"
   end
 
-  it "refuses a bad file with 3, in words that are the command's" do
+  it "refuses a bad file with 3, with the same message as the command" do
     expect(cp("-", "database", stdin: StringIO.new("no database" * 1000))).to eq 3
     expect([stdout.string, stderr.string]).to match ["", /\AERROR: /]
   end
 
-  it "lets other threads go on, and runs beside itself" do
+  it "blocks neither other threads nor other commands" do
     ticks = Queue.new
     ticker = Thread.new { loop { ticks << Thread.pass } }
     codes = Array.new(4) do
@@ -126,7 +126,7 @@ RSpec.describe Hotswap::CLI do
     ticker.kill.join
   end
 
-  it "lets the other fibers of a reactor go on" do
+  it "does not block the other fibers of a reactor" do
     events = []
     Reactor.run do
       Fiber.schedule { events << cp("database", "-") }
@@ -136,7 +136,7 @@ RSpec.describe Hotswap::CLI do
     expect(events).to eq [:elsewhere, 0]
   end
 
-  it "leaves no descriptor and no thread behind" do
+  it "leaves no descriptor and no thread" do
     run("version")
     count = -> { [Dir.children("/proc/self/fd").size, Thread.list.size] }
     before = count.call

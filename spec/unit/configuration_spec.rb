@@ -5,7 +5,7 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Configuration do
   subject(:configuration) { described_class.new.tap { |configuration| configuration.root = "/srv/app" } }
 
-  it "needs nothing to be set" do
+  it "has a default for every setting" do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
@@ -13,11 +13,11 @@ RSpec.describe Hotswap::Configuration do
     )
   end
 
-  it "takes the folder that the process was started in for the application's root" do
+  it "uses the current folder as the root by default" do
     expect(described_class.new.root).to eq Dir.pwd
   end
 
-  it "finds relative sockets below the application's root" do
+  it "resolves relative sockets against the root" do
     expect(configuration).to have_attributes(
       absolute_socket_path: "/srv/app/tmp/sockets/hotswap.sock",
       absolute_stderr_socket_path: "/srv/app/tmp/sockets/hotswap.stderr.sock"
@@ -37,14 +37,14 @@ RSpec.describe Hotswap::Configuration do
     end
   end
 
-  it "puts the stderr socket where it is told to" do
+  it "uses the configured stderr socket" do
     configuration.stderr_socket_path = "/run/elsewhere.sock"
     configuration.socket_path = "/run/app.sock"
 
     expect(configuration.absolute_stderr_socket_path).to eq "/run/elsewhere.sock"
   end
 
-  it "has chosen databases when one or several were set" do
+  it "has chosen databases if one or several are set" do
     configuration.database_path = Pathname("db/app.sqlite3")
     configuration.database_paths = ["db/queue.sqlite3", "db/cache.sqlite3"]
 
@@ -53,7 +53,7 @@ RSpec.describe Hotswap::Configuration do
 
   %i[max_pause timeout].each do |setting|
     [2, 0.25, "1.5", 3r].each do |seconds|
-      it "takes #{seconds.inspect} for #{setting}" do
+      it "accepts #{seconds.inspect} for #{setting}" do
         configuration.public_send(:"#{setting}=", seconds)
 
         expect(configuration.public_send(setting)).to be_a(Float).and eq Float(seconds)
@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
     end
 
     [0, -1, "soon", "", nil, Float::INFINITY, Float::NAN, :long, [1]].each do |nonsense|
-      it "does not take #{nonsense.inspect} for #{setting}, says so, and keeps what it had" do
+      it "rejects #{nonsense.inspect} for #{setting}, and keeps the old value" do
         before = configuration.public_send(setting)
 
         expect { configuration.public_send(:"#{setting}=", nonsense) }
@@ -71,7 +71,7 @@ RSpec.describe Hotswap::Configuration do
     end
   end
 
-  it "copies and checks with haste where it is told to, and takes nothing but true and false for it" do
+  it "accepts only true and false for low_priority" do
     configuration.low_priority = false
     expect(configuration.low_priority).to be false
 
@@ -83,7 +83,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   [:auto, "always", :never].each do |choice|
-    it "takes #{choice.inspect} for in_place" do
+    it "accepts #{choice.inspect} for in_place" do
       configuration.in_place = choice
 
       expect(configuration.in_place).to eq choice.to_s
@@ -91,7 +91,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   [nil, true, "sometimes", ""].each do |nonsense|
-    it "does not take #{nonsense.inspect} for in_place, says so, and keeps what it had" do
+    it "rejects #{nonsense.inspect} for in_place, and keeps the old value" do
       expect { configuration.in_place = nonsense }
         .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.in_place is one of .* not #{Regexp.escape(nonsense.inspect)}/)
       expect(configuration.in_place).to eq "auto"

@@ -27,7 +27,7 @@ RSpec.describe Hotswap::Connections do
 
   def disconnect = described_class.disconnect(database, 1)
 
-  it "makes the process a member of the database's fleet with the first connection, and not before" do
+  it "makes the process a member with its first connection, and not before" do
     expect(Hotswap::Native.memberships).not_to include(path)
     SQLite3::Database.new(path).close
 
@@ -35,7 +35,7 @@ RSpec.describe Hotswap::Connections do
     expect(File).to exist("#{path}.hotswap")
   end
 
-  it "leaves databases alone that are not managed" do
+  it "ignores databases that are not managed" do
     other = folder.join("other.sqlite3").to_s
     SQLite3::Database.new(other).close
     SQLite3::Database.new(":memory:").close
@@ -54,7 +54,7 @@ RSpec.describe Hotswap::Connections do
     "open" => ->(path) { SQLite3::Database.open(path) },
     "a subclass" => ->(path) { Class.new(SQLite3::Database).new(path) }
   }.each do |how, open|
-    it "names a connection that was opened by #{how} and is open still" do
+    it "names an open connection that was opened by #{how}" do
       SQLite3::Database.new(path).close
       connection = open.call(path)
 
@@ -64,7 +64,7 @@ RSpec.describe Hotswap::Connections do
     end
   end
 
-  it "hands options through to the gem" do
+  it "passes options through to the gem" do
     SQLite3::Database.new(path).close
     readonly = SQLite3::Database.new(path, readonly: true)
 
@@ -74,33 +74,33 @@ RSpec.describe Hotswap::Connections do
     readonly.close
   end
 
-  it "counts them" do
+  it "counts open connections" do
     connections = Array.new(2) { SQLite3::Database.new(path) }
 
     expect { disconnect }.to raise_error(Hotswap::DisconnectRefused, /has 2 connections to app\.sqlite3 open that were opened/)
     connections.each(&:close)
   end
 
-  it "forgets one that could not be opened" do
+  it "forgets a connection that could not be opened" do
     expect { SQLite3::Database.new(path, readonly: true) }.to raise_error(SQLite3::CantOpenException)
     expect { disconnect }.not_to raise_error
   end
 
-  it "has the collector close one that nobody refers to any more" do
+  it "closes a garbage-collected connection" do
     Array.new(5) { Thread.new { SQLite3::Database.new(path) && nil } }.each(&:join)
 
     expect { disconnect }.not_to raise_error
     expect(open_files).not_to include(path)
   end
 
-  it "is inside the gate for as long as a block has the connection" do
+  it "is inside the gate while a block has the connection" do
     SQLite3::Database.new(path) { expect(gate.running).to match [/\Aopening app\.sqlite3 for/] }
 
     expect(inside).to eq 0
     expect { disconnect }.not_to raise_error
   end
 
-  it "does not open one while a swap has the gate closed" do
+  it "does not open a connection while the gate is closed" do
     thread = with_closed_gate do
       waiting_thread { SQLite3::Database.new(path).close }.tap { expect(File).not_to exist(path) }
     end
@@ -110,7 +110,7 @@ RSpec.describe Hotswap::Connections do
   end
 
   describe ".on_disconnect" do
-    it "has the block close what it knows of, and is told which database" do
+    it "calls the block with the database" do
       connection = SQLite3::Database.new(path)
       told = []
       Hotswap.on_disconnect { |which| told << which and connection.close }
@@ -119,13 +119,13 @@ RSpec.describe Hotswap::Connections do
       expect(told).to eq [database]
     end
 
-    it "refuses the swap by raising" do
+    it "refuses the swap if the block raises" do
       Hotswap.on_disconnect { raise "not now" }
 
       expect { disconnect }.to raise_error("not now")
     end
 
-    it "wants a block" do
+    it "needs a block" do
       expect { Hotswap.on_disconnect }.to raise_error(ArgumentError, /block/)
     end
   end

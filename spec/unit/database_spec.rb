@@ -25,7 +25,7 @@ RSpec.describe Hotswap::Database do
       end
     end
 
-    it "of a relative URI is below the process's folder, where SQLite looks for it" do
+    it "of a relative URI is below the process's folder, as for SQLite" do
       expect(described_class.absolute_path("file:db/app.sqlite3?mode=ro", "/srv/app")).to eq File.join(Dir.pwd, "db/app.sqlite3")
     end
 
@@ -33,7 +33,7 @@ RSpec.describe Hotswap::Database do
       "", nil, ":memory:", "file::memory:", "file::memory:?cache=shared", "file:shared?mode=memory&cache=shared",
       "file:shared?cache=shared&mode=memory", "file:", "file:?mode=rwc"
     ].each do |name|
-      it "of #{name.inspect} is none, for that is no file" do
+      it "of #{name.inspect} is nil, because it is not a file" do
         expect(described_class.absolute_path(name, "/srv/app")).to be_nil
       end
     end
@@ -44,7 +44,7 @@ RSpec.describe Hotswap::Database do
       app.sqlite3 ./app.sqlite3 sub/../app.sqlite3 file:app.sqlite3 file:sub/app.sqlite3?mode=rwc file:my%20app.sqlite3
       file:caf%C3%A9.sqlite3 file:app.sqlite3?cache=private#fragment file:%61pp.sqlite3
     ].each do |name|
-      it "of #{name} is what SQLite opens" do
+      it "of #{name} is the file that SQLite opens" do
         folder.join("sub").mkpath
         opened = Dir.chdir(folder) do
           database = SQLite3::Database.new(name, flags: flags)
@@ -65,7 +65,7 @@ RSpec.describe Hotswap::Database do
       expect(described_class.resolve(folder.join("link/alias.sqlite3").to_s)).to eq folder.join("real/app.sqlite3").to_s
     end
 
-    it "follows them as far as the path exists" do
+    it "follows symlinks as far as the path exists" do
       folder.join("real").mkpath
       folder.join("link").make_symlink("real")
 
@@ -73,7 +73,7 @@ RSpec.describe Hotswap::Database do
     end
   end
 
-  it "is labelled by its path in the application" do
+  it "has its path in the application as its label" do
     Hotswap.configuration.root = "/srv/app"
 
     expect(described_class.new("db/app.sqlite3").label).to eq "db/app.sqlite3"
@@ -81,7 +81,7 @@ RSpec.describe Hotswap::Database do
     expect(described_class.new("/data/app.sqlite3").label).to eq "/data/app.sqlite3"
   end
 
-  it "keeps its path as it was configured" do
+  it "keeps its path as configured" do
     expect(described_class.new(Pathname("db/app.sqlite3"), name: :primary)).to have_attributes(path: "db/app.sqlite3", name: "primary")
   end
 end

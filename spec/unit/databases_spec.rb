@@ -14,7 +14,7 @@ RSpec.describe Hotswap::Databases do
     folder.join("db/queue.sqlite3").write("queue")
   end
 
-  it "knows them in the order in which they were registered" do
+  it "keeps the order of registration" do
     expect(Hotswap.databases.to_a).to eq [primary, queue]
     expect(Hotswap.database_path).to eq "db/app.sqlite3"
   end
@@ -24,7 +24,7 @@ RSpec.describe Hotswap::Databases do
     expect(Hotswap.databases.count).to eq 2
   end
 
-  it "manages the one that is set, and no other" do
+  it "manages only the database that is set" do
     Hotswap.database_path = "db/queue.sqlite3"
 
     expect(Hotswap.databases.map(&:path)).to eq ["db/queue.sqlite3"]
@@ -34,17 +34,17 @@ RSpec.describe Hotswap::Databases do
     expect(Hotswap.database_path).to be_nil
   end
 
-  it "manages what Hotswap.configure names" do
+  it "manages the databases of Hotswap.configure" do
     Hotswap.configure { |config| config.database_paths = ["db/cache.sqlite3", "db/queue.sqlite3"] }
 
     expect(Hotswap.databases.map(&:path)).to eq ["db/app.sqlite3", "db/queue.sqlite3", "db/cache.sqlite3"]
   end
 
-  it "does not register what is no file" do
+  it "does not register what is not a file" do
     expect { Hotswap.register(":memory:") }.to raise_error(Hotswap::ConfigurationError, /:memory:.* cannot be swapped/)
   end
 
-  it "leaves one alone that is opened past SQLite's locks under any of its names" do
+  it "does not manage a database that any of its names opens without locks" do
     again = Hotswap.register("file:#{folder.join("db/queue.sqlite3")}?nolock=1")
 
     expect(again).to be queue
@@ -53,14 +53,14 @@ RSpec.describe Hotswap::Databases do
     expect(Hotswap.find_database("db/queue.sqlite3")).to be queue
   end
 
-  describe "finding one" do
-    it "takes its path, relative or absolute, however it is written" do
+  describe "finding a database" do
+    it "accepts its path in any spelling, relative or absolute" do
       ["db/app.sqlite3", "db/../db/app.sqlite3", folder.join("db/app.sqlite3").to_s, folder.join("db/app.sqlite3")].each do |path|
         expect(Hotswap.find_database(path)).to be primary
       end
     end
 
-    it "takes any path that leads to it through symlinks" do
+    it "accepts any path that leads to it through symlinks" do
       folder.join("current").make_symlink("db")
       folder.join("live.sqlite3").make_symlink("db/queue.sqlite3")
 
@@ -68,7 +68,7 @@ RSpec.describe Hotswap::Databases do
       expect(Hotswap.find_database("live.sqlite3")).to be queue
     end
 
-    it "takes its real path where it is registered by a symlink" do
+    it "accepts its real path if it was registered by a symlink" do
       folder.join("live.sqlite3").make_symlink("db/other.sqlite3")
       folder.join("db/other.sqlite3").write("other")
       linked = Hotswap.register("live.sqlite3")
@@ -76,12 +76,12 @@ RSpec.describe Hotswap::Databases do
       expect(Hotswap.find_database("db/other.sqlite3")).to be linked
     end
 
-    it "takes its name, and \"database\" for the first one" do
+    it "accepts its name, and \"database\" for the first one" do
       expect(Hotswap.find_database("queue")).to be queue
       expect(Hotswap.find_database("database")).to be primary
     end
 
-    it "takes a file that has such a name for the file" do
+    it "prefers a file of that name" do
       folder.join("queue").write("a file")
       folder.join("database").write("a file")
 
@@ -96,27 +96,27 @@ RSpec.describe Hotswap::Databases do
     end
 
     ["-", nil, "", "db", "db/app.sqlite3-wal", "elsewhere.sqlite3"].each do |path|
-      it "finds none at #{path.inspect}" do
+      it "finds nothing at #{path.inspect}" do
         expect(Hotswap.find_database(path)).to be_nil
       end
     end
   end
 
-  describe "what a connection is about to open" do
+  describe "the database of a connection" do
     around { |example| Dir.chdir(folder) { example.run } }
 
-    it "is found by every name that SQLite takes for it" do
+    it "is found by every name that SQLite accepts for it" do
       folder.join("link").make_symlink("db")
       ["db/app.sqlite3", folder.join("db/app.sqlite3").to_s, "file:db/app.sqlite3?mode=ro", "link/app.sqlite3"].each do |name|
         2.times { expect(Hotswap.databases.opened_as(name)).to be primary }
       end
     end
 
-    it "is none where it is not managed" do
+    it "is nil if the file is not managed" do
       ["other.sqlite3", ":memory:", "", "file::memory:"].each { |name| expect(Hotswap.databases.opened_as(name)).to be_nil }
     end
 
-    it "is found anew when what is managed changes" do
+    it "is looked up again when the managed databases change" do
       expect(Hotswap.databases.opened_as("other.sqlite3")).to be_nil
       other = Hotswap.register("other.sqlite3")
       expect(Hotswap.databases.opened_as("other.sqlite3")).to be other

@@ -12,12 +12,12 @@ RSpec.describe Hotswap::Error do
   }
 
   codes.each do |error, code|
-    it "is rescued as Hotswap::Error, and has the code #{code}, when it is a #{error}" do
+    it "covers #{error}, with the code #{code}" do
       expect(error.new("why")).to be_a(Hotswap::Error).and be_a(StandardError).and have_attributes(code: code, message: "why")
     end
   end
 
-  it "has no class without a code that is listed here" do
+  it "has a listed code for every subclass" do
     classes = Hotswap.constants.map { |name| Hotswap.const_get(name) }.select { |constant| constant.is_a?(Class) && constant <= described_class }
 
     expect(classes).to match_array(codes.keys)

@@ -11,13 +11,13 @@ RSpec.describe Hotswap::ExecutorHook do
   # Rails' own, of which an application's is a subclass like this one.
   let(:executor) { Class.new(ActiveSupport::Executor).tap { |executor| executor.prepend(described_class) } }
 
-  it "counts work as one unit, however deep it is wrapped" do
+  it "counts work as one unit, however deeply it is wrapped" do
     executor.wrap { executor.wrap { expect(inside).to eq 1 } }
 
     expect(inside).to eq 0
   end
 
-  it "does not count work in a request once more" do
+  it "does not count work inside a request again" do
     middleware = Hotswap::Middleware.new(->(_) { executor.wrap { [200, {}, [inside.to_s]] } })
     _, _, body = middleware.call({})
 
@@ -25,13 +25,13 @@ RSpec.describe Hotswap::ExecutorHook do
     expect(inside).to eq 0
   end
 
-  it "counts threads for themselves" do
+  it "counts each thread separately" do
     executor.wrap do
       expect(Thread.new { executor.wrap { inside } }.value).to eq 2
     end
   end
 
-  it "does not drift where Rails completes twice what ran once" do
+  it "does not drift if Rails completes an execution twice" do
     3.times do
       outer = executor.run!
       inner = executor.run!(reset: true)
@@ -43,14 +43,14 @@ RSpec.describe Hotswap::ExecutorHook do
     executor.wrap { expect(inside).to eq 1 }
   end
 
-  it "has left when the work raises or its thread is killed" do
+  it "ends the unit if the work raises or its thread is killed" do
     expect { executor.wrap { raise IOError } }.to raise_error(IOError)
     waiting_thread { executor.wrap { Thread.stop } }.kill.join
 
     expect(inside).to eq 0
   end
 
-  it "has work wait, and not fail, while a swap has the gate closed" do
+  it "makes work wait, and not fail, while the gate is closed" do
     done = false
     job = with_closed_gate { waiting_thread { executor.wrap { done = true } }.tap { expect(done).to be false } }
     job.join
@@ -58,7 +58,7 @@ RSpec.describe Hotswap::ExecutorHook do
     expect(done).to be true
   end
 
-  it "tells which thread works" do
+  it "knows which thread is working" do
     job = waiting_thread do
       Thread.current.name = "worker-1"
       executor.wrap { Thread.stop }

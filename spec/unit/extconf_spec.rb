@@ -15,7 +15,7 @@ RSpec.describe "ext/hotswap/extconf.rb" do
     end
   end
 
-  it "names libclang before anything is compiled, and where it was looked for" do
+  it "names a missing libclang, and where it looked, before it compiles" do
     said, status = extconf({"LIBCLANG_PATH" => "/nowhere"})
 
     expect(status).not_to be_success
@@ -23,7 +23,7 @@ RSpec.describe "ext/hotswap/extconf.rb" do
     expect(said).not_to match(/Ruby's headers|Rust 1\.85/)
   end
 
-  it "takes a libclang that LIBCLANG_PATH names, as a folder or as a file" do
+  it "accepts LIBCLANG_PATH as a folder or as a file" do
     Dir.mktmpdir("hs") do |folder|
       file = File.join(folder, "libclang-17.so.17").tap { |path| File.write(path, "") }
 
@@ -31,7 +31,7 @@ RSpec.describe "ext/hotswap/extconf.rb" do
     end
   end
 
-  it "does not take libclang-cpp, which is another library" do
+  it "does not accept libclang-cpp, which is another library" do
     Dir.mktmpdir("hs") do |folder|
       File.write(File.join(folder, "libclang-cpp.so.17"), "")
 
@@ -39,7 +39,7 @@ RSpec.describe "ext/hotswap/extconf.rb" do
     end
   end
 
-  it "names Rust where cargo cannot be run, and Ruby's headers where they are missing" do
+  it "names a missing Rust and missing Ruby headers" do
     Dir.mktmpdir("hs") do |folder|
       without_headers = File.join(folder, "without_headers.rb").tap { |file| File.write(file, 'RbConfig::CONFIG["rubyhdrdir"] = "/nowhere"') }
       said, status = extconf({"CARGO" => "no-such-cargo"}, "-rrbconfig", "-r", without_headers)
@@ -50,7 +50,7 @@ RSpec.describe "ext/hotswap/extconf.rb" do
     end
   end
 
-  it "finds everything on a machine that has it" do
+  it "finds everything on a complete machine" do
     expect(extconf({}).first).not_to include("This machine lacks")
   end
 end

@@ -13,7 +13,7 @@ RSpec.describe Hotswap::FileUri do
       "file:app.sqlite3?vfs=unix-excl" => /\Avfs=unix-excl/,
       "file:app.sqlite3?vfs=cksmvfs&cache=shared" => /\Avfs=cksmvfs/
     }.each do |name, objection|
-      it "is there to #{name}" do
+      it "exists for #{name}" do
         expect(described_class.objection(name)).to match objection
       end
     end
@@ -22,12 +22,12 @@ RSpec.describe Hotswap::FileUri do
       "app.sqlite3", "app.sqlite3?nolock=1", "", "file:app.sqlite3", "file:app.sqlite3?nolock=0", "file:app.sqlite3?nolock=off", "file:app.sqlite3?nolock",
       "file:app.sqlite3?mode=ro&cache=shared&psow=0&modeof=other&vfs=unix&timeout=5", "file:nolock=1", "file:app.sqlite3#?nolock=1"
     ].each do |name|
-      it "is not there to #{name.inspect}" do
+      it "does not exist for #{name.inspect}" do
         expect(described_class.objection(name)).to be_nil
       end
     end
 
-    it "is there to a VFS that is asked for beside the name" do
+    it "exists for a VFS that is passed separately" do
       expect(described_class.objection("app.sqlite3", "unix-none")).to match(/\Avfs=unix-none/)
       expect(described_class.objection("app.sqlite3", "unix")).to be_nil
     end

@@ -6,7 +6,7 @@ require_relative "unit_helper"
 RSpec.describe "a forked child" do
   include_context "with hotswap in this process"
 
-  it "has a gate of its own, open and empty, whatever its parent's is" do
+  it "has its own gate, open and empty" do
     request = waiting_thread { gate.pass("the parent's request") { Thread.stop } }
     with_fork_while_closed = lambda do
       Hotswap::Native.close_gate
@@ -20,7 +20,7 @@ RSpec.describe "a forked child" do
     request.kill.join
   end
 
-  it "is no part of the request that forked it" do
+  it "does not belong to the request that forked it" do
     gate.pass("the parent's request") do
       expect(in_child { [gate.inside?, gate.pass("the child's") { inside }] }).to eq [false, 1]
       expect(gate).to be_inside
@@ -35,7 +35,7 @@ RSpec.describe "a forked child" do
     gate.leave(unit)
   end
 
-  it "waits at its own gate, after its parent has waited at its" do
+  it "waits at its own gate, even after its parent has waited" do
     with_closed_gate { waiting_thread { gate.pass("request") { nil } } }.join
     ticks = in_child do
       waiting = with_closed_gate { waiting_thread { gate.pass("request") { :through } } }
@@ -45,7 +45,7 @@ RSpec.describe "a forked child" do
     expect(ticks).to eq :through
   end
 
-  it "is a member only of what it opens itself" do
+  it "is a member only for databases that it opens itself" do
     path = folder.join("app.sqlite3").to_s
     Hotswap.register(path)
     SQLite3::Database.new(path).close
@@ -55,7 +55,7 @@ RSpec.describe "a forked child" do
     expect(Hotswap::Native.memberships).to include(path)
   end
 
-  it "has a thread of its own that answers, and a mailbox with nothing of its parent's in it" do
+  it "has its own answering thread and an empty mailbox" do
     Hotswap::Host.ensure_running
     parents = Hotswap::Native.mailbox_descriptor
     childs, alive = in_child do

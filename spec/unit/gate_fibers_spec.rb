@@ -5,7 +5,7 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Gate, "in the fibers of a reactor" do
   include_context "with hotswap in this process"
 
-  it "is waited at without stopping the other fibers, one of which may be what ends the waiting" do
+  it "makes one fiber wait without stopping the others" do
     events = []
     expect(Hotswap::Native.close_gate).to be true
     Reactor.run do
@@ -21,7 +21,7 @@ RSpec.describe Hotswap::Gate, "in the fibers of a reactor" do
     Hotswap::Native.reopen_gate
   end
 
-  it "is passed by each fiber for itself" do
+  it "counts each fiber separately" do
     most = 0
     Reactor.run do
       5.times do
@@ -39,7 +39,7 @@ RSpec.describe Hotswap::Gate, "in the fibers of a reactor" do
     expect(inside).to eq 0
   end
 
-  it "may be left by another fiber than the one that entered, as at the end of a streamed body" do
+  it "can be left by another fiber, as at the end of a streamed body" do
     Reactor.run do
       unit = nil
       Fiber.schedule { unit = gate.enter("request") }
@@ -49,7 +49,7 @@ RSpec.describe Hotswap::Gate, "in the fibers of a reactor" do
     expect(inside).to eq 0
   end
 
-  it "gives the swap lock to a fiber without stopping those it waits for" do
+  it "gives the swap lock to a fiber without stopping the others" do
     events = []
     Reactor.run do
       Fiber.schedule { gate.pass("request") { sleep(0.002) and events << :request } }

@@ -5,7 +5,7 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Gate do
   include_context "with hotswap in this process"
 
-  it "lets units in side by side" do
+  it "lets several units in at once" do
     arrived = Queue.new
     leave = Queue.new
     threads = Array.new(5) { |n| Thread.new { gate.pass("unit #{n}") { arrived.push(n) && leave.pop } } }
@@ -17,7 +17,7 @@ RSpec.describe Hotswap::Gate do
     expect(inside).to eq 0
   end
 
-  it "lets a unit inside another one pass for free" do
+  it "does not count a unit inside another one" do
     gate.pass("request") do
       expect(gate.enter("job in the request")).to be_nil
       gate.pass("another") { expect(inside).to eq 1 }
@@ -26,7 +26,7 @@ RSpec.describe Hotswap::Gate do
     expect(gate).not_to be_inside
   end
 
-  it "tells of a thread's work by the name that it is given meanwhile, and of a request as a request" do
+  it "shows a thread's work by its current name, and a request as a request" do
     Thread.new do
       gate.pass(Thread.current) do
         expect(gate.name_unit("job ReportJob") { gate.running }).to match [/\Ajob ReportJob for \d+\.\d s\z/]
@@ -39,7 +39,7 @@ RSpec.describe Hotswap::Gate do
     expect(gate.name_unit("job ReportJob") { gate.running }).to eq []
   end
 
-  it "lets a unit inside another one pass while the gate is closing, for the outer one could not end otherwise" do
+  it "lets a unit inside another one pass while the gate is closing" do
     gate.pass("request") do
       Hotswap::Native.close_gate
       expect(gate.pass("job in the request") { :done }).to eq :done
@@ -48,7 +48,7 @@ RSpec.describe Hotswap::Gate do
     end
   end
 
-  it "counts a thread that a unit starts as a unit of its own" do
+  it "counts a thread that a unit starts as a separate unit" do
     gate.pass("request") do
       inner = Thread.new { [gate.inside?, gate.pass("thread") { inside }] }
 
@@ -56,7 +56,7 @@ RSpec.describe Hotswap::Gate do
     end
   end
 
-  it "counts a thread of its own that was given the fiber-locals of the request's, as ActionController::Live does" do
+  it "counts a thread that shares the request's fiber-locals as a separate unit, as ActionController::Live does" do
     gate.pass("request") do
       locals = Thread.current.keys.to_h { |key| [key, Thread.current[key]] }
       inner = Thread.new do
@@ -68,7 +68,7 @@ RSpec.describe Hotswap::Gate do
     end
   end
 
-  it "counts a fiber that a unit starts as a unit of its own" do
+  it "counts a fiber that a unit starts as a separate unit" do
     gate.pass("request") do
       inner = Fiber.new { [gate.inside?, gate.pass("fiber") { inside }] }
 
@@ -77,7 +77,7 @@ RSpec.describe Hotswap::Gate do
     end
   end
 
-  it "may be left by another thread than the one that entered" do
+  it "can be left by another thread than the one that entered" do
     unit = gate.enter("request")
     Thread.new { gate.leave(unit) }.join
 
@@ -85,7 +85,7 @@ RSpec.describe Hotswap::Gate do
     expect(gate).not_to be_inside
   end
 
-  it "is left once, however often somebody says so" do
+  it "is left only once" do
     other = Thread.new { gate.enter("another") }.value
     unit = gate.enter("request")
     2.times { gate.leave(unit) }
@@ -95,14 +95,14 @@ RSpec.describe Hotswap::Gate do
     gate.leave(other)
   end
 
-  it "is left when the block raises or throws" do
+  it "is left if the block raises or throws" do
     expect { gate.pass("request") { raise "broken" } }.to raise_error("broken")
     catch(:halt) { gate.pass("request") { throw :halt } }
 
     expect(inside).to eq 0
   end
 
-  it "tells what is inside, the oldest first" do
+  it "lists what is inside, the oldest first" do
     gate.pass({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/reports", "QUERY_STRING" => "secret=1"}) do
       worker = waiting_thread do
         Thread.current.name = "worker-1"
@@ -118,7 +118,7 @@ RSpec.describe Hotswap::Gate do
     expect(gate.running).to be_empty
   end
 
-  it "tells of the same whatever is collected or moved in memory meanwhile" do
+  it "lists the same after garbage collection and compaction" do
     told = Array.new(5) do |number|
       unit = Hotswap::Gate::Unit.new({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/reports/#{number}"})
       GC.stress = true
@@ -134,7 +134,7 @@ RSpec.describe Hotswap::Gate do
   end
 
   describe "a unit that is lost" do
-    it "counts as left once it is collected" do
+    it "counts as left when it is collected" do
       # In threads of their own, so that nothing on our stack refers to them.
       Array.new(20) { Thread.new { gate.enter("lost") && nil } }.each(&:join)
 
@@ -157,13 +157,13 @@ RSpec.describe Hotswap::Gate do
       end
     end
 
-    it "has left when it was killed" do
+    it "has left if it is killed" do
       interrupted_at_random(300, &:kill)
 
       expect(inside).to eq 0
     end
 
-    it "has left when something was raised in it, as by Timeout" do
+    it "has left if an error is raised in it, as by Timeout" do
       interrupted_at_random(300) { |thread| thread.raise(Interrupt) }
 
       expect(inside).to eq 0

@@ -6,7 +6,7 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Gate, "while it is closed" do
   include_context "with hotswap in this process"
 
-  it "has new units wait, and lets them through afterwards" do
+  it "makes new units wait, and lets them through afterwards" do
     waiting = with_closed_gate do
       threads = Array.new(3) { |n| waiting_thread { gate.pass("unit #{n}") { n } } }
       expect(inside).to eq 0
@@ -16,7 +16,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     expect(waiting.map(&:value)).to eq [0, 1, 2]
   end
 
-  it "lets everybody else go on meanwhile" do
+  it "does not block other threads" do
     ticks = 0
     with_closed_gate do
       waiting_thread { gate.pass("request") { nil } }
@@ -26,7 +26,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     end
   end
 
-  it "logs a request that waits, and that it goes on" do
+  it "logs that a request waits, and that it resumes" do
     request = {"REQUEST_METHOD" => "POST", "PATH_INFO" => "/items"}
     thread = with_closed_gate { waiting_thread { gate.pass(request) { nil } } }
     thread.join
@@ -36,7 +36,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     ]
   end
 
-  it "logs nothing of other work, nor of requests that need not wait" do
+  it "logs nothing for other work and for requests that need not wait" do
     thread = with_closed_gate { waiting_thread { gate.pass("job") { nil } } }
     thread.join
     gate.pass({"REQUEST_METHOD" => "GET", "PATH_INFO" => "/"}) { nil }
@@ -44,7 +44,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     expect(log.string).to be_empty
   end
 
-  it "forgets those who were killed while they waited" do
+  it "forgets units that are killed while they wait" do
     with_closed_gate do
       threads = Array.new(5) { waiting_thread { gate.pass("request") { :inside } } }
       threads.each(&:kill).each(&:join)
@@ -53,7 +53,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     expect(inside).to eq 0
   end
 
-  it "lets a Timeout end the waiting" do
+  it "lets Timeout end the wait" do
     with_closed_gate do
       expect { Timeout.timeout(0.05) { gate.pass("request") { nil } } }.to raise_error(Timeout::Error)
     end
@@ -62,8 +62,8 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
     expect(gate.pass("the next one in this thread") { inside }).to eq 1
   end
 
-  describe "and somebody opens a database" do
-    it "admits that while a unit is inside, which may need it to end" do
+  describe "and a thread opens a database" do
+    it "allows it while a unit is inside, which may need it to finish" do
       request = Thread.new { gate.pass("request") { Thread.stop } }
       eventually { inside == 1 }
       Hotswap::Native.close_gate
@@ -73,7 +73,7 @@ RSpec.describe Hotswap::Gate, "while it is closed" do
       request.kill.join
     end
 
-    it "has it wait when nobody is inside any more" do
+    it "makes it wait if no unit is inside" do
       opened = false
       thread = with_closed_gate do
         waiting_thread { gate.open("opening a database") { opened = true } }.tap { expect(opened).to be false }

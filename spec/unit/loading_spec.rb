@@ -16,7 +16,7 @@ RSpec.describe "loading" do
     end
   end
 
-  it "hotswap gives no warning, starts no thread and opens nothing that stays open", aggregate_failures: true do
+  it "hotswap gives no warning, starts no thread and leaves no file open", aggregate_failures: true do
     stdout, stderr, status = ruby("-w", "-e", <<~RUBY)
       require "sqlite3"
       count = -> { [Thread.list.size, *%w[task fd].map { |what| Dir.children("/proc/self/\#{what}").size }] }
@@ -36,7 +36,7 @@ RSpec.describe "loading" do
     expect(stdout.lines.map(&:chomp)).to match ["nil", "nil", a_string_ending_with("/hotswap.so").or(a_string_ending_with(".bundle"))]
   end
 
-  it "hotswap without its extension says how to get it" do
+  it "hotswap without its extension says how to build it" do
     Dir.mktmpdir("hs") do |folder|
       FileUtils.cp_r(Project::ROOT.join("lib/."), folder)
       FileUtils.rm(Dir[File.join(folder, "hotswap/hotswap.{so,bundle}")])

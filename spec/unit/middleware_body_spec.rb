@@ -25,7 +25,7 @@ RSpec.describe Hotswap::Middleware::Body do
   context "with an array" do
     let(:body) { %w[a b] }
 
-    it "is read at once by to_ary, and the request is over with that" do
+    it "ends the request when to_ary has read it" do
       expect(wrapped).to respond_to(:to_ary, :each)
       expect(wrapped.to_ary).to eq %w[a b]
       expect(inside).to eq 0
@@ -35,14 +35,14 @@ RSpec.describe Hotswap::Middleware::Body do
   context "with a body that closes" do
     let(:body) { body_with(each: ->(&block) { block.call("a") }, to_ary: -> { ["a"] }) }
 
-    it "closes it, once, however it is read" do
+    it "closes it once, however it is read" do
       wrapped.to_ary
       2.times { wrapped.close }
 
       expect(closed).to eq [true]
     end
 
-    it "ends the request when closing it raises" do
+    it "ends the request even if closing it raises" do
       body.define_singleton_method(:close) { raise IOError, "broken" }
 
       expect { wrapped.close }.to raise_error(IOError)
@@ -53,13 +53,13 @@ RSpec.describe Hotswap::Middleware::Body do
   context "with a stream that is called" do
     let(:body) { body_with(call: ->(stream) { stream.write("streamed") }) }
 
-    it "is no body that can be enumerated: servers would ask it for each" do
+    it "does not respond to each" do
       expect(wrapped).to respond_to(:call)
       expect(wrapped).not_to respond_to(:each)
       expect(wrapped).not_to respond_to(:to_ary)
     end
 
-    it "is called with the stream, and the request is over when the server closes it" do
+    it "is called with the stream, and ends the request when the server closes it" do
       output = StringIO.new
       wrapped.call(output)
 
@@ -71,10 +71,10 @@ RSpec.describe Hotswap::Middleware::Body do
     end
   end
 
-  context "with a stream that Rails makes of an Enumerator, whose to_ary gives no array" do
+  context "with a stream that Rails makes from an Enumerator" do
     let(:body) { body_with(each: ->(&block) { block.call("a") }, to_ary: -> { ["a"].each }) }
 
-    it "is over when the server closes it, and not before" do
+    it "ends the request when the server closes it, and not before" do
       expect(wrapped.to_ary).to be_a(Enumerator)
       expect(inside).to eq 1
       wrapped.close
@@ -85,16 +85,16 @@ RSpec.describe Hotswap::Middleware::Body do
   context "with a file" do
     let(:body) { body_with(each: ->(&block) { block.call("a") }, to_path: -> { "/srv/file" }) }
 
-    it "still tells its path, so that servers can send it themselves" do
+    it "keeps to_path, so that servers can send it themselves" do
       expect(wrapped).to respond_to(:to_path)
       expect(wrapped.to_path).to eq "/srv/file"
     end
   end
 
-  context "with a body that knows more" do
+  context "with a body that has more methods" do
     let(:body) { body_with(each: ->(&) {}, seek: ->(to:) { to }) }
 
-    it "hands that through, keywords and all, and nothing that it does not know" do
+    it "passes calls through, with keywords, and responds to nothing else" do
       expect(wrapped.seek(to: 3)).to eq 3
       expect(wrapped).not_to respond_to(:to_path)
       expect { wrapped.to_path }.to raise_error(NoMethodError)

@@ -11,7 +11,7 @@ RSpec.describe Hotswap::Middleware do
   # Calls the middleware around an application that answers what the block answers.
   def call(env = env(), &application) = described_class.new(application).call(env)
 
-  it "changes nothing of the answer but the body's wrapping" do
+  it "changes only the body of the response" do
     status, headers, body = call { |_| [201, {"x-test" => "1"}, ["a", "b"]] }
 
     expect([status, headers]).to eq [201, {"x-test" => "1"}]
@@ -19,7 +19,7 @@ RSpec.describe Hotswap::Middleware do
     body.close
   end
 
-  it "has the request inside until its body is closed" do
+  it "keeps the request inside until its body is closed" do
     _, _, body = call { |_| [200, {}, [inside.to_s]] }
 
     expect(inside).to eq 1
@@ -29,7 +29,7 @@ RSpec.describe Hotswap::Middleware do
     expect(inside).to eq 0
   end
 
-  it "has it inside until the server says that the response is finished, where servers do" do
+  it "keeps the request inside until rack.response_finished, if the server supports it" do
     order = []
     finished = [proc { order << inside }]
     _, _, body = call(env("rack.response_finished": finished)) { |_| [200, {}, ["a"]] }
@@ -42,12 +42,12 @@ RSpec.describe Hotswap::Middleware do
     expect(inside).to eq 0
   end
 
-  it "ends the request when the application raises" do
+  it "ends the request if the application raises" do
     expect { call { raise IOError, "broken" } }.to raise_error(IOError, "broken")
     expect(inside).to eq 0
   end
 
-  it "ends the request when the application raises and the server says that the response is finished all the same" do
+  it "ends the request once if the application raises and the server also finishes the response" do
     finished = []
     expect { call(env("rack.response_finished": finished)) { raise IOError } }.to raise_error(IOError)
     other = gate.enter("another")
@@ -57,7 +57,7 @@ RSpec.describe Hotswap::Middleware do
     gate.leave(other)
   end
 
-  it "ends the request when the application throws, is killed, or runs out of time" do
+  it "ends the request if the application throws, is killed or times out" do
     catch(:async) { call { throw :async } }
     waiting_thread { call { Thread.stop } }.kill.join
     expect { Timeout.timeout(0.02) { call { sleep } } }.to raise_error(Timeout::Error)
@@ -65,7 +65,7 @@ RSpec.describe Hotswap::Middleware do
     expect(inside).to eq 0
   end
 
-  it "does not keep the next request of a thread from being counted when a server forgot to close a body" do
+  it "counts a thread's next request even if the server did not close a body" do
     counted = Thread.new do
       call { [200, {}, ["forgotten"]] } and GC.start
       _, _, body = call { [200, {}, []] }
@@ -75,7 +75,7 @@ RSpec.describe Hotswap::Middleware do
     expect(counted.value).to be >= 1
   end
 
-  it "counts a request that makes another one once" do
+  it "counts a request inside a request once" do
     counts = []
     _, _, body = call do
       status, headers, inner = call(env("/inner")) { counts << inside and [200, {}, ["inner"]] }
@@ -88,7 +88,7 @@ RSpec.describe Hotswap::Middleware do
     expect(inside).to eq 0
   end
 
-  it "has requests wait while a swap has the gate closed" do
+  it "makes requests wait while the gate is closed" do
     reached = false
     request = with_closed_gate do
       waiting_thread { call { [(reached = true) && 200, {}, []] }.tap { |_, _, body| body.close } }
@@ -98,7 +98,7 @@ RSpec.describe Hotswap::Middleware do
     expect(request.value.first).to eq 200
   end
 
-  it "answers 503 after the longest that a swap may take, when other work is told as well, and does nothing" do
+  it "answers 503 after the longest possible swap, and does not call the application" do
     Hotswap.configuration.max_pause = 0.001
     with_closed_gate do
       job = waiting_thread { gate.pass("job") { raise "ran" } }

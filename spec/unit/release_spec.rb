@@ -5,19 +5,19 @@ require_relative "unit_helper"
 RSpec.describe Hotswap, ".release" do
   include_context "with hotswap in this process"
 
-  it "takes the caller's unit out of the gate for the length of the block, and answers what the block answers" do
+  it "takes the caller's unit out of the gate during the block, and returns the block's value" do
     gate.pass("stream") do
       expect(described_class.release { [inside, gate.inside?] }).to eq [0, false]
       expect([inside, gate.inside?]).to eq [1, true]
     end
   end
 
-  it "only runs the block outside of a request, and wants one" do
+  it "only runs the block outside a request, and needs a block" do
     expect(described_class.release { :done }).to eq :done
     expect { described_class.release }.to raise_error(ArgumentError)
   end
 
-  it "takes the unit back when the block raises, throws or is killed" do
+  it "counts the unit again if the block raises, throws or is killed" do
     gate.pass("stream") do
       expect { described_class.release { raise IOError, "left" } }.to raise_error(IOError)
       catch(:left) { described_class.release { throw :left } }
@@ -29,7 +29,7 @@ RSpec.describe Hotswap, ".release" do
     expect(inside).to eq 0
   end
 
-  it "may be nested, and the request counts again only after the outer block" do
+  it "can be nested, and the request counts again only after the outer block" do
     gate.pass("stream") do
       described_class.release do
         described_class.release { expect(inside).to eq 0 }
@@ -39,7 +39,7 @@ RSpec.describe Hotswap, ".release" do
     end
   end
 
-  it "lets work inside the block pass the gate as a unit of its own" do
+  it "counts work inside the block as a separate unit" do
     gate.pass("stream") do
       described_class.release do
         gate.pass("job") { expect(inside).to eq 1 }
@@ -62,7 +62,7 @@ RSpec.describe Hotswap, ".release" do
     thread.join
   end
 
-  it "does not bring a unit back that was left for good meanwhile" do
+  it "does not count a unit again that has ended meanwhile" do
     unit = gate.enter("stream")
     described_class.release { Thread.new { unit.leave }.join }
     expect([inside, gate.inside?]).to eq [0, false]
@@ -74,7 +74,7 @@ RSpec.describe Hotswap, ".release" do
     end
   end
 
-  it "leaves the unit of a child that is forked inside the block to the parent" do
+  it "does not affect the parent's unit in a child that is forked inside the block" do
     gate.pass("stream") do
       answer = nil
       described_class.release { answer = in_child { inside } }
@@ -82,7 +82,7 @@ RSpec.describe Hotswap, ".release" do
     end
   end
 
-  it "releases the request whose body the caller sends, until the server has finished it" do
+  it "releases the request while the caller sends its body" do
     seen = []
     stream = Class.new { define_method(:each) { |&block| block.call(Hotswap.release { Hotswap::Native.inside }) } }.new
     finished = []
@@ -95,7 +95,7 @@ RSpec.describe Hotswap, ".release" do
     expect([inside, Thread.current[:hotswap_sending]]).to eq [0, nil]
   end
 
-  it "releases a live action and the request that waits for it, which come back together also while the gate is closing" do
+  it "releases a live action together with its request, and both come back even while the gate is closing" do
     request = gate.enter("request")
     waiting = gate::WaitingRequest.new(request)
     waiting.rest
@@ -114,7 +114,7 @@ RSpec.describe Hotswap, ".release" do
     gate.leave(request)
   end
 
-  it "leaves the request of a live action inside while its thread runs the application's code" do
+  it "does not release the request of a live action while its own thread runs application code" do
     request = gate.enter("request")
     waiting = request.as_waiting_request = gate::WaitingRequest.new(request)
     waiting.rest
@@ -137,7 +137,7 @@ RSpec.describe Hotswap, ".release" do
     request.finish
   end
 
-  it "counts the request again although it is interrupted while it waits to come back" do
+  it "counts the request again even if it is interrupted while it waits to come back" do
     inside_after = nil
     go_on = Queue.new
     thread = Thread.new do

@@ -7,7 +7,7 @@ RSpec.describe Hotswap::SwapLock do
 
   subject(:lock) { Hotswap::Middleware::SWAP_LOCK }
 
-  it "holds new requests back until it is unlocked" do
+  it "holds new requests until it is unlocked" do
     lock.lock
     expect(lock).to be_locked
     request = waiting_thread { gate.pass("request") { lock.locked? } }
@@ -17,7 +17,7 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
-  it "waits until nothing runs" do
+  it "waits until no unit is running" do
     leave = Queue.new
     request = waiting_thread { gate.pass("request") { leave.pop } }
     held = Queue.new
@@ -30,7 +30,7 @@ RSpec.describe Hotswap::SwapLock do
     [request, holder].each(&:join)
   end
 
-  it "answers what the block answers, and unlocks when it raises or throws" do
+  it "returns the block's value, and unlocks if the block raises or throws" do
     expect(lock.synchronize { :answer }).to eq :answer
     expect { lock.synchronize { raise "broken" } }.to raise_error("broken")
     catch(:done) { lock.synchronize { throw :done } }
@@ -38,7 +38,7 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
-  it "is held by one at a time" do
+  it "has one holder at a time" do
     at_once = most = 0
     threads = Array.new(4) do
       Thread.new do
@@ -64,7 +64,7 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
-  it "cannot be taken twice, and stays with who has it" do
+  it "cannot be taken twice, and stays with its holder" do
     lock.synchronize do
       expect { lock.lock }.to raise_error(ThreadError, /held by this thread already/)
       expect { lock.synchronize { nil } }.to raise_error(ThreadError, /held by this thread already/)
@@ -73,7 +73,7 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
-  it "can be unlocked by nobody but its holder" do
+  it "can be unlocked only by its holder" do
     expect { lock.unlock }.to raise_error(ThreadError, /not held by this thread/)
     lock.synchronize do
       other = Thread.new { lock.unlock }.tap { |thread| thread.report_on_exception = false }
@@ -82,7 +82,7 @@ RSpec.describe Hotswap::SwapLock do
     end
   end
 
-  it "opens the gate again when its holder is killed, whether it waits or has it" do
+  it "opens the gate again if its holder is killed, while it waits or holds it" do
     leave = Queue.new
     request = waiting_thread { gate.pass("request") { leave.pop } }
     waiting = Thread.new { lock.synchronize { nil } }
@@ -96,7 +96,7 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
-  it "is another one in a forked child" do
+  it "is separate in a forked child" do
     lock.synchronize do
       expect(in_child { [lock.locked?, lock.synchronize { lock.locked? }, lock.locked?] }).to eq [false, true, false]
       expect(lock).to be_locked

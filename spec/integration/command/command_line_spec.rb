@@ -4,7 +4,7 @@ require "hotswap/version"
 require "rbconfig"
 require "tmpdir"
 
-RSpec.describe "the command line, where no server is", lane: "default" do
+RSpec.describe "the command line without a server", lane: "default" do
   around do |example|
     Dir.mktmpdir("hs") do |folder|
       @folder = folder
@@ -14,21 +14,21 @@ RSpec.describe "the command line, where no server is", lane: "default" do
 
   def hotswap(*arguments, **options) = HotswapCommand.run(*arguments, chdir: @folder, **options)
 
-  it "prints the help for no arguments, help, --help and -h alike" do
+  it "prints the same help for no arguments, help, --help and -h" do
     answers = [[], ["help"], ["--help"], ["-h"]].map { |arguments| hotswap(*arguments) }
 
     expect(answers).to all(have_attributes(exit_code: 0, stderr: "", stdout: /\AUsage: hotswap|^Usage: hotswap/))
     expect(answers.map(&:stdout).uniq.size).to eq 1
   end
 
-  it "names its commands and every exit status in the help" do
+  it "lists its commands and every exit status in the help" do
     help = hotswap("help").stdout
 
     expect(help).to match(/^  cp +\S/).and match(/^  version +\S/)
     expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5]
   end
 
-  it "explains cp, its options and its uses for help cp and cp --help alike" do
+  it "explains cp, its options and its uses with help cp and cp --help" do
     help, option = hotswap("help", "cp"), hotswap("cp", "--help")
 
     expect(help).to have_attributes(exit_code: 0, stderr: "", stdout: option.stdout)
@@ -37,20 +37,20 @@ RSpec.describe "the command line, where no server is", lane: "default" do
       "--socket <PATH>", "HOTSWAP_SOCKET", "--quiet", "bin/hotswap cp db/production.sqlite3 ./backup.sqlite3")
   end
 
-  it "prints its version for version, --version and -V alike" do
+  it "prints its version with version, --version and -V" do
     %w[version --version -V].each do |argument|
       expect(hotswap(argument)).to have_attributes(exit_code: 0, stderr: "", stdout: "hotswap #{Hotswap::VERSION}\n")
     end
   end
 
-  it "starts without Rails and without the bundle: even without RubyGems" do
+  it "starts without Rails, the bundle and RubyGems" do
     without_gems = HotswapCommand::PROGRAM.dup.insert(1, "--disable-gems")
 
     expect(hotswap("version", program: without_gems)).to have_attributes(exit_code: 0, stderr: "", stdout: /\Ahotswap \d/)
     expect(hotswap("cp", "a", "b", program: without_gems)).to have_attributes(exit_code: 1, stderr: /socket not found/)
   end
 
-  it "takes less than 0.3 s of the processor, where loading Rails alone takes a second", :alone do
+  it "starts in less than 0.3 s of processor time", :alone do
     used = Array.new(3) do
       before = Process.times
       hotswap("version")
@@ -69,7 +69,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     "a third path" => [%w[cp a b c], "'c'"],
     "a --socket without a path" => [%w[cp a b --socket], "--socket"]
   }.each do |mistake, (arguments, named)|
-    it "refuses #{mistake} with exit status 2, naming it and the way to the help" do
+    it "refuses #{mistake} with exit status 2, and points to the help" do
       answer = hotswap(*arguments)
 
       expect(answer).to have_attributes(exit_code: 2, stdout: "")
@@ -77,7 +77,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     end
   end
 
-  it "does not mind that nobody reads its help" do
+  it "exits with 0 if the reader of its help has gone" do
     reader, writer = IO.pipe
     reader.close
 
@@ -86,7 +86,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     writer.close
   end
 
-  it "says where it looked for the socket, and what to do, and exits with 1" do
+  it "exits with 1 if there is no socket, and says where it looked and what to do" do
     answer = hotswap("cp", "new.sqlite3", "db/production.sqlite3")
 
     expect(answer).to have_attributes(exit_code: 1, stdout: "")
@@ -94,7 +94,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
       .and include("Is the application running", "--socket", "HOTSWAP_SOCKET", "docs/backups.md says how to restore")
   end
 
-  it "answers an unknown command with those that there are" do
+  it "lists the commands if it does not know one" do
     expect(hotswap("list").stderr).to eq <<~TEXT
       ERROR: there is no command 'list'
 
@@ -113,7 +113,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     "--skip-schema" => "did you mean '--skip-schema-check'?",
     "--nothing" => "the options are --skip-integrity-check, --skip-schema-check"
   }.each do |option, hint|
-    it "answers #{option} with what is true, and with no option that looks alike" do
+    it "explains #{option} instead of suggesting a similar option" do
       answer = hotswap("cp", option, "a", "b")
 
       expect(answer).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: unexpected argument '#{option}': #{Regexp.escape(hint)}/)
@@ -121,12 +121,12 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     end
   end
 
-  it "says which argument is empty, as a variable is that is not set" do
+  it "says which argument is empty" do
     expect(hotswap("cp", "", "primary")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: SRC is empty: .*variable/)
     expect(hotswap("cp", "primary", "")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: DST is empty: .*variable/)
   end
 
-  it "names the socket that it was told to use" do
+  it "names the socket that --socket or HOTSWAP_SOCKET gave it" do
     by_option = hotswap("cp", "a", "b", "--socket", "elsewhere.sock")
     by_variable = hotswap("cp", "a", "b", env: {"HOTSWAP_SOCKET" => "/nowhere/hotswap.sock"})
 
@@ -134,7 +134,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     expect(by_variable).to have_attributes(exit_code: 1, stderr: %r{not found at /nowhere/hotswap.sock$})
   end
 
-  it "says that the application is gone when its socket is still there" do
+  it "says that the application has ended if only its socket is left" do
     stale = File.join(@folder, "stale.sock")
     UNIXServer.new(stale).close
 
@@ -145,7 +145,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     expect(File.socket?(stale)).to be true
   end
 
-  it "takes no other server for hotswap's" do
+  it "recognizes a server that is not hotswap's" do
     path = File.join(@folder, "other.sock")
     UNIXServer.open(path) do |server|
       other = Thread.new { server.accept.tap { |client| client.write("HTTP/1.1 400 Bad Request\r\n\r\n") }.close }
@@ -158,7 +158,7 @@ RSpec.describe "the command line, where no server is", lane: "default" do
     end
   end
 
-  it "gives up on a server that hangs", :slow do
+  it "gives up on a server that does not answer", :slow do
     path = File.join(@folder, "mute.sock")
     UNIXServer.open(path) do
       answer = hotswap("cp", "a", "b", "--socket", path, timeout: 30)

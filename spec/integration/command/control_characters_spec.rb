@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # A name can hold what moves a terminal's cursor, and what begins another line of a log. The command and the log show it.
-RSpec.describe "control characters in what comes from outside", lane: "default" do
+RSpec.describe "control characters", lane: "default" do
   # A colour, a cleared screen, text that runs backwards, a C1 control and a line that looks like one of hotswap's own.
   attack = "\e[31mx\e[2J\u202ey\u009bz\nERROR: forged"
   shown = '\x1b[31mx\x1b[2J\u{202e}y\u{9b}z\nERROR: forged'
@@ -46,7 +46,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     match { |text| !text.match?(/[\p{Cc}\p{Cf}&&[^\n\t]]/) && text.lines.none? { |line| line.start_with?("ERROR: forged") } }
   end
 
-  it "in the path of the database: shown when the server boots, on the screen and in the log" do
+  it "in the path of the database are escaped at boot, on the screen and in the log" do
     expect(app.log).to be_harmless.and include("managing 1 database(s): storage/#{shown}.sqlite3")
 
     pushed, log = said("cp", file(ItemsServer::SCHEMA), name)
@@ -54,7 +54,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     expect(log).to include("push complete: storage/#{shown}.sqlite3")
   end
 
-  it "in the name of the pushed file" do
+  it "in the name of the pushed file are escaped" do
     pushed, log = said("cp", file(ItemsServer::SCHEMA, "#{attack}.sqlite3"), "database")
     expect(pushed).to have_attributes(exit_code: 0)
     expect(log).to include("command: cp #{app.root}/#{shown}.sqlite3 database\n")
@@ -68,13 +68,13 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     expect([missing.stderr, log]).to all(include("cannot read #{shown}.missing: No such file"))
   end
 
-  it "in the path of a pull's target" do
+  it "in the path of a pull's target are escaped" do
     refused, log = said("cp", "database", "#{attack}/missing/copy.sqlite3")
 
     expect([refused.stderr, log]).to all(include("cannot write #{shown}/missing/copy.sqlite3"))
   end
 
-  it "in the title of a process that has the database open" do
+  it "in the title of a process that has the database open are escaped" do
     pid = Process.spawn(["sleep", attack], "60", in: app.database_path)
     refused, log = said("cp", "--in-place=never", file(ItemsServer::SCHEMA), "database")
 
@@ -85,7 +85,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     Process.wait(pid)
   end
 
-  it "in the names and statements of a schema that differs" do
+  it "in the names and statements of a different schema are escaped" do
     schema = "CREATE TABLE \"#{attack}\" (id, \"#{attack}\"); CREATE VIEW v AS\n\tSELECT 1 -- #{attack.lines.first}"
     refused, log = said("cp", file(schema), "database")
 
@@ -97,7 +97,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     expect([refused.stderr, log]).to all(include("only in the file: #{shown}, v"))
   end
 
-  it "in what the integrity check finds" do
+  it "in the result of the integrity check are escaped" do
     path = file("#{ItemsServer::SCHEMA}; CREATE TABLE \"#{attack}\" (a); INSERT INTO \"#{attack}\" VALUES (1)")
     SQLite3::Database.new(path) do |db|
       db.execute_batch("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '(a)', '(a CHECK (a > 1))')")
@@ -108,7 +108,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     expect(log).to include("CHECK constraint failed in #{shown} | ")
   end
 
-  it "in a module that this server does not have" do
+  it "in the name of a missing module are escaped" do
     path = file(ItemsServer::SCHEMA)
     SQLite3::Database.new(path) do |db|
       sql = "CREATE VIRTUAL TABLE v USING \"#{attack}\"(a)"
@@ -120,14 +120,14 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     expect([refused.stderr, log]).to all(include("no such module: #{shown}"))
   end
 
-  it "in the words of the command line" do
+  it "in the arguments of the command are escaped" do
     [["\e[2J\u202emv", "a", "b"], ["cp", "--\e[2J\u202emv", "a", "b"], ["cp", "a", "b", "\e[2J\u202emv"]].each do |words|
       answer, = said(*words, logged: nil)
       expect(answer).to have_attributes(exit_code: 2, stderr: /\AERROR: .*\\u\{202e\}mv/)
     end
   end
 
-  it "in the path of a request that a push waits for, whatever its encoding" do
+  it "in the path of a request that a push waits for are escaped in every encoding" do
     waiting = TCPSocket.new("127.0.0.1", app.port)
     waiting.write("GET /wait/\u00e9\xff\u009b2J HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".b)
     eventually { app.root.join("waits").exist? }
@@ -141,7 +141,7 @@ RSpec.describe "control characters in what comes from outside", lane: "default" 
     waiting&.close
   end
 
-  it "leaves the letters of all languages as they are" do
+  it "are not confused with the letters of any language" do
     pushed, log = said("cp", file(ItemsServer::SCHEMA, "Büro 漢字 🎉.sqlite3"), "database")
 
     expect(pushed.exit_code).to eq 0

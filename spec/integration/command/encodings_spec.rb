@@ -5,7 +5,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
   locales = {
     "in UTF-8" => {"LC_ALL" => "C.UTF-8"},
     "without a locale" => {"LC_ALL" => "C", "LANG" => nil},
-    "where LANG is not set" => {"LC_ALL" => nil, "LANG" => nil}
+    "if LANG is not set" => {"LC_ALL" => nil, "LANG" => nil}
   }
   latin1 = "caf\xE9.sqlite3".b
 
@@ -22,7 +22,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
     def hotswap(*arguments, env:, **options) = server.hotswap(*arguments, "--socket", server.socket_path, env: env, chdir: folder, **options)
 
     locales.each do |where, env|
-      it "are read and written #{where}, and shown" do
+      it "are read, written and shown #{where}" do
         ["naïve 漢字.sqlite3", latin1].each do |name|
           pulled = hotswap("cp", "database", name, env: env)
           expect(pulled).to have_attributes(exit_code: 0, stdout: "OK\n")
@@ -35,7 +35,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
         expect(hotswap("cp", "\xE9".b, "database", env: env).stderr).to include('cannot read \xe9: No such file')
       end
 
-      it "are in the path of the current folder #{where}" do
+      it "work in the path of the current folder #{where}" do
         expect(server.hotswap("version", env: env, chdir: folder)).to have_attributes(exit_code: 0, stderr: "")
         expect(hotswap("cp", "database", "-", env: env).exit_code).to eq 0
       end
@@ -71,7 +71,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
     end
 
     locales.each do |where, env|
-      it "are in the path of the application, its database and the gem #{where}" do
+      it "work in the path of the application, its database and the gem #{where}" do
         serve_items("Büro", "storage/büro.sqlite3", env) do |server|
           expect(server.version).to eq "old"
           pushed = server.hotswap("cp", @new, "database", env: env)
@@ -84,7 +84,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
       end
     end
 
-    it "are no UTF-8 in the path of the application" do
+    it "work in the path of the application if they are not UTF-8" do
       serve_items("B\xFCro", "storage/app.sqlite3", {"LC_ALL" => "C"}) do |server|
         expect(server.version).to eq "old"
         pushed = server.hotswap("cp", @new, "database")
@@ -95,7 +95,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
     end
 
     # Where there is no locale, the sqlite3 gem itself opens no database whose path Rails has made of such a folder.
-    it "are in the path of a Rails application whose database is elsewhere, and there is no locale" do
+    it "work in the path of a Rails application without a locale" do
       app = AppServer.new
       database = FileUtils.cp(DemoApp.seeded_database, app.root.join("elsewhere.sqlite3")) || app.root.join("elsewhere.sqlite3").to_s
       app.instance_variable_get(:@env).merge!("LC_ALL" => "C", "DATABASE_URL" => "sqlite3:#{database}")

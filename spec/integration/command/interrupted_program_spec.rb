@@ -4,19 +4,19 @@ require_relative "../../support/items_server"
 require_relative "../crash/support/watched_server"
 
 # `Hotswap::CLI.run` in a console, a task or a thread of the server: what ends the wait for a push ends the push.
-RSpec.describe "a push by a program that is interrupted", lane: "default" do
+RSpec.describe "a push from a program that is interrupted", lane: "default" do
   # How the wait for `push` is ended. `waiting` returns when the push waits for the application to come to rest.
   kinds = {
     "Timeout" => "Timeout.timeout(0.3) { push.call }",
     "Thread#raise" => "thread = Thread.new { push.call }; waiting.call; thread.raise(ArgumentError); thread.join",
     "Thread#kill" => "thread = Thread.new { push.call }; waiting.call; thread.kill.join",
-    "a fiber that is stopped" => <<~RUBY,
+    "the end of its fiber" => <<~RUBY,
       Reactor.run do
         pushing = Fiber.schedule { push.call }
         Fiber.schedule { waiting.call; pushing.raise(ArgumentError) }
       end
     RUBY
-    "a thread that is raised in while it reads a StringIO" => <<~RUBY
+    "Thread#raise while it reads a StringIO" => <<~RUBY
       source.replace(StringIO.new(File.binread(source.path)))
       thread = Thread.new { push.call }; waiting.call; thread.raise(ArgumentError); thread.join
     RUBY
@@ -91,11 +91,11 @@ RSpec.describe "a push by a program that is interrupted", lane: "default" do
     expect(app.version).to eq "old"
   end
 
-  context "beside the server" do
+  context "outside the server's process" do
     running_app(ItemsServer)
 
     kinds.merge(signals).each do |what, kind|
-      it "by #{what} ends with its worker, and swaps nothing" do
+      it "by #{what} stops its worker, and swaps nothing" do
         program("#{preamble}\nputs INTERRUPT.call(#{kind.inspect}, #{new_file.inspect}); gets") do |io|
           expect(io.gets).to match(/\A\[(nil|\w+Error|\w+::Error|Interrupt), "Swapping database...\\n"\]\n\z/)
           expect_no_swap
@@ -105,7 +105,7 @@ RSpec.describe "a push by a program that is interrupted", lane: "default" do
     end
 
     # Fails where the second interruption ends the wait as well.
-    it "by Ctrl-C twice goes on only when the worker has ended" do
+    it "by two Ctrl-C returns only when the worker has ended" do
       program("#{preamble}\nputs INTERRUPT.call('push.call', #{new_file.inspect}); gets") do |io|
         worker = waiting_worker
         Process.kill(:STOP, worker)
@@ -119,7 +119,7 @@ RSpec.describe "a push by a program that is interrupted", lane: "default" do
       end
     end
 
-    it "does not wait for ever for a worker that does not end, and says so" do
+    it "gives up on a worker that does not end, and says so" do
       less = "Hotswap::CLI.send(:remove_const, :PATIENCE); Hotswap::CLI::PATIENCE = 0.3"
       program("#{preamble}#{less}\nputs INTERRUPT.call('push.call', #{new_file.inspect}); gets") do |io|
         worker = waiting_worker
@@ -156,7 +156,7 @@ RSpec.describe "a push by a program that is interrupted", lane: "default" do
     before { FileUtils.rm_f(app.root.join("answer")) }
 
     kinds.each do |what, kind|
-      it "by #{what} ends with its worker, and swaps nothing" do
+      it "by #{what} stops its worker, and swaps nothing" do
         app.write("told", "#{kind}\0#{new_file}")
         File.rename(app.root.join("told"), app.root.join("interruption"))
         eventually { app.root.join("answer").exist? }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a command that is cut off", lane: "default" do
+RSpec.describe "a command that is interrupted", lane: "default" do
   running_app
 
   let(:live) { "storage/production.sqlite3" }
@@ -32,7 +32,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
   end
 
   {INT: 130, TERM: 143, HUP: 129, KILL: nil}.each do |signal, status|
-    it "by SIG#{signal} in the middle of a push ends at once and leaves nothing" do
+    it "by SIG#{signal} during a push ends at once and leaves no files" do
       untouched(within: 5) do
         push = half_a_push
         push.kill(signal)
@@ -44,7 +44,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
       expect(logged).not_to include("received")
     end
 
-    it "by SIG#{signal} in the middle of a pull to stdout ends at once and leaves nothing" do
+    it "by SIG#{signal} during a pull to stdout ends at once and leaves no files" do
       untouched(within: 5) do
         reader, writer = IO.pipe
         pull = app.start_hotswap("cp", live, "-", out: writer)
@@ -61,7 +61,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     end
   end
 
-  it "by the death of its sender is refused, wherever that was" do
+  it "by the death of its sender is refused, at any point of the transfer" do
     [0, 1, 4096, data.bytesize / 2, data.bytesize - 4096, data.bytesize - 1].each do |bytes|
       cut_off = untouched { app.hotswap("cp", "-", live, stdin_data: data[0, bytes]) }
 
@@ -69,7 +69,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     end
   end
 
-  it "by the death of the first process of its pipe is refused" do
+  it "by the death of the first process of its pipeline is refused" do
     pipe = ["sh", "-c", '{ head -c 2000000 "$0"; kill -KILL $$; } | cat | "$@"', app.databases.release("never"), *HotswapCommand::PROGRAM]
     push = untouched do
       started = app.start_hotswap("cp", "-", live, program: pipe)
@@ -81,7 +81,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     expect(push.stderr).to match(/\AERROR: the file is truncated/)
   end
 
-  context "while the server checks" do
+  context "while the worker checks the file" do
     # Its index makes the check take a second or more.
     let(:slow) do
       app.databases.changed("slow.sqlite3", version: "slow") do |db|
@@ -94,7 +94,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     end
 
     %i[TERM KILL].each do |signal|
-      it "by SIG#{signal} ends the check, and nothing is swapped" do
+      it "by SIG#{signal} ends the check and swaps nothing" do
         push = untouched(within: 5) do
           started = app.start_hotswap("cp", slow, live)
           eventually { logged.include?("running integrity check") }
@@ -111,7 +111,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     end
   end
 
-  it "while it waits for a request to end swaps nothing, and holds nobody back" do
+  it "while it waits for a request swaps nothing, and holds no request" do
     slow = Thread.new { app.get("/slow?t=3") }
     eventually { app.log.include?('GET "/slow?t=3"') }
     push = app.start_hotswap("cp", app.databases.release("waits"), live)
@@ -126,7 +126,7 @@ RSpec.describe "a command that is cut off", lane: "default" do
     expect_all_is_well
   end
 
-  it "by the death of its worker says so, and the next push clears up" do
+  it "by the death of its worker says so, and the next push removes its files" do
     push = half_a_push
     left = staged
     expect(workers.size).to eq 1

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "how a database is named", lane: "default" do
+RSpec.describe "the name of a database on the command line", lane: "default" do
   running_app do |app|
     %w[primary queue].each { |name| File.symlink(app.database_path(name), app.root.join("#{name}-link")) }
     File.symlink(app.root.join("storage"), app.root.join("storage-link"))
@@ -16,7 +16,7 @@ RSpec.describe "how a database is named", lane: "default" do
 
   after { app.root.glob("{,app/}pulled.sqlite3*").each(&:delete) }
 
-  it "by its path: relative to the caller, absolute, with dots, or through links" do
+  it "can be its path: relative, absolute, with dots, or through links" do
     [
       "storage/production.sqlite3", "./storage/../storage/production.sqlite3", app.database_path,
       "primary-link", "storage-link/production.sqlite3"
@@ -24,19 +24,19 @@ RSpec.describe "how a database is named", lane: "default" do
     expect(pulled("../storage/production.sqlite3", chdir: app.root.join("app"))).to eq content("primary")
   end
 
-  it "by the name that it has in database.yml" do
+  it "can be its name in database.yml" do
     %w[primary queue cache errors].each { |name| expect(pulled(name)).to eq(content(name)), name }
   end
 
-  it "by `database`, which is the first one" do
+  it "can be `database` for the first one" do
     expect(pulled("database")).to eq content("primary")
   end
 
-  it "by its name wherever the caller is" do
+  it "works in every folder" do
     expect(pulled("queue", chdir: app.root.join("app"))).to eq content("queue")
   end
 
-  it "pushes to each of these names" do
+  it "works in a push" do
     {"storage-link/production.sqlite3" => "by-link", "database" => "by-database", "primary" => "by-name"}.each do |name, version|
       pushed = app.hotswap("cp", app.databases.release(version), name)
 
@@ -45,7 +45,7 @@ RSpec.describe "how a database is named", lane: "default" do
     end
   end
 
-  it "by no name that is a file's in the caller's folder: that file is what is meant" do
+  it "means a file of that name in the current folder, if there is one" do
     file = app.root.join("queue")
     FileUtils.cp(app.databases.release("a-file"), file)
 
@@ -73,7 +73,7 @@ RSpec.describe "how a database is named", lane: "default" do
     end
   end
 
-  it "names the managed databases where neither path is one" do
+  it "is listed if neither side is a managed database" do
     good = app.databases.release("nowhere")
     neither = untouched { app.hotswap("cp", good, "storage/production.sqlite") }
 
@@ -84,7 +84,7 @@ RSpec.describe "how a database is named", lane: "default" do
     expect(app.root.join("storage/production.sqlite")).not_to exist
   end
 
-  it "by a path from the application's root, where the caller's folder has none of that name" do
+  it "can be a path from the application's root, if the current folder has no such file" do
     Dir.mktmpdir("hs") do |folder|
       pulled = app.hotswap("cp", "storage/production.sqlite3", "copy.sqlite3", "--socket", app.socket_path, chdir: folder)
       expect(pulled).to have_attributes(exit_code: 0)
@@ -100,7 +100,7 @@ RSpec.describe "how a database is named", lane: "default" do
     end
   end
 
-  it "takes - for no database on either side" do
+  it "cannot be -" do
     neither = untouched { app.hotswap("cp", "-", "-", stdin_data: "anything") }
 
     expect(neither).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: neither path matches/)

@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
-RSpec.describe "what the command prints, and where", lane: "default" do
+RSpec.describe "the output of the command", lane: "default" do
   running_app
 
   let(:live) { "storage/production.sqlite3" }
 
-  it "says on stderr that it swaps, and OK on stdout when it has" do
+  it "says on stderr that it is swapping, and on stdout OK when it has swapped" do
     pushed = app.hotswap("cp", app.databases.release("v2"), live)
 
     expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED)
   end
 
-  it "says nothing at all with --quiet or -q, when it goes well" do
+  it "is empty with --quiet or -q if the command succeeds" do
     %w[--quiet -q].each do |quiet|
       expect(app.hotswap("cp", quiet, app.databases.release("quiet#{quiet}"), live)).to have_attributes(exit_code: 0, stdout: "", stderr: "")
       expect(app.version).to eq "quiet#{quiet}"
@@ -19,13 +19,13 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     end
   end
 
-  it "says with --quiet what went wrong" do
+  it "has the error with --quiet" do
     refused = untouched { app.hotswap("cp", "--quiet", app.databases.garbage, live) }
 
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*not a database/)
   end
 
-  it "prints the database and nothing else on stdout in a pull to -, and nothing on stderr" do
+  it "is the database and nothing else in a pull to -" do
     pulled = app.hotswap("cp", live, "-")
 
     expect(pulled).to have_attributes(exit_code: 0, stderr: "")
@@ -34,7 +34,7 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     expect(TestDatabase.content(copy)).to eq TestDatabase.content(app.database_path)
   end
 
-  it "does not fail because nobody reads its OK" do
+  it "may be closed before the OK" do
     reader, writer = IO.pipe
     reader.close
     pushed = app.hotswap("cp", app.databases.release("unread"), live, out: writer)
@@ -45,7 +45,7 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     writer.close
   end
 
-  it "refuses to read a database from a terminal, and says how it is done" do
+  it "says how to push if stdin is a terminal" do
     Terminal.open do |slave, _|
       refused = untouched { app.hotswap("cp", "-", live, in: slave) }
 
@@ -54,7 +54,7 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     end
   end
 
-  it "refuses to write a database to a terminal, and says how it is done" do
+  it "says how to pull if stdout is a terminal" do
     Terminal.open do |slave, shown|
       refused = app.hotswap("cp", live, "-", out: slave)
 
@@ -65,7 +65,7 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     end
   end
 
-  it "ends quietly when a pipe is closed before the whole database went through, as in `| head -c 10`" do
+  it "ends quietly if the reader closes the pipe early, as in `| head -c 10`" do
     reader, writer = IO.pipe
     pull = app.start_hotswap("cp", live, "-", out: writer)
     writer.close
@@ -77,14 +77,14 @@ RSpec.describe "what the command prints, and where", lane: "default" do
     eventually { app.process.members == [app.pid] }
   end
 
-  it "fails when its stdout is full, and says so" do
+  it "has the error if stdout is full" do
     pulled = app.hotswap("cp", live, "-", out: "/dev/full")
 
     expect(pulled.exit_code).to eq 5
     expect(pulled.stderr).to match(/\AERROR: cannot write to standard output: No space left on device/)
   end
 
-  it "shows how far it is when that takes a while, on a terminal only and not with --quiet" do
+  it "shows the progress of a long command, only on a terminal and not with --quiet" do
     Terminal.open do |slave, shown|
       Terminal.open do |quiet_slave, shown_quietly|
         refused = untouched do

@@ -4,7 +4,7 @@ require "json"
 require "open3"
 require "tmpdir"
 
-RSpec.describe "a program that is no web server" do
+RSpec.describe "a program that is not a web server" do
   around { |example| Dir.mktmpdir("hs") { |folder| (@folder = Pathname(folder).realpath) && example.run } }
 
   before { TestDatabase.new(folder).release("old", name: "app.sqlite3") }
@@ -37,7 +37,7 @@ RSpec.describe "a program that is no web server" do
     [told.map { |line| JSON.parse(line.delete_prefix("told ")) }, rest.join]
   end
 
-  it "serves from when it starts until it stops, as often as it likes, and cleans up" do
+  it "can start and stop serving again and again, and cleans up" do
     told, = run(<<~RUBY)
       Hotswap.configure { |config| config.database_path = "app.sqlite3" }
       2.times do
@@ -65,7 +65,7 @@ RSpec.describe "a program that is no web server" do
     expect(folder.join("tmp/sockets").glob("*.sock")).to be_empty
   end
 
-  it "pushes and pulls from inside itself, by StringIO, and then reads the new data" do
+  it "can push and pull from inside itself, with StringIO, and then reads the new data" do
     new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
     told, log = run(<<~RUBY)
       Hotswap.register("app.sqlite3")
@@ -87,7 +87,7 @@ RSpec.describe "a program that is no web server" do
   end
 
   # The time that a push may wait for is long, so that a refusal which waited for it would not be over in time.
-  it "cannot push from inside a request or a job, which the swap would wait for, and is told so at once; it can pull" do
+  it "can pull, but not push, from inside a request or a job, and learns that at once" do
     new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
     told, = run(<<~RUBY)
       Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.timeout = 600 }
@@ -108,7 +108,7 @@ RSpec.describe "a program that is no web server" do
     expect(told).to match [refused, refused, [0, "OK\n", ""], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
   end
 
-  it "can push from inside a job to a database that this process has not opened: the swap does not wait for it" do
+  it "can push from inside a job to a database that its process has not opened" do
     new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
     told, = run(<<~RUBY)
       Hotswap.configure { |config| config.database_path = "app.sqlite3" }
@@ -121,7 +121,7 @@ RSpec.describe "a program that is no web server" do
     expect(told).to match [[0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
   end
 
-  it "starts a process of its own from inside a job, and that pushes when the job is over" do
+  it "can start a process from inside a job that pushes when the job has ended" do
     new = TestDatabase.new(folder).release("new", name: "new.sqlite3")
     told, = run(<<~RUBY)
       Hotswap.configure { |config| config.database_path = "app.sqlite3" }
@@ -135,7 +135,7 @@ RSpec.describe "a program that is no web server" do
     expect(told).to eq [[0, "new"]]
   end
 
-  it "asks the server of its own settings, from whatever folder it runs in" do
+  it "connects to the server of its own settings from any folder" do
     told, = run(<<~RUBY)
       Hotswap.configure { |config| config.database_path = "app.sqlite3"; config.socket_path = "tmp/elsewhere.sock" }
       Hotswap.start

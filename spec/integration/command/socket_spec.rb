@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "the way to the socket", lane: "default" do
+RSpec.describe "the socket", lane: "default" do
   before(:context) do
     @mark = "of this application only, #{Process.pid}"
     @app = AppServer.start do |app|
@@ -29,15 +29,15 @@ RSpec.describe "the way to the socket", lane: "default" do
 
   let(:program) { [app.root.join("bin/hotswap").to_s] }
 
-  it "leads from the application's folder and from any below it" do
+  it "is found from the application's folder and from any folder below it" do
     ["", "app", "app/controllers", "storage", "tmp/sockets"].each { |folder| reach(chdir: app.root.join(folder)) }
   end
 
-  it "leads from / and from anywhere else through the application's bin/hotswap" do
+  it "is found from any folder by the application's bin/hotswap" do
     ["/", Dir.tmpdir].each { |folder| reach(chdir: folder, program: program) }
   end
 
-  it "leads through bin/hotswap when that is named relative to the folder, and through a link to the application" do
+  it "is found by a relative path to bin/hotswap, and through a link to the application" do
     Dir.mktmpdir("hs") do |folder|
       File.symlink(app.root, File.join(folder, "current"))
 
@@ -46,12 +46,12 @@ RSpec.describe "the way to the socket", lane: "default" do
     end
   end
 
-  it "leads where --socket says, relative to the caller's folder or absolute" do
+  it "can be named with --socket, relative to the current folder or absolute" do
     reach("--socket", app.socket_path, chdir: "/")
     reach("--socket", "../tmp/sockets/hotswap.sock", chdir: app.root.join("app"))
   end
 
-  it "leads where HOTSWAP_SOCKET says, and --socket is stronger" do
+  it "can be named with HOTSWAP_SOCKET, but --socket wins" do
     reach(chdir: "/", env: {"HOTSWAP_SOCKET" => app.socket_path})
     reach("--socket", app.socket_path, chdir: "/", env: {"HOTSWAP_SOCKET" => "/nowhere"})
     astray = app.hotswap("cp", "primary", "-", env: {"HOTSWAP_SOCKET" => "/nowhere"})
@@ -59,11 +59,11 @@ RSpec.describe "the way to the socket", lane: "default" do
     expect(astray).to have_attributes(exit_code: 1, stdout: "", stderr: %r{\AERROR: socket not found at /nowhere})
   end
 
-  it "leads to the caller's own application and not to the one that its bundle belongs to" do
+  it "is that of the current application, not that of the bundle" do
     reach(env: {"BUNDLE_GEMFILE" => Project::ROOT.join("Gemfile").to_s})
   end
 
-  it "is open to the user of the application only" do
+  it "is open only to the application's user" do
     [app.socket_path, app.stderr_socket_path].each do |socket|
       expect(File.stat(socket)).to have_attributes(socket?: true, owned?: true)
       expect(File.stat(socket).mode & 0o777).to eq 0o600
@@ -80,7 +80,7 @@ RSpec.describe "the way to the socket", lane: "default" do
   end
 
   # leadership.rs, `Door::open`: the mode of the socket.
-  it "is closed to other users, who are told whose it is" do
+  it "is closed to other users, who learn whose it is" do
     stranger = pull_as_somebody_else
 
     expect(stranger).to have_attributes(exit_code: 1, stdout: "")
@@ -88,7 +88,7 @@ RSpec.describe "the way to the socket", lane: "default" do
   end
 
   # accept.rs, `admit`.
-  it "is closed to other users whatever mode somebody has given the socket" do
+  it "is closed to other users even if its mode allows them" do
     sockets = [app.socket_path, app.stderr_socket_path]
     File.chmod(0o666, *sockets)
 
@@ -98,7 +98,7 @@ RSpec.describe "the way to the socket", lane: "default" do
   end
 end
 
-RSpec.describe "a server and what lies at its socket's path", lane: "default" do
+RSpec.describe "a server whose socket's path is in use", lane: "default" do
   let(:live) { "storage/production.sqlite3" }
 
   def put_at_socket(app)
@@ -106,7 +106,7 @@ RSpec.describe "a server and what lies at its socket's path", lane: "default" do
     yield app.socket_path
   end
 
-  it "takes over a socket whose server is dead" do
+  it "takes over the socket of a dead server" do
     app = boot_app do |booting|
       put_at_socket(booting) { |path| UNIXServer.new(path).close }
       UNIXServer.new(booting.stderr_socket_path).close
@@ -124,7 +124,7 @@ RSpec.describe "a server and what lies at its socket's path", lane: "default" do
     expect(app.version).to eq "v3"
   end
 
-  it "leaves a living server's socket to it, names that one, boots and serves" do
+  it "boots and serves its visitors, and names the server that has the socket" do
     other = nil
     app = boot_app { |booting| put_at_socket(booting) { |path| other = UNIXServer.new(path) } }
 
@@ -140,7 +140,7 @@ RSpec.describe "a server and what lies at its socket's path", lane: "default" do
     FileUtils.rm_f(app.socket_path) if app
   end
 
-  it "listens at a path that is longer than a socket's name may be, and is reached there" do
+  it "listens at a path that is too long for a socket address" do
     long = File.join("tmp", "a-folder-with-a-name-that-takes-fifty-letters-of-108" * 2, "hotswap.sock")
     app = boot_app(initializer: "Rails.application.config.hotswap.socket_path = #{long.dump}")
     socket = app.root.join(long)
@@ -154,8 +154,8 @@ RSpec.describe "a server and what lies at its socket's path", lane: "default" do
   end
 end
 
-RSpec.describe "a server that restarts by running its program anew", lane: "default" do
-  it "is said to restart, and not to be gone" do
+RSpec.describe "a server that restarts in the same process", lane: "default" do
+  it "is reported as restarting" do
     config = "sleep 0.01 while File.exist?('hold')\n#{ItemsServer::APPLICATION}"
     server = keep(ItemsServer.new(config: config, database: "storage/app.sqlite3", threads: 1).tap do |items|
       items.file("storage/app.sqlite3", ItemsServer::SCHEMA, %w[old], journal_mode: "wal")

@@ -3,7 +3,7 @@
 require "tmpdir"
 
 # What a shell, a container or a deployment leaves a command in.
-RSpec.describe "the surroundings of a command", lane: "default" do
+RSpec.describe "the environment of a command", lane: "default" do
   around do |example|
     Dir.mktmpdir("hs") do |folder|
       @folder = File.realpath(folder)
@@ -15,14 +15,14 @@ RSpec.describe "the surroundings of a command", lane: "default" do
 
   def hotswap(*arguments, **options) = HotswapCommand.run(*arguments, chdir: folder, **options)
 
-  it "may have a HOTSWAP_SOCKET that is empty, which is as good as none" do
+  it "may have an empty HOTSWAP_SOCKET" do
     answer = hotswap("cp", "a", "b", env: {"HOTSWAP_SOCKET" => ""})
 
     expect(answer).to have_attributes(exit_code: 1, stderr: %r{\AERROR: socket not found at #{folder}/tmp/sockets/hotswap.sock\n})
     expect(hotswap("cp", "a", "b", "--socket", "")).to have_attributes(exit_code: 2, stderr: /\AERROR: .*--socket/)
   end
 
-  it "may be a folder that has been deleted: help and version work, and cp says what is wrong" do
+  it "may be a deleted folder: help and version work, and cp says what is wrong" do
     deleted = File.join(folder, "release")
     in_it = ["/bin/sh", "-c", "mkdir #{deleted} && cd #{deleted} && rmdir #{deleted} && exec \"$@\"", "sh", *HotswapCommand::PROGRAM]
 
@@ -32,7 +32,7 @@ RSpec.describe "the surroundings of a command", lane: "default" do
       .to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: the current folder has been deleted. Change to another one/)
   end
 
-  it "may be a terminal whose user presses Ctrl-C while Ruby starts: the command ends as by any Ctrl-C, and says nothing" do
+  it "may be a terminal: Ctrl-C while Ruby starts ends the command silently" do
     # Stands still where the extension would be loaded.
     slow = File.join(folder, "slow/hotswap/native.rb").tap { |file| FileUtils.mkpath(File.dirname(file)) }
     File.write(slow, %(File.write("#{folder}/there", ""); sleep))

@@ -37,7 +37,7 @@ RSpec.describe "a session on the wire", lane: "default" do
   end
 
   # body.rs, `BodyReader::end`. One bit that flips in there is refused in the test beside it.
-  it "refuses data that is not what was sent, with both lengths and checksums" do
+  it "refuses data that was changed on the way, and names both lengths and checksums" do
     status, why = pushed_stream do |main|
       main.frame(RawClient::BODY, data)
       main.frame(RawClient::END_OF_BODY, {length: data.bytesize, checksum: 1}.to_json)
@@ -47,7 +47,7 @@ RSpec.describe "a session on the wire", lane: "default" do
     expect(why).to match(/damaged on the way: #{data.bytesize} bytes with checksum 0{15}1 were sent, #{data.bytesize} bytes with \h{16} arrived; copy it again/)
   end
 
-  it "refuses data that is shorter than it was" do
+  it "refuses data that was cut short" do
     status, why = pushed_stream do |main|
       main.frame(RawClient::BODY, data[0, 4096])
       main.frame(RawClient::END_OF_BODY, {length: data.bytesize, checksum: 1}.to_json)
@@ -57,7 +57,7 @@ RSpec.describe "a session on the wire", lane: "default" do
     expect(why).to match(/#{data.bytesize} bytes .* were sent, 4096 bytes .* arrived/)
   end
 
-  it "takes the end of the connection for no end of the data" do
+  it "does not take the end of the connection for the end of the data" do
     log = app.log.length
     untouched(within: 5) do
       RawSession.open(app) do |session|
@@ -70,12 +70,12 @@ RSpec.describe "a session on the wire", lane: "default" do
   end
 
   {
-    "4 GB of it at once" => ->(main) { main.frame(RawClient::BODY, "", length: 0xffffffff) },
-    "an end that is not understood" => ->(main) { main.frame(RawClient::END_OF_BODY, "soon") },
-    "a frame of no known kind" => ->(main) { main.frame(77, "what is that") },
+    "4 GB at once" => ->(main) { main.frame(RawClient::BODY, "", length: 0xffffffff) },
+    "an invalid end" => ->(main) { main.frame(RawClient::END_OF_BODY, "soon") },
+    "an unknown kind of frame" => ->(main) { main.frame(77, "what is that") },
     "another message" => ->(main) { main.message("target") }
   }.each do |what, break_it|
-    it "breaks off when the sender of data sends #{what}" do
+    it "ends if the sender of data sends #{what}" do
       status, why = pushed_stream do |main|
         main.frame(RawClient::BODY, data)
         break_it.call(main)
@@ -86,12 +86,12 @@ RSpec.describe "a session on the wire", lane: "default" do
     end
   end
 
-  it "refuses a file of another length than was announced" do
+  it "refuses a file that has another length than announced" do
     expect(pushed_file(data.bytesize + 1)).to match [3, /changed while it was being copied/]
     expect(pushed_file(data.bytesize - 1)).to match [3, /changed while it was being copied/]
   end
 
-  it "refuses a descriptor that is no file, or that it may not read" do
+  it "refuses a descriptor that is not a readable file" do
     reader, writer = IO.pipe
     expect(pushed_file(10, reader)).to match [3, /is a pipe/]
     writer.close
@@ -101,18 +101,18 @@ RSpec.describe "a session on the wire", lane: "default" do
   end
 
   # source.rs, `Source::take`.
-  it "refuses the live database itself, by whatever descriptor it comes" do
+  it "refuses any descriptor of the live database" do
     expect(pushed_file(File.size(app.database_path), File.open(app.database_path))).to match [2, /are the same file/]
   end
 
-  it "does without a descriptor that never came" do
+  it "fails if a descriptor is missing" do
     status, why = outcome_of("incoming.sqlite3", "database", "send_file") { |main| main.message(file: {length: 10, sidecars: []}) }
     expect([status, why]).to match [5, /announced a file and sent none/]
 
     expect(pushed_file(data.bytesize, sidecars: ["wal"])).to match [5, /announced a file and sent none/]
   end
 
-  it "writes a pull into a new, regular file only" do
+  it "writes a pull only into a new regular file" do
     full = app.root.join("full").tap { |file| file.write("of something else") }
     [File.open(full, "r+"), File.open(File::NULL, "w"), File.open(app.database_path, "r+")].each do |file|
       expect(outcome_of("database", "backup", "receive_file") { |main| main.message_with(file, "target") }).to match [5, /not a new, regular file/]
@@ -144,14 +144,14 @@ RSpec.describe "a command and a server of another version", lane: "default" do
     end
   end
 
-  it "says both versions and what to do when the server speaks another protocol" do
+  it "report both versions and what to do if their protocols differ" do
     told = server_that_answers(welcome: {protocol: 2, version: "9.9.9", session: "0", stderr_socket: "/nowhere"})
 
     expect(told).to have_attributes(exit_code: 1, stdout: "")
     expect(told.stderr).to start_with("ERROR: ").and include("hotswap #{Hotswap::VERSION}", "hotswap 9.9.9", "restart the application")
   end
 
-  it "says what the server says when that sends it away" do
+  it "report why the server rejects the command" do
     told = server_that_answers(rejected: {why: "restart the application, or use the command of its version"})
 
     expect(told).to have_attributes(exit_code: 1, stdout: "", stderr: "ERROR: restart the application, or use the command of its version\n")

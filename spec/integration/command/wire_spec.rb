@@ -3,7 +3,7 @@
 require "hotswap/version"
 require "securerandom"
 
-RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
+RSpec.describe "a client that violates the protocol", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 
@@ -30,14 +30,14 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     "noise" => Random.new(1).bytes(100_000),
     "zeros" => "\0" * 1_000,
     "a message that is not JSON" => framed.call(1, "not JSON"),
-    "a message that does not exist" => framed.call(1, '{"sing":"la"}'),
-    "a message that is not due" => framed.call(1, '{"done":{"code":0}}'),
-    "data where a greeting is due" => framed.call(2, "data"),
+    "an unknown message" => framed.call(1, '{"sing":"la"}'),
+    "a message out of turn" => framed.call(1, '{"done":{"code":0}}'),
+    "data instead of a greeting" => framed.call(2, "data"),
     "a greeting that is too long" => framed.call(1, %({"hello":{"protocol":1,"version":"#{"x" * 100_000}"}})),
-    "the header of 4 GB" => [1, 0xffffffff].pack("CN"),
-    "the header of 4 GB of data" => [2, 0xffffffff].pack("CN") + "x" * 10_000
+    "a header that announces 4 GB" => [1, 0xffffffff].pack("CN"),
+    "a header that announces 4 GB of data" => [2, 0xffffffff].pack("CN") + "x" * 10_000
   }.each do |what, bytes|
-    it "is shown the door when it sends #{what}, on either socket" do
+    it "is disconnected if it sends #{what} on either socket" do
       untouched do
         RawClient.open(app.socket_path) do |client|
           client.write(bytes)
@@ -54,7 +54,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     end
   end
 
-  it "costs the application no memory with what it announces" do
+  it "costs the application no memory by announcing a large frame" do
     before = memory
     clients = Array.new(50) { RawClient.open(app.socket_path).tap { |client| client.write([1, 0xffffffff].pack("CN")) } }
     clients.each { |client| nil while client.receive }
@@ -65,7 +65,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     clients.each(&:close)
   end
 
-  it "is told both versions when it speaks another protocol" do
+  it "learns both versions if it speaks another protocol" do
     RawClient.open(app.socket_path) do |client|
       client.message(hello: {protocol: 2, version: "9.9.9"})
       why = client.receive.fetch("rejected").fetch("why")
@@ -76,7 +76,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     expect_good_service
   end
 
-  it "gets no answer and no session for a token that it does not have" do
+  it "gets no session with a wrong token" do
     RawClient.open(app.stderr_socket_path) do |client|
       client.message(join: {session: "0" * 32})
       expect(client.receive).to be_nil
@@ -84,7 +84,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     expect_good_service
   end
 
-  it "does no harm by closing in the middle of whatever it is saying" do
+  it "does no harm by disconnecting in the middle of a message" do
     untouched(within: 5) do
       RawClient.open(app.socket_path, &:close)
       RawClient.open(app.socket_path) { |client| client.write("\1\0") }
@@ -101,7 +101,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
     expect_good_service
   end
 
-  it "does not keep others waiting by saying nothing" do
+  it "does not hold up other clients by being silent" do
     silent = [app.socket_path, app.stderr_socket_path].flat_map { |path| Array.new(10) { RawClient.open(path) } }
     asked = RawClient.open(app.socket_path).tap { |client| client.message(hello: {protocol: 1, version: "x"}) }
     waiting = RawSession.new(app).tap { |session| session.request("-", "database") }
@@ -115,7 +115,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
   def expect_pull_works = expect(app.hotswap("cp", "database", "-")).to have_attributes(exit_code: 0, stdout: /\ASQLite format 3\0/n)
 
   # accept.rs, `timeout` in `receive`: for all of a greeting together, and not for each byte of it.
-  it "is sent away after a while of saying nothing, or next to nothing", :slow do
+  it "is disconnected after a while of silence, or of single bytes", :slow do
     drips = [app.socket_path, app.stderr_socket_path].map { |path| RawClient.open(path) }
     dripping = drips.map { |client| Thread.new { [1, 1_000].pack("CN").each_char.cycle { |byte| client.write(byte) ? sleep(0.4) : break } } }
     clients = {main: RawClient.open(app.socket_path), stderr: RawClient.open(app.stderr_socket_path), unjoined: RawClient.open(app.socket_path)}
@@ -133,7 +133,7 @@ RSpec.describe "a peer that does not keep to the protocol", lane: "default" do
   end
 
   # accept.rs, `admit`.
-  it "is one of so many at the most, and the next is told to come again" do
+  it "is refused if too many are connected" do
     crowd = Array.new(64) { RawClient.open(app.socket_path) }
     eventually { descriptors_of_the_server > 64 }
 

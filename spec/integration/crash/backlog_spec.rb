@@ -5,7 +5,7 @@ require_relative "support/watched_server"
 # A file of more than a few steps is brought to the disk by a thread of its own, while it is checked. Protected is that
 # nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push/mod.rs calls after the check),
 # and that nobody waits for it in vain (flusher.rs, `caught_up`).
-RSpec.describe "a push of a file that the disk is still busy with", lane: "default" do
+RSpec.describe "a push of a file that the disk is still writing", lane: "default" do
   watched_app
 
   # Eight steps of 8 MB, and a little more.
@@ -24,7 +24,7 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
 
   def writing(steps) = steps.select { |step| "#{step.call} #{step.file}" == "sync_file_range staged" }
 
-  it "swaps once all of it is durable, however slow the disk is" do
+  it "swaps when the whole file is durable, however slow the disk is" do
     last = writing(steps).last
     calls = app.calls.traced { app.calls.with(last, :slow) { expect(app.push).to have_attributes(exit_code: 0) } }
     names = calls.select { |call| call.program == "worker" }.map { |call| "#{call.call} #{call.file}" }
@@ -34,7 +34,7 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
     expect(names.index("fsync staged")).to be < names.index("rename staged")
   end
 
-  it "is refused, and changes nothing, where the disk does not take a part of it" do
+  it "fails and changes nothing if the disk cannot write a part of it" do
     writes = writing(steps)
     large("second")
 
@@ -46,7 +46,7 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
     expect(app.names).to eq %w[second]
   end
 
-  it "leaves nothing that the next one does not take away when it is killed there" do
+  it "leaves no files after the next push if it is killed there" do
     writes = writing(steps)
     large("second")
     before = Untouched.listing(app.root.join("storage"))
@@ -57,7 +57,7 @@ RSpec.describe "a push of a file that the disk is still busy with", lane: "defau
     expect(Untouched.listing(app.root.join("storage"))).to eq before
   end
 
-  it "waits for a slow disk no longer than somebody waits for the push" do
+  it "stops waiting for a slow disk when its client has gone" do
     writes = writing(steps)
     large("second")
     untouched(within: 5) do

@@ -6,31 +6,31 @@ require_relative "support/trouble"
 # staged file removes itself (staged.rs, Drop; target.rs, Drop), that nothing is done with the live database before
 # the exclusive fence (push/replace.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
 # replaced file (push/replace.rs, the last match).
-RSpec.describe "a command at whose system calls something goes wrong", :slow, lane: "default" do
+RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
   watched_app
 
   {push: "a push", overwrite: "a push in place", pull: "a pull"}.each do |command, named|
-    it "leaves old or new, with a reason and open gates, when any of the calls of #{named} fails", timeout: 240 do
+    it "leaves the old or the new database and open gates, and gives a reason, if any call of #{named} fails", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
         core(steps, Trouble::CORE.fetch(command)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
       end
     end
 
-    it "leaves old or new, and nothing after the next one, when it is killed in #{named}", timeout: 240 do
+    it "leaves the old or the new database, and no files after the next push, if it is killed in #{named}", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|
         core(steps, Trouble::LAST_CALLS.fetch(command)).each { |step| trouble.meet(step, %i[killed_before killed_after].sample(random: chance)) }
       end
     end
 
-    it "does so at each call of #{named}, with each error", :thorough, timeout: 3600 do
+    it "does so for each call of #{named} and each error", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.each { |step| Trouble::FAULTS.fetch(step.call).each { |error| trouble.meet(step, error) } }
       end
     end
 
-    it "does so when the error stays, in #{named}", :thorough, timeout: 3600 do
+    it "does so if the error persists, in #{named}", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.select { |step| step.nth == 1 }.each do |step|
           (Trouble::FAULTS.fetch(step.call) & Trouble::LASTING).each { |error| trouble.meet(step, error, lasting: true) }
@@ -38,7 +38,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
       end
     end
 
-    it "does so when it is killed before and after each call of #{named}", :thorough, timeout: 3600 do
+    it "does so if it is killed before or after any call of #{named}", :thorough, timeout: 3600 do
       expect_no_violation(command) do |trouble, steps|
         steps.product(%i[killed_before killed_after]).each { |step, how| trouble.meet(step, how) }
       end
@@ -47,21 +47,21 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
 
   # In place SQLite writes past a journal into the file itself. in_place/backup.rs, `not_committed`: what fails when the
   # journal is gone has come.
-  it "leaves old or new, with a reason and open gates, when any of the calls fails that has to do with a rollback journal" do
+  it "leaves the old or the new database and open gates, and gives a reason, if a call for the rollback journal fails" do
     chance = Random.new(RSpec.configuration.seed)
     expect_no_violation(:overwrite, keep(WatchedServer.start(journal_mode: "delete"))) do |trouble, steps|
       core(steps, Trouble::CORE.fetch(:rollback)).each { |step| trouble.meet(step, Trouble::FAULTS.fetch(step.call).sample(random: chance)) }
     end
   end
 
-  it "does so at each call of a push in place, with each error, and with a rollback journal", :thorough, timeout: 3600 do
+  it "does so for each call of a push in place and each error, with a rollback journal", :thorough, timeout: 3600 do
     expect_no_violation(:overwrite, keep(WatchedServer.start(journal_mode: "delete"))) do |trouble, steps|
       steps.each { |step| Trouble::FAULTS.fetch(step.call).each { |error| trouble.meet(step, error) } }
     end
   end
 
   # direct_io.rs, Way.
-  it "pulls all the same where a disk refuses to be written past the page cache, or takes half of what it is given" do
+  it "pulls from a disk that refuses direct I/O or accepts only half of a write" do
     expect_no_violation(:pull) do |trouble, steps|
       refusing, writing = ["past_cache nameless", "write nameless"].map { |call| core(steps, [call]).first }
       %i[EINVAL EPERM].each { |error| trouble.meet(refusing, error) }
@@ -72,7 +72,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
   end
 
   # target.rs, create: what lies there might be no file, and its mode would be lost.
-  it "pulls to no place that it cannot look at" do
+  it "refuses a target that it cannot stat" do
     expect_no_violation(:pull) do |trouble, steps|
       before_the_draft = steps.take_while { |step| step.to_s != "client: opendir folder" }
       looking = before_the_draft.reverse.find { |step| step.to_s.start_with?("client: stat backup.sqlite3") }
@@ -82,7 +82,7 @@ RSpec.describe "a command at whose system calls something goes wrong", :slow, la
   end
 
   # server/session.rs, sweep.
-  it "leaves nothing after a boot, without another push" do
+  it "leaves no files after the next boot" do
     before = Untouched.listing(app.root.join("storage"))
     step = SystemCalls::Step.new("worker", "fsync", "staged", 1)
     expect(app.calls.with(step, :killed_before) { app.push }).to have_attributes(exit_code: 5, stderr: /either the old or the new/)

@@ -5,7 +5,7 @@ require_relative "support/watched_server"
 # Protected is that what was announced is taken back (fleet/mod.rs, `retract`), which is asked for where the board cannot be
 # written (fleet/mod.rs, `announce`), where the rename fails (push/replace.rs, at `promote`), and where the transaction is rolled
 # back (push/in_place/mod.rs, at `nothing_came_of`).
-RSpec.describe "after_swap, where a push fails after it was announced", lane: "default" do
+RSpec.describe "after_swap, if a push fails after its announcement", lane: "default" do
   watched_app(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
 
   # The last such call of the worker, in a push that succeeds.
@@ -31,17 +31,17 @@ RSpec.describe "after_swap, where a push fails after it was announced", lane: "d
     end
   end
 
-  it "is not called when the rename fails, and is with the next push" do
+  it "is not called if the rename fails, but is called for the next push" do
     expect_nobody_told(:push, step_of(:push, "rename staged"), :EIO)
   end
 
-  it "is not called when the announcement itself cannot be written" do
+  it "is not called if the announcement cannot be written" do
     moving = step_of(:push, "write app.sqlite3.hotswap") { |call| call.data.getbyte(36) == 3 }
 
     expect_nobody_told(:push, moving, :ENOSPC)
   end
 
-  it "is not called when there is no room for the transaction, in place" do
+  it "is not called if the disk has no room for the transaction in place" do
     expect_nobody_told(:overwrite, step_of(:overwrite, "write app.sqlite3-wal"), :ENOSPC)
   end
 end

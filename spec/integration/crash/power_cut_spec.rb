@@ -6,13 +6,13 @@ require_relative "support/watched_server"
 # Protected are the order of the syncs in push/replace.rs (`run`: the staged file's before the rename, the folder's between
 # the removal of the log and the rename, and before the report), in staged.rs (`dress_like`, `sync`), in live/mod.rs
 # (`remove_sidecars`), and in target.rs (`put_in_place`).
-RSpec.describe "a power cut at any moment", lane: "default" do
+RSpec.describe "a power cut", lane: "default" do
   before { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
 
   attr_reader :app, :tried
 
   %w[wal delete].each do |mode|
-    it "of a push leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
+    it "during a push leaves the whole old or new database, and the new one after OK (#{mode})" do
       serve(journal_mode: mode) { |server| server.file(WatchedServer::LIVE, ItemsServer::SCHEMA, many("old"), journal_mode: mode) }
       app.add("written")
       app.file(WatchedServer::NEW, ItemsServer::SCHEMA, many("new"))
@@ -29,7 +29,7 @@ RSpec.describe "a power cut at any moment", lane: "default" do
 
   # Last, in push/in_place/mod.rs (`prepare`), that SQLite syncs the folder too from which it has removed its journal.
   %w[wal delete].each do |mode|
-    it "of a push in place leaves the whole old or the whole new database, the new one from its report on (#{mode})" do
+    it "during a push in place leaves the whole old or new database, and the new one after OK (#{mode})" do
       serve(journal_mode: mode)
       app.offer("new")
 
@@ -40,7 +40,7 @@ RSpec.describe "a power cut at any moment", lane: "default" do
     end
   end
 
-  it "of a pull leaves the whole backup of yesterday or the whole new one, the new one from its end on" do
+  it "during a pull leaves yesterday's whole backup or the new one, and the new one after OK" do
     today = many("today")
     serve { |server| server.file(WatchedServer::LIVE, ItemsServer::SCHEMA, today, journal_mode: "wal") }
     no_log, yesterday = lay_a_log_beside(app.root.join(WatchedServer::BACKUP))

@@ -17,7 +17,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
   def listing = Untouched.listing(app.root.join("storage"))
 
   # watchdog.rs, `of_pause`: what SQLite itself asks of the disk.
-  it "has the push end with 4 and the reason, changes nothing, and leaves nothing that the next one does not take away" do
+  it "makes the push end with 4 and the reason, and changes nothing" do
     step = locking
     before = listing
     app.offer("second")
@@ -32,7 +32,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
   end
 
   # push/replace.rs, `run`, and push/mod.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
-  it "lets requests in where the folder's sync is slow, and tries again by itself" do
+  it "holds no request during a slow sync of the folder, and the push tries again" do
     step = syncs.first
     app.offer("second")
     push = app.calls.with(step, :slow) { app.start_hotswap("cp", WatchedServer::NEW, WatchedServer::LIVE).tap { |running| eventually { expect(running).not_to be_running } } }
@@ -45,7 +45,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
   # quick_disk.rs: in the trial, with the gates open, and then in the sync itself.
   ["nameless", "folder"].each do |file|
-    it "waits until the disk is quick again, says so, and keeps no request waiting: fsync #{file}", :alone do
+    it "delays only the push, which says so, until it is fast again: fsync #{file}", :alone do
       syncs
       app.offer("second")
       push = app.calls.with(sync_of(file), :slow, lasting: true) do
@@ -60,7 +60,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
       expect(app.names).to eq %w[second]
     end
 
-    it "gives up after the timeout where the disk stays slow, and changes nothing: fsync #{file}" do
+    it "makes the push give up after the timeout if it stays slow: fsync #{file}" do
       syncs
       before = listing
       app.offer("second")
@@ -90,7 +90,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
   end
 
   # push/replace.rs, `run`, behind the rename.
-  it "keeps no request waiting where the file has moved, and the push ends when the disk has answered" do
+  it "holds no request after the rename, and the push ends when it has answered" do
     pushing_slowly do |push|
       expect(app.names).to eq %w[second]
       expect(push).to be_running
@@ -100,7 +100,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(app.log).to match(/WARN.*in place and in use, but not durable yet/)
   end
 
-  it "has a push whose worker is killed then say that the new database is in place" do
+  it "makes a push whose worker is killed then say that the new database is in place" do
     pushing_slowly do |push|
       (app.process.members - [app.pid]).each { |worker| Process.kill(:KILL, worker) }
       expect(push.wait).to have_attributes(exit_code: 5, stderr: /^ERROR: the new database is in place, but .*; a power cut now may bring the old one back/)

@@ -4,8 +4,8 @@ require_relative "support/bank"
 
 # Protected are the frames that are laid over the main file (pages.rs, `overlay`), and the look at the log's index
 # after the transaction has begun (snapshot.rs).
-RSpec.describe "a pull while somebody writes as fast as they can, and another makes checkpoints", lane: "default" do
-  it "is the whole database of one moment, thirty times", timeout: 240 do
+RSpec.describe "a pull under a writer at full speed and another process's checkpoints", lane: "default" do
+  it "is consistent, thirty times", timeout: 240 do
     app = ItemsServer.start(schema: Bank::SCHEMA)
     (@servers_of_this_example ||= []) << app
     copy = app.root.join("copy.sqlite3").to_s

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "an application that Capistrano laid out", :slow, lane: "default" do
+RSpec.describe "an application deployed by Capistrano", :slow, lane: "default" do
   # shared/storage and shared/tmp/sockets, linked into the release, and current, which leads to it.
   def lay_out(server)
     shared = server.root.join("shared")
@@ -13,7 +13,7 @@ RSpec.describe "an application that Capistrano laid out", :slow, lane: "default"
     File.symlink(".", server.root.join("current"))
   end
 
-  it "is swapped by whatever path, its links stay, and so it is after a restart" do
+  it "can be pushed to by any path, keeps its links, and serves the new data after a restart" do
     app = boot_app { |server| lay_out(server) }
     current = app.root.join("current")
     {"one" => "storage/production.sqlite3", "two" => current.join("storage/production.sqlite3").to_s, "three" => app.root.join("shared/storage/production.sqlite3").to_s}.each do |version, path|

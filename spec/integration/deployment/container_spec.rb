@@ -47,7 +47,7 @@ RSpec.describe "an application in a container", :thorough, lane: "default" do
 
   def release(version) = app.databases.release(version).tap { |file| FileUtils.chmod(0o644, file) }
 
-  it "is swapped and pulled from in it, from a container beside it, and by root of the machine" do
+  it "can be pushed to and pulled from inside it, from another container, and by the host's root" do
     expect(app.version).to eq "v1"
     expect(File.stat(app.root.join("tmp/run/app.sock"))).to have_attributes(uid: user, mode: 0o140600)
 
@@ -65,7 +65,7 @@ RSpec.describe "an application in a container", :thorough, lane: "default" do
     expect(File.stat(app.database_path)).to have_attributes(uid: user, gid: user)
   end
 
-  it "takes along a process in a container beside it, which keeps a connection open" do
+  it "swaps together with a process in another container that keeps a connection open" do
     program = <<~RUBY
       require "hotswap"
       Hotswap.logger = Logger.new(nil)
@@ -93,7 +93,7 @@ RSpec.describe "an application in a container", :thorough, lane: "default" do
     beside&.close
   end
 
-  it "notices a stranger in another container that has the file open, and writes into the file for its sake" do
+  it "writes in place if a process in another container has the file open without the gem" do
     app.version
     held = IO.popen([*namespaces, *as_user, "ruby", "-rsqlite3", "-e", <<~RUBY], "r+")
       database = SQLite3::Database.new(#{app.database_path.dump})

@@ -3,7 +3,7 @@
 require "open3"
 require "rbconfig"
 
-RSpec.describe "the line for cron in docs/backups.md", lane: "default" do
+RSpec.describe "the cron line in docs/backups.md", lane: "default" do
   schedule = /^ {4}(?:\S+ ){5}app (?<command>.*)$/
   command = Project::ROOT.join("docs/backups.md").read[schedule, "command"].gsub("\\%", "%")
 
@@ -22,14 +22,14 @@ RSpec.describe "the line for cron in docs/backups.md", lane: "default" do
     Open3.capture2e({"PATH" => "#{app.root}:/usr/bin:/bin", "HOME" => "/"}, "/bin/sh", "-c", line, chdir: "/", unsetenv_others: true)
   end
 
-  it "makes a backup of the day, and has nothing to say, for cron would send a mail of it" do
+  it "makes the day's backup, and prints nothing" do
     expect(run(command)).to match ["", be_success]
     backup = app.root.join("backup/#{Time.now.strftime("%d")}.sqlite3")
     expect(TestDatabase.content(backup)).to eq TestDatabase.content(app.database_path)
     expect(app.root.join("mail.txt")).not_to exist
   end
 
-  it "sends a mail where there is none to be had" do
+  it "sends a mail if the backup fails" do
     said, = run(command.sub("storage/production", "storage/no_such"))
 
     expect(said).to start_with "ERROR: neither path matches a managed database"

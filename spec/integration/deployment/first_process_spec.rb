@@ -11,7 +11,7 @@ RSpec.describe "an application whose Puma is the first process of its container"
 
   before { skip "needs root and namespaces" unless Process.uid.zero? && system(*namespaces, "true", err: File::NULL) }
 
-  it "has no zombie when a command is over" do
+  it "leaves no zombie after a command" do
     app = keep(contained.start)
     expect(app.hotswap("cp", app.databases.release("new"), "database")).to have_attributes(exit_code: 0)
     expect(app.hotswap("cp", "database", "log/backup.sqlite3")).to have_attributes(exit_code: 0)

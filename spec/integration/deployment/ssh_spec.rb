@@ -46,12 +46,12 @@ RSpec.describe "a command through ssh", :slow, lane: "default" do
     here.root.glob("backup*").first
   end
 
-  it "is in the documents" do
+  it "is documented" do
     expect(documented.size).to be >= 6
   end
 
   documented.each_with_index do |line, n|
-    it "does what it says: #{line}" do
+    it "works as documented: #{line}" do
       release("release #{n}")
       expect(type(line)).to have_attributes(exit_code: 0, stderr: a_string_matching(/\A(Swapping database\.\.\.\n)?\z/))
 
@@ -68,11 +68,11 @@ RSpec.describe "a command through ssh", :slow, lane: "default" do
 
   push = "ssh server 'cd app && bin/hotswap cp - storage/production.sqlite3'"
 
-  it "brings its message and its exit status back" do
+  it "returns its message and its exit status" do
     expect(type(push, stdin_data: "no database" * 100)).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*not a database/)
   end
 
-  it "changes nothing when the connection breaks in the middle of a push" do
+  it "changes nothing if the connection breaks during a push" do
     data = File.binread(app.databases.release("half"))
     before = app.version
     reader, writer = IO.pipe(binmode: true)

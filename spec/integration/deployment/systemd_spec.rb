@@ -9,7 +9,7 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     .lines.grep(/\A {4}/).map { |line| line.delete_prefix("    ") }.join
   setting = ->(name) { unit[/^#{name}=(.*)/, 1] }
 
-  it "is right by systemd's own word, which knows a wrong one" do
+  it "passes systemd-analyze verify, which fails for a wrong unit" do
     skip "systemd-analyze is not here (Debian: the package systemd)" unless system("systemd-analyze", "--version", out: File::NULL, err: File::NULL)
 
     verify = lambda do |text|
@@ -59,7 +59,7 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     end
   end
 
-  it "serves the command when it says it is ready, reloads in its place, and clears up at its next start what a command had half done when it was stopped" do
+  it "serves the command when it is ready, reloads in place, and removes the files of an interrupted command at its next start" do
     app = keep(by_the_unit.start(workers: 2))
     expect(app.hotswap("cp", app.databases.release("first"), "database")).to have_attributes(exit_code: 0)
     expect(app.version).to eq "first"

@@ -85,7 +85,7 @@ RSpec.describe "Action Cable", :fleet do
     generations.verdict(Visitors::Report.new(visits, started: nil, stopped: nil))
   end
 
-  it "loses no command and no subscriber to swaps, and works on new data afterwards" do
+  it "loses no command and no subscriber during swaps, and then reads the new data" do
     clients = clients_of_both_processes
     over = Queue.new
     writing = Thread.new { write_until(over, clients) }
@@ -102,7 +102,7 @@ RSpec.describe "Action Cable", :fleet do
     expect(clients).to all(be_connected)
   end
 
-  it "has a command wait while the gate is closed" do
+  it "makes a command wait while the gate is closed" do
     waiting = client
     waiting.perform("close_gate")
     eventually { app.root.join("tmp/closed").exist? }
@@ -113,7 +113,7 @@ RSpec.describe "Action Cable", :fleet do
     expect(waiting.answer { |answer| answer["token"] }.fetch("ended")).to be > opened
   end
 
-  it "has a command that takes longer than a swap may named, and nobody else wait for it", :alone do
+  it "has a long command named by the refused push, and no other command waits for it", :alone do
     resting = client
     # In a process that has not opened the database yet it would be in nobody's way.
     resting.perform("write", token: "awake")

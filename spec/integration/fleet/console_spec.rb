@@ -16,7 +16,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     console
   end
 
-  it "an idle console moves with everybody, and so does a relation that it has not loaded yet" do
+  it "move with the application if idle, and so does a relation that is not loaded yet" do
     idle = console
     idle.say("items = Item.where(name: 'item-1'); loaded = Item.limit(3).load; lazy = Release.order(:id).select(:version)")
     idle.say("puts \"ready \#{loaded.size}.\"")
@@ -38,7 +38,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     end
   end
 
-  it "an open sandbox refuses the swap by its pid, and no longer when it ends", :alone do
+  it "block a push while a sandbox is open, and the refusal names its pid", :alone do
     sandbox = console("--sandbox")
     # Only read so far: one that has written makes the whole site wait for its write lock, with or without a swap.
     sandbox.say("puts \"open: \#{ApplicationRecord.connection.transaction_open?}\"")
@@ -59,7 +59,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "an open sandbox that has written refuses the swap by its pid, and keeps no reader waiting", :alone do
+  it "block a push while a sandbox has written, but hold no reader", :alone do
     sandbox = console("--sandbox")
     sandbox.say("puts \"wrote: \#{Item.create!(name: 'sandbox', token: 'sandbox').token}\"")
     sandbox.wait_for("wrote: sandbox")
@@ -85,7 +85,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "a script that runs longer than the swap may take refuses it by name, and lets it through when it ends", :alone do
+  it "block a push while a script runs, and the refusal names the script", :alone do
     script = AppProgram.runner(app, "puts Release.current; $stdout.flush; $stdin.read")
     script.wait_for("v1")
 
@@ -104,7 +104,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "scripts that start during swaps open what is there, and write into it" do
+  it "open and write the current database if they start during swaps" do
     scripts = []
     starting = Thread.new do
       6.times do |n|

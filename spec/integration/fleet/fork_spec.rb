@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "forks of the application's own", :fleet do
+RSpec.describe "forks by the application", :fleet do
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
   let(:generations) { Generations.new(app) }
 
@@ -35,7 +35,7 @@ RSpec.describe "forks of the application's own", :fleet do
     let(:app) { boot_app(workers: 2, initializer: settings) { |server| with_forks(server) } }
 
     ["fork", "fork and query", "spawn", "fork and exec"].each do |how|
-      it "do not stand in the way of a swap: #{how}" do
+      it "do not block a swap: #{how}" do
         expect_all_on(app, "v1", processes: 2)
         child = forked(how)
         eventually { app.root.join("tmp/child").exist? } if how == "fork and query"
@@ -48,7 +48,7 @@ RSpec.describe "forks of the application's own", :fleet do
       end
     end
 
-    it "in the middle of a transaction are named, where the child keeps the file open" do
+    it "during a transaction are named if the child keeps the file open" do
       child = forked("transaction")
       refused = generations.push("--in-place=never", version: "never")
       if refused.ok? # the sqlite3 gem has closed it in the child
@@ -74,7 +74,7 @@ RSpec.describe "forks of the application's own", :fleet do
       end
     end
 
-    it "the swap moves them all the same" do
+    it "a swap still moves every worker" do
       expect_all_on(app, "v1", processes: 2)
       expect(app.log).to include("the master counted")
 

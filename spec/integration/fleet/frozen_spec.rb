@@ -21,7 +21,7 @@ RSpec.describe "a process that is stopped", :fleet, lane: "default" do
     nil # it was killed meanwhile
   end
 
-  it "refuses the swap by name, holds nobody else up, and swaps once it goes on", :alone do
+  it "makes a push fail with its name, holds no other request, and moves when it continues", :alone do
     expect_all_on(app, "v1", processes: 2)
     swap(generations, 1)
     frozen = AppProgram.runner(app, "Item.count; puts 'open'; $stdout.flush; sleep")
@@ -45,7 +45,7 @@ RSpec.describe "a process that is stopped", :fleet, lane: "default" do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "is moved with all others when it goes on while the swap waits" do
+  it "moves with the others if it continues while the swap waits" do
     expect_all_on(app, "v1", processes: 2)
     victim = worker_pids(app).first
     stop(victim)
@@ -57,7 +57,7 @@ RSpec.describe "a process that is stopped", :fleet, lane: "default" do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "moves late when it had let go of the database, and to the new one" do
+  it "moves to the new database later if it had released the old one" do
     expect_all_on(app, "v1", processes: 2)
     console = AppProgram.console(app)
     console.say("puts \"sees \#{Release.current}\"")
@@ -109,7 +109,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
     push
   end
 
-  it "leaves old or new whole when it is killed at any moment, and nothing else", :alone, timeout: 180 do
+  it "leaves the whole old or new database, and no files, if it is killed at any moment", :alone, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     outcomes = Hash.new(0)
@@ -132,7 +132,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
     expect_nothing_left(app)
   end
 
-  it "is killed by the members when it is stopped while they wait for it", :alone, timeout: 180 do
+  it "is killed by the members if it is stopped while they wait for it", :alone, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     chance = Random.new(RSpec.configuration.seed)

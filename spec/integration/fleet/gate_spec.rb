@@ -2,7 +2,7 @@
 
 require_relative "../../../demo/visitors"
 
-RSpec.describe "requests and swaps" do
+RSpec.describe "a running application" do
   running_app
 
   def push(version) = app.start_hotswap("cp", app.databases.release(version), app.database_path)
@@ -24,7 +24,7 @@ RSpec.describe "requests and swaps" do
     expect(Eventually.now - started).to be < 3
   end
 
-  it "lets a slow request finish on the old database, and everybody else go on meanwhile, before it swaps", :alone do
+  it "lets a slow request finish on the old database, while other requests continue, before it swaps", :alone do
     old = app.version
     visitors = Visitors.spawn(port: app.port, gets_per_second: 30, posts_per_second: 10)
     slow = begun("/slow?t=4")
@@ -66,7 +66,7 @@ RSpec.describe "requests and swaps" do
     end
   end
 
-  it "swaps under requests that come without a pause, none of which fails or sees anything but old or new" do
+  it "swaps under constant load, and every request sees the old or the new database" do
     old = app.version
     visitors = Visitors.spawn(port: app.port, gets_per_second: 60, posts_per_second: 20)
     5.times { |n| expect(push("v#{n}").wait).to have_attributes(exit_code: 0) }

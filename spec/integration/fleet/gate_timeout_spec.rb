@@ -2,7 +2,7 @@
 
 require_relative "../../../demo/visitors"
 
-RSpec.describe "a swap that finds no quiet moment", :unhurried do
+RSpec.describe "a push to a busy application", :unhurried do
   # The spec asks for what the application does by files, for there is no other way into the process that does
   # not pass the gate.
   running_app(initializer: <<~RUBY) do |app|
@@ -56,7 +56,7 @@ RSpec.describe "a swap that finds no quiet moment", :unhurried do
     Thread.new { app.get(path) }.tap { eventually { app.log.include?(%(Started GET "#{path}")) } }
   end
 
-  it "gives up at the timeout, names what was running, and has held nobody back", :alone do
+  it "gives up at the timeout, names what was running, and has held no request", :alone do
     before = file
     visitors = Visitors.spawn(port: app.port, gets_per_second: 30, posts_per_second: 0)
     slow = begun("/slow?t=6")
@@ -77,7 +77,7 @@ RSpec.describe "a swap that finds no quiet moment", :unhurried do
     expect(app.version).to eq "in time"
   end
 
-  it "counts an ActionController::Live action whose visitor has left, until it is over" do
+  it "waits for an ActionController::Live action whose visitor has left" do
     Streams.read_and_leave(app.port, "/import", until_it_says: "begun")
     eventually { app.log.include?("the visitor of /import left") }
     pushed = push("too early")
@@ -92,7 +92,7 @@ RSpec.describe "a swap that finds no quiet moment", :unhurried do
     expect(app.version).to eq "after the import"
   end
 
-  it "waits for Hotswap::Middleware::SWAP_LOCK, at which requests wait too" do
+  it "waits for Hotswap::Middleware::SWAP_LOCK, as requests do" do
     before = file
     app.write("tmp/lock-wanted", "")
     eventually { app.root.join("tmp/lock-held").exist? }

@@ -2,8 +2,8 @@
 
 require_relative "support/job_notes"
 
-RSpec.describe "a job process of the application's own", :fleet, lane: "default" do
-  it "moves with everybody: it loses nothing, reads nothing old, and does no job twice" do
+RSpec.describe "a job process", :fleet, lane: "default" do
+  it "moves with the application: it loses no job, runs none twice, and reads no old rows" do
     app = boot_app(workers: 2)
     generations = Generations.new(app)
     notes = JobNotes.new(app)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # What keeps a database from being copied may be the application itself. Whoever is told to close it elsewhere looks in vain.
-RSpec.describe "a database that the application keeps in a way of its own" do
+RSpec.describe "a database that the application opens in an unusual way" do
   # connection: how a request that asks for "/keep" gets at the database.
   def boot(connection)
     config = <<~RUBY
@@ -36,7 +36,7 @@ RSpec.describe "a database that the application keeps in a way of its own" do
   end
 
   # Fails without `locks::unreadable`: then it is "another process".
-  it "locked against everybody else is refused with the name of the process, and of the PRAGMA", :slow do
+  it "with an exclusive lock is refused with the name of the process and of the PRAGMA", :slow do
     app = boot('KEPT << SQLite3::Database.new("storage/app.sqlite3").tap { |db| db.execute("PRAGMA locking_mode = EXCLUSIVE") }')
     expect(app.get("/?SELECT+name+FROM+items").body).to eq "old"
     app.root.join("files").mkpath
@@ -51,7 +51,7 @@ RSpec.describe "a database that the application keeps in a way of its own" do
   end
 
   # Fails without `has_a_fence_open`: then it is to be closed in a process that hotswap does not manage.
-  it "attached to the connection of another database is written in place, or refused with the way out" do
+  it "attached to the connection of another database is written in place, or refused with the remedy" do
     app = boot('KEPT << SQLite3::Database.new("storage/other.sqlite3").tap { |db| db.execute("ATTACH \'storage/app.sqlite3\' AS app") }')
     Thread.new { app.get("/") }.join
     expect(app.get("/?SELECT+name+FROM+app.items").body).to eq "old"

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "a thread that keeps a connection outside of any request", :fleet do
+RSpec.describe "a thread that keeps a connection outside any request", :fleet do
   let(:app) { boot_app(initializer: "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3") }
   let(:generations) { Generations.new(app) }
 
@@ -26,7 +26,7 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
       .tap { |program| program.wait_for("read v1.") }
   end
 
-  it "is moved while it does nothing with it, and goes on with it on the new database" do
+  it "moves while it is idle, and continues on the new database" do
     kept = keeper
 
     verdict = visited(app, generations) do
@@ -44,7 +44,7 @@ RSpec.describe "a thread that keeps a connection outside of any request", :fleet
     end
   end
 
-  it "refuses the swap by name while a transaction of its own, which Active Record does not know of, is open" do
+  it "blocks a push, by name, during a transaction that Active Record does not know" do
     kept = keeper
     kept.say("begin")
     kept.wait_for("begun v1.")

@@ -11,7 +11,7 @@ RSpec.describe "the leader", :fleet, lane: "default" do
     "a cluster that does not preload" => "",
     "fork_worker" => "fork_worker 0"
   }.each do |name, config|
-    it "is followed by another process when it is killed, with #{name}" do
+    it "is succeeded by another process if it is killed, with #{name}" do
       app = boot_app(workers: 3, preload: false) { |server| puma_config(server, config) }
       eventually(20) { worker_pids(app).size == 3 }
       expect_all_on(app, "v1", processes: 3)
@@ -30,7 +30,7 @@ RSpec.describe "the leader", :fleet, lane: "default" do
     end
   end
 
-  it "is a worker that a forked child outlives, and its successor serves all the same" do
+  it "may leave a forked child behind, and its successor still serves" do
     app = boot_app(workers: 2, preload: false) do |server|
       server.write("config/initializers/forks.rb", <<~RUBY)
         class ForksController < ActionController::Base
@@ -56,7 +56,7 @@ RSpec.describe "the leader", :fleet, lane: "default" do
 
   def parent_of(pid) = File.read("/proc/#{pid}/stat").rpartition(")").last.split[1].to_i
 
-  it "keeps its sockets when a child that the application forked ends" do
+  it "keeps its sockets when a forked child ends" do
     app = boot_app do |server|
       server.write("config/initializers/forks.rb", <<~RUBY)
         class ForksController < ActionController::Base

@@ -33,7 +33,7 @@ RSpec.describe "load_async", :fleet, lane: "default" do
     end
   RUBY
 
-  it "answers right during swaps, from new data after them, and does not keep them from ending" do
+  it "returns correct rows during swaps, new rows after them, and does not block them" do
     app = boot_app(workers: 2, initializer: code)
     expect_all_on(app, "v1", processes: 2)
     generations = Generations.new(app)

@@ -7,7 +7,7 @@ require_relative "support/rails_server"
 RSpec.describe "swaps under load", :fleet do
   # processes: how many of them answer requests.
   shared_examples "a fleet that moves as one" do |processes, swaps: 8|
-    it "loses nothing, serves nothing old, fails nobody, and leaves nothing" do
+    it "loses no write, serves no old row after OK, fails no request, and leaves no files" do
       app.version
       generations = Generations.new(app)
 

@@ -10,8 +10,8 @@ RSpec.describe "a stream that calls Hotswap.release" do
 
   def push(version) = app.hotswap("cp", file(version), "database")
 
-  shared_examples "a stream that a push does not wait for" do |path, visitors: 2|
-    it "stays open over three pushes, and reads the new rows after each" do
+  shared_examples "a stream that does not block a push" do |path, visitors: 2|
+    it "stays open during three pushes, and reads the new rows after each" do
       expect(push("zero").exit_code).to eq 0
       visiting = Array.new(visitors) { visit(path) }
       visiting.each { |visitor| visitor.wait_for("version zero") }
@@ -29,7 +29,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
   end
 
   shared_examples "a stream in a transaction" do |path|
-    it "is told that it has to be called outside" do
+    it "raises an error" do
       visit(path).wait_for("refused: Hotswap.release was called inside a block that holds a database connection")
       expect(push("after a refused release").exit_code).to eq 0
     end
@@ -125,18 +125,18 @@ RSpec.describe "a stream that calls Hotswap.release" do
   context "with Rails" do
     running_app(threads: 8, initializer: "Rails.application.config.hotswap.timeout = 5; Rails.application.config.hotswap.max_pause = 2", &rails)
 
-    it_behaves_like "a stream that a push does not wait for", "/events/live"
-    it_behaves_like "a stream that a push does not wait for", "/events/whole"
-    it_behaves_like "a stream that a push does not wait for", "/events/cached"
-    it_behaves_like "a stream that a push does not wait for", "/feed"
+    it_behaves_like "a stream that does not block a push", "/events/live"
+    it_behaves_like "a stream that does not block a push", "/events/whole"
+    it_behaves_like "a stream that does not block a push", "/events/cached"
+    it_behaves_like "a stream that does not block a push", "/feed"
     it_behaves_like "a stream in a transaction", "/events/in_a_transaction"
 
-    it "is told of a transaction that Active Record does not know of" do
+    it "raises an error in a transaction that Active Record does not know" do
       visit("/events/behind_active_record").wait_for("refused: Hotswap.release was called while a transaction is open on")
       expect(push("after").exit_code).to eq 0
     end
 
-    it "lets a push through before its first word" do
+    it "does not block a push before its first byte" do
       visitor = visit("/events/late")
       eventually { app.log.include?('Started GET "/events/late"') }
       expect(push("meanwhile").exit_code).to eq 0
@@ -144,7 +144,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
       visitor.wait_for("version meanwhile")
     end
 
-    it "has a push wait for a transaction inside the block" do
+    it "makes a push wait for a transaction inside the block" do
       expect(push("before").exit_code).to eq 0
       visitor = visit("/events/transaction_inside")
       visitor.wait_for("version before")
@@ -161,8 +161,8 @@ RSpec.describe "a stream that calls Hotswap.release" do
   context "with Rails in a cluster" do
     running_app(workers: 2, threads: 4, initializer: "Rails.application.config.hotswap.timeout = 5; Rails.application.config.hotswap.max_pause = 2", &rails)
 
-    it_behaves_like "a stream that a push does not wait for", "/events/live", visitors: 4
-    it_behaves_like "a stream that a push does not wait for", "/feed", visitors: 4
+    it_behaves_like "a stream that does not block a push", "/events/live", visitors: 4
+    it_behaves_like "a stream that does not block a push", "/feed", visitors: 4
   end
 
   context "with a plain Rack application" do
@@ -234,13 +234,13 @@ RSpec.describe "a stream that calls Hotswap.release" do
       }
     RUBY
 
-    it_behaves_like "a stream that a push does not wait for", "/endless"
-    it_behaves_like "a stream that a push does not wait for", "/hijacked"
-    it_behaves_like "a stream that a push does not wait for", "/hijacked-here"
-    it_behaves_like "a stream that a push does not wait for", "/partly"
+    it_behaves_like "a stream that does not block a push", "/endless"
+    it_behaves_like "a stream that does not block a push", "/hijacked"
+    it_behaves_like "a stream that does not block a push", "/hijacked-here"
+    it_behaves_like "a stream that does not block a push", "/partly"
     it_behaves_like "a stream in a transaction", "/block"
 
-    it "keeps a connection of its own in a transaction: a push waits for it, and closes it afterwards" do
+    it "makes a push wait for a transaction on its own connection, and the push then closes it" do
       visitor = visit("/begun")
       visitor.wait_for("version ")
       refused = push("never")

@@ -28,7 +28,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
   context "with a cluster that does not preload" do
     let(:app) { boot_app(workers: 2, preload: false) }
 
-    it "a phased restart may run before, during and after swaps" do
+    it "can have a phased restart before, during and after swaps" do
       expect_all_on(app, "v1", processes: 2)
       old = worker_pids(app)
 
@@ -55,7 +55,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
       end
     end
 
-    it "workers may be forked anew from the first one, which has served, before and during swaps" do
+    it "can refork workers before and during swaps" do
       expect_all_on(app, "v1", processes: 2)
       swap(generations, 1)
 
@@ -77,7 +77,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
     context "with a cluster that #{preload ? "preloads" : "does not preload"}" do
       let(:app) { boot_app(workers: 2, preload: preload) }
 
-      it "a hot restart keeps the pid, and the next swap moves the new processes" do
+      it "keep the pid in a hot restart, and the next swap moves the new processes" do
         expect_all_on(app, "v1", processes: 2)
         swap(generations, 1)
         2.times do |n|
@@ -94,7 +94,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
         expect_all_on(app, generations.live, processes: 2)
       end
 
-      it "workers that are killed, added and taken away change nothing" do
+      it "make no difference to swaps if workers are killed, added and removed" do
         expect_all_on(app, "v1", processes: 2)
 
         verdict = visited(app, generations) do
@@ -134,7 +134,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
       other
     end
 
-    it "a push through either generation moves both, each with a socket of its own" do
+    it "move both generations with a push through either socket" do
       expect_all_on(app, "v1", processes: 2)
       other = next_release("tmp/sockets/hotswap.sock")
       expect_all_on(other, "v1", processes: 1)
@@ -154,7 +154,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
       expect_all_on(app, generations.live, processes: 2)
     end
 
-    it "on one socket the new generation waits, and takes over when the old one ends" do
+    it "hand one socket over from the old generation to the new one" do
       expect_all_on(app, "v1", processes: 2)
       other = next_release(app.socket_path)
       swap(generations, 1)

@@ -4,7 +4,7 @@ require_relative "support/fleet"
 
 # What a restore by hand leaves behind while the server runs: processes that have files open to which no path leads any
 # more. They work on with them, as every program does, until the next push, which has to reach them.
-RSpec.describe "a database that was restored by hand under the running server", :fleet do
+RSpec.describe "a database that an operator restored under the running server", :fleet do
   let(:app) { boot_app(workers: 2, initializer: "Rails.application.config.hotswap.timeout = 8") }
 
   before { expect_all_on(app, "v1", processes: 2) }
@@ -38,44 +38,44 @@ RSpec.describe "a database that was restored by hand under the running server", 
   end
 
   {
-    "the folder was moved aside and a copy put in its place" => lambda { |storage|
+    "the folder was moved away and replaced by a copy" => lambda { |storage|
       storage.rename("#{storage}.aside")
       system("cp", "-a", "#{storage}.aside", storage.to_s, exception: true)
     },
-    "the folder was moved away, and a link to it put in its place" => lambda { |storage|
+    "the folder was moved away and replaced by a link to it" => lambda { |storage|
       storage.rename("#{storage}.elsewhere")
       File.symlink("#{storage}.elsewhere", storage)
     },
-    "a copy of the folder is linked to in its place" => lambda { |storage|
+    "the folder was replaced by a link to a copy" => lambda { |storage|
       system("cp", "-a", storage.to_s, "#{storage}.copy", exception: true)
       storage.rename("#{storage}.aside")
       File.symlink("#{storage}.copy", storage)
     },
-    "the database and its fence were removed and made again" => lambda { |storage|
+    "the database and its lock file were removed and created again" => lambda { |storage|
       seeds = DemoApp.seeded_database
       storage.glob("production.sqlite3*").each(&:delete)
       FileUtils.cp(seeds, storage.join("production.sqlite3"))
     },
-    "the database and its fence were removed" => lambda { |storage|
+    "the database and its lock file were removed" => lambda { |storage|
       storage.glob("production.sqlite3*").each(&:delete)
     },
-    "only the fence was removed" => ->(storage) { storage.join("production.sqlite3.hotswap").delete },
-    "only the database was removed and made again" => lambda { |storage|
+    "only the lock file was removed" => ->(storage) { storage.join("production.sqlite3.hotswap").delete },
+    "only the database was removed and created again" => lambda { |storage|
       storage.glob("production.sqlite3{,-wal,-shm}").each(&:delete)
       FileUtils.cp(DemoApp.seeded_database, storage.join("production.sqlite3"))
     },
-    "every file was replaced by a rename, as rsync does" => lambda { |storage|
+    "every file was replaced by a rename, as by rsync" => lambda { |storage|
       storage.glob("production.sqlite3{,.hotswap}").each do |file|
         FileUtils.cp(file, "#{file}.rsync")
         File.rename("#{file}.rsync", file)
       end
       storage.glob("production.sqlite3-{wal,shm}").each(&:delete)
     },
-    "the fence was overwritten with that of another day" => lambda { |storage|
+    "the lock file was overwritten with an older one" => lambda { |storage|
       storage.join("production.sqlite3.hotswap").write("\0" * 64, mode: "r+")
     }
   }.each do |what, restore|
-    it "moves every process with the next push, when #{what}" do
+    it "moves every process with the next push, if #{what}" do
       restore.call(storage)
       # No process is taken for a stranger, which would have the new content written into the file.
       expect_pushed("first", "--in-place=never")
@@ -89,7 +89,7 @@ RSpec.describe "a database that was restored by hand under the running server", 
     system("cp", "-a", "#{storage}.aside", storage.to_s, exception: true)
   end
 
-  it "goes on with what it has open until then, as a console does, and says so in the log" do
+  it "is not opened until then: each process keeps its old files, and logs that" do
     console = AppProgram.console(app)
     console.say("puts \"sees \#{Release.current}.\"")
     console.wait_for("sees v1.", 60)
@@ -106,7 +106,7 @@ RSpec.describe "a database that was restored by hand under the running server", 
 
   # Fails without the look for the astray (worker/fleet/mod.rs): then the push succeeds, and the process that is stopped goes on
   # with the former file when it is continued.
-  it "waits for a process that has not noticed, and refuses the push in its name" do
+  it "makes a push wait for a process that has not noticed, and names that process" do
     stopped = worker_pids(app).first
     Process.kill(:STOP, stopped)
     restore_a_copy
@@ -122,7 +122,7 @@ RSpec.describe "a database that was restored by hand under the running server", 
     Process.kill(:CONT, stopped)
   end
 
-  it "refuses a push that waited for a request when it happened, and moves everybody with the next one" do
+  it "makes a waiting push fail, and the next push moves every process" do
     slow = Thread.new { app.get("/slow?t=4") }
     eventually { app.log.include?(%(Started GET "/slow?t=4")) }
     waiting = app.start_hotswap("cp", app.databases.release("overtaken"), app.database_path)

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "another schema", :fleet do
+RSpec.describe "a new schema", :fleet do
   let(:app) do
     boot_app(workers: 2) do |server|
       server.write("config/initializers/records.rb", <<~RUBY)
@@ -50,7 +50,7 @@ RSpec.describe "another schema", :fleet do
     20.times { from_each_worker { app.get("/records/1") } }
   end
 
-  it "that has a new column is usable at once in every worker" do
+  it "with a new column is usable at once in every worker" do
     push_changed("priced") do |db|
       db.execute("ALTER TABLE items ADD COLUMN price INTEGER DEFAULT 5")
       db.execute("UPDATE items SET price = 7 WHERE id > 3")
@@ -61,7 +61,7 @@ RSpec.describe "another schema", :fleet do
     expect(from_each_worker { app.post("/records", name: "new", price: "12") }.map { |answer| answer["item"]["price"] }).to eq [12, 12]
   end
 
-  it "whose columns moved, and lost one, is read right" do
+  it "with moved and removed columns is read correctly" do
     push_changed("moved") do |db|
       db.execute_batch(<<~SQL)
         CREATE TABLE moved (note_of_old TEXT, token VARCHAR, id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, name VARCHAR NOT NULL);
@@ -80,7 +80,7 @@ RSpec.describe "another schema", :fleet do
     end
   end
 
-  it "moves back and forth under load, and every answer fits its database" do
+  it "can alternate with the old one under load, and every answer matches its database" do
     verdict = visited(app, generations) do
       4.times do |n|
         if n.even?
@@ -96,7 +96,7 @@ RSpec.describe "another schema", :fleet do
     expect(verdict.broken).to eq []
   end
 
-  it "leaves the connections of the other databases alone" do
+  it "does not affect the connections of other databases" do
     inodes = -> { worker_pids(app).to_h { |pid| [pid, open_files(pid).grep(/production-(queue|cache|errors)\.sqlite3$/).sort] } }
     30.times { app.get("/") }
     before = inodes.call

@@ -85,8 +85,8 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     expect(said).not_to match(/Error in thread|SolidQueue-\S+ Replaced/i)
   end
 
-  shared_examples "jobs that move with everybody" do
-    it "goes on through swaps of the database that its jobs write to, and of others" do
+  shared_examples "jobs that move with the application" do
+    it "continue through swaps of their database and of others" do
       run_a_job("first")
       before = registered
       cache = copy("cache")
@@ -104,7 +104,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect_nobody_died(before)
     end
 
-    it "goes on when its own database is swapped for a copy" do
+    it "continue if their queue's database is swapped for a copy" do
       run_a_job("before the queue is swapped")
       before = registered
 
@@ -115,7 +115,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect_nobody_died(before)
     end
 
-    it "has a job that takes longer than a swap may named, and nobody else wait for it", :alone do
+    it "have a long job named by the refused push, and no other job waits for it", :alone do
       # In a process that has not opened the database yet it would be in nobody's way.
       run_a_job("before the patient one")
       before = registered
@@ -144,9 +144,9 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
 
     def log = app.root.join("log/server.log")
 
-    it_behaves_like "jobs that move with everybody"
+    it_behaves_like "jobs that move with the application"
 
-    it "leaves the leader's sockets where they are when one of its processes ends" do
+    it "keeps the leader's sockets when one of its processes ends" do
       sockets = [app.socket_path, app.stderr_socket_path]
       before = sockets.map { |path| File.stat(path).ino }
       worker = registered.find { |kind,| kind == "Worker" }[1]
@@ -162,7 +162,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     end
   end
 
-  context "as bin/jobs, in a process of its own", order: :defined do
+  context "as bin/jobs, in its own process", order: :defined do
     running_jobs
 
     before(:context) do
@@ -173,11 +173,11 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
 
     def log = @jobs.output
 
-    it_behaves_like "jobs that move with everybody"
+    it_behaves_like "jobs that move with the application"
 
     # The last one here: Solid Queue's supervisor itself stays without a row until it is started anew.
-    context "whose database is swapped for one that knows none of its processes" do
-      it "has them replaced by others, which register and go on" do
+    context "whose database is swapped for one without its processes" do
+      it "replaces its workers, which register and continue" do
         run_a_job("before the new queue")
         before = registered.map { |_, pid, _| pid }
         file = copy("queue")
@@ -204,6 +204,6 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
 
     def log = app.root.join("log/server.log")
 
-    it_behaves_like "jobs that move with everybody"
+    it_behaves_like "jobs that move with the application"
   end
 end

@@ -2,7 +2,7 @@
 
 require_relative "support/fleet"
 
-RSpec.describe "a connection that the fleet does not know", :fleet, lane: "default" do
+RSpec.describe "a connection from outside the fleet", :fleet, lane: "default" do
   include Untouched
 
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
@@ -43,13 +43,13 @@ RSpec.describe "a connection that the fleet does not know", :fleet, lane: "defau
 
   {
     "that has read and is idle" => 'db = SQLite3::Database.new(path); db.execute("SELECT count(*) FROM items")',
-    "that has opened the file and never read" => "db = SQLite3::Database.new(path)",
+    "that has opened the file but never read it" => "db = SQLite3::Database.new(path)",
     "in a read transaction" => 'db = SQLite3::Database.new(path); db.execute("BEGIN"); db.execute("SELECT count(*) FROM items")',
     "that takes the file for immutable" =>
       'db = SQLite3::Database.new("file:" + path + "?immutable=1", readonly: true, uri: true); db.execute("SELECT count(*) FROM items")',
-    "that has the bare file open" => "file = File.open(path)"
+    "that has the file open without SQLite" => "file = File.open(path)"
   }.each do |what, code|
-    it "refuses the swap by pid and command: one #{what}", :alone do
+    it "blocks a rename, by pid and command: one #{what}", :alone do
       swap(generations, 1)
       process = stranger(code)
 
@@ -61,7 +61,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet, lane: "defau
     end
   end
 
-  it "refuses the swap when it holds the write lock" do
+  it "blocks a rename if it holds the write lock" do
     process = stranger('db = SQLite3::Database.new(path); db.execute("BEGIN IMMEDIATE")')
     refused = generations.push(version: "never")
 
@@ -71,7 +71,7 @@ RSpec.describe "a connection that the fleet does not know", :fleet, lane: "defau
     swap(generations, 1)
   end
 
-  it "refuses as a raw connection in the application, until a block closes it", :alone do
+  it "blocks a rename if the application opened it itself, until a block closes it", :alone do
     code = <<~RUBY
       RAW = SQLite3::Database.new("storage/production.sqlite3")
       $stdout.sync = true

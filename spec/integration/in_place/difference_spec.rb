@@ -47,7 +47,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
 
   def pages_written(log) = app.log[log..][/wrote (\d+) pages/, 1].to_i
 
-  it "writes those, and no more" do
+  it "writes those pages and no others" do
     file = changed do |db|
       db.execute("UPDATE items SET name = 'in place'")
       db.execute("UPDATE filling SET bytes = randomblob(3500) WHERE id % 500 = 0")
@@ -61,7 +61,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
   end
 
   # Fails without `pages_by_now`: then what was written since stays, in the middle of the new content.
-  it "writes what was changed after it had looked as well" do
+  it "also writes pages that were changed after the comparison" do
     file = changed { |db| db.execute("UPDATE items SET name = 'looked before'") }
     log = app.log.length
     waiting = Thread.new { app.get("/wait") }
@@ -82,7 +82,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
   end
 
   # Fails without `may_resize`: then it is found out with the write lock held that pages cannot be added or taken away.
-  it "makes another plan when the database has grown meanwhile, where only the number of pages was right" do
+  it "plans again if the database has grown meanwhile" do
     skip "this SQLite adds and takes away pages" if resizes?
     file = changed { |db| db.execute("UPDATE items SET name = 'another plan'") }
     log = app.log.length
@@ -102,7 +102,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
   # Before 3.47 it cannot change how many pages there are.
   def resizes? = SQLite3::SQLITE_VERSION.split(".").map(&:to_i).<=>([3, 47]).positive?
 
-  it "makes the database larger and smaller" do
+  it "grows and shrinks the database" do
     [
       ["larger", "CREATE TABLE other (bytes); INSERT INTO other VALUES (zeroblob(2000000))"],
       ["smaller", "DROP TABLE other; DELETE FROM filling WHERE id > 4900; VACUUM"]
@@ -122,7 +122,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
 
   # Fails without the new number in `put_pages`: with the one that it knows, the stranger goes on with the old schema, and
   # its row is in the other table.
-  it "tells who has it open of another schema, also where it has the old one's number" do
+  it "makes other connections reload the schema, even if both have the same schema version" do
     twins = changed { |db| db.execute("CREATE TABLE twins (id INTEGER PRIMARY KEY, name TEXT)") }
     expect(app.hotswap("cp", twins, "database", "--skip-schema-check")).to have_attributes(exit_code: 0, stderr: /In place/)
     expect(@stranger.ask("SELECT count(*) FROM twins")).to eq "0"

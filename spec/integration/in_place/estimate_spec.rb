@@ -12,7 +12,7 @@ RSpec.describe "a push in place that would take longer than max_pause", :slow, :
   end
 
   # Fails without `takes_too_long`, and the second half without `Fleet::ask_for`: then the members kill the worker.
-  it "is refused with the figures before anybody waits, and done all the same where --in-place=always says so" do
+  it "is refused with the figures before any request waits, and runs with --in-place=always" do
     app = keep(ItemsServer.start(settings: "config.max_pause = 0.15"))
     expect(app.version).to eq "old"
     stranger = Stranger.ruby(app.database_path)

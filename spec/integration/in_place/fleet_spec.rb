@@ -2,12 +2,12 @@
 
 require_relative "../fleet/support/fleet"
 
-RSpec.describe "a fleet whose database is written into", :fleet, :slow, lane: "default" do
+RSpec.describe "an application whose database is written in place", :fleet, :slow, lane: "default" do
   let(:live) { "storage/production.sqlite3" }
 
   # Without the gate their writers would run into SQLite's lock, and those of them that began by reading into a
   # database that is locked for good.
-  it "answers every request, from the new rows and columns once the push is done, and keeps what it acknowledged since" do
+  it "answers every request, with the new rows and columns after OK, and loses no later write" do
     app = boot_app(workers: 2, initializer: "Rails.application.config.hotswap.max_pause = 2")
     expect_all_on(app, app.version, processes: 2)
     stranger = Stranger.ruby(app.database_path)

@@ -18,7 +18,7 @@ RSpec.describe "a push in place of a file with another header" do
 
       # Each group has another share of the sample.
       {"some" => {slow: true}, "all" => {thorough: true, timeout: 7_200}}.each do |share, metadata|
-        it "makes the live database what was pushed: #{share} of the combinations", **metadata do
+        it "makes the live database equal the pushed file: #{share} of the combinations", **metadata do
           pairs = (share == "all") ? HeaderTable.pairs(all: true) : HeaderTable.pairs.select.with_index { |_, nth| nth % groups.size == group }
           app.version
           @stranger = Stranger.ruby(app.database_path)

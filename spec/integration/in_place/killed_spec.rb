@@ -2,7 +2,7 @@
 
 # A worker that dies in the middle of writing has changed nothing: in WAL mode what it wrote is no commit, and
 # with a rollback journal whoever comes next takes it back.
-RSpec.describe "a worker that is killed while it writes into the live database", :slow, lane: "default" do
+RSpec.describe "a worker that is killed while it writes in place", :slow, lane: "default" do
   %w[wal delete].each do |mode|
     it "leaves the old database, with journal_mode #{mode}" do
       app = keep(ItemsServer.start(journal_mode: mode) { |server| fill(server.database_path, "old", 8) })

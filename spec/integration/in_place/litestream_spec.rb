@@ -18,7 +18,7 @@ RSpec.describe "a push into a database that Litestream replicates", :slow, lane:
   def names(path) = TestDatabase.read(path) { |db| db.execute("SELECT name FROM items ORDER BY id").flatten }
 
   # Fails without `adapt::carry_over`: then the replica ends with the first checkpoint.
-  it "is replicated with every row that is written afterwards, and nothing of what was there before" do
+  it "is replicated, with every later row and no old one" do
     app = keep(ItemsServer.start)
     app.version
     path = app.database_path

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # What cannot be replaced by a rename, which is known before anybody has to wait.
-RSpec.describe "a push into a file that cannot be replaced", lane: "default" do
+RSpec.describe "a push to a file that cannot be replaced, because it", lane: "default" do
   include Privileges
 
   def start(by_way_of: [], &block)
@@ -30,14 +30,14 @@ RSpec.describe "a push into a file that cannot be replaced", lane: "default" do
     expect(app.stray_files).to eq []
   end
 
-  it "that has a second name" do
+  it "has a second hard link" do
     start { |server| File.link(server.root.join("storage/app.sqlite3"), server.root.join("other-name.sqlite3")) }
 
     expect_in_place_or_refused("has 2 names (hard links)")
     expect(File.identical?(app.database_path, app.root.join("other-name.sqlite3"))).to be true
   end
 
-  it "that is mounted by itself" do
+  it "is a mount of its own" do
     private_mounts = %w[unshare --mount --propagation private]
     skip "nothing can be mounted here (that takes root)" unless system(*private_mounts, "true", err: File::NULL)
     start(by_way_of: [*private_mounts, "sh", "-c", 'mount --bind storage/app.sqlite3 storage/app.sqlite3 && exec "$@"', "sh"])
@@ -45,7 +45,7 @@ RSpec.describe "a push into a file that cannot be replaced", lane: "default" do
     expect_in_place_or_refused("is mounted as a single file")
   end
 
-  it "that belongs to somebody else, in a folder where only owners replace" do
+  it "belongs to another user, in a folder with the sticky bit" do
     skip "files cannot be given away here (that takes root)" unless Process.uid.zero?
     start(by_way_of: unprivileged("-fowner")) do |server|
       storage = server.root.join("storage")

@@ -2,12 +2,12 @@
 
 # Foreigners that open the database a thousand times a second: some are there when the file is to be replaced, some
 # open it in that very instant.
-RSpec.describe "a push among strangers that reconnect all the time", :alone, lane: "default" do
+RSpec.describe "a push while other programs reconnect all the time", :alone, lane: "default" do
   # Every other push insists on a rename, and is refused where somebody is there in that instant. Fails without
   # `Seized::linger`: who opened the file in the instant of the rename then works on the dead one. Fails without
   # `Lease::wait`: nobody is found to be in the way.
   {5 => {slow: true}, 1_000 => {thorough: true, timeout: 3_600}}.each do |swaps, metadata|
-    it "loses none of their rows, and has none of them read an old file: #{swaps} swaps", **metadata do
+    it "loses none of their rows, and none of them reads an old file: #{swaps} swaps", **metadata do
       app = keep(ItemsServer.start(settings: "config.timeout = 5"))
       app.version
       foreigners = Foreigners.new(app.database_path, app.root.to_s, %w[reads writes])

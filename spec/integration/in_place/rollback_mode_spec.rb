@@ -2,7 +2,7 @@
 
 # With a rollback journal a reader keeps a writer out, and an idle connection cannot be told from none by any lock
 # of SQLite: the kernel's lease tells.
-RSpec.describe "a push in place, into a database with a rollback journal", lane: "default" do
+RSpec.describe "a push in place to a database with a rollback journal", lane: "default" do
   before(:context) do
     @app = ItemsServer.start(journal_mode: "delete", settings: "config.timeout = 1.5; config.max_pause = 0.4")
   end
@@ -21,7 +21,7 @@ RSpec.describe "a push in place, into a database with a rollback journal", lane:
 
   def pragma(name) = TestDatabase.read(app.database_path) { |db| db.get_first_value("PRAGMA #{name}") }
 
-  it "is seen by who has read before and is idle, and leaves the journal as it was" do
+  it "is visible to an idle reader, and keeps the journal mode" do
     idle = [Stranger.shell(app.database_path), Stranger.ruby(app.database_path)]
     idle.each { |stranger| expect(stranger.ask("SELECT name FROM items")).to eq @old }
     inode = File.stat(app.database_path).ino
@@ -42,7 +42,7 @@ RSpec.describe "a push in place, into a database with a rollback journal", lane:
   end
 
   # Fails where `backup::write` takes what it has not locked for locked.
-  it "is refused by somebody who reads, named, after a pause that nobody notices" do
+  it "fails if another program is reading, names it, and holds requests only briefly" do
     reader = Stranger.shell(app.database_path)
     reader.ask("BEGIN")
     reader.ask("SELECT * FROM items")

@@ -2,7 +2,7 @@
 
 # Whoever has the file open and is not of the fleet would go on with the replaced one, and damage the new one by
 # way of its log: so the file stays, and its content changes.
-RSpec.describe "a push while a stranger has the database open", lane: "default" do
+RSpec.describe "a push while another program has the database open", lane: "default" do
   before(:context) { @app = ItemsServer.start(settings: "config.timeout = 1.5; config.max_pause = 0.4") }
   after(:context) { @app&.tear_down }
 
@@ -49,7 +49,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   def names(stranger) = stranger.ask("SELECT group_concat(name, ' ') FROM items")
 
   # Fails without `Why::foreseen` and the fallback of `push::run`: then it is refused.
-  it "writes into the file: the shell, a program of another language and one that has not read yet go on with the new rows" do
+  it "writes in place, and every program continues with the new rows" do
     strangers = [Stranger.shell(path), Stranger.shell(path), Stranger.ruby(path)]
     strangers << Stranger.python(path) if Stranger.available?("python3")
     strangers.drop(1).each { |stranger| expect(names(stranger)).to eq @old }
@@ -64,7 +64,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Fails without the transaction of `backup::write`, by which what is half done is nobody's to see.
-  it "leaves who is in the middle of reading with what it reads, and everybody else not" do
+  it "does not change what a running read sees" do
     reader = Stranger.shell(path)
     reader.ask("BEGIN")
     expect(names(reader)).to eq @old
@@ -77,7 +77,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Fails without `wait_for_the_write_lock`: then it closes the gates for somebody who has forgotten a transaction.
-  it "is refused by a transaction that writes, without a request having waited, and is let through by its end" do
+  it "fails during another program's write transaction without holding requests, and succeeds after it" do
     writer = Stranger.shell(path)
     writer.ask("BEGIN IMMEDIATE")
     writer.ask("INSERT INTO items (name) VALUES ('of the writer')")
@@ -110,7 +110,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Fails without `Lease::ask`: no lock tells of it, and SQLite's own descriptors are not all there is.
-  it "writes into a file that somebody takes for immutable, or has mapped and closed" do
+  it "writes in place if a program opened the file as immutable, or has it mapped" do
     skip "this Ruby has no fiddle" unless system(RbConfig.ruby, "-e", "require 'fiddle'", err: File::NULL)
     strangers = [Stranger.ruby("file:#{path}?immutable=1"), Stranger.mapping(path)]
     expect(strangers.last.ask("")).to eq "SQLite format 3"
@@ -120,7 +120,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Fails without the question for the choice in `push::run`.
-  it "is refused by name where --in-place=never says so, and the file is replaced when nobody has it open" do
+  it "is refused with the program's name under --in-place=never, and replaces the file when the program has closed it" do
     stranger = Stranger.shell(path)
     names(stranger)
     expect_refused(push("--in-place=never"), stranger)
@@ -132,7 +132,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     expect_whole(@new)
   end
 
-  it "writes into the file that nobody else has open where --in-place=always says so" do
+  it "writes in place with --in-place=always, even if no program has the file open" do
     result = push("--in-place=always")
 
     expect(result).to have_attributes(exit_code: 0,
@@ -141,7 +141,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
     expect_whole(@new)
   end
 
-  it "takes smaller and larger content, another schema and another page size" do
+  it "accepts smaller and larger content, another schema and another page size" do
     stranger = Stranger.shell(path)
     many = Array.new(5_000) { |number| "name-#{number}" }
     index = "#{ItemsServer::SCHEMA}; CREATE INDEX by_name ON items (name)"
@@ -163,7 +163,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Fails without `adapt::refuse_another_encoding`: then it says OK, and every open connection is broken.
-  it "refuses another encoding before anybody has to wait" do
+  it "refuses another encoding before any request waits" do
     stranger = Stranger.shell(path)
     expect(names(stranger)).to eq @old
     log = app.log.length
@@ -177,7 +177,7 @@ RSpec.describe "a push while a stranger has the database open", lane: "default" 
   end
 
   # Its mounts are its own: the same file has another path and another mount's number there.
-  it "writes into the file that a process of another container has open by another path" do
+  it "writes in place if a process in another container has the file open by another path" do
     elsewhere = app.root.join("elsewhere").tap(&:mkpath)
     mount = "mount --bind #{File.dirname(path)} #{elsewhere} && exec \"$@\""
     container = %w[unshare --mount --propagation private sh -c] + [mount, "sh"]

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-RSpec.describe "a push while somebody has the database open whom the application may not look at", lane: "default" do
+RSpec.describe "a push while a process that the application cannot inspect has the database open", lane: "default" do
   include Privileges
 
   # Fails without the second way of `push::run`: no look into /proc tells of it, and the lease does when the gates
   # are closed already.
-  it "goes in place all the same" do
+  it "writes in place" do
     skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
     skip "nobody else can be had here (that takes root)" unless Process.uid.zero?
     app = keep(ItemsServer.start(by_way_of: unprivileged("-sys_ptrace"), settings: "config.max_pause = 0.4") do |server|

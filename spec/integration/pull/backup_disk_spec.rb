@@ -2,7 +2,7 @@
 
 # A backup goes to file systems on which no database could live: FAT and CIFS keep no modes, NFS may have no locks, and others
 # sync no folder, link no file, or do not say how much room they have. Protected is what backup_disk.rs and target.rs do.
-RSpec.describe "a pull to a disk that cannot do all that a database needs", lane: "default" do
+RSpec.describe "a pull to a disk that lacks what a database needs", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?
     @app = ItemsServer.start
@@ -34,17 +34,17 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
   end
 
   {
-    "keeps no modes" => {setattr: %i[EPERM EOPNOTSUPP]},
+    "stores no file modes" => {setattr: %i[EPERM EOPNOTSUPP]},
     "has no locks" => {setlkw: %i[ENOLCK ENOSYS EOPNOTSUPP EINVAL]},
-    "syncs no folder" => {fsyncdir: %i[EINVAL EOPNOTSUPP EPERM]},
-    "syncs no single file" => {fsync: %i[EINVAL EOPNOTSUPP]},
-    "makes no file without a name" => {tmpfile: %i[EOPNOTSUPP EINVAL EISDIR ENOSYS EPERM]},
-    "makes a file without a name, and no link to it" => {link: %i[EPERM EOPNOTSUPP ENOENT ENOSYS]},
-    "does not say how much room it has" => {statfs: %i[ENOSYS EPERM]}
+    "cannot sync a folder" => {fsyncdir: %i[EINVAL EOPNOTSUPP EPERM]},
+    "cannot sync a single file" => {fsync: %i[EINVAL EOPNOTSUPP]},
+    "cannot create a file without a name" => {tmpfile: %i[EOPNOTSUPP EINVAL EISDIR ENOSYS EPERM]},
+    "cannot link a file without a name" => {link: %i[EPERM EOPNOTSUPP ENOENT ENOSYS]},
+    "does not report its free space" => {statfs: %i[ENOSYS EPERM]}
   }.each do |disability, refusals|
     refusals.each do |kind, errors|
       errors.each do |error|
-        it "#{disability} (#{error})" do
+        it "succeeds if the disk #{disability} (#{error})" do
           disk.refuse(kind, error)
 
           2.times { expect_a_backup }
@@ -53,13 +53,13 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
     end
   end
 
-  it "does none of all that" do
+  it "succeeds if the disk does none of these" do
     %i[setattr setlkw fsyncdir tmpfile statfs].zip(%i[EPERM ENOLCK EINVAL EOPNOTSUPP ENOSYS]) { |kind, error| disk.refuse(kind, error) }
 
     2.times { expect_a_backup }
   end
 
-  it "warns of a mode that the disk did not set" do
+  it "warns if the disk did not set the mode" do
     expect(pull).to have_attributes(exit_code: 0)
     backup.chmod(0o640)
     disk.refuse(:setattr, :EPERM)
@@ -67,7 +67,7 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
     expect_a_backup(stderr: /\AWARNING: #{backup} has mode 600 instead of 640, because its file system did not set the mode\. .*\n\z/)
   end
 
-  it "names standard output where the disk renames no file, and leaves nothing" do
+  it "suggests standard output if the disk cannot rename, and leaves no files" do
     %i[rename rename2].each { |kind| disk.refuse(kind, :ENOSYS) }
 
     expect(pull).to have_attributes(exit_code: 5, stderr: /ERROR: cannot put the snapshot in place at #{backup}, because its file system cannot rename files .*- > #{backup}/)
@@ -80,7 +80,7 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
 
   # A network file system tells with the sync that its server refused what was written before.
   %i[EACCES EPERM].each do |error|
-    it "fails where a sync of the file is refused (#{error})" do
+    it "fails if the disk refuses to sync the file (#{error})" do
       disk.refuse(:fsync, error)
 
       expect(pull).to have_attributes(exit_code: 5, stderr: /ERROR: cannot (sync|write) /)
@@ -89,7 +89,7 @@ RSpec.describe "a pull to a disk that cannot do all that a database needs", lane
   end
 
   {fsyncdir: "the folder", fsync: "the file", setattr: "the mode"}.each do |kind, what|
-    it "still fails where the disk itself fails at #{what}" do
+    it "fails if the disk fails at #{what}" do
       pull
       backup.chmod(0o640)
       disk.refuse(kind, :EIO)

@@ -8,7 +8,7 @@ RSpec.describe "a push during a pull", lane: "default" do
     @server&.tear_down
   end
 
-  it "waits until the snapshot is complete, while requests are served, and then succeeds" do
+  it "waits until the snapshot is complete while requests continue, and then succeeds" do
     reader, writer = IO.pipe(binmode: true)
     pull = @server.start_hotswap("cp", "storage/app.sqlite3", "-", out: writer)
     writer.close

@@ -27,7 +27,7 @@ RSpec.describe "a pull" do
     copy
   end
 
-  it "to a file makes a whole database with the rows of the live one, and nothing else" do
+  it "to a file writes a whole database with the rows of the live one, and no other files" do
     before = TestDatabase.content(app.database_path)
 
     expect(pull.stdout).to eq "OK\n"
@@ -45,7 +45,7 @@ RSpec.describe "a pull" do
     expect(sent == backup.binread).to be true
   end
 
-  it "is page for page what SQLite's own backup makes of a quiet database" do
+  it "equals SQLite's own backup of an idle database, page for page" do
     app.post("/items", token: "one change")
     pull
     judge = backed_up
@@ -59,7 +59,7 @@ RSpec.describe "a pull" do
     expect(bytes.first).to eq bytes.last
   end
 
-  it "includes the rows that are only in the -wal yet" do
+  it "includes rows that are only in the WAL" do
     SQLite3::Database.new(app.database_path) do |db|
       db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
       db.execute("INSERT INTO items (name, token) VALUES ('new', 'only in the wal')")
@@ -74,7 +74,7 @@ RSpec.describe "a pull" do
     expect(TestDatabase.integrity(backup)).to eq "ok"
   end
 
-  it "is whole right after a push, while the new database's log is empty" do
+  it "is whole right after a push, while the new WAL is empty" do
     app.hotswap("cp", app.databases.release("just pushed"), live)
     expect(app.version).to eq "just pushed"
     expect(File.size("#{app.database_path}-wal")).to eq 0
@@ -115,7 +115,7 @@ RSpec.describe "a pull" do
     reader.close
   end
 
-  it "under writes is one state between two transactions, each pull a later one" do
+  it "under writes is a consistent state, and each pull is a later one" do
     states = []
     under_writes_of(writer) do
       8.times do |n|
@@ -134,7 +134,7 @@ RSpec.describe "a pull" do
   end
 
   # target.rs, `create`: the mode.
-  it "makes a fresh file that its owner only may read, and leaves the mode of an existing one" do
+  it "creates a file that only its owner may read, and keeps the mode of an existing one" do
     pull
     expect(backup.stat.mode & 0o777).to eq 0o600
 
@@ -145,7 +145,7 @@ RSpec.describe "a pull" do
     expect(TestDatabase.content(backup)).to eq TestDatabase.content(app.database_path)
   end
 
-  it "through a link writes the file that it leads to, and the link stays" do
+  it "through a link writes to the link's target, and keeps the link" do
     folder.join("monday.sqlite3").write("yesterday's")
     File.symlink("monday.sqlite3", backup)
 
@@ -155,7 +155,7 @@ RSpec.describe "a pull" do
   end
 
   # target.rs, `put_in_place`: the sidecars.
-  it "does not mix with what an earlier database left beside the target" do
+  it "removes the WAL and the journal of an earlier database at the target" do
     stale = app.databases.with_wal_beside("stale")
     FileUtils.cp(stale, backup)
     FileUtils.cp("#{stale}-wal", "#{backup}-wal")
@@ -168,7 +168,7 @@ RSpec.describe "a pull" do
     expect(TestDatabase.integrity(backup)).to eq "ok"
   end
 
-  it "of a second database brings that one" do
+  it "of a second database copies that one" do
     app.hotswap("cp", "queue", backup)
 
     expect(TestDatabase.content(backup)).to eq TestDatabase.content(app.database_path("queue"))

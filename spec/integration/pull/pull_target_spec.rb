@@ -2,7 +2,7 @@
 
 require "socket"
 
-RSpec.describe "a pull to a place where no file can be made", lane: "default" do
+RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   include Privileges
 
   before(:context) { @app = ItemsServer.start }
@@ -31,28 +31,28 @@ RSpec.describe "a pull to a place where no file can be made", lane: "default" do
     eventually { app.process.members == [app.pid] }
   end
 
-  it "names the folder that is missing" do
+  it "names the missing folder" do
     expect_nothing_made(3, "No such file or directory.*#{folder}/missing", to: "backups/missing/backup.sqlite3")
   end
 
-  it "names the folder in which the caller may not write" do
+  it "names the folder that is not writable" do
     folder.chmod(0o555)
 
     expect_nothing_made(3, "Permission denied.*#{folder}", to: "backups/backup.sqlite3", program: unprivileged + HotswapCommand::PROGRAM)
   end
 
-  it "wants a file's name, and no folder's" do
+  it "refuses a folder" do
     expect_nothing_made(2, "is a directory; name the file", to: "backups")
     expect_nothing_made(2, "is a directory; name the file", to: "backups/")
   end
 
-  it "takes no file for a folder" do
+  it "refuses a path below a file" do
     folder.join("file").write("")
 
     expect_nothing_made(3, "Not a directory", to: "backups/file/backup.sqlite3")
   end
 
-  it "takes neither a FIFO nor a socket nor a device for a file, and says what does" do
+  it "refuses a FIFO, a socket and a device, and suggests -" do
     File.mkfifo(folder.join("fifo"))
     UNIXServer.new(folder.join("socket").to_s).close
 
@@ -62,14 +62,14 @@ RSpec.describe "a pull to a place where no file can be made", lane: "default" do
   end
 
   # Fails where whatever cannot be looked at (target.rs, create) is taken for a place where nothing is.
-  it "follows no link in a circle, and leaves it" do
+  it "refuses a circular link, and leaves it alone" do
     File.symlink("circle", folder.join("circle"))
 
     expect_nothing_made(3, "Too many levels of symbolic links.*#{folder}/circle", to: "backups/circle")
     expect(folder.join("circle")).to be_symlink
   end
 
-  it "leaves yesterday's backup when the new one cannot be made" do
+  it "keeps yesterday's backup if the new one fails" do
     yesterday = folder.join("backup.sqlite3").tap { |file| file.write("yesterday's") }
     folder.chmod(0o555)
 
@@ -77,23 +77,23 @@ RSpec.describe "a pull to a place where no file can be made", lane: "default" do
     expect(yesterday.read).to eq "yesterday's"
   end
 
-  it "does not keep the next pull from a good place" do
+  it "does not affect the next pull to a good target" do
     expect(app.hotswap("cp", "database", "backups/backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: "")
     expect(TestDatabase.content(folder.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
   end
 
-  it "takes no slash at the end for a file's name where there is no such folder" do
+  it "refuses a trailing slash if there is no such folder" do
     expect_nothing_made(2, "is no directory; create it and name the file", to: "backups/today/")
   end
 
-  it "takes no descriptor for a file, and says what does" do
+  it "refuses /dev/fd and /dev/stdout, and suggests -" do
     ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].each do |target|
       expect_nothing_made(2, "is a descriptor.*use - for standard output", to: target)
     end
   end
 
   # Replaced, each of them takes the database along or the application's locks (route.rs, refuse_files_of_databases).
-  it "takes neither the log of the database nor its index, its journal or its fence, by whatever name" do
+  it "refuses the WAL, the index, the journal and the lock file of a database, by any name" do
     app.version
     own = %w[-wal -shm -journal .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }
     File.symlink(app.root.join(own.first), folder.join("link"))
@@ -108,7 +108,7 @@ RSpec.describe "a pull to a place where no file can be made", lane: "default" do
   end
 
   # client/mod.rs, receive_file.
-  it "warns of a program that goes on with the file that is replaced, and not of one that reads it" do
+  it "warns about a program that writes to the replaced file, but not about a reader" do
     backup = app.file("backups/backup.sqlite3", ItemsServer::SCHEMA, %w[yesterday's])
     reader = Process.spawn("sleep", "60", in: backup)
     expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: "")

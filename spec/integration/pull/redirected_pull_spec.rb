@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # `hotswap cp DATABASE - > FILE`: the worker writes into an empty file itself, the client into any other.
-RSpec.describe "a pull whose standard output is a file", lane: "default" do
+RSpec.describe "a pull to a redirected file", lane: "default" do
   before(:context) { @app = ItemsServer.start { |server| server.file("storage/app.sqlite3", ItemsServer::SCHEMA, ["x" * 300_000], journal_mode: "wal") } }
   after(:context) { @app&.tear_down }
 
@@ -16,7 +16,7 @@ RSpec.describe "a pull whose standard output is a file", lane: "default" do
 
   def shell(line) = app.hotswap(program: ["sh", "-c", line, file.to_s, *HotswapCommand::PROGRAM])
 
-  it "fills an empty file with the bytes of a pull to a path, and leaves it its mode" do
+  it "writes the same bytes as a pull to a path, and keeps the file's mode" do
     file.write("")
     file.chmod(0o640)
 
@@ -26,7 +26,7 @@ RSpec.describe "a pull whose standard output is a file", lane: "default" do
     expect(TestDatabase.integrity(file)).to eq "ok"
   end
 
-  it "lets the shell go on behind it" do
+  it "lets the shell append afterwards" do
     expect(shell('{ "$@" cp database - && echo behind; } > "$0"')).to have_attributes(exit_code: 0)
     expect(file.binread == "#{pulled.binread}behind\n").to be true
   end
@@ -36,13 +36,13 @@ RSpec.describe "a pull whose standard output is a file", lane: "default" do
     '{ printf before; "$@" cp database -; } > "$0"' => "what the shell has written to",
     'printf before > "$0"; { printf before; "$@" cp database -; } 1<> "$0"' => "what is overwritten"
   }.each do |line, what|
-    it "writes where the shell stands in #{what}" do
+    it "writes at the shell's position in #{what}" do
       expect(shell(line)).to have_attributes(exit_code: 0, stderr: "")
       expect(file.binread == "before#{pulled.binread}").to be true
     end
   end
 
-  it "fails where the file can take no more, and says so" do
+  it "fails if the file cannot grow, and says so" do
     SmallDisk.available? or skip "this user may mount no file system"
     disk = SmallDisk.new(file.dirname, 1)
     disk.mount
@@ -55,7 +55,7 @@ RSpec.describe "a pull whose standard output is a file", lane: "default" do
     disk&.unmount
   end
 
-  it "is refused where the file belongs to the database" do
+  it "is refused if the file belongs to the database" do
     journal = "#{app.database_path}-journal"
     refused = pull(journal)
 

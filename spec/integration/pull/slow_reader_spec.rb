@@ -30,7 +30,7 @@ module SlowReader
 end
 
 %w[wal delete].each do |journal_mode|
-  RSpec.describe "a pull that is read slowly, of a database with journal mode #{journal_mode}", lane: "default" do
+  RSpec.describe "a pull by a slow reader, with journal mode #{journal_mode}", lane: "default" do
     include SlowReader
 
     before(:context) { @app = SlowReader.serve(journal_mode) }
@@ -38,7 +38,7 @@ end
 
     attr_reader :app
 
-    it "lets the database go once there is a copy, which has no name, and is what the database was when it began" do
+    it "releases the database when it has a nameless copy, and returns the state at its start" do
       before = TestDatabase.content(app.database_path)
       files = Dir.children(File.dirname(app.database_path))
       log = app.log.length
@@ -59,7 +59,7 @@ end
   end
 
   # pull/mod.rs, send: the last arm.
-  RSpec.describe "a pull that is read slowly, where there is no room for a copy, with journal mode #{journal_mode}", lane: "default" do
+  RSpec.describe "a pull by a slow reader without room for a copy, with journal mode #{journal_mode}", lane: "default" do
     include SlowReader
 
     before do
@@ -79,7 +79,7 @@ end
 
     attr_reader :app
 
-    it "holds the database until it has been read, says so, and takes none of the room" do
+    it "keeps the database open until the reader is done, and logs that" do
       before = TestDatabase.content(app.database_path)
       log = app.log.length
       room = free
@@ -99,7 +99,7 @@ end
     end
 
     # space.rs, Growth.
-    it "lets it go before the log has filled the disk" do
+    it "gives up before the WAL has filled the disk" do
       next if journal_mode == "delete"
 
       reader, writer = IO.pipe(binmode: true)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # live/mod.rs, `remove_sidecars`: SQLite would take what lies there for the new file's.
-RSpec.describe "a push to where no database is", lane: "default" do
+RSpec.describe "a push to a path without a database", lane: "default" do
   # leave: makes what a process that died leaves beside the live database.
   def expect_the_new_one_alone(journal_mode, suffix, leave)
     server = ItemsServer.start(journal_mode: journal_mode)
@@ -26,11 +26,11 @@ RSpec.describe "a push to where no database is", lane: "default" do
     server&.tear_down
   end
 
-  it "never meets the log of the one that was there" do
+  it "ignores the WAL of an earlier database" do
     expect_the_new_one_alone("wal", "-wal", ["INSERT INTO items (name) VALUES ('left in the log')"])
   end
 
-  it "never meets the journal of the one that was there", lane: "default" do
+  it "ignores the journal of an earlier database", lane: "default" do
     fill = "INSERT INTO items (name) SELECT hex(zeroblob(1000)) FROM sqlite_schema a, sqlite_schema b, sqlite_schema c"
     more = "INSERT INTO items (name) SELECT name FROM items"
     change = "UPDATE items SET name = 'in the middle' || name"
@@ -38,7 +38,7 @@ RSpec.describe "a push to where no database is", lane: "default" do
   end
 
   # push/mod.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
-  it "is told to wait when there was one as it began", lane: "default" do
+  it "fails if a database was there when it began", lane: "default" do
     server = ItemsServer.start
     live = server.database_path
     push = FedCommand.start(server, "cp", "-", "storage/app.sqlite3")

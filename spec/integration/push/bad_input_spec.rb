@@ -3,7 +3,7 @@
 require "socket"
 require "zlib"
 
-RSpec.describe "a push of what is no good database", lane: "default" do
+RSpec.describe "a push of a bad file", lane: "default" do
   include Privileges
 
   running_app
@@ -40,24 +40,24 @@ RSpec.describe "a push of what is no good database", lane: "default" do
   {
     "that is garbage" => [-> { files.garbage }, "file is not a database"],
     "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database: .* begins with the text \"#"],
-    "that is packed" => [-> { written("new.sqlite3.gz", Zlib.gzip(File.binread(files.release("packed")))) }, "file is not a database: .* looks like gzip data.*unpack"],
-    "with a banner in front" => [-> { written("banner.sqlite3", "Connecting to app...\r\n#{File.binread(files.release("banner"))}") }, 'file is not a database: .* begins with the text "Connecting to app..."'],
-    "with a word at its end" => [-> { written("word.sqlite3", "#{File.binread(files.release("word"))}logout\n") }, "the file is longer than it says.*no -t"],
+    "that is compressed" => [-> { written("new.sqlite3.gz", Zlib.gzip(File.binread(files.release("packed")))) }, "file is not a database: .* looks like gzip data.*unpack"],
+    "with text in front" => [-> { written("banner.sqlite3", "Connecting to app...\r\n#{File.binread(files.release("banner"))}") }, 'file is not a database: .* begins with the text "Connecting to app..."'],
+    "with text at its end" => [-> { written("word.sqlite3", "#{File.binread(files.release("word"))}logout\n") }, "the file is longer than it says.*no -t"],
     "that is empty" => [-> { files.empty }, "the file is empty"],
     "that is shorter than a header" => [-> { written("99.sqlite3", File.binread(files.release("99"), 99)) }, "file is not a database"],
-    "that is a header and nothing more" => [-> { written("100.sqlite3", File.binread(files.release("100"), 100)) }, "the file is truncated"],
+    "that is only a header" => [-> { written("100.sqlite3", File.binread(files.release("100"), 100)) }, "the file is truncated"],
     "with an impossible page size" => [-> { patched(16, "\x03\x00") }, "file is not a database: .* has an invalid page size \\(768\\)"],
     "that ends within a page" => [-> { files.cut_in_a_page }, "the file is truncated.*not a whole number of 4096-byte pages"],
     "that is longer than it says" => [-> { patched(File.size(files.release("patched")), "\0" * 4096) }, "the file is longer than it says"]
   }.each do |what, (file, message)|
-    it "#{what} is refused, from a file or from stdin, whatever is skipped" do
+    it "#{what} is refused, from a file or stdin, with every skip option" do
       path = instance_exec(&file)
       expect_refused(path, message)
       expect_refused(path, message, "--skip-integrity-check", "--skip-schema-check")
     end
   end
 
-  it "that is truncated is refused at whatever page" do
+  it "that is truncated at any page is refused" do
     last = page_count(files.release("whole")) - 1
 
     [1, 2, last / 3, last / 2, last].each do |pages|
@@ -65,27 +65,27 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     end
   end
 
-  it "that is truncated is refused even where the header does not count the pages" do
+  it "that is truncated is refused even if its header has no page count" do
     file = files.truncated
     patched(92, "\0\0\0\0", file) # as an SQLite before 3.7.0 leaves it
 
     expect_refused(file, "integrity check failed:\n.*\n.*invalid page number")
   end
 
-  it "with a damaged page is refused with what SQLite finds" do
+  it "with a damaged page is refused with SQLite's finding" do
     file = files.corrupt_page
     found = TestDatabase.integrity(file).lines(chomp: true).first(3)
 
     expect_refused(file, "integrity check failed:\n#{Regexp.escape(found.join("\n"))}")
   end
 
-  it "with a damaged schema is refused, whatever is skipped" do
+  it "with a damaged schema is refused with every skip option" do
     file = patched(100, "\xff")
     expect_refused(file, "integrity check failed: database disk image is malformed")
     expect_refused(file, "the schema of .* cannot be read: database disk image is malformed", "--skip-integrity-check", "--skip-schema-check")
   end
 
-  it "from stdin is refused with its first bytes, and no gigabyte is read before" do
+  it "from stdin is refused as soon as its first bytes arrive" do
     {"\0" * 1_000_000 => "file is not a database", "#{File.binread(files.release("endless"))}#{"\0" * 1_000_000}" => "the file is longer than it says"}.each do |bytes, message|
       refused = untouched(within: 5) do
         push = FedCommand.start(app, "cp", "-", live)
@@ -97,7 +97,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     end
   end
 
-  it "with an index that does not fit its table is refused with what SQLite finds" do
+  it "with an index that does not match its table is refused with SQLite's finding" do
     file = files.changed("index.sqlite3") do |db|
       index = "FROM sqlite_schema WHERE name = 'index_items_on_token'"
       row = db.get_first_row("SELECT * #{index}")
@@ -111,7 +111,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     expect_refused(file, "integrity check failed:\n#{Regexp.escape(TestDatabase.integrity(file))}\n#{Regexp.union(file, "standard input")} is damaged")
   end
 
-  it "with a row that breaks its table's rules is refused with what SQLite finds" do
+  it "with a row that violates a NOT NULL or UNIQUE constraint is refused with SQLite's finding" do
     file = files.changed("null.sqlite3") do |db|
       table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")
       lenient = table.sub('"name" varchar NOT NULL', '"name" varchar')
@@ -125,7 +125,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
   end
 
   # check/integrity.rs, open_for_checking: to a connection that only reads, SQLite says nothing of these.
-  it "with a row that breaks a CHECK constraint is refused with what SQLite finds" do
+  it "with a row that violates a CHECK constraint is refused with SQLite's finding" do
     file = files.changed("check.sqlite3") do |db|
       table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")
       db.execute("INSERT INTO items (name) VALUES ('forbidden')")
@@ -141,11 +141,11 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     "a directory" => [->(path) { path.mkpath }, "is a directory"],
     "a FIFO" => [->(path) { File.mkfifo(path) }, "is a pipe; .*standard input"],
     "a socket" => [->(path) { UNIXServer.new(path.to_s).close }, "cannot read .*bad"],
-    "a link that leads nowhere" => [->(path) { File.symlink("nowhere", path) }, "cannot read .*No such file"],
+    "a dangling link" => [->(path) { File.symlink("nowhere", path) }, "cannot read .*No such file"],
     "a link to itself" => [->(path) { File.symlink(path.basename, path) }, "cannot read .*symbolic links"],
-    "a file that is not there" => [->(_) {}, "cannot read .*No such file"]
+    "a missing file" => [->(_) {}, "cannot read .*No such file"]
   }.each do |what, (make, message)|
-    it "that is #{what} is refused by its name" do
+    it "that is #{what} is refused with that name" do
       path = files.folder.join("bad")
       make.call(path)
 
@@ -168,7 +168,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
   end
 
   # receive.rs, `require_room`.
-  it "that is 8 TB of nothing is refused with its header, and takes neither time nor room" do
+  it "that is an empty 8 TB file is refused at once and takes no space" do
     sparse = patched(28, [2**43 / 4096].pack("N"))
     File.truncate(sparse, 2**43)
     [[sparse, {}], ["-", {in: sparse}]].each do |source, options|
@@ -182,7 +182,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     FileUtils.rm_f(sparse)
   end
 
-  it "that the caller may not read is refused" do
+  it "that the user may not read is refused" do
     file = files.release("secret").tap { |path| File.chmod(0o000, path) }
 
     refused = untouched { app.hotswap("cp", file, live, program: unprivileged + HotswapCommand::PROGRAM) }
@@ -190,7 +190,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: cannot read #{file}: Permission denied/)
   end
 
-  it "that stdin does not have is refused: closed, a directory, or not for reading" do
+  it "from a stdin that is closed, a directory or write-only is refused" do
     [[:close, 3], [app.root.to_s, 5], [[app.root.join("log/written").to_s, "w"], 5]].each do |stdin, status|
       refused = untouched { app.hotswap("cp", "-", live, in: stdin) }
 
@@ -198,7 +198,7 @@ RSpec.describe "a push of what is no good database", lane: "default" do
     end
   end
 
-  it "does not stop a good one" do
+  it "does not affect the next push" do
     expect(app.hotswap("cp", files.release("good"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(app.version).to eq "good"
   end

@@ -2,7 +2,7 @@
 
 # While a push waits for a request, another program changes what lies at the live path. What the worker has found there
 # before it waited is looked for again under the lock.
-RSpec.describe "a push that waits while another program changes the live file", lane: "default" do
+RSpec.describe "a push during which another program changes the live file", lane: "default" do
   let(:app) { keep(ItemsServer.start(threads: 2)) }
 
   def new_file(item) = app.file("files/#{item}.sqlite3", ItemsServer::SCHEMA, [item])
@@ -23,10 +23,10 @@ RSpec.describe "a push that waits while another program changes the live file", 
   {
     "removes it" => [->(file) { file.delete }, /was removed by another program/],
     "puts another file in its place" => [->(file) { system("cp", file.to_s, "#{file}.theirs", exception: true) && File.rename("#{file}.theirs", file) }, /was replaced by another program meanwhile/],
-    "gives it a second name" => [->(file) { File.link(file, "#{file.dirname.parent}/second-name.sqlite3") }, /has 2 names \(hard links\).* It was not so when the push began/],
-    "removes its fence" => [->(file) { File.delete("#{file}.hotswap") }, /app\.sqlite3\.hotswap was removed or replaced by another program meanwhile/]
+    "adds a hard link to it" => [->(file) { File.link(file, "#{file.dirname.parent}/second-name.sqlite3") }, /has 2 names \(hard links\).* It was not so when the push began/],
+    "removes its lock file" => [->(file) { File.delete("#{file}.hotswap") }, /app\.sqlite3\.hotswap was removed or replaced by another program meanwhile/]
   }.each do |what, (change, words)|
-    it "ends with 4 and changes nothing, when that program #{what}" do
+    it "ends with 4 and changes nothing if that program #{what}" do
       refused = pushed_meanwhile { |file| change.call(file) }
 
       expect(refused).to have_attributes(exit_code: 4, stdout: "", stderr: words)
@@ -39,7 +39,7 @@ RSpec.describe "a push that waits while another program changes the live file", 
     end
   end
 
-  it "ends with 4 in place as well, when that program removes the file" do
+  it "also ends with 4 in place if that program removes the file" do
     refused = pushed_meanwhile("--in-place=always", &:delete)
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "", stderr: /was removed by another program/)

@@ -25,7 +25,7 @@ RSpec.describe "a database with a checksum in every page" do
   end
 
   # Fails without the calls of `checksums::refuse`: then the live database is one of which the application can read no page.
-  it "is not pushed, and neither copied out nor replaced where it is live" do
+  it "can be neither pushed, nor pulled, nor replaced" do
     app = keep(ItemsServer.start { |server| HeadedDatabase.new(journal_mode: "wal").make(server.database_path) })
     file = sealed(app.root.join("files").tap(&:mkpath).join("sealed.sqlite3").to_s)
     untouched(app) do

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "two pushes at once", lane: "default" do
-  it "come one after the other, and both succeed" do
+  it "run one after the other, and both succeed" do
     server = ItemsServer.start
     files = Array.new(4) { |number| server.file("incoming/#{number}.sqlite3", ItemsServer::SCHEMA, ["new-#{number}"]) }
 

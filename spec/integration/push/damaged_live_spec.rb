@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a live database that is damaged", lane: "default" do
+RSpec.describe "a damaged live database", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 
@@ -25,7 +25,7 @@ RSpec.describe "a live database that is damaged", lane: "default" do
     "its header" => [0, "no more!" * 2],
     "all of its first page" => [0, "\0" * 4096]
   }.each do |what, (at, bytes)|
-    it "in #{what} is not compared with a good one, but is replaced with --skip-schema-check" do
+    it "in #{what} cannot be compared, but can be replaced with --skip-schema-check" do
       damage(at, bytes)
       refused = push
 
@@ -35,7 +35,7 @@ RSpec.describe "a live database that is damaged", lane: "default" do
     end
   end
 
-  it "is not pulled as if it were one" do
+  it "cannot be pulled" do
     damage(0, "no more!" * 2)
     pulled = app.hotswap("cp", "database", "backup.sqlite3")
 
@@ -44,7 +44,7 @@ RSpec.describe "a live database that is damaged", lane: "default" do
     expect(app.hotswap("cp", "database", "-")).to have_attributes(exit_code: 5, stdout: "", stderr: pulled.stderr)
   end
 
-  it "by being cut to nothing is replaced without a question: there is nothing to keep" do
+  it "with a length of zero can be replaced without an option" do
     File.truncate(app.database_path, 0)
     expect(push).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(app.version).to eq "good"

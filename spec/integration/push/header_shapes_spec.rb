@@ -2,7 +2,7 @@
 
 # The check maps the pushed file. SQLite reads up to eight bytes past an integer at the end of an index page, and here
 # that is the end of the file.
-RSpec.describe "a push, whatever the header says", :slow do
+RSpec.describe "a push of a file with any valid header", :slow do
   before(:context) do
     @app = ItemsServer.start(schema: <<~SQL)
       CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, place INTEGER);

@@ -3,7 +3,7 @@
 require "etc"
 require_relative "../crash/support/system_calls"
 
-RSpec.describe "a push of a file that means harm", lane: "default" do
+RSpec.describe "a push of a hostile file", lane: "default" do
   before(:context) { @app = ItemsServer.start(settings: "config.low_priority = false") }
   after(:context) { @app&.tear_down }
 
@@ -35,7 +35,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # The lines that keep it out are `allow_loading(connection, false)` and SQLite's own default.
-  it "is refused when a rule of it would load a library, which is not loaded" do
+  it "is refused without loading the library that one of its constraints names" do
     library = SystemCalls.library or skip "no C compiler here makes a library to load"
     refused = untouched_items { push("load_extension('#{library}') IS NULL") }
 
@@ -43,7 +43,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # memory_limit.rs.
-  it "is refused when a rule of it takes more memory than a check may" do
+  it "is refused if a constraint takes more memory than a check may" do
     refused = untouched_items { push("length(zeroblob(900000000) || zeroblob(900000000)) > 0") }
 
     expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed: .*(MB of memory|too big)/)
@@ -53,7 +53,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   def file_with_a_long_rule = file_with("id IN (#{(["1"] * 2_500_000).join(",")})")
 
   # check/integrity.rs, SCHEMA.
-  it "is refused when its schema is longer than any" do
+  it "is refused if its schema is too long" do
     file_with_a_long_rule
     refused = untouched_items { app.hotswap("cp", "new.sqlite3", live, "--skip-schema-check", "--skip-integrity-check") }
 
@@ -61,7 +61,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # receive.rs, `merge_sidecars`: with a log beside the file SQLite has it open before it is checked.
-  it "takes no more memory than a check may, also with a log beside it" do
+  it "takes no more memory than a check may, even with a WAL" do
     file = file_with_a_long_rule
     File.binwrite("#{file}-wal", "x" * 40)
     command = app.start_hotswap("cp", file, live)
@@ -82,7 +82,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # The thread of worker/deadline.rs: what asks between two steps would have to wait for the end of the step.
-  it "ends with its command when a rule of it goes on for ever in one step" do
+  it "ends with its command even if a constraint runs forever in one step" do
     file_with(for_ever)
     expect_to_end_with_its_command
   end
@@ -113,7 +113,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
 
   # receive.rs, `merge_sidecars`: with a log beside the file SQLite has it open before it is checked.
   {"" => nil, ", with a log beside it" => "-wal", ", with a journal beside it" => "-journal"}.each do |what, suffix|
-    it "ends with its command when its schema has no end#{what}" do
+    it "ends with its command even if its schema never ends#{what}" do
       file = file_without_end
       File.binwrite("#{file}#{suffix}", "x" * 40) if suffix
       expect_to_end_with_its_command
@@ -138,7 +138,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # check/without_views.rs: beside a view that is newer than all tables, SQLite's own check passes over the free pages.
-  it "is refused when the pages that it calls free are in use" do
+  it "is refused if its free pages are in use" do
     path = app.file("new.sqlite3", ItemsServer::SCHEMA, ["x" * 50_000])
     SQLite3::Database.new(path) { |db| db.execute_batch("DELETE FROM items; CREATE VIEW names AS SELECT name FROM items") }
     File.open(path, "r+b") do |file|
@@ -152,7 +152,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
   end
 
   # lib/hotswap/programs/worker.rb. What the application has is inherited.
-  it "is checked by a process that the kernel ends before the application" do
+  it "is checked by a process that the kernel kills before the application" do
     push = FedCommand.start(app, "cp", "-", live)
     push.write(File.binread(app.database_path, 4096))
 
@@ -165,7 +165,7 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
 
   def badness(pid) = Integer(File.read("/proc/#{pid}/oom_score_adj"))
 
-  describe "to an application with little memory left" do
+  describe "to an application with little free memory" do
     # What the application has beside Ruby's own, and more where it is asked to.
     ballast = <<~RUBY
       $ballast = ["x" * 80_000_000]
@@ -190,13 +190,13 @@ RSpec.describe "a push of a file that means harm", lane: "default" do
       @group&.remove
     end
 
-    it "is refused when a rule of it takes more memory than there is" do
+    it "is refused if a constraint takes more memory than is left" do
       refused = untouched_items { push("length(zeroblob(90000000) || zeroblob(90000000)) > 0") }
 
       expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: integrity check failed: .*takes more than \d\d MB of memory/)
     end
 
-    it "ends when the application needs the memory, which goes on" do
+    it "ends if the application needs the memory, and the application continues" do
       file_with(for_ever)
       command = app.start_hotswap("cp", "new.sqlite3", live, "--skip-schema-check")
       eventually { app.log.include?("running integrity check") && workers.any? }

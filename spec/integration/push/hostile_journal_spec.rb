@@ -2,7 +2,7 @@
 
 # SQLite plays back a rollback journal that lies beside a file. One that belongs to a transaction over several databases
 # names its super-journal, and SQLite deletes the file of that name afterwards. Such a journal has no other content here.
-RSpec.describe "a push of a file with a hostile journal beside it", lane: "default" do
+RSpec.describe "a push of a file with a hostile journal", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 
@@ -41,28 +41,28 @@ RSpec.describe "a push of a file with a hostile journal beside it", lane: "defau
     "as SQLite writes it" => -> { header(source) + naming(secret.to_s) },
     "after a second header" => -> { header(source) + header(source) + naming(secret.to_s) },
     "after a header of a large sector" => -> { header(source, sector: 65_536) + naming(secret.to_s) },
-    "after rubbish" => -> { header(source) + "x" * 5_000 + naming(secret.to_s) },
-    "with a zero behind it, which SQLite does not read" => -> { header(source) + naming("#{secret}\0") },
+    "after garbage" => -> { header(source) + "x" * 5_000 + naming(secret.to_s) },
+    "followed by a zero, which SQLite does not read" => -> { header(source) + naming("#{secret}\0") },
     "without a header" => -> { "\1#{naming(secret.to_s)}" },
-    "with a sum that is wrong" => -> { header(source) + naming(secret.to_s, sum: 1) },
+    "with a wrong checksum" => -> { header(source) + naming(secret.to_s, sum: 1) },
     "longer than the journal" => -> { header(source) + naming(secret.to_s, length: 100_000) },
-    "of no length" => -> { header(source) + naming("") }
+    "of length zero" => -> { header(source) + naming("") }
   }.each do |what, journal|
     it "that names a super-journal, #{what}, is refused, and the named file stays" do
       expect_to_be_refused(instance_exec(&journal))
     end
   end
 
-  it "that names the live database is refused, and that stays" do
+  it "that names the live database is refused, and the database stays" do
     expect_to_be_refused(header(source) + naming(app.database_path))
   end
 
-  it "that names a super-journal, with a -wal beside it as well, is refused" do
+  it "that names a super-journal is refused, even with a WAL" do
     File.binwrite("#{source}-wal", "x" * 40)
     expect_to_be_refused(header(source) + naming(secret.to_s))
   end
 
-  it "that names a super-journal is refused as well where there is no live database yet" do
+  it "that names a super-journal is refused, even if there is no live database yet" do
     aside = "#{app.database_path}.aside"
     app.get("/")
     File.rename(app.database_path, aside)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Protected is that the worker asks no file system when it looks who has the database open (holders.rs, statx.rs).
-RSpec.describe "a disk that does not answer, somewhere on the machine", lane: "default" do
+RSpec.describe "an unrelated disk that does not answer", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?
     @app = ItemsServer.start
@@ -34,7 +34,7 @@ RSpec.describe "a disk that does not answer, somewhere on the machine", lane: "d
     expect(app.version).to eq "new"
   end
 
-  it "hides nobody who has the database open" do
+  it "does not hide processes that have the database open" do
     app.version
     stranger = Stranger.ruby(app.database_path)
     stranger.ask("SELECT name FROM items")
@@ -73,7 +73,7 @@ end
     def workers = (app.process.members - [app.pid])
 
     # The command itself has the file open, and ends when the disk answers, like any other that writes there.
-    it "lets the database go, and says that the disk does not answer" do
+    it "releases the database, and says that the disk does not answer" do
       pull = nil
       disk.hold(:write) do
         pull = app.start_hotswap("cp", "database", "elsewhere/backup.sqlite3")
@@ -85,7 +85,7 @@ end
       expect(disk.children).to eq []
     end
 
-    it "lets the database go when the command is killed" do
+    it "releases the database when the command is killed" do
       disk.hold(:write) do
         pull = app.start_hotswap("cp", "database", "elsewhere/backup.sqlite3")
         eventually { workers.any? { |pid| waits_for_a_disk?(pid) } }

@@ -18,7 +18,7 @@ RSpec.describe "a push of a large file", lane: "default" do
 
   def damage(file, page) = File.open(file, "r+b") { |io| io.pwrite("\0" * 4096, page * 4096) }
 
-  it "is refused for a damaged page, wherever that is" do
+  it "with a damaged page anywhere is refused" do
     damaged = "#{large}.damaged"
     pages = [20, 5_000, 9_900].map { |from| leaf(large, from) }
     pages.each do |page|
@@ -39,7 +39,7 @@ RSpec.describe "a push of a large file", lane: "default" do
   end
 
   # source.rs, `has_changed`.
-  it "is refused as changed when somebody writes to it meanwhile" do
+  it "is refused if another program writes to the file meanwhile" do
     zeros = "\0" * 4096
     content = File.binread(large, 4096, 4096 * 6_000)
     writing = Thread.new { File.open(large, "r+b") { |io| loop { [zeros, content].each { |page| io.pwrite(page, 4096 * 6_000) } } } }
@@ -49,13 +49,13 @@ RSpec.describe "a push of a large file", lane: "default" do
     writing.kill.join
   end
 
-  it "is refused as truncated when its end does not come" do
+  it "is refused as truncated if its end is missing" do
     File.truncate(large, File.size(large) - 4096)
 
     untouched { expect(push_through_pipe(large)).to have_attributes(exit_code: 3, stderr: /\AERROR: the file is truncated/) }
   end
 
-  it "is the database then, however it is journalled, with nothing beside it" do
+  it "becomes the database in every journal mode, and leaves no files" do
     before = Dir.children(app.root.join("storage")).sort - %w[production.sqlite3-wal production.sqlite3-shm]
     %w[wal delete].each do |mode|
       SQLite3::Database.new(large) { |db| db.execute("PRAGMA journal_mode = #{mode}") }

@@ -4,7 +4,7 @@ require_relative "../crash/support/watched_server"
 
 # Protected is that the worker keeps the replaced file locked for as long as any process has it open (replaced.rs). The
 # rename is slowed down, so that a stranger can come in the moment before it.
-RSpec.describe "a process that opens the database in the moment of the rename", lane: "default" do
+RSpec.describe "a process that opens the database at the instant of the rename", lane: "default" do
   before do
     skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
     @app = WatchedServer.start(settings: "config.max_pause = 4")
@@ -38,7 +38,7 @@ RSpec.describe "a process that opens the database in the moment of the rename", 
     expect(stranger.ask("INSERT INTO items (name) VALUES ('lost')")).to include("database is locked")
   end
 
-  it "is kept out of the file that was replaced, by name in the log, until it closes it" do
+  it "is locked out of the replaced file until it closes it, and the log names it" do
     app.version
     stranger = late_opener
     eventually { expect(app.log).to match(/WARN.* was .* until the swap is open in process #{stranger.pid} \(.*keeps it locked/) }
@@ -55,7 +55,7 @@ RSpec.describe "a process that opens the database in the moment of the rename", 
     expect(TestDatabase.integrity(app.database_path)).to eq "ok"
   end
 
-  it "is kept out when the server has gone, by a worker that keeps nothing else" do
+  it "is locked out even after the server has ended" do
     app.version
     stranger = late_opener
     worker = eventually { workers.first }

@@ -31,7 +31,7 @@ RSpec.describe "long names", lane: "default" do
   let(:files) { TestDatabase.new(app.root.join("files").tap(&:mkpath)) }
 
   databases.each do |what, name|
-    it "#{what} is pushed to in either way and pulled from, and nothing stays beside it" do
+    it "#{what}: it can be pushed to in both ways and pulled from, and no files are left" do
       {"renamed" => "never", "in-place" => "always"}.each do |version, choice|
         pushed = app.hotswap("cp", files.release(version), "storage/#{name}", "--in-place=#{choice}")
 
@@ -44,14 +44,14 @@ RSpec.describe "long names", lane: "default" do
   end
 
   [247, 248, 255].each do |length|
-    it "a source of #{length} bytes is pushed" do
+    it "of a source may have #{length} bytes" do
       source = app.root.join("s" * length).tap { |path| File.rename(files.release("from #{length}"), path) }
 
       expect(app.hotswap("cp", source, live)).to have_attributes(exit_code: 0, stdout: "OK\n")
       expect(TestDatabase.version(app.root.join(live))).to eq "from #{length}"
     end
 
-    it "a target of #{length} bytes is pulled into" do
+    it "of a target may have #{length} bytes" do
       pulled = app.hotswap("cp", live, "p" * length)
 
       expect(pulled).to have_attributes(exit_code: 0, stderr: "")
@@ -60,7 +60,7 @@ RSpec.describe "long names", lane: "default" do
     end
   end
 
-  it "a socket of 200 bytes is served at, in a folder that is far down" do
+  it "of a socket may have 200 bytes, in a deep folder" do
     socket = "tmp/#{"down/" * 30}#{"s" * 195}.sock"
     server = boot_rack(config, database: "storage/app.sqlite3", env: {"SOCKET" => socket}, &with_databases)
     eventually { server.root.join(socket).socket? }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a push into Solid Queue's database", lane: "default" do
+RSpec.describe "a push to Solid Queue's database", lane: "default" do
   running_app
 
   let(:live) { app.database_path("queue") }
@@ -19,7 +19,7 @@ RSpec.describe "a push into Solid Queue's database", lane: "default" do
 
   before { app.root.join("files").mkpath }
 
-  it "says how many jobs wait that the new one does not have, and goes on" do
+  it "warns how many pending jobs the new database lacks, and succeeds" do
     insert(live, "was done before", finished: "2026-01-01")
     before = copy
     insert(live, "waits here", "waits here too")
@@ -31,7 +31,7 @@ RSpec.describe "a push into Solid Queue's database", lane: "default" do
     expect(app.log).to include(said)
   end
 
-  it "has nothing to say of jobs that were copied along" do
+  it "does not warn about jobs that the new database has" do
     insert(live, "waits, and is copied")
 
     expect(app.hotswap("cp", copy, "queue")).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)

@@ -2,7 +2,7 @@
 
 # The fence is how the processes of an application are asked to let go of a database. Where this user cannot make it,
 # nobody is a member: the application works as it would without hotswap, and a push is refused before a byte is sent.
-RSpec.describe "a database beside which the application may not write", lane: "default" do
+RSpec.describe "a database in a folder that the application cannot write", lane: "default" do
   include Privileges
 
   def start(by_way_of: unprivileged, **options)
@@ -38,7 +38,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
   end
 
   # SQLite writes there if its log is there already.
-  it "is served, written and pulled from; the push after the folder can be written again succeeds" do
+  it "can be used and pulled, and pushed to when the folder is writable again" do
     start do |storage|
       ["-wal", "-shm"].each { |suffix| storage.join("app.sqlite3#{suffix}").write("") }
       give_away(storage, 0o555)
@@ -58,14 +58,14 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect(app.stray_files).to eq []
   end
 
-  it "is told apart from one whose fence is somebody else's" do
+  it "has another error than one whose lock file belongs to another user" do
     start { |storage| give_away(storage.join("app.sqlite3.hotswap").tap { |fence| fence.write("") }, 0o600) }
 
     expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
   end
 
   # Fails without the look at what SQLite has opened (live/mod.rs, `open`): then everybody waits for a lock that cannot be had.
-  it "is refused while gates are open where the database itself can be opened for reading only" do
+  it "is refused without holding requests if it is read-only" do
     start(journal_mode: "delete") { |storage| storage.join("app.sqlite3").chmod(0o444) }
 
     expect_refused_as_read_only("Let the application write into it")
@@ -73,7 +73,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
   end
 
   # SQLite opens its log with O_CREAT, and reads where it may not (live/mod.rs, `unlockable`).
-  it "is refused where it is somebody else's and the system protects files in sticky folders" do
+  it "is refused if it belongs to another user in a protected sticky folder" do
     require_protection
     start(by_way_of: []) do |storage|
       File.chmod(0o1777, storage)
@@ -97,7 +97,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
   end
 
   # Fails where the fence is opened with O_CREAT though it is there (fence/file.rs).
-  it "does not keep a fence of somebody else's from being used, where the system protects files in sticky folders" do
+  it "can be pushed to with another user's lock file in a protected sticky folder" do
     require_protection
     start(by_way_of: []) do |storage|
       File.chmod(0o1777, storage)
@@ -108,7 +108,7 @@ RSpec.describe "a database beside which the application may not write", lane: "d
     expect(app.version).to eq "new"
   end
 
-  it "may be mounted by itself into a folder that is read-only" do
+  it "can be a mount of its own in a read-only folder" do
     private_mounts = %w[unshare --mount --propagation private]
     skip "nothing can be mounted here (that takes root)" unless system(*private_mounts, "true", err: File::NULL)
     start(journal_mode: "delete", by_way_of: [*private_mounts, "sh", "-euc", <<~SH, "sh"]) {}

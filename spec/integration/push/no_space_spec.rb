@@ -30,7 +30,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
   def free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
 
   {"a file" => ->(file) { {source: file} }, "stdin" => ->(file) { {source: "-", in: file} }}.each do |what, options|
-    it "refuses a push from #{what} that would leave the application no room, with the figures, and takes nothing" do
+    it "refuses a push from #{what} that would leave no space for the application, with the figures" do
       before = free
       arguments = options.call(big)
       refused = untouched { app.hotswap("cp", arguments.delete(:source), live, **arguments) }
@@ -42,12 +42,12 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     end
   end
 
-  it "takes a push that fits" do
+  it "accepts a push that fits" do
     expect(app.hotswap("cp", app.databases.release("fits"), live)).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(app.version).to eq "fits"
   end
 
-  it "refuses a push in place whose log would fill it, with the figures, before anybody waits", lane: "default" do
+  it "refuses a push in place whose WAL would fill it, with the figures, before any request waits", lane: "default" do
     log = app.log.length
     before = free
     refused = untouched { app.hotswap("cp", "--in-place=always", app.databases.of_size(9), live) }
@@ -58,7 +58,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     expect(free).to be_within(1_000_000).of(before)
   end
 
-  it "refuses a pull that would fill it, and leaves yesterday's backup" do
+  it "refuses a pull that would fill it, and keeps yesterday's backup" do
     yesterday = app.root.join("storage/backup.sqlite3").tap { |file| file.write("yesterday's") }
     fill(leaving: 17_500_000)
 
@@ -71,7 +71,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     FileUtils.rm_f(yesterday)
   end
 
-  it "fails a push cleanly when somebody else fills it meanwhile" do
+  it "makes a push fail cleanly if another program fills it meanwhile" do
     fits = app.databases.of_size(12)
     failed = untouched do
       push = FedCommand.start(app, "cp", "-", live)
@@ -125,7 +125,7 @@ RSpec.describe "a full disk for temporary files", lane: "default" do
 
   def copy(*arguments, **options) = app.hotswap("cp", *arguments, env: @environment, **options)
 
-  it "keeps nobody from pushing and pulling" do
+  it "prevents neither pushes nor pulls" do
     rows = Array.new(20_000) { |number| "#{number} of many" }
     file = app.file("files/new.sqlite3", "#{ItemsServer::SCHEMA}; CREATE UNIQUE INDEX names ON items (name)", rows)
 

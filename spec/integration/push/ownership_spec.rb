@@ -3,7 +3,7 @@
 require_relative "../../support/items_server"
 
 # A database that several users share: the server runs as one of them, a deployment or a job as another.
-RSpec.describe "who owns a database", lane: "default" do
+RSpec.describe "the owner of a database", lane: "default" do
   include Privileges
 
   www, deploy, shared, reader = 12_001, 12_002, 12_777, 12_003
@@ -49,7 +49,7 @@ RSpec.describe "who owns a database", lane: "default" do
     io&.close
   end
 
-  it "is kept in a push by a server that is root" do
+  it "stays the same after a push by root" do
     skip "files cannot be given away here (that takes root)" unless Process.uid.zero?
     start([]) { |_, database| FileUtils.chown(deploy, shared, database).then { FileUtils.chmod(0o660, database) } }
 
@@ -60,7 +60,7 @@ RSpec.describe "who owns a database", lane: "default" do
   end
 
   # Fails without the second attempt in `dress_like`: the database belonged to www alone then.
-  it "is kept as far as the group in a push by a member of it, and the others of the group go on" do
+  it "keeps its group after a push by a member of the group" do
     start(as_user(www, groups: [www, shared])) do |storage, database|
       FileUtils.chmod(0o770, storage)
       FileUtils.chown(deploy, shared, [storage, database])
@@ -80,7 +80,7 @@ RSpec.describe "who owns a database", lane: "default" do
     end
   end
 
-  it "is kept by writing in place where nobody may give the new file to those who reach the old one" do
+  it "stays the same by writing in place if a user would lose access" do
     start(unprivileged("-chown")) do |_, database|
       FileUtils.chown(deploy, shared, database)
       FileUtils.chmod(0o660, database)
@@ -93,7 +93,7 @@ RSpec.describe "who owns a database", lane: "default" do
     expect(ownership).to eq [deploy, shared, 0o660]
   end
 
-  it "does not matter where all may use it" do
+  it "does not matter if every user has access" do
     start(unprivileged("-chown")) do |_, database|
       FileUtils.chown(deploy, shared, database)
       FileUtils.chmod(0o666, database)
@@ -117,7 +117,7 @@ RSpec.describe "who owns a database", lane: "default" do
     io&.close
   end
 
-  it "decides who may lock its fence: not a user who may only read the database" do
+  it "decides who may lock the lock file: only users who may write to the database" do
     start(as_user(www)) do |storage, database|
       # The fence as a version before this one left it.
       FileUtils.touch("#{database}.hotswap").then { FileUtils.chown(www, www, "#{database}.hotswap") }
@@ -134,7 +134,7 @@ RSpec.describe "who owns a database", lane: "default" do
   end
 
   # Protected is that a worker looks who has the fence's locks (fleet/admission.rs, require_members_alone).
-  it "has a push refuse, by name and without a pause, where a user who may only read has locks on the fence from before" do
+  it "makes a push fail, without a pause, if a read-only user holds an old lock, and names the process" do
     reading = nil
     start(as_user(www)) do |storage, database|
       FileUtils.touch("#{database}.hotswap").then { FileUtils.chown(www, www, "#{database}.hotswap") }

@@ -40,7 +40,7 @@ RSpec.describe "a push while other programs keep every processor busy", :alone d
 
   before { @app = keep(ItemsServer.start) }
 
-  it "says that it waits for a processor" do
+  it "says that it is waiting for a processor" do
     file = @app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{table}", %w[new])
     programs = Array.new(Etc.nprocessors) { Process.spawn("yes", out: File::NULL) }
 

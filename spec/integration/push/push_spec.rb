@@ -24,7 +24,7 @@ RSpec.describe "a push" do
     expect(app.stray_files).to eq []
   end
 
-  it "from a file makes that file's rows the live ones, and leaves the file alone" do
+  it "from a file replaces the live rows, and leaves the file alone" do
     file = app.databases.release("from-file")
     before = digests(app.databases.folder)
 
@@ -48,7 +48,7 @@ RSpec.describe "a push" do
     expect_live(file, "piped")
   end
 
-  it "takes what a pull sends, as over ssh from one server to another" do
+  it "accepts the output of a pull, as over ssh from one server to another" do
     app.hotswap("cp", app.databases.release("sent"), live)
     before = TestDatabase.content(app.database_path)
     chain = ["sh", "-c", '"$@" cp "$0" - | "$@" cp - "$0"', live, *HotswapCommand::PROGRAM]
@@ -59,7 +59,7 @@ RSpec.describe "a push" do
   end
 
   # receive.rs, `merge_sidecars`.
-  it "brings the rows along that are only in a -wal beside the file" do
+  it "includes rows that are only in the file's WAL" do
     file = app.databases.with_wal_beside("in-the-wal")
     before = digests(app.databases.folder)
     expect(File.size("#{file}-wal")).to be > 0
@@ -71,7 +71,7 @@ RSpec.describe "a push" do
     expect_live(file, "in-the-wal")
   end
 
-  it "of a file whose writer crashed brings what the file was before the transaction" do
+  it "of a file whose writer crashed has the state before the transaction" do
     file = crashed_in_a_transaction(app.databases.release("before-the-crash"))
     expect(File.size("#{file}-journal")).to be > 0
 
@@ -94,7 +94,7 @@ RSpec.describe "a push" do
 
   # push/mod.rs, `adapt`: the bytes of the journal.
   {"a rollback journal" => :rollback_journal, "a write-ahead log" => :wal_mode}.each do |what, maker|
-    it "of a file that was kept with #{what} leaves the live one with its write-ahead log" do
+    it "of a file in #{what} keeps the live database in WAL mode" do
       file = app.databases.public_send(maker, "with #{what}")
 
       expect(app.hotswap("cp", file, live)).to have_attributes(released)
@@ -104,7 +104,7 @@ RSpec.describe "a push" do
   end
 
   # staged.rs, `dress_like`.
-  it "takes over neither the mode nor the owner of the file: those of the live one stay" do
+  it "keeps the mode and the owner of the live file" do
     owner = Process.uid.zero? ? 65_534 : Process.uid
     File.chmod(0o640, app.database_path)
     File.chown(owner, nil, app.database_path)
@@ -126,7 +126,7 @@ RSpec.describe "a push" do
     copy
   end
 
-  it "into a second database leaves the first alone" do
+  it "to a second database leaves the first alone" do
     queue = app.database_path("queue")
     file = changed("queue", "INSERT INTO solid_queue_semaphores (key, value, expires_at, created_at, updated_at) VALUES ('k', 1, 0, 0, 0)")
     inode = File.stat(queue).ino
@@ -138,7 +138,7 @@ RSpec.describe "a push" do
     expect(app.get("/").status).to eq 200
   end
 
-  it "through a link replaces the file that it leads to, and the link stays" do
+  it "through a link replaces the link's target, and keeps the link" do
     link, real = app.database_path("errors"), app.root.join("volume/errors.sqlite3").to_s
     file = changed("errors", "INSERT INTO solid_errors_occurrences (error_id, created_at, updated_at) VALUES (0, 0, 0)")
 
@@ -154,7 +154,7 @@ RSpec.describe "a push" do
     expect(app.stray_files).to eq []
   end
 
-  it "with --skip-schema-check brings a column that the running application uses at once" do
+  it "with --skip-schema-check can add a column that the running application uses at once" do
     expect(app.get("/items/1").json).not_to have_key("price")
     file = app.databases.changed("priced.sqlite3", version: "priced") { |db| db.execute("ALTER TABLE items ADD COLUMN price REAL DEFAULT 9.5") }
 
@@ -167,7 +167,7 @@ RSpec.describe "a push" do
     expect(app.get("/items/1").json).not_to have_key("price")
   end
 
-  it "with --skip-integrity-check takes a file that SQLite would find damaged" do
+  it "with --skip-integrity-check accepts a file that SQLite would find damaged" do
     file = app.databases.corrupt_page
     untouched { expect(app.hotswap("cp", file, live)).to have_attributes(exit_code: 3) }
 
@@ -177,7 +177,7 @@ RSpec.describe "a push" do
     expect(app.hotswap("cp", app.databases.release("repaired"), live)).to have_attributes(released)
   end
 
-  it "keeps what is written after it, and nothing that was written before it" do
+  it "keeps every later write, and no earlier one" do
     app.post("/items", token: "before")
     app.hotswap("cp", app.databases.release("between"), live)
     app.post("/items", token: "after")

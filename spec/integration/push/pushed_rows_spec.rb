@@ -20,7 +20,7 @@ RSpec.describe "a push of a file that" do
 
   before { expect(push(file(%w[old]), "--skip-schema-check")).to have_attributes(exit_code: 0) }
 
-  it "is of another environment of Rails goes through with a warning that says how to end it" do
+  it "is of another Rails environment succeeds, with a warning that says how to fix it" do
     path = file(%w[new], environment: "development")
     log = app.log.length
     pushed = push(path)
@@ -31,11 +31,11 @@ RSpec.describe "a push of a file that" do
     expect(push(file(%w[again], environment: "development"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
   end
 
-  it "calls its environment by no name goes through without a word" do
+  it "names no environment succeeds without a warning" do
     expect(push(file(%w[new], environment: "a\e[31m\nb"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
   end
 
-  it "has no rows is refused where the live database has some, unless the schema check is skipped" do
+  it "has no rows is refused if the live database has some, unless the schema check is skipped" do
     empty = file([])
     refused = untouched { push(empty) }
 
@@ -47,7 +47,7 @@ RSpec.describe "a push of a file that" do
     expect(push(empty)).to have_attributes(exit_code: 0, stdout: "OK\n")
   end
 
-  it "has a schema in Latin-1 is refused with that reason, and goes through with --skip-schema-check and a warning" do
+  it "has a schema in Latin-1 is refused, but succeeds with --skip-schema-check and a warning" do
     path = app.file("files/incoming.sqlite3", "#{schema} CREATE TABLE cafX (id);", %w[latin])
     File.binwrite(path, File.binread(path).gsub("cafX", "caf\xE9".b))
     refused = untouched { push(path) }
@@ -59,7 +59,7 @@ RSpec.describe "a push of a file that" do
     expect(app.version).to eq "latin"
   end
 
-  it "has a tokenizer that nobody registered is refused by that name, if SQLite looks" do
+  it "needs an unregistered tokenizer is refused with the tokenizer's name" do
     path = app.file("files/incoming.sqlite3", "#{schema} CREATE VIRTUAL TABLE search USING fts5(body, tokenize='porter');", %w[words])
     File.binwrite(path, File.binread(path).gsub("tokenize='porter'", "tokenize='parter'"))
     pushed = push(path, "--skip-schema-check")

@@ -4,7 +4,7 @@
 RSpec.describe "a restore with the application stopped" do
   commands = Project::ROOT.join("docs/backups.md").read[/^\*\*With the application stopped\*\*.*?\n\n((?: {4}[^\n]*\n)+)/m, 1]
 
-  it "leaves the backup, which the application serves and goes on to swap" do
+  it "gives the application the backup, and later swaps work" do
     app = boot_app
     backup = app.databases.release("restored")
     expect(app.hotswap("cp", app.databases.release("lost"), "primary")).to have_attributes(exit_code: 0)

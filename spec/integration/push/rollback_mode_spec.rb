@@ -37,7 +37,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     end
   end
 
-  it "stays one when a file with a write-ahead log is pushed" do
+  it "keeps its journal mode when a WAL-mode file is pushed" do
     file = app.file("files/wal.sqlite3", ItemsServer::SCHEMA, %w[from wal], journal_mode: "wal")
 
     expect(app.hotswap("cp", file, "database")).to have_attributes(exit_code: 0, stdout: "OK\n")
@@ -48,7 +48,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
   end
 
   # live/mod.rs, `remove_sidecars`. One that is hot SQLite takes back before that, when the worker reads the old database.
-  it "takes no journal along that a process has left: kept for its next transaction, or in the middle of one" do
+  it "never applies an old journal to the new file" do
     fill = "INSERT INTO items (name) SELECT hex(zeroblob(1000)) || a.value FROM json_each('[#{(1..9).to_a.join(",")}]') a, json_each('[1,2,3,4,5,6,7,8,9]') b"
     {
       "PERSIST" => ["PRAGMA journal_mode = PERSIST", "INSERT INTO items (name) VALUES ('there before')"],
@@ -68,14 +68,14 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     end
   end
 
-  it "is pulled byte for byte" do
+  it "can be pulled byte for byte" do
     expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(backup.binread == File.binread(app.database_path)).to be true
     expect(app.hotswap("cp", "database", "-").stdout == backup.binread).to be true
     expect(journal_mode(backup)).to eq "delete"
   end
 
-  it "gives a pulled file its name only when it is complete" do
+  it "appears under the target's name only when the pull is complete" do
     pull = waiting_pull do |waiting|
       expect(waiting).to be_running
       expect(folder.children.map { |file| file.basename.to_s }.grep_v(/\A\.hotswap-/)).to eq []
@@ -87,7 +87,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
   end
 
   {INT: 130, TERM: 143, HUP: 129, KILL: nil}.each do |signal, status|
-    it "leaves yesterday's backup in place when the pull gets SIG#{signal}" do
+    it "keeps yesterday's backup if the pull gets SIG#{signal}" do
       backup.write("yesterday's")
       backup.chmod(0o640)
       log = app.log.length
@@ -108,7 +108,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     end
   end
 
-  it "is busy for a pull, with exit status 4, when a writer does not let go", :slow do
+  it "makes a pull exit with 4 if a writer keeps its lock", :slow do
     refused = locked { app.hotswap("cp", "database", backup) }
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
@@ -116,7 +116,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     expect(folder.children).to eq []
   end
 
-  it "is busy for a push, with exit status 4, when a writer does not let go", :slow do
+  it "makes a push exit with 4 if a writer keeps its lock", :slow do
     file = app.file("files/late.sqlite3", ItemsServer::SCHEMA, %w[late])
     refused = untouched { locked { app.hotswap("cp", file, "database") } }
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # A push waits for requests that run, and one of them may be a migration. seen.rs, `confirm`.
-RSpec.describe "a push beside which the live database changes while it waits", lane: "default" do
+RSpec.describe "a push that waits while the live database changes", lane: "default" do
   after { app.tear_down }
 
   attr_reader :app
@@ -30,7 +30,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
 
       let(:file) { app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]) }
 
-      it "is given up when a migration has ended, and the migration stays" do
+      it "fails if a migration has ended, and the migration stays" do
         [[], ["--skip-schema-check"]].each do |flags|
           column = "added_#{flags.size}"
           given_up = meanwhile(file, "--in-place=#{in_place}", *flags) { change("ALTER TABLE items ADD COLUMN #{column} TEXT") }
@@ -44,7 +44,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
         end
       end
 
-      it "is given up when an empty database has got its tables" do
+      it "fails if an empty database has got its tables" do
         change("DROP TABLE items")
         given_up = meanwhile(file, "--in-place=#{in_place}") { change("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, more TEXT)") }
 
@@ -53,7 +53,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
       end
 
       # check/lost_jobs.rs, `since`.
-      it "tells of the jobs that have come to the queue, and goes on" do
+      it "warns about jobs that arrived in the queue, and succeeds" do
         queue = "CREATE TABLE solid_queue_jobs (id INTEGER PRIMARY KEY, active_job_id TEXT, finished_at TEXT)"
         change(queue)
         change("INSERT INTO solid_queue_jobs (active_job_id) VALUES ('copied')")
@@ -69,7 +69,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
         expect(app.version).to eq "new"
       end
 
-      it "is given up when it has no rows, and the live database has got some" do
+      it "fails if it has no rows and the live database has got some" do
         change("DELETE FROM items")
         empty = app.file("files/empty.sqlite3", ItemsServer::SCHEMA)
         given_up = meanwhile(empty, "--in-place=#{in_place}") { change("INSERT INTO items (name) VALUES ('meanwhile')") }
@@ -78,7 +78,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
         expect(app.version).to eq "meanwhile"
       end
 
-      it "goes on when only rows have changed, or what tells SQLite of them" do
+      it "succeeds if only rows or statistics have changed" do
         pushed = meanwhile(file, "--in-place=#{in_place}") do
           change("INSERT INTO items (name) VALUES ('meanwhile'); CREATE INDEX for_now ON items (name); DROP INDEX for_now; ANALYZE; VACUUM")
         end
@@ -90,7 +90,7 @@ RSpec.describe "a push beside which the live database changes while it waits", l
     end
   end
 
-  it "is given up when there was none, and now there is" do
+  it "fails if there was no database, and now there is one" do
     @app = ItemsServer.start
     app.version
     FileUtils.rm_f(Dir.glob("#{app.database_path}{,-wal,-shm}"))

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # The workflow of docs/content-database.md: production was migrated over the years, CI loads schema.rb. definition.rs.
-RSpec.describe "a push of a database that another way of Rails has made" do
+RSpec.describe "a push of a database that Rails created in another way" do
   before(:context) do
     @schemas = RailsSchemas.new
     @app = ItemsServer.start { |server| FileUtils.cp(@schemas.file("migrated"), server.database_path) }
@@ -21,25 +21,25 @@ RSpec.describe "a push of a database that another way of Rails has made" do
     expect(app.version).to eq incoming
   end
 
-  it "goes through when schema.rb made it and migrations made the live one, and the other way round" do
+  it "succeeds between schema.rb and migrations, in both directions" do
     expect_equal("migrated", "loaded")
     expect_equal("loaded", "migrated")
   end
 
   # The first releases of Rails 8.1 write it that way.
-  it "goes through when schema.rb has the columns in another order" do
+  it "succeeds if schema.rb has the columns in another order" do
     expect_equal("migrated", "sorted")
     expect_equal("sorted", "loaded")
   end
 
   RailsSchemas.recorded.map { |file| file.basename(".sql").to_s }.each do |record|
-    it "goes through when the live one was made by #{record.tr("_", " ").capitalize}" do
+    it "succeeds if the live database was created by #{record.tr("_", " ").capitalize}" do
       expect_equal(record, "#{record}-loaded")
       expect_equal("#{record}-loaded", record)
     end
   end
 
-  it "is of schemas that are recorded as they are made" do
+  it "uses recorded schemas that match what Rails creates" do
     recorded = RailsSchemas.record.read
     made = schemas.statements("migrated").map { |statement| "#{statement};\n" }.join
 
@@ -91,7 +91,7 @@ RSpec.describe "a push of a database that another way of Rails has made" do
       end
     end
 
-    it "is refused for columns in another order where a trigger may not name them" do
+    it "is refused for columns in another order if a trigger might use them by position" do
       trigger = "CREATE TRIGGER copied AFTER INSERT ON items BEGIN INSERT INTO memberships SELECT * FROM memberships; END"
       statements = schemas.statements("loaded")
       expect(push(schemas.changed([*statements, trigger]), "--skip-schema-check")).to have_attributes(exit_code: 0)

@@ -46,8 +46,8 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
   end
 
   {
-    "a column more" => "id INTEGER PRIMARY KEY, name TEXT, price REAL",
-    "a constraint more" => "id INTEGER PRIMARY KEY, name TEXT NOT NULL",
+    "an additional column" => "id INTEGER PRIMARY KEY, name TEXT, price REAL",
+    "an additional constraint" => "id INTEGER PRIMARY KEY, name TEXT NOT NULL",
     "another type" => "id INTEGER PRIMARY KEY, name BLOB",
     "another default" => "id INTEGER PRIMARY KEY, name TEXT DEFAULT 'new'",
     "another collation" => "id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE",
@@ -61,7 +61,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
     end
   end
 
-  context "where the schema changes" do
+  context "with a new schema" do
     after { push(live, %w[old], flags: "--skip-schema-check") }
 
     {
@@ -71,7 +71,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
       "in its comments" => ["name TEXT)", "name TEXT -- as it is shown\n)"],
       "in the order of its statements" => [live, live.lines.then { |lines| [lines[0], *lines.drop(1).reverse].join }]
     }.each do |what, (here, there)|
-      it "is no such push when the schema differs #{what} only" do
+      it "succeeds if the schemas differ only #{what}" do
         incoming = live.sub(here, there)
         expect(incoming).not_to eq live
 
@@ -80,7 +80,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
       end
     end
 
-    it "is no such push when one of both sides was ANALYZEd" do
+    it "succeeds if only one side was ANALYZEd" do
       [%w[analyzed ANALYZE], ["plain", ""]].each do |name, statement|
         file = app.file("files/incoming.sqlite3", live, [name])
         SQLite3::Database.new(file) { |db| db.execute_batch(statement) }
@@ -90,14 +90,14 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
       end
     end
 
-    it "goes through with --skip-schema-check" do
+    it "succeeds with --skip-schema-check" do
       incoming = "#{ItemsServer::SCHEMA}; CREATE TABLE products (id INTEGER PRIMARY KEY, title TEXT, price REAL)"
 
       expect(push(incoming, %w[other], flags: "--skip-schema-check")).to have_attributes(exit_code: 0, stdout: "OK\n")
       expect(app.version).to eq "other"
     end
 
-    it "is refused with the documented words" do
+    it "is refused with the documented message" do
       push(ItemsServer::SCHEMA, flags: "--skip-schema-check")
       incoming = app.file("files/incoming.sqlite3", "CREATE TABLE products (id INTEGER PRIMARY KEY, title TEXT, price REAL)")
 
@@ -113,7 +113,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
     end
   end
 
-  it "is refused for a letter of another case in a string, in whatever quotes it is" do
+  it "is refused if only the case of a string differs, in any quotes" do
     tables = %w[Admin admin].map { |name| live.sub("name TEXT", %(name TEXT DEFAULT "#{name}" CHECK (name <> "#{name}"))) }
     push(tables.first, flags: "--skip-schema-check")
 
@@ -122,8 +122,8 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
     push(live, %w[old], flags: "--skip-schema-check")
   end
 
-  describe "that is long" do
-    it "is told of with twenty statements, the number of the others, and names; the log has one line" do
+  describe "with a long difference" do
+    it "shows twenty statements, the number of the others, and the names; the log has one line" do
       tables = (1..60).map { |n| "CREATE TABLE more_#{n} (\n  id INTEGER PRIMARY KEY\n)" }
       log = app.log.length
       refused = untouched { push("#{live}#{tables.join(";")}") }
@@ -138,7 +138,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
       expect(app.log[log..]).not_to include "CREATE TABLE"
     end
 
-    it "is told of in no more than a frame holds" do
+    it "fits its message into one frame" do
       columns = (1..150).map { |n| "column_#{n}_of_many TEXT NOT NULL DEFAULT ''" }.join(", ")
       refused = untouched { push((1..300).map { |n| "CREATE TABLE wide_#{n} (#{columns});" }.join + ItemsServer::SCHEMA) }
 
@@ -149,22 +149,22 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
   end
 
   # Only tables are left out, and only those of which SQLite says so or that are a tool's to the last column.
-  describe "with names that SQLite or a tool would choose" do
+  describe "with names that SQLite or a tool would use" do
     search = "#{live}CREATE VIRTUAL TABLE search USING fts5(body); CREATE VIRTUAL TABLE terms USING fts5vocab(search, 'row');"
 
     before(:context) { push(search, flags: "--skip-schema-check") }
     after(:context) { push(live, %w[old], flags: "--skip-schema-check") }
 
     {
-      "a trigger that is called like Litestream's tables" => "CREATE TRIGGER _litestream_seq AFTER INSERT ON items BEGIN DELETE FROM items; END",
-      "a trigger that is called like a table of the full-text search" => "CREATE TRIGGER search_data AFTER INSERT ON items BEGIN DELETE FROM items; END",
-      "a trigger that is called like SQLite's own tables" => "CREATE TRIGGER sqlite_evil AFTER INSERT ON items BEGIN DELETE FROM items; END",
-      "an index of a table of the full-text search" => "CREATE INDEX search_data_id ON search_data (id)",
-      "a view that is called like Litestream's tables" => "CREATE VIEW _litestream_lock AS SELECT 1",
-      "a table that is called like Litestream's, and has another column" => "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER, more)",
-      "a table that is called like a virtual table that keeps none" => "CREATE TABLE terms_blocked (term TEXT)",
-      "a table that is called like one that keeps others" => "CREATE TABLE search_log (query TEXT)",
-      "a table that is called like SQLite's statistics, and has another column" => "CREATE TABLE sqlite_stat1 (tbl, idx, stat, more)"
+      "a trigger named like Litestream's tables" => "CREATE TRIGGER _litestream_seq AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "a trigger named like a full-text search table" => "CREATE TRIGGER search_data AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "a trigger named like SQLite's own tables" => "CREATE TRIGGER sqlite_evil AFTER INSERT ON items BEGIN DELETE FROM items; END",
+      "an index on a full-text search table" => "CREATE INDEX search_data_id ON search_data (id)",
+      "a view named like Litestream's tables" => "CREATE VIEW _litestream_lock AS SELECT 1",
+      "a table named like Litestream's, with another column" => "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER, more)",
+      "a table named like that of a virtual table without tables" => "CREATE TABLE terms_blocked (term TEXT)",
+      "a table named like that of a virtual table with other tables" => "CREATE TABLE search_log (query TEXT)",
+      "a table named like SQLite's statistics, with another column" => "CREATE TABLE sqlite_stat1 (tbl, idx, stat, more)"
     }.each do |what, statement|
       it "is refused for #{what}" do
         # SQLite makes no such name; in a file it is one all the same.
@@ -178,7 +178,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
       end
     end
 
-    it "goes through with what is Litestream's, and with other tables of the full-text search" do
+    it "succeeds with Litestream's tables and other full-text search tables" do
       litestream = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER); CREATE TABLE _litestream_lock (id INTEGER);"
       [litestream, ""].each do |tables|
         expect(push("#{search}#{tables}DROP TABLE search_docsize;", %w[again], flags: "--skip-integrity-check")).to have_attributes(exit_code: 0)
@@ -187,7 +187,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
     end
 
     # Then SQLite cannot say which tables are the virtual table's own.
-    it "leaves out nothing where the module of the virtual table is missing" do
+    it "compares every table if the module of a virtual table is missing" do
       files = ["", "CREATE TABLE search_log (query TEXT);"].map.with_index do |table, number|
         file = app.file("files/module-#{number}.sqlite3", "#{live}CREATE VIRTUAL TABLE search USING fts5(body);#{table}", %w[module])
         File.binwrite(file, File.binread(file).gsub("USING fts5", "USING nope"))

@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
 # Standard input and output that stand still for longer than a minute.
-RSpec.describe "a pipe that stands still", :slow, lane: "default" do
+RSpec.describe "an idle pipe", :slow, lane: "default" do
   running_app(initializer: "Rails.application.config.hotswap.timeout = 90")
 
   def shell(script)
     Open3.capture3(Project.bundled_environment, "sh", "-c", script, chdir: app.root.to_s, unsetenv_others: true)
   end
 
-  it "is waited for as long as the timeout, while another push goes by" do
+  it "ends its push after the timeout, and does not delay another push" do
     late = app.databases.release("late")
     hotswap = HotswapCommand::PROGRAM.join(" ")
     waiting = Thread.new { shell("(sleep 63; cat #{late}) | #{hotswap} cp - primary") }

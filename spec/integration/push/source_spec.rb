@@ -70,14 +70,14 @@ RSpec.describe "the source of a push", lane: "default" do
   }
 
   ways.each do |way, named|
-    it "that is named #{way} brings the rows along that are only in its log" do
+    it "that is named #{way} includes rows that are only in its WAL" do
       source, options = instance_exec(file_with_a_log, &named)
       expect_pushed(source, "in-the-file in-the-log", **options)
     ensure
       FileUtils.rm_f(app.root.join("link"))
     end
 
-    it "that is named #{way} comes as it was before a transaction whose writer was killed" do
+    it "that is named #{way} has the state before a transaction whose writer was killed" do
       source, options = instance_exec(file_with_a_hot_journal, &named)
       expect_pushed(source, "before", **options)
       expect(TestDatabase.integrity(app.database_path)).to eq "ok"
@@ -86,7 +86,7 @@ RSpec.describe "the source of a push", lane: "default" do
     end
   end
 
-  it "that is named by a link does not come with what lies beside the link" do
+  it "that is named by a link ignores a WAL next to the link" do
     link = app.root.join("link")
     FileUtils.mv("#{file_with_a_log}-wal", "#{link}-wal")
     FileUtils.cp("#{link}-wal", "#{link}-journal")
@@ -97,13 +97,13 @@ RSpec.describe "the source of a push", lane: "default" do
     FileUtils.rm_f([link, "#{link}-wal", "#{link}-journal"].map(&:to_s))
   end
 
-  it "that is named by a second hard link comes with what lies beside that name, as SQLite reads it" do
+  it "that is named by a second hard link uses the WAL of that name, as SQLite does" do
     File.link(file_with_a_log, build.join("second.sqlite3"))
     expect_pushed(build.join("second.sqlite3"), "in-the-file")
     expect_pushed(file, "in-the-file in-the-log")
   end
 
-  it "that is standard input, and was deleted since, comes as it is" do
+  it "that is standard input and was deleted is pushed as it is" do
     File.open(file) do |input|
       File.delete(file)
       expect_pushed("-", "in-the-file", in: input)
@@ -112,7 +112,7 @@ RSpec.describe "the source of a push", lane: "default" do
   end
 
   %w[-wal -journal].each do |suffix|
-    it "is refused with a link as its #{suffix}, which SQLite does not follow" do
+    it "is refused if its #{suffix} is a link, which SQLite does not follow" do
       FileUtils.mv("#{file_with_a_log}-wal", build.join("elsewhere"))
       File.symlink("elsewhere", "#{file}#{suffix}")
 
@@ -120,7 +120,7 @@ RSpec.describe "the source of a push", lane: "default" do
       expect_refused("-", "#{file}#{suffix} is a symbolic link, so SQLite does not open the database", in: file)
     end
 
-    it "is refused with a folder or a pipe as its #{suffix}" do
+    it "is refused if its #{suffix} is a folder or a pipe" do
       Dir.mkdir("#{file}#{suffix}")
       expect_refused(file, "#{file}#{suffix} is not a regular file")
       Dir.rmdir("#{file}#{suffix}")
@@ -131,7 +131,7 @@ RSpec.describe "the source of a push", lane: "default" do
 
   # source.rs, `require_no_writer`. With a write-ahead log, what is not committed is not in the file.
   {"DELETE" => true, "TRUNCATE" => true, "PERSIST" => true, "MEMORY" => true, "OFF" => true, "WAL" => false}.each do |mode, refused|
-    it "in an open transaction with journal_mode #{mode} #{refused ? "is refused, with the name of its writer" : "comes without it"}" do
+    it "in an open transaction with journal_mode #{mode} #{refused ? "is refused, with the name of its writer" : "is pushed without it"}" do
       writer = Stranger.ruby(file)
       writer.ask("PRAGMA journal_mode = #{mode}")
       writer.ask("PRAGMA cache_size = 1")
@@ -149,7 +149,7 @@ RSpec.describe "the source of a push", lane: "default" do
     end
   end
 
-  it "in a transaction that has written nothing yet is refused" do
+  it "in a transaction that has not written yet is refused" do
     writer = Stranger.ruby(file)
     writer.ask("BEGIN IMMEDIATE")
     expect_refused(file, "#{file} is being written")
@@ -157,21 +157,21 @@ RSpec.describe "the source of a push", lane: "default" do
     expect_pushed(file, "in-the-file")
   end
 
-  it "that is only read comes" do
+  it "that another program only reads is pushed" do
     reader = Stranger.ruby(file)
     reader.ask("BEGIN")
     reader.ask("SELECT * FROM items")
     expect_pushed(file, "in-the-file")
   end
 
-  it "that is locked for one connection alone is refused, as SQLite refuses to read it" do
+  it "that is locked exclusively is refused" do
     writer = Stranger.ruby(file)
     ["PRAGMA journal_mode = WAL", "PRAGMA locking_mode = EXCLUSIVE", "INSERT INTO items (name) VALUES ('new')"].each { |line| writer.ask(line) }
     expect_refused(file, "#{file} is being written")
   end
 
   # protocol/stamp.rs. Each row is a pair; a mix of two states has one without the other.
-  it "that is written all the time, with a log or without, is never pushed half" do
+  it "that is written all the time is never pushed half, with or without a WAL" do
     %w[WAL DELETE TRUNCATE MEMORY].each do |mode|
       FileUtils.rm_rf(build)
       source = app.file("build/out.sqlite3", ItemsServer::SCHEMA, %w[first first])
@@ -214,7 +214,7 @@ RSpec.describe "the source of a push", lane: "default" do
   end
 
   # client/source.rs, `in_application`: to close a file drops the locks of an SQLite that has it open in the same process.
-  it "that the process itself has open, which runs the command, keeps its locks" do
+  it "that the process of the command has open keeps its locks" do
     said, = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", "-e", <<~RUBY, file, chdir: app.root.to_s, unsetenv_others: true)
       require "hotswap"
       Hotswap.configure { |config| config.database_path = "storage/app.sqlite3" }

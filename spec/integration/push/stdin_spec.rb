@@ -12,7 +12,7 @@ RSpec.describe "a push of standard input", lane: "default" do
 
   def push(stdin) = app.hotswap("cp", "-", "database", in: stdin)
 
-  it "that is a file takes it as it is, and leaves it where it stands" do
+  it "that is a file copies it, and does not move its position" do
     File.open(incoming("whole")) do |file|
       expect(push(file)).to have_attributes(exit_code: 0, stdout: "OK\n")
       expect(file.sysseek(0, IO::SEEK_CUR)).to eq 0
@@ -20,7 +20,7 @@ RSpec.describe "a push of standard input", lane: "default" do
     expect(app.version).to eq "whole"
   end
 
-  it "that is a file which was read before begins where that ended" do
+  it "that is a partly read file begins at its position" do
     path = app.root.join("files/after-a-line").to_s
     File.binwrite(path, "a line\n#{File.binread(incoming("rest"))}")
     File.open(path) do |file|
@@ -30,7 +30,7 @@ RSpec.describe "a push of standard input", lane: "default" do
     expect(app.version).to eq "rest"
   end
 
-  it "that is a pipe or a socket takes what comes to its end" do
+  it "that is a pipe or a socket reads to its end" do
     %i[pipe socket].each do |kind|
       reader, writer = (kind == :pipe) ? IO.pipe : UNIXSocket.pair
       sender = Thread.new { writer.binmode.write(File.binread(incoming(kind.to_s))) && writer.close }

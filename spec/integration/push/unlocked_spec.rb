@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # SQLite's locks are what keeps a copy from the middle of a transaction. A connection can be told to do without.
-RSpec.describe "a database that the application opens past SQLite's locks" do
+RSpec.describe "a database that the application opens without SQLite's usual locks" do
   # name: what is registered. opened: what the connection is given. "/transaction" is in the middle of one until there is
   # a file "go-on".
   def boot(name:, opened:)
@@ -63,21 +63,21 @@ RSpec.describe "a database that the application opens past SQLite's locks" do
     expect(app.hotswap("cp", "new/app.sqlite3", "storage/other.sqlite3")).to have_attributes(exit_code: 0)
   end
 
-  it "by its configuration is not managed, and the other one is" do
+  it "in database.yml is not managed, and the others are" do
     boot(name: "file:storage/app.sqlite3?nolock=1", opened: "file:storage/app.sqlite3?nolock=1")
 
     expect(app.log).to include("managing 1 database(s): storage/other.sqlite3", "storage/app.sqlite3 is not managed: nolock=1 has SQLite lock nothing")
     expect_refused_both_ways("storage/app.sqlite3 is not managed: nolock=1", "restart the application")
   end
 
-  it "by one of its connections is refused, and the process named" do
+  it "in one connection is refused, and the process is named" do
     boot(name: "storage/app.sqlite3", opened: "file:storage/app.sqlite3?vfs=unix-dotfile")
 
     expect(app.log).to include("managing 2 database(s): storage/app.sqlite3, storage/other.sqlite3", "vfs=unix-dotfile has SQLite lock the file in another way")
     expect_refused_both_ways("process #{app.pid} (", "has opened", "restart the process")
   end
 
-  it "with parameters that leave the locks alone is managed" do
+  it "is managed if the parameters do not affect the locks" do
     name = "file:storage/app.sqlite3?mode=rw&cache=private&psow=0&vfs=unix&nolock=0"
     boot(name: name, opened: name)
 

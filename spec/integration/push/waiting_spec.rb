@@ -37,7 +37,7 @@ RSpec.describe "a push that waits", lane: "default" do
     threads&.each(&:join)
   end
 
-  it "says for whom after a second, how long that has been going on, and when it gives up; and what it has done" do
+  it "says after a second what it waits for and when it gives up, and finally what it did" do
     app.get("/")
     slow = request("/slow?4")
     pushed = start_push("new").wait
@@ -50,14 +50,14 @@ RSpec.describe "a push that waits", lane: "default" do
     slow.join
   end
 
-  it "says nothing of it with --quiet" do
+  it "says none of this with --quiet" do
     app.get("/")
     slow = request("/slow?3")
     expect(start_push("new", "--quiet").wait).to have_attributes(exit_code: 0, stdout: "", stderr: "")
     slow.join
   end
 
-  it "takes the timeout from its user, and names that alone" do
+  it "uses --timeout, and then names only that option" do
     app.get("/")
     slow = request("/slow?6")
     started = Eventually.now
@@ -71,7 +71,7 @@ RSpec.describe "a push that waits", lane: "default" do
   end
 
   # Fails without the time that the worker gives a member to report (fleet/mod.rs, `hear`): then it "does not answer".
-  it "names the longest pause where every request takes longer, and gets in with a longer one" do
+  it "suggests --max-pause if every request is longer, and succeeds with it" do
     under_load("/busy", 6) do
       refused = start_push("never", "--timeout", "4").wait
 
@@ -86,7 +86,7 @@ RSpec.describe "a push that waits", lane: "default" do
     expect(app.get("/").body).to eq "new"
   end
 
-  it "does not know how to wait for what is no time" do
+  it "refuses a time that is not a number" do
     app.get("/")
     ["0", "-1", "soon"].each do |wrong|
       %w[--timeout --max-pause].each do |option|

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a worker that a signal ends", lane: "default" do
+RSpec.describe "a worker that a signal kills", lane: "default" do
   before(:context) { @app = ItemsServer.start }
   after(:context) { @app&.tear_down }
 
@@ -34,7 +34,7 @@ RSpec.describe "a worker that a signal ends", lane: "default" do
   end
 
   %w[SEGV BUS ILL FPE ABRT].each do |signal|
-    it "names SIG#{signal}, to its client and in the application's log" do
+    it "reports SIG#{signal} to its client and in the application's log" do
       worker, push = push_ended_by(signal)
 
       expect(push).to have_attributes(exit_code: 5, stdout: "",
@@ -44,7 +44,7 @@ RSpec.describe "a worker that a signal ends", lane: "default" do
     end
   end
 
-  it "has its client and the application's log say SIGKILL" do
+  it "is reported as killed by SIGKILL, by its client and in the application's log" do
     worker, push = push_ended_by("KILL")
 
     expect(push).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it confirmed \(SIGKILL.*copy again\n\z/)
@@ -52,7 +52,7 @@ RSpec.describe "a worker that a signal ends", lane: "default" do
   end
 
   # low_priority.rs: half the stack of a web server's threads, which the application would evaluate the rule on.
-  it "is ended by a rule whose evaluation needs more stack than a request has" do
+  it "survives no constraint that needs more stack than a request has" do
     pattern = "replace(hex(zeroblob(20000)), '00', '%a')"
     path = app.file("deep.sqlite3", ItemsServer::SCHEMA, ["a" * 40_000])
     SQLite3::Database.new(path) do |db|

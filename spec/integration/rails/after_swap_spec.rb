@@ -38,7 +38,7 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     expect(app.hotswap("cp", file, "database")).to have_attributes(exit_code: 0)
   end
 
-  it "outlive a swap where nothing is said, and are new in every process with after_swap" do
+  it "survive a swap, unless after_swap clears them in every process" do
     app = boot("")
     old = shown(app)
     push(app, "new")
@@ -52,7 +52,7 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     end
   end
 
-  it "can be prepared by blocks that query the new database; one that fails is logged and harms nothing" do
+  it "can be rebuilt by blocks that query the new database; a block that fails is only logged" do
     app = boot(<<~RUBY, RUBYOPT: "-w")
       Hotswap.after_swap { |database| raise "the cache is away" }
       Hotswap.after_swap { |database| Rails.logger.info("after \#{database.label}: \#{Release.current} in \#{Process.pid}") }
@@ -69,7 +69,7 @@ RSpec.describe "fragments in Rails.cache", :fleet, lane: "default" do
     expect(app.get("/version").json.fetch("version")).to eq "release-2"
   end
 
-  it "are dropped before the first query, and after a push in place, too" do
+  it "are also cleared after a push in place" do
     app = boot_rack(<<~RUBY, threads: 1) { |server| TestDatabase.new(server.root).release("old", name: "app.sqlite3") }
       require "hotswap"
       Hotswap.register("app.sqlite3")

@@ -38,7 +38,7 @@ RSpec.describe "an application that boots" do
     expect(TestDatabase.integrity(app.root.join("backup.sqlite3"))).to eq "ok"
   end
 
-  it "serves hotswap in development, where code is loaded when somebody asks for it" do
+  it "serves hotswap in development, where code is loaded on demand" do
     boot(env: {RAILS_ENV: "development", RACK_ENV: "development"}) do |server|
       server.root.glob("storage/production*").each { |file| file.rename(file.sub("production", "development")) }
     end
@@ -48,7 +48,7 @@ RSpec.describe "an application that boots" do
     expect(app.version).to eq "new"
   end
 
-  it "serves hotswap at the sockets that are configured" do
+  it "serves hotswap at the configured sockets" do
     boot(initializer: <<~RUBY)
       Rails.application.config.hotswap.socket_path = "tmp/pids/my.sock"
       Rails.application.config.hotswap.stderr_socket_path = Rails.root.join("tmp/another/place.sock")
@@ -60,7 +60,7 @@ RSpec.describe "an application that boots" do
   end
 
   {"the socket" => "tmp/sockets/hotswap.sock", "the stderr socket" => "tmp/sockets/hotswap.stderr.sock"}.each do |which, path|
-    it "serves its visitors when #{which} cannot be made because a file lies there, which it leaves alone" do
+    it "serves its visitors if a file is in the place of #{which}, and keeps that file" do
       boot { |server| server.write(path, "somebody's file") }
 
       expect(app.get("/version").status).to eq 200
@@ -72,7 +72,7 @@ RSpec.describe "an application that boots" do
     end
   end
 
-  it "serves its visitors when the folder of the sockets is a file" do
+  it "serves its visitors if the folder of the sockets is a file" do
     boot { |server| server.write("tmp/sockets", "somebody's file") }
 
     expect(app.get("/version").status).to eq 200
@@ -80,7 +80,7 @@ RSpec.describe "an application that boots" do
     expect(app.root.join("tmp/sockets").read).to eq "somebody's file"
   end
 
-  it "serves its visitors when the folder of the sockets cannot be written" do
+  it "serves its visitors if the folder of the sockets is not writable" do
     skip "setpriv cannot take root's rights away here" unless humble.empty? || system(*humble, "true", err: File::NULL)
     boot(humble_server) { |server| server.root.join("tmp/sockets").tap(&:mkpath).chmod(0o555) }
 
@@ -88,7 +88,7 @@ RSpec.describe "an application that boots" do
     eventually { app.log.match?(%r{hotswap is not available: cannot .*#{app.root}/tmp/sockets.*: Permission denied}) }
   end
 
-  it "serves its visitors when there is no database to manage" do
+  it "serves its visitors if there is no database to manage" do
     boot(initializer: "Rails.application.config.after_initialize { Hotswap.databases.clear }")
 
     expect(app.get("/version").status).to eq 200

@@ -11,7 +11,7 @@ RSpec.describe "a database.yml", :slow, lane: "default" do
 
   def release_of(app, version) = app.databases.release(version)
 
-  it "with default_transaction_mode: immediate is swapped while transactions run" do
+  it "with default_transaction_mode: immediate allows swaps while transactions run" do
     app = boot(workers: 0) { |yaml| yaml.sub("  timeout: 5000\n", "  timeout: 5000\n  default_transaction_mode: immediate\n") }
     writers = Array.new(3) { |n| Thread.new { Array.new(15) { |m| app.post("/items", token: "#{n}-#{m}") } } }
     pushed = Array.new(3) { |n| app.hotswap("cp", release_of(app, "r#{n}"), "database") }
@@ -21,7 +21,7 @@ RSpec.describe "a database.yml", :slow, lane: "default" do
     expect(app.version).to eq "r2"
   end
 
-  it "with a database for each branch starts a branch from a copy of what runs" do
+  it "with a database for each branch can start a branch from a copy of the running one" do
     main = boot do |yaml, server|
       FileUtils.mv(server.database_path, server.root.join("storage/main.sqlite3"))
       yaml.gsub("storage/<%= environment %>.sqlite3", "storage/<%= ENV.fetch('BRANCH', 'main') %>.sqlite3")
@@ -38,7 +38,7 @@ RSpec.describe "a database.yml", :slow, lane: "default" do
     expect([main.version, branch.version]).to eq ["of main", "of the branch"]
   end
 
-  it "with nolock in one database's name has the others managed" do
+  it "with nolock for one database still manages the others" do
     uri = "file:storage/<%= environment %>-<%= name %>.sqlite3?nolock=<%= name == 'errors' ? 1 : 0 %>\n    flags: 70"
     app = boot { |yaml| yaml.sub("storage/<%= environment %>-<%= name %>.sqlite3", uri) }
 

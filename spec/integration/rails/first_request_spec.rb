@@ -13,7 +13,7 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
   end
 
   {"puma" => [AppServer, {}], "a cluster of puma" => [AppServer, {workers: 2}], "bin/rails server" => [rails_server, {}]}.each do |what, (server, options)|
-    it "has hotswap serve from the first request on, and says what to add, with #{what}" do
+    it "starts hotswap with the first request, and logs what to add, with #{what}" do
       app = boot(server, **options)
       expect(app.get("/version").status).to eq 200
       eventually { File.exist?(app.socket_path) }
@@ -24,7 +24,7 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
     end
   end
 
-  it "is not misled by a request that an initializer makes" do
+  it "ignores a request that an initializer makes" do
     app = keep(AppServer.start(workers: 2) do |server|
       server.write("config.ru", server.root.join("config.ru").read.lines.grep_v(/load_server/).join + <<~RUBY)
         Rails.application.call(Rack::MockRequest.env_for("/version"))
@@ -36,14 +36,14 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
     expect(app.hotswap("cp", "primary", "copy.sqlite3")).to have_attributes(exit_code: 0)
   end
 
-  it "says nothing where config.ru has the line" do
+  it "logs nothing if config.ru has the line" do
     app = keep(AppServer.start)
     expect(app.version).to be_truthy
     expect(app.log).to include("managing 4 database(s)")
     expect(app.log).not_to include("load_server")
   end
 
-  it "serves nothing for the requests of a console or a test" do
+  it "does not start hotswap for the requests of a console or a test" do
     RailsApp.in_a_folder do |app|
       request = "ActionDispatch::Integration::Session.new(Rails.application).tap { |it| it.host = 'localhost'; it.get('/version') }.status"
       expect(app.evaluate("[#{request}, File.exist?(Hotswap.socket_path)]")).to eq [200, false]

@@ -18,7 +18,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
   # As somebody would who has never heard of Bundler.
   def hotswap(*arguments, env: {}, chdir: "/") = HotswapCommand.run(*arguments, program: [binstub.to_s], chdir: chdir, env: env)
 
-  it "makes bin/hotswap and an initializer, and says how to use them" do
+  it "creates bin/hotswap and an initializer, and says how to use them" do
     expect(said).to match(%r{create +bin/hotswap$}).and match(%r{create +config/initializers/hotswap\.rb$})
     expect(said).to include("bin/hotswap cp primary backup.sqlite3", "bin/hotswap cp new.sqlite3 primary")
     expect(binstub).to be_executable
@@ -33,19 +33,19 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
 
     def settings = Hotswap::Configuration.public_instance_methods(false).grep(/=\z/) - [:root=]
 
-    it "does nothing as it is" do
+    it "changes nothing by default" do
       expect(initializer.read.lines.grep_v(/\A\s*(#|$)/).join).to eq "Rails.application.configure do\nend\n"
     end
 
-    it "tells of every setting" do
+    it "lists every setting" do
       settings.each { |setting| expect(initializer.read).to match(/^  # config\.hotswap\.#{setting.to_s.delete_suffix("=")} = /) }
     end
 
-    it "tells of what can be hooked into" do
+    it "lists every hook" do
       expect(initializer.read).to include("# Hotswap.after_swap {", "# Hotswap.on_disconnect {", "# Hotswap.logger = ")
     end
 
-    it "tells the defaults, and what works when it is uncommented" do
+    it "shows the defaults, in lines that work when uncommented" do
       before = initializer.read
       initializer.write(before.gsub(/^( *)# (?=(config|Hotswap)\.[\w.]+ (=|\{))/, '\1'))
       told = app.evaluate("[Hotswap.configuration.max_pause, Hotswap.configuration.timeout, Hotswap.socket_path, " \
@@ -62,7 +62,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
   end
 
   # Rubocop's cops for Rails applications want these, and look at what a generator made.
-  it "makes files in the style of Rails: a space inside brackets, and an empty line before each comment of a setting" do
+  it "follows the style of Rails' own templates" do
     [binstub, app.root.join("config/initializers/hotswap.rb")].each do |file|
       expect(file.read).not_to match(/(?<=[\s,])\[(?![\s\]])/)
       expect(file.read).not_to match(/^ *# (config|Hotswap)\..*\n *# [A-Z]/)
@@ -101,7 +101,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
         .to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n", stderr: "")
     end
 
-    it "starts without loading the bundle, from where Bundler was told to install" do
+    it "starts without loading the bundle, from Bundler's path" do
       where = app.root.join("gems")
       GemFolder.new(where.join("ruby", RbConfig::CONFIG["ruby_version"])).add_hotswap
 
@@ -109,7 +109,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
         .to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n", stderr: "")
     end
 
-    it "starts the version that Gemfile.lock names, whatever else is installed" do
+    it "starts the version in Gemfile.lock, even if others are installed" do
       gems.add_hotswap
       gems.add_other_hotswap("99.0")
       env = {"GEM_HOME" => gems.path.to_s}
@@ -120,7 +120,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
       expect(hotswap("version", env: env).stdout).to eq "the other hotswap, 99.0\n"
     end
 
-    it "reads the lock that BUNDLE_GEMFILE points at" do
+    it "reads the lock file of BUNDLE_GEMFILE" do
       gems.add_hotswap
       gems.add_other_hotswap("99.0")
       app.write("gems/gems.rb", app.root.join("Gemfile").read)
@@ -130,13 +130,13 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
         .to eq "the other hotswap, 99.0\n"
     end
 
-    it "has Bundler find a gem from a path or from git" do
+    it "uses Bundler for a gem from a path or from git" do
       bundle = Project.bundled_environment.select { |name, _| name.start_with?("BUNDLE_") }
 
       expect(hotswap("version", env: bundle)).to have_attributes(exit_code: 0, stdout: "hotswap #{Hotswap::VERSION}\n")
     end
 
-    it "finds the application that it belongs to, wherever it is called" do
+    it "finds its application from any folder" do
       gems.add_hotswap
       failed = hotswap("cp", "a", "b", env: {"GEM_HOME" => gems.path.to_s}, chdir: "/")
 
@@ -144,7 +144,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
       expect(failed.stderr).to include("ERROR: socket not found at #{app.root.join("tmp/sockets/hotswap.sock")}")
     end
 
-    it "names the Ruby for which it is not installed, and what to do" do
+    it "names the Ruby that lacks the gem, and says what to do" do
       failed = hotswap("version", env: {"GEM_HOME" => app.root.join("nothing").to_s, "GEM_PATH" => app.root.join("nothing").to_s})
 
       expect(failed).to have_attributes(exit_code: 1, stdout: "")

@@ -2,7 +2,7 @@
 
 require_relative "../fleet/support/fleet"
 
-RSpec.describe "what is logged", lane: "default" do
+RSpec.describe "the log", lane: "default" do
   # A swap stands still at its quietest moment for as long as there is a file tmp/hold.
   running_app(initializer: <<~RUBY)
     Rails.application.config.hotswap.max_pause = 10
@@ -28,7 +28,7 @@ RSpec.describe "what is logged", lane: "default" do
   # What ends the last line of a command: how long it took, and who asked for it.
   def in_all_by(command) = /[\d.]+ (?:m?s) in all, by uid #{Process.uid} in process #{command.pid} \(\S*ruby\S* .*hotswap cp /
 
-  it "is the life of a push, in its order" do
+  it "tells the life of a push, in order" do
     file = app.databases.release("logged")
     push = app.start_hotswap("cp", file, live)
     expect(push.wait).to have_attributes(exit_code: 0)
@@ -47,7 +47,7 @@ RSpec.describe "what is logged", lane: "default" do
     )
   end
 
-  it "is the command as it was given, when the push came through a pipe and named the database by its name" do
+  it "shows the command as it was typed, for a push through a pipe" do
     push = app.start_hotswap("cp", "--skip-schema-check", "-", "primary", "--in-place=never", stdin_data: File.binread(app.databases.release("piped")))
     expect(push.wait).to have_attributes(exit_code: 0)
 
@@ -56,7 +56,7 @@ RSpec.describe "what is logged", lane: "default" do
     expect(log.grep(/push complete/)).to match [/, --skip-schema-check, --in-place=never, #{in_all_by(push)}/]
   end
 
-  it "does not claim a check that was skipped" do
+  it "says that the integrity check was skipped" do
     expect(app.hotswap("cp", "--skip-integrity-check", app.databases.release("unchecked"), live)).to have_attributes(exit_code: 0)
 
     eventually { log.grep(/push complete/).any? }
@@ -66,7 +66,7 @@ RSpec.describe "what is logged", lane: "default" do
     ]
   end
 
-  it "is the reason in one line when a push is refused, and nothing after it" do
+  it "ends with the reason in one line if a push is refused" do
     file = app.databases.corrupt_page
     push = app.start_hotswap("cp", file, live)
     expect(push.wait).to have_attributes(exit_code: 3)
@@ -75,7 +75,7 @@ RSpec.describe "what is logged", lane: "default" do
       /\Acommand failed: integrity check failed: \| \*\*\* in database main \*\*\* \| .* \(#{in_all_by(push)}/)
   end
 
-  it "is one line about schemas however much they differ" do
+  it "has one line for any schema difference" do
     other = app.databases.other_schema
     expect(app.hotswap("cp", other, live)).to have_attributes(exit_code: 3)
 
@@ -83,7 +83,7 @@ RSpec.describe "what is logged", lane: "default" do
     expect(app.log.lines.drop(lines_before).grep(/^[-+] CREATE/)).to eq []
   end
 
-  it "is the beginning and the end of a pull" do
+  it "shows the beginning and the end of a pull" do
     pull = app.start_hotswap("cp", live, "backup.sqlite3")
     expect(pull.wait).to have_attributes(exit_code: 0)
 
@@ -91,7 +91,7 @@ RSpec.describe "what is logged", lane: "default" do
       /\Apull complete: #{live} \(\d+ bytes\), #{in_all_by(pull)}/)
   end
 
-  it "tells of every request that waits, which is then answered with the new data" do
+  it "names every request that waits for a swap and then reads the new data" do
     app.write("tmp/hold", "")
     pushing = app.start_hotswap("cp", app.databases.release("waited for"), live)
     waiting = %w[/version /items/1].map do |path|
@@ -111,13 +111,13 @@ RSpec.describe "what is logged", lane: "default" do
     expect(log.grep(/\Aswap complete, resuming/).size).to eq 2
   end
 
-  it "is nothing about requests that wait for no swap" do
+  it "says nothing about requests that do not wait" do
     5.times { app.get("/version") }
 
     expect(said).to be_empty
   end
 
-  it "was what is managed, when the server booted" do
+  it "lists the managed databases at boot" do
     expect(app.log.lines.map(&:chomp).grep(/managing/)).to eq [
       "[hotswap] managing 4 database(s): #{live}, storage/production-queue.sqlite3, storage/production-cache.sqlite3, " \
         "storage/production-errors.sqlite3"
@@ -125,12 +125,12 @@ RSpec.describe "what is logged", lane: "default" do
   end
 end
 
-RSpec.describe "what each process of a cluster logs", :fleet, lane: "default" do
+RSpec.describe "the log of each process in a cluster", :fleet, lane: "default" do
   running_app(workers: 2, preload: false)
 
   def moved = app.log.scan(/^\[hotswap\] process (\d+) moved to the new \S+; its requests were held for [\d.]+ ms$/).flatten.map(&:to_i)
 
-  it "is one line for a swap that it took part in" do
+  it "has one line for each swap of the process" do
     expect_all_on(app, app.version, processes: 2)
     members = member_pids(app)
     expect(app.hotswap("cp", app.databases.release("everywhere"), "primary")).to have_attributes(exit_code: 0)
@@ -138,7 +138,7 @@ RSpec.describe "what each process of a cluster logs", :fleet, lane: "default" do
     eventually { expect(moved).to match_array(members) }
   end
 
-  it "is that it listens, when it takes over from a process that has ended" do
+  it "says that it took over the socket of a process that has ended" do
     expect_all_on(app, app.version, processes: 2)
     first = eventually(20) { leader_pid(app) }
     expect(app.log).to match(/^\[hotswap\] process #{first} listens on #{app.root.realpath}\S*hotswap\.sock$/)

@@ -28,7 +28,7 @@ RSpec.describe "an application with 1,500 databases" do
     [1, 2, many].each { |number| FileUtils.cp(customer, app.root.join(name[number])) }
   end
 
-  it "is pushed to, pulled from, and tells its databases, by name and by path" do
+  it "can push, pull and list its databases, by name and by path" do
     customer = app.root.join(name[many]).to_s
     pushed = app.hotswap("cp", app.databases.release("new"), customer)
     expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n"), pushed.stderr
@@ -44,7 +44,7 @@ RSpec.describe "an application with 1,500 databases" do
     expect(app.log).to match(/managing 150\d database\(s\): .*, and \d+ more$/)
   end
 
-  it "refuses what belongs to any of them" do
+  it "refuses the files of every database" do
     refused = app.hotswap("cp", app.databases.release("new"), "#{name[many]}-wal")
     expect(refused).to have_attributes(exit_code: 2)
     expect(refused.stderr).to include("belongs to the managed database #{name[many]}")

@@ -10,7 +10,7 @@ RSpec.describe "hotswap in a Rails application" do
 
   attr_reader :app
 
-  it "needs nothing but the gem: middleware first, Rails' logger, the databases of database.yml" do
+  it "needs only the gem: it adds the middleware, the logger and the databases of database.yml" do
     expect(app.evaluate(<<~RUBY)).to eq(
       {
         middleware: Rails.application.middleware.first.name,
@@ -29,7 +29,7 @@ RSpec.describe "hotswap in a Rails application" do
     )
   end
 
-  it "changes nothing of the order in which Rails and its engines initialize themselves" do
+  it "does not change the order of Rails' initializers" do
     with, without = app.evaluate(<<~RUBY)
       [Rails.application.initializers, Rails.application.initializers.reject { |it| it.name.to_s.start_with?("hotswap") }].map do |all|
         Rails::Initializable::Collection.new(all).tsort_each.map { |it| it.name.to_s + " of " + it.context_class.to_s }
@@ -40,7 +40,7 @@ RSpec.describe "hotswap in a Rails application" do
     expect(with.grep_v(/\Ahotswap/)).to eq without
   end
 
-  it "takes every setting from config.hotswap, and keeps to the databases that were chosen" do
+  it "reads every setting from config.hotswap, and manages only the chosen databases" do
     app.write("config/initializers/hotswap.rb", <<~RUBY)
       Rails.application.configure do
         config.hotswap.database_paths = ["storage/production-cache.sqlite3", Rails.root.join("storage/production.sqlite3")]
@@ -58,7 +58,7 @@ RSpec.describe "hotswap in a Rails application" do
       ]
   end
 
-  it "takes one database that is chosen in the environment's configuration" do
+  it "manages a database that the environment's configuration chooses" do
     app.write("config/environments/production.rb", app.root.join("config/environments/production.rb").read.sub(/^end\s*\z/, <<~RUBY))
         config.hotswap.database_path = "storage/elsewhere.sqlite3"
         config.hotswap.stderr_socket_path = "/run/elsewhere.stderr.sock"
@@ -69,13 +69,13 @@ RSpec.describe "hotswap in a Rails application" do
       .to eq [[[nil, "storage/elsewhere.sqlite3"]], "/run/elsewhere.stderr.sock"]
   end
 
-  it "names the setting that makes no sense when it does not boot" do
+  it "names an invalid setting at boot" do
     app.write("config/initializers/hotswap.rb", "Rails.application.config.hotswap.max_pause = 'half a second'")
 
     expect { app.evaluate("1") }.to raise_error(RailsApp::Failed, /config\.hotswap\.max_pause is a number of seconds above zero, not "half a second"/)
   end
 
-  it "finds files however database.yml names them, and leaves replicas and databases in memory out" do
+  it "finds every kind of path in database.yml, and skips replicas and in-memory databases" do
     app.write("config/database.yml", <<~YAML)
       production:
         primary:
@@ -132,7 +132,7 @@ RSpec.describe "hotswap in a Rails application" do
       .to eq [app.root.join("storage/production.sqlite3").to_s]
   end
 
-  it "is no hindrance to an application without Active Record" do
+  it "works in an application without Active Record" do
     %w[config/application.rb config/environments/production.rb].each do |file|
       app.write(file, app.root.join(file).read.lines.grep_v(/active_record|active_job|solid_queue/).join)
     end
@@ -143,7 +143,7 @@ RSpec.describe "hotswap in a Rails application" do
     expect(app.evaluate("[Hotswap.databases.to_a, defined?(ActiveRecord::Base)]")).to eq [[], nil]
   end
 
-  describe "where no web server runs" do
+  describe "without a web server" do
     # The threads of the process, and what it has put where the sockets would be.
     probe = "[Dir['/proc/self/task/*/comm'].map { |it| File.read(it).chomp }.grep(/hotswap-server/), Dir.children('tmp/sockets')]"
 

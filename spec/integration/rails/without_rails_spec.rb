@@ -40,7 +40,7 @@ RSpec.describe "an application without Rails", lane: "default" do
 
   def version = app.get("/").body
 
-  it "pushes and pulls when it says how its connections are closed" do
+  it "can push and pull if on_disconnect closes its connections" do
     boot(application('Hotswap.register("db/app.sqlite3")', closing: "Hotswap.on_disconnect { DATABASE.close }"), threads: 1, env: {RUBYOPT: "-w"})
 
     expect(version).to eq "old"
@@ -51,7 +51,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     expect(app.log.lines.grep(/hotswap.*: warning:/)).to eq []
   end
 
-  it "is told which connection is open still when it does not, and keeps its database" do
+  it "keeps its database if a connection stays open, and the error names the connection" do
     boot(application(<<~RUBY), threads: 1)
       Hotswap.register("db/app.sqlite3")
       Hotswap.configure { |config| config.timeout = 1 }
@@ -65,7 +65,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     expect(TestDatabase.version(app.database_path)).to eq "old"
   end
 
-  it "is told what its block raised, and keeps its database" do
+  it "keeps its database if its block raises, and the error has the reason" do
     boot(application(<<~RUBY, closing: 'Hotswap.on_disconnect { raise "the importer is at work" }'), threads: 1)
       Hotswap.register("db/app.sqlite3")
       Hotswap.configure { |config| config.timeout = 1 }
@@ -77,7 +77,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     expect(TestDatabase.version(app.database_path)).to eq "old"
   end
 
-  it "manages the database that Hotswap.configure names, at the sockets it names" do
+  it "manages the database of Hotswap.configure, at the sockets of Hotswap.configure" do
     boot(application(<<~RUBY, closing: "Hotswap.on_disconnect { DATABASE.close }"), threads: 1)
       Hotswap.configure do |config|
         config.database_path = "db/app.sqlite3"
@@ -100,7 +100,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     expect(app.log).to include("INFO -- hotswap: managing 1 database(s): db/app.sqlite3")
   end
 
-  it "logs where it is told to" do
+  it "logs to Hotswap.logger" do
     boot(application(<<~RUBY), threads: 1)
       Hotswap.register("db/app.sqlite3")
       Hotswap.logger = Logger.new("hotswap.log")
@@ -111,7 +111,7 @@ RSpec.describe "an application without Rails", lane: "default" do
   end
 
   # As the sqlite3 gem is where its SQLite was built without them.
-  it "whose SQLite loads no extensions is told so at boot, and goes on without hotswap" do
+  it "whose SQLite cannot load extensions boots without hotswap, and logs the reason" do
     boot(<<~RUBY, threads: 1)
       require "hotswap"
       SQLite3::Database.class_eval { %i[enable_load_extension load_extension].each { |method| undef_method method } }
@@ -126,7 +126,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 1)
   end
 
-  it "that has Sequel disconnects with it" do
+  it "can disconnect with Sequel" do
     sequel = Sequels.folder or skip "the gem sequel is neither installed nor among the packages in ../shared/gems"
     boot(<<~RUBY)
       $LOAD_PATH.unshift(#{sequel.inspect})
