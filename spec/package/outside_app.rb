@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
-# The demo application as somebody else's: away from this repository, with a Gemfile of its own that finds the
-# installed gem.
+# The demo application as a user's own: outside this repository, with a Gemfile of its own that finds the installed gem.
 class OutsideApp < AppServer
   def initialize(gems:, **options)
     super(**options, hotswap: nil)

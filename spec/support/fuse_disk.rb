@@ -59,7 +59,7 @@ class FuseDisk
 
   def unmount
     FuseDisk.mounted.delete(self)
-    # First the server: its end gives everybody an error who still waits.
+    # The server goes first: its end gives every waiting process an error.
     Process.kill(:KILL, @server.pid)
     @server.close
     system("umount", "--lazy", @folder)

@@ -34,7 +34,7 @@ class GemInstallation
 
   def remove = FileUtils.rm_rf(@folder)
 
-  # Runs a command as somebody would who has this gem installed; answers what it printed.
+  # Runs a command as a user who has this gem installed. Returns its output.
   def run(*command, chdir:, env: {})
     said, status = Open3.capture2e(environment(env), *command, chdir: chdir.to_s, unsetenv_others: true)
     raise "#{command.join(" ")} failed:\n#{said.lines.last(60).join}" unless status.success?

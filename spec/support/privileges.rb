@@ -19,7 +19,7 @@ module Privileges
     capability = "-all,+dac_read_search"
     prefix = ["setpriv", "--reuid=#{user}", "--regid=#{groups.first}", "--groups=#{groups.join(",")}",
       "--inh-caps=#{capability}", "--ambient-caps=#{capability}", "--bounding-set=#{capability}"]
-    skip "nobody can be another user here (that takes root and setpriv)" unless Process.uid.zero? && system(*prefix, "true", err: File::NULL)
+    skip "needs root and setpriv, to become another user" unless Process.uid.zero? && system(*prefix, "true", err: File::NULL)
     prefix
   end
 end

@@ -19,7 +19,7 @@ module Project
     folders.map { |folder| File.join(folder, name) }.find { |file| File.executable?(file) }
   end
 
-  # As a shell would have it, with the lane's gems for whoever asks Bundler.
+  # The environment of a plain shell, with the lane's gems for Bundler.
   def bundled_environment(extra = {})
     Bundler.original_env.except("HOTSWAP_SOCKET", "PORT")
       .merge("BUNDLE_GEMFILE" => Bundler.default_gemfile.to_s).merge(extra)

@@ -115,14 +115,14 @@ class PumaServer
     abandon unless up
   end
 
-  # The caller never gets to hold a server that did not boot, so nobody else could end it.
+  # The caller never gets a server that did not boot, so it must end here.
   def abandon
     process&.kill
     PumaServer.running.delete(self)
     FileUtils.rm_rf(root)
   end
 
-  # The lock beside a socket stays: whoever removed it could take it from the next leader.
+  # The lock next to a socket stays: removing it could take it from the next leader.
   def sockets = root.glob("tmp/sockets/*", File::FNM_DOTMATCH).select(&:socket?).map(&:to_s)
 
   def output = root.join("log/server.log").tap { |file| file.dirname.mkpath }

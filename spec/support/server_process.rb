@@ -39,7 +39,7 @@ class ServerProcess
     :killed
   end
 
-  # Every process of the group that still runs, the server itself included. Zombies have ended, and nobody has asked
+  # Every process of the group that still runs, the server itself included. Zombies have ended, and no process has asked
   # how.
   def members(zombies: false)
     Dir.glob("/proc/[0-9]*/stat").filter_map do |file|

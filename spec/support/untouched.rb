@@ -10,7 +10,7 @@ require_relative "test_database"
 module Untouched
   include Eventually
 
-  # within: how long a worker may take to clear up when nobody was left to wait for it.
+  # within: how long a worker may take to clean up after its client has gone.
   def untouched(server = app, database: server.database_path, within: 0)
     before = standing(server, database)
     answer = yield

@@ -36,7 +36,7 @@ RSpec.shared_context "with hotswap in this process" do
 
   def inside = Hotswap::Native.inside
 
-  # As a swap does: new units wait, and nobody is inside.
+  # As a swap does: new units wait, and no unit is inside.
   def with_closed_gate
     expect(Hotswap::Native.close_gate).to be true
     eventually { Hotswap::Native.try_seal_gate }

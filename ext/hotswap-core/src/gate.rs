@@ -245,7 +245,7 @@ mod tests {
         assert!(!gate.seal(soon()), "the connection is being opened still");
         gate.leave(&opening);
         assert!(gate.seal(soon()));
-        assert!(gate.enter_while_closing().is_none(), "sealed means nobody");
+        assert!(gate.enter_while_closing().is_none(), "sealed means no unit");
     }
 
     #[test]

@@ -50,7 +50,7 @@ RSpec.describe "a command that is interrupted", lane: "default" do
         pull = app.start_hotswap("cp", live, "-", out: writer)
         writer.close
         expect(reader.readchar).to eq "S"
-        pull.kill(signal) # Nobody reads the rest, so it is still under way.
+        pull.kill(signal) # No process reads the rest, so the pull is still running.
 
         expect(pull.wait(5)).to have_attributes(exit_code: status, stderr: "")
         eventually { workers.empty? }

@@ -70,8 +70,8 @@ RSpec.describe "the socket", lane: "default" do
     end
   end
 
-  def pull_as_somebody_else
-    skip "needs root, to become somebody else" unless Process.uid.zero?
+  def pull_as_another_user
+    skip "needs root, to become another user" unless Process.uid.zero?
     File.chmod(0o755, app.root)
     visible = [Project::ROOT, app.root].all? { |folder| system("setpriv", "--reuid", "65534", "--clear-groups", "test", "-x", folder.to_s) }
     skip "another user cannot look into this folder" unless visible
@@ -81,7 +81,7 @@ RSpec.describe "the socket", lane: "default" do
 
   # leadership.rs, `Door::open`: the mode of the socket.
   it "is closed to other users, who learn whose it is" do
-    stranger = pull_as_somebody_else
+    stranger = pull_as_another_user
 
     expect(stranger).to have_attributes(exit_code: 1, stdout: "")
     expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}: it belongs to root.").and include("Run the command as the user", "or as root")
@@ -92,7 +92,7 @@ RSpec.describe "the socket", lane: "default" do
     sockets = [app.socket_path, app.stderr_socket_path]
     File.chmod(0o666, *sockets)
 
-    expect(pull_as_somebody_else).to have_attributes(exit_code: 1, stdout: "", stderr: /serves that user and root only, not uid 65534/)
+    expect(pull_as_another_user).to have_attributes(exit_code: 1, stdout: "", stderr: /serves that user and root only, not uid 65534/)
   ensure
     File.chmod(0o600, *sockets)
   end

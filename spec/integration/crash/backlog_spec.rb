@@ -2,9 +2,9 @@
 
 require_relative "support/watched_server"
 
-# A file of more than a few steps is brought to the disk by a thread of its own, while it is checked. Protected is that
-# nothing is swapped in which that thread has not brought there (staged.rs, `sync`, which push/mod.rs calls after the check),
-# and that nobody waits for it in vain (flusher.rs, `caught_up`).
+# A separate thread writes a large file to the disk while the worker checks it. These specs fail unless the swap waits
+# for that thread (staged.rs, `sync`, which push/mod.rs calls after the check), and unless the worker stops waiting when
+# its client has gone (flusher.rs, `caught_up`).
 RSpec.describe "a push of a file that the disk is still writing", lane: "default" do
   watched_app
 

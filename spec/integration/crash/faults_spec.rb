@@ -2,10 +2,9 @@
 
 require_relative "support/trouble"
 
-# The protected lines are those that make each row of the table what it is; what protects most of them is that a
-# staged file removes itself (staged.rs, Drop; target.rs, Drop), that nothing is done with the live database before
-# the exclusive fence (push/replace.rs, run), and that what fails past the rename neither hides it nor lets SQLite close the
-# replaced file (push/replace.rs, the last match).
+# Most rows of the table depend on three rules: a staged file removes itself (staged.rs and target.rs, Drop); the worker
+# does not touch the live database before it has the exclusive fence (push/replace.rs, run); and an error after the
+# rename neither hides the rename nor lets SQLite close the replaced file (push/replace.rs, the last match).
 RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
   watched_app
 
@@ -45,8 +44,8 @@ RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
     end
   end
 
-  # In place SQLite writes past a journal into the file itself. in_place/backup.rs, `not_committed`: what fails when the
-  # journal is gone has come.
+  # In place, SQLite writes a journal and then the file itself. An error after the journal is gone comes after the
+  # commit (in_place/backup.rs, `not_committed`).
   it "leaves the old or the new database and open gates, and gives a reason, if a call for the rollback journal fails" do
     chance = Random.new(RSpec.configuration.seed)
     expect_no_violation(:overwrite, keep(WatchedServer.start(journal_mode: "delete"))) do |trouble, steps|
@@ -71,7 +70,7 @@ RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
     end
   end
 
-  # target.rs, create: what lies there might be no file, and its mode would be lost.
+  # target.rs: the target might not be a file, and its mode would be lost.
   it "refuses a target that it cannot stat" do
     expect_no_violation(:pull) do |trouble, steps|
       before_the_draft = steps.take_while { |step| step.to_s != "client: opendir folder" }

@@ -2,9 +2,9 @@
 
 require_relative "support/watched_server"
 
-# Protected is that what was announced is taken back (fleet/mod.rs, `retract`), which is asked for where the board cannot be
-# written (fleet/mod.rs, `announce`), where the rename fails (push/replace.rs, at `promote`), and where the transaction is rolled
-# back (push/in_place/mod.rs, at `nothing_came_of`).
+# These specs fail unless the worker retracts its announcement (`retract`) when the board cannot be written
+# (`announce`), when the rename fails (push/replace.rs, at `promote`), and when the transaction is rolled back
+# (push/in_place/mod.rs, at `nothing_came_of`).
 RSpec.describe "after_swap, if a push fails after its announcement", lane: "default" do
   watched_app(settings: %(Hotswap.after_swap { File.write("told", "x", mode: "a") }))
 
@@ -22,8 +22,8 @@ RSpec.describe "after_swap, if a push fails after its announcement", lane: "defa
     yield.tap { eventually { expect(told).to eq before + 1 } }
   end
 
-  # The next one waits for the blocks that its predecessor has set off.
-  def expect_nobody_told(command, step, error)
+  # The next push waits for the after_swap blocks of the push before it.
+  def expect_no_after_swap(command, step, error)
     told_of_one_more do
       refused = untouched { app.calls.with(step, error) { app.public_send(command) } }
       expect(refused).to have_attributes(exit_code: 5, stderr: /^ERROR: /)
@@ -32,16 +32,16 @@ RSpec.describe "after_swap, if a push fails after its announcement", lane: "defa
   end
 
   it "is not called if the rename fails, but is called for the next push" do
-    expect_nobody_told(:push, step_of(:push, "rename staged"), :EIO)
+    expect_no_after_swap(:push, step_of(:push, "rename staged"), :EIO)
   end
 
   it "is not called if the announcement cannot be written" do
     moving = step_of(:push, "write app.sqlite3.hotswap") { |call| call.data.getbyte(36) == 3 }
 
-    expect_nobody_told(:push, moving, :ENOSPC)
+    expect_no_after_swap(:push, moving, :ENOSPC)
   end
 
   it "is not called if the disk has no room for the transaction in place" do
-    expect_nobody_told(:overwrite, step_of(:overwrite, "write app.sqlite3-wal"), :ENOSPC)
+    expect_no_after_swap(:overwrite, step_of(:overwrite, "write app.sqlite3-wal"), :ENOSPC)
   end
 end

@@ -3,9 +3,9 @@
 require_relative "support/power_cut"
 require_relative "support/watched_server"
 
-# Protected are the order of the syncs in push/replace.rs (`run`: the staged file's before the rename, the folder's between
-# the removal of the log and the rename, and before the report), in staged.rs (`dress_like`, `sync`), in live/mod.rs
-# (`remove_sidecars`), and in target.rs (`put_in_place`).
+# These specs depend on the order of the syncs in push/replace.rs (`run`: of the staged file before the rename, of the
+# folder between the removal of the WAL and the rename, and again before the report), in staged.rs (`sync`), in
+# live/mod.rs (`remove_sidecars`) and in target.rs (`put_in_place`).
 RSpec.describe "a power cut", lane: "default" do
   before { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
 
@@ -27,7 +27,7 @@ RSpec.describe "a power cut", lane: "default" do
     end
   end
 
-  # Last, in push/in_place/mod.rs (`prepare`), that SQLite syncs the folder too from which it has removed its journal.
+  # In place, SQLite must also sync the folder after it removes its journal (push/in_place/mod.rs, `prepare`).
   %w[wal delete].each do |mode|
     it "during a push in place leaves the whole old or new database, and the new one after OK (#{mode})" do
       serve(journal_mode: mode)
@@ -49,7 +49,7 @@ RSpec.describe "a power cut", lane: "default" do
 
     found = folders_during(:pull) { |folder, past| [[past, *rows(folder, "backup.sqlite3")]] }
 
-    # Its log goes first, because nothing of it may ever meet the new file.
+    # The WAL goes first, because it must never meet the new file.
     expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log, today)
     expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log)
     expect(found.last.drop(1)).to eq today
@@ -62,7 +62,7 @@ RSpec.describe "a power cut", lane: "default" do
     (@servers_of_this_example ||= []) << app
   end
 
-  # Everything that may be found while the command runs, or after it. The block gets a folder and the calls so far.
+  # Yields every folder that a power cut may leave during or after the command, with the calls so far.
   def folders_during(command)
     cut = PowerCut.new(app.root.join("storage"), seed: RSpec.configuration.seed)
     calls = app.calls.traced { expect(app.public_send(command)).to have_attributes(exit_code: 0) }
@@ -78,13 +78,13 @@ RSpec.describe "a power cut", lane: "default" do
     found
   end
 
-  # Without the index of a log, which SQLite makes anew.
+  # Without the WAL index, which SQLite creates anew.
   def lay_out(names, folder)
     names.each { |name, bytes| File.binwrite(File.join(folder, name), bytes) unless name.end_with?("-shm") }
     folder
   end
 
-  # By what SQLite makes of it when the machine has come up again.
+  # As SQLite reads it when the machine is up again.
   def rows(folder, name, mode = nil)
     file = File.join(folder, name)
     key = [name, *["", "-wal", "-journal"].map { |suffix| File.exist?("#{file}#{suffix}") && Digest::SHA256.file("#{file}#{suffix}").hexdigest }]
@@ -95,10 +95,10 @@ RSpec.describe "a power cut", lane: "default" do
     end
   end
 
-  # Enough rows that a log is about one page of many: over another file it would make a mix.
+  # With so many rows that the WAL has one page of many. Over another file it would produce a mix.
   def many(day) = Array.new(200) { |number| "#{number} of #{day}, #{"and so on " * 5}" }
 
-  # A row of yesterday that is changed in the log only. Answers the rows without and with it.
+  # Changes a row of yesterday in the WAL only. Returns the rows without and with the change.
   def lay_a_log_beside(file)
     rows = many("yesterday")
     other = app.file("other.sqlite3", ItemsServer::SCHEMA, rows, journal_mode: "wal")

@@ -2,12 +2,12 @@
 
 require_relative "support/watched_server"
 
-# Protected is that a worker ends itself when the disk does not answer while everybody waits (watchdog.rs, `arm`), and
-# says so before (watchdog.rs, at `last_words`); and that it lets requests in where the file has moved (fleet/mod.rs, `let_in`).
+# These specs fail unless a worker ends itself, and says so, if the disk does not answer while requests wait
+# (watchdog.rs), and unless it lets requests in after the rename (`let_in`).
 RSpec.describe "a disk that does not answer while the gates are closed", lane: "default" do
   watched_app
 
-  # Of the folder: after the log is removed, which is the last thing before the file moves; and after that.
+  # The two syncs of the folder: after the WAL is removed, right before the rename, and after the rename.
   def syncs
     app.offer("first")
     steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
@@ -16,7 +16,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
   def listing = Untouched.listing(app.root.join("storage"))
 
-  # watchdog.rs, `of_pause`: what SQLite itself asks of the disk.
+  # watchdog.rs, `of_pause`: SQLite's own syncs.
   it "makes the push end with 4 and the reason, and changes nothing" do
     step = locking
     before = listing
@@ -82,14 +82,14 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - began).to be < seconds
   end
 
-  # What SQLite does when it takes the database for itself.
+  # SQLite's own sync when it locks the database exclusively.
   def locking
     app.offer("first")
     steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
     steps.take_while { |step| "#{step.call} #{step.file}" != "unlink app.sqlite3-shm" }.reverse.find { |step| "#{step.program} #{step.call} #{step.file}" == "worker lock app.sqlite3" }
   end
 
-  # push/replace.rs, `run`, behind the rename.
+  # push/replace.rs, `run`, after the rename.
   it "holds no request after the rename, and the push ends when it has answered" do
     pushing_slowly do |push|
       expect(app.names).to eq %w[second]
@@ -111,7 +111,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(app.names).to eq %w[third]
   end
 
-  # The block gets a push that waits for the disk behind its rename.
+  # Yields a push that waits for the disk after its rename.
   def pushing_slowly
     step = syncs.last
     app.offer("second")

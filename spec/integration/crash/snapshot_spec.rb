@@ -2,8 +2,8 @@
 
 require_relative "support/bank"
 
-# Protected are the frames that are laid over the main file (pages.rs, `overlay`), and the look at the log's index
-# after the transaction has begun (snapshot.rs).
+# These specs depend on the WAL frames that replace pages of the main file (pages.rs, `overlay`), and on reading the WAL
+# index after the transaction has begun (snapshot.rs).
 RSpec.describe "a pull under a writer at full speed and another process's checkpoints", lane: "default" do
   it "is consistent, thirty times", timeout: 240 do
     app = ItemsServer.start(schema: Bank::SCHEMA)

@@ -10,7 +10,7 @@ RSpec.describe "the cron line in docs/backups.md", lane: "default" do
   running_app do |server|
     server.write("bin/hotswap", "#!/bin/sh\nexec #{HotswapCommand::PROGRAM.join(" ")} \"$@\"\n")
     server.root.join("backup").mkpath
-    # What becomes of a failure is the shell's business; here it is written down.
+    # The shell handles a failure. Here a program records it instead of sending a mail.
     server.write("mail", "#!/bin/sh\ncat > mail.txt\n").then { server.root.join("mail").chmod(0o755) }
   end
 

@@ -2,7 +2,7 @@
 
 require "open3"
 
-# A real sshd, and what the documents say to type.
+# A real sshd, and the documented commands.
 RSpec.describe "a command through ssh", :slow, lane: "default" do
   documented = Project::ROOT.glob("{README.md,docs/*.md}").flat_map(&:readlines)
     .grep(/^ {4}.*\bssh .*bin\/hotswap cp/).grep_v(/docker|fly ssh/).map { |line| line.sub(/\A *(\$ |- run: )?/, "").chomp }.uniq
@@ -23,7 +23,7 @@ RSpec.describe "a command through ssh", :slow, lane: "default" do
     [@app, @here].each { |server| server&.tear_down }
   end
 
-  # The server's application, and one on the machine of who types.
+  # The server's application, and one on the user's own machine.
   attr_reader :app, :here, :ssh
 
   def put_command_into(server)

@@ -74,7 +74,7 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     push = FedCommand.start(app, "cp", "-", "database")
     push.write(File.binread(app.databases.release("third"))[0, 50_000])
     eventually { app.stray_files.any? }
-    # As KillMode=mixed has it: SIGTERM for the main process, and when that has ended SIGKILL for whoever is left.
+    # As with KillMode=mixed: SIGTERM for the main process, and SIGKILL for the remaining processes when it has ended.
     expect(setting.call("KillMode")).to eq "mixed"
     app.stop
     app.kill

@@ -115,7 +115,7 @@ RSpec.describe "Action Cable", :fleet do
 
   it "has a long command named by the refused push, and no other command waits for it", :alone do
     resting = client
-    # In a process that has not opened the database yet it would be in nobody's way.
+    # In a process that has not opened the database yet, it would not block the push.
     resting.perform("write", token: "awake")
     resting.answer { |answer| answer["token"] }
     resting.perform("rest")

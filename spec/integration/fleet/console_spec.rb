@@ -65,7 +65,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     sandbox.wait_for("wrote: sandbox")
 
     refused = nil
-    # Only readers: whoever writes waits for the sandbox's write lock, with or without a swap.
+    # Only readers: a writer waits for the sandbox's write lock, with or without a swap.
     verdict = visited(app, generations, posts: 0) { refused = generations.push(version: "never") }
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")

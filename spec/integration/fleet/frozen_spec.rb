@@ -142,7 +142,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
       12.times do
         push = during_a_push(after: chance.rand(0.06)) do |worker|
           Process.kill(:STOP, worker)
-          # It may hold no member up, and then nobody has a reason to kill it.
+          # It may not hold up any member, and then no member has a reason to kill it.
           Thread.new do
             sleep 1.5
             wake(worker)

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What keeps a database from being copied may be the application itself. Whoever is told to close it elsewhere looks in vain.
+# The application itself may prevent a copy. An error that blames another program would mislead.
 RSpec.describe "a database that the application opens in an unusual way" do
   # connection: how a request that asks for "/keep" gets at the database.
   def boot(connection)

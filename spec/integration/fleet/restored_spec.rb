@@ -104,8 +104,8 @@ RSpec.describe "a database that an operator restored under the running server", 
     TestDatabase.read(app.database_path) { |db| expect(db.execute("SELECT name FROM items WHERE token = 'of-the-console'")).to eq [["console"]] }
   end
 
-  # Fails without the look for the astray (worker/fleet/mod.rs): then the push succeeds, and the process that is stopped goes on
-  # with the former file when it is continued.
+  # Fails unless the worker looks for members that hold another fence (worker/fleet): the push would succeed, and the
+  # stopped process would continue with the former file when it is continued.
   it "makes a push wait for a process that has not noticed, and names that process" do
     stopped = worker_pids(app).first
     Process.kill(:STOP, stopped)

@@ -78,7 +78,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
 
   before { @said_before = log.size }
 
-  def expect_nobody_died(before)
+  def expect_no_process_died(before)
     swapped = Time.now.utc.strftime("%F %T.%6N")
     eventually(10, every: 0.1) { notes.processes.all? { |row| row.last_heartbeat_at > swapped } }
     expect(registered).to eq before
@@ -101,7 +101,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect(notes.verdict(generations).broken).to eq []
       run_a_job("last")
       expect(notes.all.last).to include("version" => generations.live)
-      expect_nobody_died(before)
+      expect_no_process_died(before)
     end
 
     it "continue if their queue's database is swapped for a copy" do
@@ -112,7 +112,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
 
       run_a_job("after the queue was swapped")
       expect(notes.tokens.tally.values.uniq).to eq [1]
-      expect_nobody_died(before)
+      expect_no_process_died(before)
     end
 
     it "have a long job named by the refused push, and no other job waits for it", :alone do
@@ -135,7 +135,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       eventually { notes.tokens.include?("patient") }
       swap(generations, 1)
       expect(notes.verdict(generations).broken).to eq []
-      expect_nobody_died(before)
+      expect_no_process_died(before)
     end
   end
 

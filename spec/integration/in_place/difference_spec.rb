@@ -60,7 +60,7 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
     expect(app.version).to eq "in place"
   end
 
-  # Fails without `pages_by_now`: then what was written since stays, in the middle of the new content.
+  # Fails without `pages_by_now`: later writes would stay among the new content.
   it "also writes pages that were changed after the comparison" do
     file = changed { |db| db.execute("UPDATE items SET name = 'looked before'") }
     log = app.log.length
@@ -81,7 +81,8 @@ RSpec.describe "a push in place of a file that differs in a few pages" do
     expect(app.version).to eq "looked before"
   end
 
-  # Fails without `may_resize`: then it is found out with the write lock held that pages cannot be added or taken away.
+  # Fails without `may_resize`: the worker would learn only with the write lock that it cannot change the number of
+  # pages.
   it "plans again if the database has grown meanwhile" do
     skip "this SQLite adds and takes away pages" if resizes?
     file = changed { |db| db.execute("UPDATE items SET name = 'another plan'") }

@@ -34,7 +34,7 @@ RSpec.describe "a push in place of a file with another header" do
     end
   end
 
-  # What is not as it was pushed, or nil.
+  # What differs from the pushed file, or nil.
   def problem_with(file)
     log = app.log.length
     result = app.hotswap("cp", file, "database", "--in-place=always")

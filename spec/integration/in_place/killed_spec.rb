@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A worker that dies in the middle of writing has changed nothing: in WAL mode what it wrote is no commit, and
-# with a rollback journal whoever comes next takes it back.
+# A worker that dies while it writes has changed nothing. In WAL mode its frames have no commit. With a rollback
+# journal, the next process rolls them back.
 RSpec.describe "a worker that is killed while it writes in place", :slow, lane: "default" do
   %w[wal delete].each do |mode|
     it "leaves the old database, with journal_mode #{mode}" do

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What cannot be replaced by a rename, which is known before anybody has to wait.
+# Files that a rename cannot replace. The worker knows that before any request waits.
 RSpec.describe "a push to a file that cannot be replaced, because it", lane: "default" do
   include Privileges
 

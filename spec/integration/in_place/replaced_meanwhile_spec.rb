@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 RSpec.describe "a push in place while another program replaces the file", lane: "default" do
-  # Fails without the identity that `Live` has from when it was opened: the new content goes into a file that has no
-  # name any more, and is reported as done.
+  # Fails without the identity that `Live` remembers: the worker would write into a file without a name, and report
+  # success.
   it "is refused, and the other program's file is served" do
     skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
     app = keep(ItemsServer.start)

@@ -41,7 +41,7 @@ RSpec.describe "a push in place to a database with a rollback journal", lane: "d
     expect(app.stray_files).to eq []
   end
 
-  # Fails where `backup::write` takes what it has not locked for locked.
+  # Fails if `backup::write` assumes a lock that it does not have.
   it "fails if another program is reading, names it, and holds requests only briefly" do
     reader = Stranger.shell(app.database_path)
     reader.ask("BEGIN")

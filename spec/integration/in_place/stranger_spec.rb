@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Whoever has the file open and is not of the fleet would go on with the replaced one, and damage the new one by
-# way of its log: so the file stays, and its content changes.
+# A program outside the fleet that has the file open would keep using the replaced file, and damage the new one through
+# its WAL. So the file stays, and its content changes.
 RSpec.describe "a push while another program has the database open", lane: "default" do
   before(:context) { @app = ItemsServer.start(settings: "config.timeout = 1.5; config.max_pause = 0.4") }
   after(:context) { @app&.tear_down }
@@ -63,7 +63,7 @@ RSpec.describe "a push while another program has the database open", lane: "defa
     expect_whole([@new, *strangers.each_index.map { |index| "by-#{index}" }].join(" "))
   end
 
-  # Fails without the transaction of `backup::write`, by which what is half done is nobody's to see.
+  # Fails without the transaction of `backup::write`, which hides half-written content.
   it "does not change what a running read sees" do
     reader = Stranger.shell(path)
     reader.ask("BEGIN")
@@ -76,7 +76,7 @@ RSpec.describe "a push while another program has the database open", lane: "defa
     expect(names(reader)).to eq @new
   end
 
-  # Fails without `wait_for_the_write_lock`: then it closes the gates for somebody who has forgotten a transaction.
+  # Fails without `wait_for_the_write_lock`: the worker would hold requests because of a forgotten transaction.
   it "fails during another program's write transaction without holding requests, and succeeds after it" do
     writer = Stranger.shell(path)
     writer.ask("BEGIN IMMEDIATE")
@@ -109,7 +109,7 @@ RSpec.describe "a push while another program has the database open", lane: "defa
     expect_in_place(waiting.wait, writer)
   end
 
-  # Fails without `Lease::ask`: no lock tells of it, and SQLite's own descriptors are not all there is.
+  # Fails without `Lease::ask`: the program holds no lock, and not every open descriptor belongs to SQLite.
   it "writes in place if a program opened the file as immutable, or has it mapped" do
     skip "this Ruby has no fiddle" unless system(RbConfig.ruby, "-e", "require 'fiddle'", err: File::NULL)
     strangers = [Stranger.ruby("file:#{path}?immutable=1"), Stranger.mapping(path)]

@@ -3,11 +3,11 @@
 RSpec.describe "a push while a process that the application cannot inspect has the database open", lane: "default" do
   include Privileges
 
-  # Fails without the second way of `push::run`: no look into /proc tells of it, and the lease does when the gates
-  # are closed already.
+  # Fails without the fallback of `push::run`: `/proc` does not show this process, and the lease shows it only when the
+  # gates are closed already.
   it "writes in place" do
     skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
-    skip "nobody else can be had here (that takes root)" unless Process.uid.zero?
+    skip "needs root, to run as another user" unless Process.uid.zero?
     app = keep(ItemsServer.start(by_way_of: unprivileged("-sys_ptrace"), settings: "config.max_pause = 0.4") do |server|
       FileUtils.chmod(0o777, [server.root, server.root.join("storage")])
       FileUtils.chmod(0o666, server.database_path)

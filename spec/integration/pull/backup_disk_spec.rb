@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A backup goes to file systems on which no database could live: FAT and CIFS keep no modes, NFS may have no locks, and others
-# sync no folder, link no file, or do not say how much room they have. Protected is what backup_disk.rs and target.rs do.
+# A pull can write to file systems on which SQLite could not run: FAT and CIFS store no modes, NFS may have no locks,
+# and others cannot sync a folder, link a file or report their free space. See backup_disk.rs and target.rs.
 RSpec.describe "a pull to a disk that lacks what a database needs", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?
@@ -19,7 +19,7 @@ RSpec.describe "a pull to a disk that lacks what a database needs", lane: "defau
 
   def pull(*options, **others) = app.hotswap("cp", "database", backup, *options, timeout: 30, **others)
 
-  # With nothing beside it.
+  # Without any other file in the folder.
   def expect_a_backup(stderr: "")
     expect(pull).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: stderr)
     expect_the_content
@@ -78,7 +78,7 @@ RSpec.describe "a pull to a disk that lacks what a database needs", lane: "defau
     expect_the_content
   end
 
-  # A network file system tells with the sync that its server refused what was written before.
+  # A network file system reports refused writes only when the file is synced.
   %i[EACCES EPERM].each do |error|
     it "fails if the disk refuses to sync the file (#{error})" do
       disk.refuse(:fsync, error)

@@ -61,7 +61,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
     end
   end
 
-  # Fails where whatever cannot be looked at (target.rs, create) is taken for a place where nothing is.
+  # Fails if target.rs treats a path that it cannot stat as free.
   it "refuses a circular link, and leaves it alone" do
     File.symlink("circle", folder.join("circle"))
 
@@ -92,7 +92,8 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
     end
   end
 
-  # Replaced, each of them takes the database along or the application's locks (route.rs, refuse_files_of_databases).
+  # Replacing any of them would destroy the database or drop the application's locks (route.rs,
+  # refuse_files_of_databases).
   it "refuses the WAL, the index, the journal and the lock file of a database, by any name" do
     app.version
     own = %w[-wal -shm -journal .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }

@@ -11,7 +11,7 @@ module SlowReader
 
   def live(&) = SQLite3::Database.new(app.database_path, &)
 
-  # A pull that nobody reads before the block is done. Answers what it was.
+  # Starts a pull, and reads it only after the block. Returns its output.
   def read_late
     reader, writer = IO.pipe(binmode: true)
     pull = app.start_hotswap("cp", "database", "-", out: writer)
@@ -119,7 +119,7 @@ end
       reader&.close
     end
 
-    # With a log everybody goes on writing into that; without one they have to wait.
+    # In WAL mode, writers continue. In rollback-journal mode, they have to wait.
     define_method(:expect_held) do
       writing = -> { live { |db| db.execute("INSERT INTO items (name) VALUES ('meanwhile')") } }
       next expect(&writing).to raise_error(SQLite3::BusyException) if journal_mode == "delete"

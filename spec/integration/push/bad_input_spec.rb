@@ -31,12 +31,12 @@ RSpec.describe "a push of a bad file", lane: "default" do
     expect_to_be_helpful(from_stdin.stderr, "standard input")
   end
 
-  # Which file it was, what became of the database, and what to do.
+  # The error names the file, the state of the database, and the next step.
   def expect_to_be_helpful(said, name)
     expect(said).to include(name).and match(/The running database is untouched; (copy|make sure|repair|send|unpack)|could not use it/)
   end
 
-  # header.rs, `judge`. None of these is a question of opinion: they are refused whatever is skipped.
+  # header.rs, `judge`: these files are refused with every skip option.
   {
     "that is garbage" => [-> { files.garbage }, "file is not a database"],
     "that is text" => [-> { app.root.join("config.ru").to_s }, "file is not a database: .* begins with the text \"#"],
@@ -124,7 +124,7 @@ RSpec.describe "a push of a bad file", lane: "default" do
     expect_refused(file, "integrity check failed:\nNULL value in items.name")
   end
 
-  # check/integrity.rs, open_for_checking: to a connection that only reads, SQLite says nothing of these.
+  # check/integrity.rs: SQLite does not report these rows to a read-only connection.
   it "with a row that violates a CHECK constraint is refused with SQLite's finding" do
     file = files.changed("check.sqlite3") do |db|
       table = db.get_first_value("SELECT sql FROM sqlite_schema WHERE name = 'items'")

@@ -7,7 +7,7 @@ RSpec.describe "a push during which another program changes the live file", lane
 
   def new_file(item) = app.file("files/#{item}.sqlite3", ItemsServer::SCHEMA, [item])
 
-  # Answers what became of the push; the block runs while it waits.
+  # Returns the result of the push. The block runs while the push waits.
   def pushed_meanwhile(*options)
     expect(app.version).to eq "old"
     request = Thread.new { app.get("/wait") }

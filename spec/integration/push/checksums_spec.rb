@@ -24,7 +24,7 @@ RSpec.describe "a database with a checksum in every page" do
     expect(result.stderr).to match(/ERROR: .* has a checksum in every page \(SQLite's extension cksumvfs\)/)
   end
 
-  # Fails without the calls of `checksums::refuse`: then the live database is one of which the application can read no page.
+  # Fails without the calls of `checksums::refuse`: the application could not read a single page of the new database.
   it "can be neither pushed, nor pulled, nor replaced" do
     app = keep(ItemsServer.start { |server| HeadedDatabase.new(journal_mode: "wal").make(server.database_path) })
     file = sealed(app.root.join("files").tap(&:mkpath).join("sealed.sqlite3").to_s)

@@ -81,7 +81,7 @@ RSpec.describe "a push of a hostile file", lane: "default" do
     0
   end
 
-  # The thread of worker/deadline.rs: what asks between two steps would have to wait for the end of the step.
+  # The thread of worker/deadline.rs: a callback between two steps would have to wait for the step to end.
   it "ends with its command even if a constraint runs forever in one step" do
     file_with(for_ever)
     expect_to_end_with_its_command
@@ -137,7 +137,7 @@ RSpec.describe "a push of a hostile file", lane: "default" do
     workers.each { |pid| Process.kill(:KILL, pid) }
   end
 
-  # check/without_views.rs: beside a view that is newer than all tables, SQLite's own check passes over the free pages.
+  # check/without_views.rs: if a view is newer than all tables, SQLite's own check skips the free pages.
   it "is refused if its free pages are in use" do
     path = app.file("new.sqlite3", ItemsServer::SCHEMA, ["x" * 50_000])
     SQLite3::Database.new(path) { |db| db.execute_batch("DELETE FROM items; CREATE VIEW names AS SELECT name FROM items") }

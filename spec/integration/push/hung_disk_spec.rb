@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# Protected is that the worker asks no file system when it looks who has the database open (holders.rs, statx.rs).
+# These specs fail if the worker asks a file system while it looks for processes that have the database open
+# (holders.rs, statx.rs).
 RSpec.describe "an unrelated disk that does not answer", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here by way of /dev/fuse" unless FuseDisk.available?
@@ -47,8 +48,8 @@ RSpec.describe "an unrelated disk that does not answer", lane: "default" do
   end
 end
 
-# Protected is that a thread watches the copy (watchdog.rs), and that the worker gives its locks back before it ends, for
-# a thread that waits for the disk keeps every descriptor of the process (letting_go.rs).
+# These specs fail unless a thread watches the copy (watchdog.rs), and unless the worker releases its locks before it
+# ends: a thread that waits for the disk keeps every descriptor of the process open (descriptors.rs).
 %w[wal delete].each do |mode|
   RSpec.describe "a pull to a disk that does not answer, with journal mode #{mode}", lane: "default" do
     before(:context) do

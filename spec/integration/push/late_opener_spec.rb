@@ -2,8 +2,8 @@
 
 require_relative "../crash/support/watched_server"
 
-# Protected is that the worker keeps the replaced file locked for as long as any process has it open (replaced.rs). The
-# rename is slowed down, so that a stranger can come in the moment before it.
+# These specs fail unless the worker keeps the replaced file locked while any process has it open (live/replaced.rs).
+# They slow the rename down, so that another program can open the file just before it.
 RSpec.describe "a process that opens the database at the instant of the rename", lane: "default" do
   before do
     skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# The fence is how the processes of an application are asked to let go of a database. Where this user cannot make it,
-# nobody is a member: the application works as it would without hotswap, and a push is refused before a byte is sent.
+# The worker needs the lock file to ask processes to release a database. If the user cannot create it, no process is a
+# member: the application works as without hotswap, and a push is refused before a byte is sent.
 RSpec.describe "a database in a folder that the application cannot write", lane: "default" do
   include Privileges
 
@@ -37,7 +37,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     expect(app.log).not_to include("received")
   end
 
-  # SQLite writes there if its log is there already.
+  # SQLite can write there if its WAL exists already.
   it "can be used and pulled, and pushed to when the folder is writable again" do
     start do |storage|
       ["-wal", "-shm"].each { |suffix| storage.join("app.sqlite3#{suffix}").write("") }
@@ -64,7 +64,8 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     expect_served_and_refused("Permission denied", "Give #{app.database_path}.hotswap the owner and the mode of the database")
   end
 
-  # Fails without the look at what SQLite has opened (live/mod.rs, `open`): then everybody waits for a lock that cannot be had.
+  # Fails unless the worker checks how SQLite opened the file (live/mod.rs, `open`): requests would wait for a lock that
+  # the worker cannot get.
   it "is refused without holding requests if it is read-only" do
     start(journal_mode: "delete") { |storage| storage.join("app.sqlite3").chmod(0o444) }
 
@@ -72,7 +73,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     expect(app.log).not_to include("acquiring swap lock")
   end
 
-  # SQLite opens its log with O_CREAT, and reads where it may not (live/mod.rs, `unlockable`).
+  # SQLite opens its WAL with O_CREAT, and falls back to reading (live/mod.rs, `unlockable`).
   it "is refused if it belongs to another user in a protected sticky folder" do
     require_protection
     start(by_way_of: []) do |storage|
@@ -96,7 +97,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     skip "fs.protected_regular is off" unless File.exist?(setting) && File.read(setting).to_i.positive?
   end
 
-  # Fails where the fence is opened with O_CREAT though it is there (fence/file.rs).
+  # Fails if the lock file is opened with O_CREAT although it exists (fence/file.rs).
   it "can be pushed to with another user's lock file in a protected sticky folder" do
     require_protection
     start(by_way_of: []) do |storage|

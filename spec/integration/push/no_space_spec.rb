@@ -14,7 +14,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     @app&.tear_down
   ensure
     @disk&.unmount
-    FileUtils.rm_rf(@root) if @root # which nobody could remove with the disk in it
+    FileUtils.rm_rf(@root) if @root # cannot be removed while the disk is mounted in it
   end
 
   attr_reader :app
@@ -98,8 +98,8 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
   end
 end
 
-# Nothing of ours goes there: the new content lies beside the database, where its room was asked for (staged.rs, `create`),
-# and so does a copy for a slow reader (pull/spool.rs).
+# hotswap writes nothing there. The new content is next to the database, where hotswap has checked for space (staged.rs,
+# `create`), and so is the copy for a slow reader (pull/spool.rs).
 RSpec.describe "a full disk for temporary files", lane: "default" do
   before(:context) do
     skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?

@@ -10,7 +10,7 @@ RSpec.describe "the owner of a database", lane: "default" do
 
   # The block prepares the folder of the databases, before the server boots.
   def start(by_way_of, &block)
-    # With a log, files that SQLite makes beside the database would not be for the whole group.
+    # In WAL mode, SQLite's files next to the database would not be writable for the group.
     @app = keep(ItemsServer.start(by_way_of: by_way_of, journal_mode: "delete") do |server|
       FileUtils.chmod(0o755, server.root)
       FileUtils.chown_R(12_001, 12_001, server.root)
@@ -59,7 +59,7 @@ RSpec.describe "the owner of a database", lane: "default" do
     expect(ownership("#{app.database_path}.hotswap")).to eq [deploy, shared, 0o660]
   end
 
-  # Fails without the second attempt in `dress_like`: the database belonged to www alone then.
+  # Fails without the second attempt in `copy_ownership_from`: the database would belong to www alone.
   it "keeps its group after a push by a member of the group" do
     start(as_user(www, groups: [www, shared])) do |storage, database|
       FileUtils.chmod(0o770, storage)
@@ -133,7 +133,7 @@ RSpec.describe "the owner of a database", lane: "default" do
     expect(File.stat(fence).mode & 0o777).to eq 0o600
   end
 
-  # Protected is that a worker looks who has the fence's locks (fleet/admission.rs, require_members_alone).
+  # Fails unless a worker checks who holds the fence's locks (fleet/admission.rs, require_members_alone).
   it "makes a push fail, without a pause, if a read-only user holds an old lock, and names the process" do
     reading = nil
     start(as_user(www)) do |storage, database|

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# contents.rs: what the rows of a file tell of it.
+# contents.rs: what the rows of a file say about it.
 RSpec.describe "a push of a file that" do
   running_app(ItemsServer)
 

@@ -6,7 +6,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
 
   attr_reader :app
 
-  # A request holds the push up, which has made its checks, until the block is over.
+  # A request delays the push after its checks, until the block ends.
   def meanwhile(file, *flags)
     go_on, waits = %w[go-on waits].map { |name| app.root.join(name) }
     FileUtils.rm_f([go_on, waits])

@@ -27,7 +27,7 @@ RSpec.describe "the source of a push", lane: "default" do
     expect(app.version).to eq before
   end
 
-  # Half of the rows are in the log alone, as in a copy of the files of a running application.
+  # Half of the rows are only in the WAL, as in a copy of a running application's files.
   def file_with_a_log
     original = app.file("build/original.sqlite3", ItemsServer::SCHEMA, %w[in-the-file], journal_mode: "wal")
     SQLite3::Database.new(original) do |db|
@@ -129,7 +129,7 @@ RSpec.describe "the source of a push", lane: "default" do
     end
   end
 
-  # source.rs, `require_no_writer`. With a write-ahead log, what is not committed is not in the file.
+  # source.rs, `require_no_writer`. In WAL mode, the file has no uncommitted content.
   {"DELETE" => true, "TRUNCATE" => true, "PERSIST" => true, "MEMORY" => true, "OFF" => true, "WAL" => false}.each do |mode, refused|
     it "in an open transaction with journal_mode #{mode} #{refused ? "is refused, with the name of its writer" : "is pushed without it"}" do
       writer = Stranger.ruby(file)
@@ -213,7 +213,8 @@ RSpec.describe "the source of a push", lane: "default" do
     Process.spawn(RbConfig.ruby, "--disable-gems", *paths, "-e", program, path)
   end
 
-  # client/source.rs, `in_application`: to close a file drops the locks of an SQLite that has it open in the same process.
+  # client/source.rs, `in_application`: closing a file drops the locks of an SQLite that has it open in the same
+  # process.
   it "that the process of the command has open keeps its locks" do
     said, = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", "-e", <<~RUBY, file, chdir: app.root.to_s, unsetenv_others: true)
       require "hotswap"

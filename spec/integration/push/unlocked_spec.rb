@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# SQLite's locks are what keeps a copy from the middle of a transaction. A connection can be told to do without.
+# Only SQLite's locks keep a copy out of the middle of a transaction. A connection can be opened without them.
 RSpec.describe "a database that the application opens without SQLite's usual locks" do
   # name: what is registered. opened: what the connection is given. "/transaction" is in the middle of one until there is
   # a file "go-on".
@@ -46,8 +46,8 @@ RSpec.describe "a database that the application opens without SQLite's usual loc
     expect(result.stderr).to start_with("ERROR: ").and include(*words)
   end
 
-  # Fails without `require_managed` and `require_locks`: a pull takes the journal of the transaction for that of a process that
-  # died, and undoes half of it.
+  # Fails without `require_managed` and `require_locks`: a pull would take the journal for that of a dead process, and
+  # roll half of the transaction back.
   def expect_refused_both_ways(*words)
     transaction = Thread.new { app.get("/transaction") }
     eventually { File.exist?("#{app.database_path}-journal") }

@@ -70,7 +70,8 @@ RSpec.describe "a push that waits", lane: "default" do
     slow.join
   end
 
-  # Fails without the time that the worker gives a member to report (fleet/mod.rs, `hear`): then it "does not answer".
+  # Fails unless the worker gives a member time to report (fleet/gather.rs, `hear`): the message would say that it "does
+  # not answer".
   it "suggests --max-pause if every request is longer, and succeeds with it" do
     under_load("/busy", 6) do
       refused = start_push("never", "--timeout", "4").wait

@@ -51,7 +51,8 @@ RSpec.describe "a worker that a signal kills", lane: "default" do
     eventually { expect(logged).to match(/command failed: the worker \(process #{worker}\) was killed \(SIGKILL/) }
   end
 
-  # low_priority.rs: half the stack of a web server's threads, which the application would evaluate the rule on.
+  # low_priority.rs: the worker checks with half the stack of a web server's thread, on which the application would
+  # evaluate the constraint.
   it "survives no constraint that needs more stack than a request has" do
     pattern = "replace(hex(zeroblob(20000)), '00', '%a')"
     path = app.file("deep.sqlite3", ItemsServer::SCHEMA, ["a" * 40_000])

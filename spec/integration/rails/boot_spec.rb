@@ -61,23 +61,23 @@ RSpec.describe "an application that boots" do
 
   {"the socket" => "tmp/sockets/hotswap.sock", "the stderr socket" => "tmp/sockets/hotswap.stderr.sock"}.each do |which, path|
     it "serves its visitors if a file is in the place of #{which}, and keeps that file" do
-      boot { |server| server.write(path, "somebody's file") }
+      boot { |server| server.write(path, "another file") }
 
       expect(app.get("/version").status).to eq 200
       eventually { app.log.match?(/hotswap is not available: #{app.root.join(path)} exists and is not a socket; .*config\.hotswap\./) }
       expect(pull).to have_attributes(exit_code: 1)
       app.stop
-      expect(app.root.join(path).read).to eq "somebody's file"
+      expect(app.root.join(path).read).to eq "another file"
       app.root.join(path).delete
     end
   end
 
   it "serves its visitors if the folder of the sockets is a file" do
-    boot { |server| server.write("tmp/sockets", "somebody's file") }
+    boot { |server| server.write("tmp/sockets", "another file") }
 
     expect(app.get("/version").status).to eq 200
     eventually { app.log.match?(%r{hotswap is not available: .*#{app.root}/tmp/sockets}) }
-    expect(app.root.join("tmp/sockets").read).to eq "somebody's file"
+    expect(app.root.join("tmp/sockets").read).to eq "another file"
   end
 
   it "serves its visitors if the folder of the sockets is not writable" do

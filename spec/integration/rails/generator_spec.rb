@@ -15,7 +15,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
 
   def binstub = app.root.join("bin/hotswap")
 
-  # As somebody would who has never heard of Bundler.
+  # Runs it without Bundler.
   def hotswap(*arguments, env: {}, chdir: "/") = HotswapCommand.run(*arguments, program: [binstub.to_s], chdir: chdir, env: env)
 
   it "creates bin/hotswap and an initializer, and says how to use them" do
@@ -72,7 +72,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
   describe "bin/hotswap" do
     let(:gems) { GemFolder.new(app.root.join("gems")) }
 
-    # A bundle that cannot be loaded: whoever tries fails.
+    # A bundle that cannot be loaded, so any attempt fails.
     before do
       app.write("Gemfile", "source \"https://rubygems.org\"\ngem \"hotswap\"\ngem \"not-installed-anywhere\"\n")
       app.write("Gemfile.lock", <<~LOCK)

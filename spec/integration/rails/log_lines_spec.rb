@@ -13,10 +13,10 @@ RSpec.describe "the log", lane: "default" do
 
   before { @lines_before = app.log.lines.size }
 
-  # What hotswap said since the example began, and so what carries its tag.
+  # The lines with hotswap's tag since the example began.
   def said = app.log.lines.drop(lines_before).filter_map { |line| line.chomp[/\A\[hotswap\] (.*)/, 1] }
 
-  # Without what each process says, which is not in any order.
+  # Without the lines of each process, whose order is not fixed.
   def log = said.grep_v(/ moved to the new /)
 
   def eventually_log(*expected) = eventually { expect(log).to match(expected) }
@@ -25,7 +25,7 @@ RSpec.describe "the log", lane: "default" do
 
   def renamed = %r{\Arenamed #{app.root}/storage/\.?\S+ → #{app.root.join(live)} \(after [\d.]+ ms\)\z}
 
-  # What ends the last line of a command: how long it took, and who asked for it.
+  # The end of a command's last line: how long it took, and who ran it.
   def in_all_by(command) = /[\d.]+ (?:m?s) in all, by uid #{Process.uid} in process #{command.pid} \(\S*ruby\S* .*hotswap cp /
 
   it "tells the life of a push, in order" do
@@ -95,7 +95,7 @@ RSpec.describe "the log", lane: "default" do
     app.write("tmp/hold", "")
     pushing = app.start_hotswap("cp", app.databases.release("waited for"), live)
     waiting = %w[/version /items/1].map do |path|
-      # The first that come may still pass: the gate closes when whatever was running is done.
+      # The first requests may still pass: the gate closes when the running ones are done.
       eventually do
         request = Thread.new { app.get(path) }
         eventually(5) { !request.alive? || log.include?("request queued, waiting for swap to complete: GET #{path}") }

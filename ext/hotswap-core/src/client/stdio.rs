@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_any_more_is_broken_and_not_waited_for() {
+    fn a_pipe_without_a_reader_breaks_at_once() {
         let (reader, mut writer) = pipe_that_does_not_block();
         drop(reader);
         let error = writer.write_all(&[0; 1_000_000]).unwrap_err();

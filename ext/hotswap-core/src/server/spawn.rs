@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn it_gets_its_arguments_environment_and_input_and_is_nobodys_child() {
+    fn a_grandchild_gets_arguments_environment_and_input() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let script = "read line; echo \"$GREETING $1 $line $$ $PPID\" >&0";
         let number = detached("/bin/sh", &["-c", script, "sh", "dear"], &theirs)

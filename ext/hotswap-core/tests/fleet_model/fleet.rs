@@ -208,10 +208,10 @@ impl Model for Fleet {
             ..Member::default()
         });
         let mut workers = [Worker::default(); 2];
-        let nobody = Job::Ended(End::Refused);
+        let no_job = Job::Ended(End::Refused);
         workers[self.workers..]
             .iter_mut()
-            .for_each(|worker| worker.job = nobody);
+            .for_each(|worker| worker.job = no_job);
         let mut folder = Folder {
             rollback: self.rollback,
             slow: self.slow_disk,

@@ -225,7 +225,7 @@ fn every_rule_of_the_fence_is_needed() {
             leader: true,
             ..fleet
         },
-        Rule::LeaderIsNobody,
+        Rule::LeaderDecidesNothing,
         properties::TOGETHER,
     );
     breaks(fleet, Rule::MoveWithFence, properties::TOGETHER);

@@ -80,8 +80,8 @@ pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
         Act::WorkEnds if member.unit => member.unit = false,
         Act::Dies if member.post != Post::Absent => *member = Member::default(),
         Act::ReopensWithoutLock if member.post == Post::Away => {
-            let may =
-                !rules.has(Rule::ReturnByLock) || !rules.has(Rule::LeaderIsNobody) && state.leader_is_dead;
+            let may = !rules.has(Rule::ReturnByLock)
+                || !rules.has(Rule::LeaderDecidesNothing) && state.leader_is_dead;
             if may {
                 come_back(member);
             }

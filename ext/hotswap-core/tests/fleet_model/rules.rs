@@ -8,7 +8,7 @@ pub enum Rule {
     /// A member reopens only after it has the fence lock back, no matter why it reopens.
     ReturnByLock,
     /// No member reopens because the leader died.
-    LeaderIsNobody,
+    LeaderDecidesNothing,
     /// A worker moves the file only with the fence lock, exclusive.
     MoveWithFence,
     /// A worker looks at the live database only while it holds the operation lock.

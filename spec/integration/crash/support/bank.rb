@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A database in which every transaction keeps a promise, written by one process as fast as it goes while another one
-# makes checkpoints of every kind. A copy that breaks the promise is none of any moment.
+# A database whose transactions keep an invariant. One process writes to it at full speed, another one makes checkpoints
+# of every kind. A copy that breaks the invariant is not a consistent snapshot.
 class Bank
   # The vault lies between accounts and transfers, so that a copy makes them in different parts.
   SCHEMA = <<~SQL
@@ -21,7 +21,7 @@ class Bank
     @path = path
   end
 
-  # Everybody is at work while the block runs.
+  # The writer and the checkpointer work while the block runs.
   def open
     pids = [start { |db, chance| transfer(db, chance) }, start { |db, chance| checkpoint(db, chance) }]
     yield
@@ -32,7 +32,7 @@ class Bank
     end
   end
 
-  # What a copy breaks; nothing is what it should.
+  # What a copy breaks. It should be empty.
   def self.broken(copy)
     TestDatabase.read(copy) do |db|
       [
@@ -62,7 +62,7 @@ class Bank
     rescue => error
       warn "a writer of the bank ended: #{error.full_message}"
     ensure
-      # Neither RSpec's exit handlers nor anybody else's.
+      # Skips all exit handlers, including RSpec's.
       exit!
     end
   end

@@ -2,9 +2,9 @@
 
 require_relative "../../fleet/support/fleet"
 
-# One swap after the other while visitors read and write, with another page size, another layout and, every other
-# time, another schema. Every write that was answered has to be in the database that answered it; and what the
-# application's processes take of the machine has to stay what it was.
+# Swaps again and again while visitors read and write, each time with another page size and layout, and every second
+# time with another schema. Every acknowledged write must be in the database that acknowledged it, and the application's
+# processes must not grow.
 class Endurance
   include Fleet
   include Eventually

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-# What a disk may hold after a power cut: everything that was synced, and of the rest whatever the system pleased to
-# write in whatever order. From what a folder held before, and the calls that were made since.
+# The folders that a disk may hold after a power cut: everything that was synced, and any part of the rest in any order.
+# Computed from the folder before, and the calls since then.
 #
 # Content is durable when its file was synced, names when their folder was; a rename happens as a whole or not at all.
 class PowerCut
-  # What changes nothing is not worth a power cut of its own.
+  # Calls that change nothing need no power cut.
   CHANGES = %w[create open write copy_file_range reflink truncate unlink link rename fsync fdatasync report].freeze
 
   # More names than this that wait for a sync are not tried in all combinations, but in so many at random.
@@ -25,7 +25,7 @@ class PowerCut
     @chance = Random.new(seed)
   end
 
-  # One more call was made. False where nothing can be found after it that could not be found before.
+  # Adds a call. Returns false if the call adds no new folder that could be found.
   def add(call)
     return false unless call.succeeded? && CHANGES.include?(call.call)
     return false if call.call == "open" && call.at.zero?

@@ -2,8 +2,8 @@
 
 require_relative "../../fleet/support/fleet"
 
-# One command after the other, in each of which somebody is killed at a moment that nobody chose: the command, its
-# worker, the leader, a member, or all of them at once. Counts what must never come of it.
+# Runs one command after the other, and kills a process at a random moment of each: the command, its worker, the leader,
+# a member, or all of them. Counts what must never happen.
 class RandomKills
   include Fleet
   include Eventually
@@ -24,7 +24,7 @@ class RandomKills
     @number = 0
   end
 
-  # Until so many were killed while a command ran.
+  # Runs until so many processes were killed during a command.
   def run(count)
     serve
     round until @kills.values.sum >= count
@@ -62,7 +62,7 @@ class RandomKills
     result = interrupted(kind, push ? %w[storage/new.sqlite3 storage/app.sqlite3] : %w[storage/app.sqlite3 storage/backup.sqlite3])
     come_back(kind)
     push ? judge_push(kind, result, before, name) : judge_pull(kind, result, before)
-    # What the dead left is gone after a boot, which sweeps, and after the next push.
+    # A boot and the next push remove the files of dead processes.
     quiet_push("after #{kind} was killed") unless kind == :everybody && push
     judge_leftovers(kind)
   rescue PumaServer::Trouble, TooLate => error
@@ -97,7 +97,7 @@ class RandomKills
     end
   end
 
-  # Puma brings back its workers; nobody brings back Puma.
+  # Puma restarts its workers, but nothing restarts Puma.
   def come_back(kind)
     if kind == :everybody || !eventually_alive?
       @app.kill

@@ -2,8 +2,8 @@
 
 require "open3"
 
-# What a command asks of the system for the files of one folder, written down call by call; and that one of
-# those calls fails, comes up short, or is the last that its process makes. See shim.c.
+# Records a command's system calls for the files of one folder, and can make one of them fail, come up short, or be the
+# last one of its process. See shim.c.
 class SystemCalls
   SOURCE = File.join(__dir__, "shim.c")
 
@@ -19,7 +19,7 @@ class SystemCalls
   ACTIONS = {killed_before: -1, killed_after: -2, short: -3, slow: -4}.freeze
 
   class << self
-    # Where there is no C compiler, or none that makes what this system can preload.
+    # There is no C compiler, or none whose result this system can preload.
     def available? = !library.nil?
 
     def library
@@ -53,7 +53,7 @@ class SystemCalls
     {"LD_PRELOAD" => self.class.library, "CALLS_FOLDER" => @folder, "CALLS_TRACE" => @trace, "CALLS_PLAN" => @plan}
   end
 
-  # Runs the block; answers the calls that were made meanwhile, in their order.
+  # Runs the block. Returns the calls that were made meanwhile, in order.
   def traced
     File.truncate(@trace, 0)
     yield

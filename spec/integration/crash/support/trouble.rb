@@ -2,12 +2,12 @@
 
 require_relative "watched_server"
 
-# One command after the other, each of which meets a fault at one of its system calls or dies there; what became
-# of each; and what must never become of one.
+# Runs one command after the other. Each meets a fault at one of its system calls, or dies there. Records how each
+# ended, and what must never happen.
 class Trouble
   include Eventually
 
-  # What a system answers to which call. A lock that somebody else has is EACCES or EAGAIN.
+  # The errors that a system returns for each call. EACCES or EAGAIN means that another process has the lock.
   FILES = %i[EIO EACCES EROFS EMFILE EINTR].freeze
   ROOM = %i[ENOSPC EDQUOT EIO EINTR].freeze
   FAULTS = {
@@ -22,16 +22,16 @@ class Trouble
     "report" => [], "bind" => %i[EACCES EROFS ENOSPC EMFILE], "flistxattr" => %i[EIO EACCES], "fsetxattr" => %i[ENOSPC EIO EACCES]
   }.freeze
 
-  # What a disk can go on answering.
+  # The errors that a disk can keep returning.
   LASTING = %i[EIO EROFS ENOSPC EDQUOT].freeze
 
-  # Of what waits for somebody else nobody knows how often it is made.
+  # Calls that poll for another process have no fixed count.
   POLLED = %w[lock who_locks is_leased read].freeze
   POLLS = 6
-  # Page after page is written in the same way.
+  # Every page is written in the same way.
   PAGES = 20
 
-  # The calls without which there is no push or pull, each of which has to fail well.
+  # The calls that every push or pull needs. Each of them must fail cleanly.
   CORE = {
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
@@ -79,13 +79,13 @@ class Trouble
     SystemCalls.steps(calls).reject { |step| step.program == "member" || (POLLED.include?(step.call) && step.nth > POLLS) || step.nth > PAGES }
   end
 
-  # Has one command meet it, and keeps the outcome.
+  # Runs one command with this fault, and records the outcome.
   def meet(step, action, lasting: false)
     number = next_one
     before = standing
     result = @app.calls.with(step, action, lasting: lasting) { @app.public_send(@command, timeout: 60).tap { eventually(20) { worker_gone? } } }
     dead = %i[killed_before killed_after].include?(action)
-    # Who is dead, or may remove nothing, leaves something to the next one.
+    # A dead process, or one that may not remove files, leaves them to the next one.
     untidy = dead || lasting || step.call == "unlink"
     state = state(number, before)
     problems = [*lies(result, state, dead), *damage, *closed_gate, *(left_behind unless untidy)]
@@ -119,7 +119,7 @@ class Trouble
     @number
   end
 
-  # What a failure has to leave as it is.
+  # What must be unchanged after a failure.
   def push? = @command != :pull
 
   def standing = push? ? @app.names : rows(@app.root.join(WatchedServer::BACKUP))
@@ -134,12 +134,12 @@ class Trouble
 
   def lies(result, state, dead)
     return ["it is #{state}"] unless %i[old new].include?(state)
-    # What happens to a command whose worker dies after it was told so is the worker's own business.
+    # A command whose worker dies after the success report may end either way.
     return [] if dead
     return (state == :new) ? [] : ["said OK, and nothing came"] if result.exit_code == 0
 
     wordless = "no reason is given" unless result.stderr.match?(/^ERROR: \S+/)
-    # The one failure that can come after the commit point has to say so.
+    # The only failure that can come after the commit point must say so.
     hidden = "it is new, and not said to be" if state == :new && !result.stderr.match?(/is in place|either the old or the new/)
     [wordless, hidden].compact
   end
@@ -164,7 +164,7 @@ class Trouble
 
   def left_behind = (listing - @folder).map { |name| "left behind: #{name}" }
 
-  # What the dead left is gone after the next command, which works.
+  # The next command works, and removes the files of dead processes.
   def aftermath
     @number += 1
     @app.offer("new-#{@number}") if push?

@@ -21,7 +21,7 @@ class WatchedServer < ItemsServer
 
   def start_hotswap(*arguments, **options) = super(*arguments, env: calls.environment, **options)
 
-  # What a push brings, by its only row.
+  # The database to push, with its only row.
   def offer(name) = file(NEW, SCHEMA, [name])
 
   def push(*arguments, **options) = hotswap("cp", NEW, LIVE, *arguments, **options)
@@ -31,7 +31,7 @@ class WatchedServer < ItemsServer
 
   def pull(**options) = hotswap("cp", LIVE, BACKUP, **options)
 
-  # Rows that are in the log only: there is no checkpoint before a thousand pages.
+  # Rows that are in the WAL only: SQLite makes no checkpoint before a thousand pages.
   def add(name) = post("/", name: name, timeout: 10)
 
   def names = version.split

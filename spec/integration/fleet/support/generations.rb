@@ -40,7 +40,7 @@ class Generations
     watching_the_file(version) { @app.hotswap("cp", file, "storage/production.sqlite3", *options, **how) }
   end
 
-  # Runs a push, whoever starts it, and keeps what it replaced. The block answers its result.
+  # Runs a push and keeps the replaced file. The block returns the result of the push.
   def watching_the_file(version)
     before = File.open(@app.database_path, O_PATH)
     started = Eventually.now

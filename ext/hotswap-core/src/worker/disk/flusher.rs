@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_wait_for_it() {
+    fn the_wait_ends_with_the_client() {
         let (steps, _passed_on) = sync_channel(1);
         let (_never, told) = sync_channel::<()>(1);
         let handle = std::thread::spawn(move || {

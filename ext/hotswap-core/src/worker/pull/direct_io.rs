@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_told_how_far_it_is_may_end_it() {
+    fn the_progress_callback_may_end_the_copy() {
         let (pages, _) = pages();
         let target = tempfile::tempfile_in(".").unwrap();
         let ended = copy(&pages, &target, 0, |_| {

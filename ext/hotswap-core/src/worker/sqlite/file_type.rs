@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_knows_are_not_guessed() {
+    fn unknown_bytes_get_no_guess() {
         for head in [&b""[..], &[0; 100], b"\x93\x07\xfe\x11\x80", b"\x1b[31mred"] {
             assert_eq!(recognize(head), None);
         }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_told_to_close_a_litestream_without_a_word_about_puma() {
+    fn advice_to_close_litestream_mentions_puma() {
         let cure = |who: &str| {
             Why::Strangers {
                 who: who.into(),
