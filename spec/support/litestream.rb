@@ -58,7 +58,7 @@ class Litestream
     raise "litestream sync: #{said}\n#{log}" unless status.success?
   end
 
-  # The replica as a database of its own; answers its path.
+  # The replica as a database of its own. Returns its path.
   def restore
     path = @folder.join("restored-#{rand(1_000_000)}.sqlite3").to_s
     said, status = Open3.capture2e(*command("restore", "-o", path, @database))

@@ -23,7 +23,7 @@ class RawSession
     stderr.message(join: {session: welcome.fetch("session")})
   end
 
-  # `hotswap cp SRC DST`; answers what the server wants next, as in {"plan" => "send_stream"}.
+  # `hotswap cp SRC DST`. Returns what the server wants next, as in {"plan" => "send_stream"}.
   def request(src, dst)
     main.message(request: {src: endpoint(src), dst: endpoint(dst), skip_integrity_check: false, skip_schema_check: false})
     main.receive

@@ -64,7 +64,7 @@ RSpec.describe "Action Cable", :fleet do
     processes.keys
   end
 
-  # So many commands in all, one after the other, each client's in turn. Answers when each was sent.
+  # So many commands in all, one after the other, each client's in turn. Returns when each was sent.
   def write_until(over, clients)
     sent = {}
     until over.closed?

@@ -43,7 +43,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       .map { |row| [row.kind, row.pid, row.id] }
   end
 
-  # Jobs come in while the block runs. Answers their tokens when all of them were done.
+  # Jobs come in while the block runs. Returns their tokens when all of them were done.
   def jobs_meanwhile(&block)
     done = notes.tokens
     visitors = Visitors.spawn(port: app.port, gets_per_second: 40, posts_per_second: 30, post_path: "/jobs")

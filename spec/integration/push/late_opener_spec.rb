@@ -14,7 +14,7 @@ RSpec.describe "a process that opens the database at the instant of the rename",
 
   attr_reader :app
 
-  # Answers the stranger, which has the replaced file open.
+  # Returns the stranger, which has the replaced file open.
   def late_opener
     steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
     rename = steps.find { |step| step.program == "worker" && step.call == "rename" }

@@ -31,7 +31,7 @@ class Chaos
     @diary = []
   end
 
-  # Runs until so many swaps were made or the time is over. Answers what was broken, in words.
+  # Runs until so many swaps were made or the time is over. Returns what was broken, in words.
   def run(app, swaps: Float::INFINITY, seconds: Float::INFINITY)
     @app = app
     @generations = Generations.new(app)

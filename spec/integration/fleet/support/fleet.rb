@@ -8,7 +8,7 @@ require_relative "../../../../demo/visitors"
 module Fleet
   LIVE = "storage/production.sqlite3"
 
-  # Visitors come while the block runs. Answers the verdict.
+  # Visitors come while the block runs. Returns the verdict.
   def visited(app, generations, gets: 60, posts: 30, **options)
     visitors = Visitors.spawn(port: app.port, gets_per_second: gets, posts_per_second: posts, **options)
     yield
