@@ -6,7 +6,7 @@ RSpec.describe "activerecord-enhancedsqlite3-adapter", lane: "rails_7_1" do
       application = server.root.join("config/application.rb")
       application.write(application.read.sub("Bundler.require(*Rails.groups)", "\\0\nrequire \"activerecord-enhancedsqlite3-adapter\""))
       yaml = server.root.join("config/database.yml")
-      # One database, which is what its separate pools for reading and writing want.
+      # One database, as its separate pools for reading and writing expect.
       yaml.write("production:\n  adapter: sqlite3\n  database: storage/production.sqlite3\n  pool: 5\n  timeout: 5000\n")
       server.root.join("app/models").glob("{queue,cache,errors,reported}*.rb").each(&:delete)
       # Where the pools are apart, who writes says so.

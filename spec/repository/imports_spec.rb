@@ -16,7 +16,7 @@ module Imports
       @name = name
       @path = name.delete_suffix(".rs").split("/")
       @path.pop if %w[mod lib].include?(@path.last)
-      # What only the tests of a file import is no part of the structure.
+      # Imports in tests do not count.
       @text = File.read(File.join(SOURCE, name)).sub(/^#\[cfg\(test\)\]\nmod tests \{.*/m, "").gsub(%r{//.*}, "")
     end
 

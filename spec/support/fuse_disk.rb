@@ -3,9 +3,8 @@
 require "rbconfig"
 require "timeout"
 
-# A disk that answers when a spec wants it to: a file system in memory, mounted by way of /dev/fuse, whose server leaves
-# questions without an answer as long as it is told to. Who has asked such a question waits in the kernel, and no signal
-# ends that.
+# A disk that answers when a spec wants it to: a file system in memory, mounted through /dev/fuse, whose server can hold
+# requests back. A process with such a request waits in the kernel, and no signal ends that.
 #
 #   disk = FuseDisk.mount(folder)
 #   disk.hold(:getattr) { File.stat("#{folder}/file") }   # waits for good

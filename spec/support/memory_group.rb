@@ -34,7 +34,7 @@ class MemoryGroup
   # The anonymous memory of its processes, in megabytes.
   def own_memory = File.read("#{@folder}/memory.stat")[/^(?:anon|total_rss) (\d+)$/, 1].to_i / 1024 / 1024
 
-  # What comes before a command so that it runs in the group.
+  # A command prefix that runs the command in the group.
   def entering = ["sh", "-c", "echo $$ > #{@folder}/cgroup.procs; exec \"$@\"", "sh"]
 
   # When its processes have ended, of which the kernel may learn a moment later.

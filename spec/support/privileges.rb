@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
-# For what a file's mode forbids: root may do it all the same.
+# For specs about file modes, which do not apply to root.
 module Privileges
   CAPABILITIES = "-dac_override,-dac_read_search"
 
-  # What comes before a command so that the modes of files count for it. Skips where that cannot be had.
+  # A command prefix that makes file modes apply. Skips the example if that is impossible.
   def unprivileged(capabilities = CAPABILITIES)
     return [] unless Process.uid.zero?
 

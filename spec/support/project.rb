@@ -3,7 +3,7 @@
 require "bundler"
 require "pathname"
 
-# Where things are, and the environments in which the specs start other programs.
+# Paths, and the environments in which the specs start other programs.
 module Project
   ROOT = Pathname(File.expand_path("../..", __dir__))
   CACHE = ROOT.join("tmp/specs")
@@ -25,7 +25,7 @@ module Project
       .merge("BUNDLE_GEMFILE" => Bundler.default_gemfile.to_s).merge(extra)
   end
 
-  # As a shell would have it that has never heard of Bundler.
+  # The environment of a shell without Bundler.
   def plain_environment(extra = {})
     Bundler.unbundled_env.except("HOTSWAP_SOCKET", "PORT").merge(extra)
   end

@@ -63,7 +63,7 @@ class PumaServer
 
   def log_tail(lines = 60) = log.lines.last(lines).join
 
-  # The master first, then whatever it started.
+  # The master first, then its children.
   def pids = [process.pid] | process.members
 
   def pid = process.pid

@@ -6,7 +6,7 @@ require "open3"
 require "tmpdir"
 require_relative "demo_app"
 
-# The demo application in a folder of its own, for what is no server: runner, console, tasks, generators.
+# The demo application in its own folder, for programs that are not servers: runner, console, tasks, generators.
 class RailsApp
   class Failed < StandardError; end
 

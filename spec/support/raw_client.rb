@@ -4,7 +4,7 @@ require "json"
 require "socket"
 require "timeout"
 
-# A peer that speaks to the server's sockets byte by byte, and so can say what no command of ours says.
+# A client that talks to the server's sockets byte by byte, so it can send what no real command sends.
 #
 #   RawClient.open(app.socket_path) { |client| client.message(hello: {protocol: 1, version: "x"}) }
 class RawClient

@@ -25,7 +25,7 @@ class ServerProcess
 
   def signal(name) = Process.kill(name, pid)
 
-  # Answers :stopped for a server that went by itself, :killed for one that had to be.
+  # Returns :stopped if the server ended by itself, and :killed if it had to be killed.
   def stop
     return :stopped unless alive?
     signal(:TERM)

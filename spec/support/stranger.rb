@@ -11,7 +11,7 @@ class Stranger
   END_OF_ANSWER = "-- that was it --"
   PATIENCE = 20
 
-  # Reads a line of SQL, says what came of it, says that this was it.
+  # Reads a line of SQL, prints the result, and marks its end.
   RUBY = <<~'RUBY'
     require "sqlite3"
     $stdout.sync = true

@@ -28,7 +28,7 @@ class TestDatabase
     path(name)
   end
 
-  # Whatever the block does to it, for a case that only one spec has.
+  # Changes it with the block, for a case of a single spec.
   def changed(name, version: "changed", &block)
     from_seeds(name) do |db|
       name_release(db, version)
@@ -99,7 +99,7 @@ class TestDatabase
   def empty(name: "empty.sqlite3") = path(name).tap { |file| File.binwrite(file, "") }
 
   class << self
-    # The judges, for what came out of a pull and for what is live.
+    # For checks of a pulled database and of the live one.
 
     def version(file) = read(file) { |db| db.get_first_value("SELECT version FROM releases ORDER BY id DESC LIMIT 1") }
 

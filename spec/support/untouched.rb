@@ -3,8 +3,8 @@
 require_relative "eventually"
 require_relative "test_database"
 
-# What has to stand as it stood after a command that failed: the rows and the file of the live database, what
-# the application serves, and the folder.
+# Checks that a failed command changed nothing: the rows and the file of the live database, what the application serves,
+# and the folder.
 #
 #   refused = untouched { app.hotswap("cp", app.databases.garbage, "storage/production.sqlite3") }
 module Untouched
@@ -18,7 +18,7 @@ module Untouched
     answer
   end
 
-  # Without what SQLite puts beside a database while it is open, and the fence.
+  # Without the lock file and the files that SQLite keeps next to an open database.
   def self.listing(folder)
     names = Dir.children(folder)
     names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap)\z/, 1]) }.sort

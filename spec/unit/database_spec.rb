@@ -38,7 +38,7 @@ RSpec.describe Hotswap::Database do
       end
     end
 
-    # SQLite is the judge of what it opens. Those that the sqlite3 gem brought before 2.2 want to be told of a URI.
+    # Compares with what SQLite opens. The sqlite3 gem before 2.2 needs a flag for URIs.
     flags = SQLite3::Constants::Open.then { |open| open::READWRITE | open::CREATE | open::URI }
     %w[
       app.sqlite3 ./app.sqlite3 sub/../app.sqlite3 file:app.sqlite3 file:sub/app.sqlite3?mode=rwc file:my%20app.sqlite3

@@ -8,7 +8,7 @@ RSpec.describe Hotswap::Middleware do
 
   def env(path = "/items", **more) = {"REQUEST_METHOD" => "GET", "PATH_INFO" => path}.merge(more.transform_keys(&:to_s))
 
-  # Calls the middleware around an application that answers what the block answers.
+  # Calls the middleware around an application that returns the block's value.
   def call(env = env(), &application) = described_class.new(application).call(env)
 
   it "changes only the body of the response" do

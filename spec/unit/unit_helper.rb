@@ -26,7 +26,7 @@ RSpec.shared_context "with hotswap in this process" do
   end
 
   after do
-    # What a thread that was killed never gave back, the collector does.
+    # The garbage collector gives back the passes of killed threads.
     GC.start
     expect(Hotswap::Native.inside).to eq 0
     expect(Hotswap::Native).not_to be_gate_closed
@@ -45,7 +45,7 @@ RSpec.shared_context "with hotswap in this process" do
     Hotswap::Native.reopen_gate
   end
 
-  # A thread that waits at the gate, or for whatever else the block waits for.
+  # A thread that waits at the gate, or for the condition of the block.
   def waiting_thread(&block)
     Thread.new(&block).tap do |thread|
       thread.report_on_exception = false

@@ -32,7 +32,7 @@ RSpec.describe "control characters", lane: "default" do
     make(path, schema)
   end
 
-  # What came on the screen, and what has come into the log meanwhile.
+  # The output on the screen, and the new lines in the log.
   def said(*arguments, logged: /command failed|push complete/, **options)
     before = app.log.lines.size
     answer = app.hotswap(*arguments, **options)

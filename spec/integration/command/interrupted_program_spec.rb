@@ -26,7 +26,7 @@ RSpec.describe "a push from a program that is interrupted", lane: "default" do
     "Ctrl-C in irb" => 'trap(:INT) { raise RangeError, "abort then interrupt!" }; Thread.new { waiting.call; Process.kill(:INT, $$) }; push.call'
   }
 
-  # INTERRUPT.call(KIND, FILE) answers with what was raised, and what the push has said.
+  # INTERRUPT.call(KIND, FILE) returns what was raised, and the output of the push.
   preamble = <<~RUBY
     require "hotswap"
     require "stringio"

@@ -11,7 +11,7 @@ RSpec.describe "a session on the wire", lane: "default" do
   let(:incoming) { app.file("files/incoming.sqlite3", ItemsServer::SCHEMA, %w[incoming]) }
   let(:data) { File.binread(incoming) }
 
-  # What the server makes of a push or pull that the block carries out by hand.
+  # The server's answer to a push or pull that the block carries out by hand.
   def outcome_of(src, dst, plan)
     untouched(within: 5) do
       RawSession.open(app) do |session|

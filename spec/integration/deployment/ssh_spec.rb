@@ -39,7 +39,7 @@ RSpec.describe "a command through ssh", :slow, lane: "default" do
 
   def release(version) = FileUtils.cp(app.databases.release(version), here.root.join("new.sqlite3"))
 
-  # What a pull has left here.
+  # The file that a pull wrote here.
   def pulled
     file = here.root.glob("backup*").first
     system("gunzip", file.to_s, exception: true) if file.extname == ".gz"

@@ -23,13 +23,14 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     expect(verify.call(unit.sub("ReadWritePaths", "ReadWritePath")).last).to include("ReadWritePath")
   end
 
-  # Started as systemd does it: with the unit's words, in an environment of its own, and it says itself when it is ready.
+  # Starts the application as systemd does: with the unit's command and environment, and waits until it reports that it
+  # is ready.
   by_the_unit = Class.new(AppServer) do
     attr_reader :said
 
     def answers? = hear.include?("READY=1")
 
-    # What the process has told systemd since the last `forget`.
+    # The process's messages to systemd since the last `forget`.
     def hear
       loop { @said << @ear.recv_nonblock(4096) }
     rescue IO::WaitReadable

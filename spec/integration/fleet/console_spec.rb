@@ -30,7 +30,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     end
 
     expect(verdict.broken).to eq []
-    # Not what was typed, which some consoles repeat: what came of it.
+    # Only the result, without the input that some consoles repeat.
     idle.say("puts \"wrote \#{Item.create!(name: 'console', token: 'from-the-console').token}\"")
     idle.wait_for("wrote from-the-console")
     TestDatabase.read(app.database_path) do |db|
@@ -70,7 +70,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
     expect(refused.result.stderr).to match(/process #{sandbox.pid} \(.*rails.*console.*\) has a transaction open on storage\/production.sqlite3.*, for at least \d/)
-    # The timeout, one attempt that is under way when it is over, and what a busy machine takes.
+    # The timeout, one attempt that is running when it ends, and some time for a busy machine.
     expect(refused.seconds).to be < 2 + 0.3 + 2
     expect(refused).not_to be_moved
     expect(verdict.broken).to eq []

@@ -6,7 +6,7 @@ RSpec.describe "forks by the application", :fleet do
   let(:settings) { "Rails.application.config.hotswap.timeout = 2; Rails.application.config.hotswap.max_pause = 0.3" }
   let(:generations) { Generations.new(app) }
 
-  # A request that forks in the way that ?how= says, and goes on with its connection afterwards.
+  # A request that forks as ?how= says, and then continues to use its connection.
   def with_forks(server)
     server.write("config/initializers/forks.rb", <<~RUBY)
       class ForksController < ActionController::Base

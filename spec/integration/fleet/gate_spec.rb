@@ -36,7 +36,7 @@ RSpec.describe "a running application" do
     expect(app.version).to eq "after a slow request"
     report = visitors.finish
     expect(report.failure_counts).to be_empty
-    # Held back for the rest of the slow request, some would have waited for more than three seconds.
+    # If they waited for the slow request, some would take more than three seconds.
     expect(report.max_latency).to be < 0.5 + 1
   end
 

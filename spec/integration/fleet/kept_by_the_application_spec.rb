@@ -35,7 +35,7 @@ RSpec.describe "a database that the application opens in an unusual way" do
     path
   end
 
-  # Fails without `locks::unreadable`: then it is "another process".
+  # Fails without `locks::unreadable`: the error would blame "another process".
   it "with an exclusive lock is refused with the name of the process and of the PRAGMA", :slow do
     app = boot('KEPT << SQLite3::Database.new("storage/app.sqlite3").tap { |db| db.execute("PRAGMA locking_mode = EXCLUSIVE") }')
     expect(app.get("/?SELECT+name+FROM+items").body).to eq "old"
@@ -50,7 +50,7 @@ RSpec.describe "a database that the application opens in an unusual way" do
     expect(app.get("/?SELECT+name+FROM+items").body).to eq "old"
   end
 
-  # Fails without `has_a_fence_open`: then it is to be closed in a process that hotswap does not manage.
+  # Fails without `has_a_fence_open`: the error would blame a process that hotswap does not manage.
   it "attached to the connection of another database is written in place, or refused with the remedy" do
     app = boot('KEPT << SQLite3::Database.new("storage/other.sqlite3").tap { |db| db.execute("ATTACH \'storage/app.sqlite3\' AS app") }')
     Thread.new { app.get("/") }.join

@@ -7,7 +7,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
 
   def booted(app) = app.log.scan(/- Worker \d+ \(PID: \d+\) booted/).size
 
-  # Those that died with their process are its own affair.
+  # Requests that died with their process do not count.
   def broken(verdict) = verdict.broken.reject { |what| what.match?(/failed/) }
 
   # On Ruby 3.3 a Puma worker that is to end now and then hangs, with or without this gem, until Puma kills it: its
@@ -111,7 +111,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
         end
 
         expect(broken(verdict)).to eq []
-        # What the two of them were about, in five threads each.
+        # The requests of two workers with five threads each.
         expect(verdict.failed.size - unread(verdict, app)).to be <= 10
         expect_all_on(app, generations.live, processes: 2)
         expect_nothing_left(app)

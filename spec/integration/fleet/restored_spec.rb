@@ -2,8 +2,8 @@
 
 require_relative "support/fleet"
 
-# What a restore by hand leaves behind while the server runs: processes that have files open to which no path leads any
-# more. They work on with them, as every program does, until the next push, which has to reach them.
+# After a restore by hand, the running processes have files open to which no path leads any more. They keep using them,
+# like any program, until the next push, which must reach them.
 RSpec.describe "a database that an operator restored under the running server", :fleet do
   let(:app) { boot_app(workers: 2, initializer: "Rails.application.config.hotswap.timeout = 8") }
 
@@ -77,7 +77,7 @@ RSpec.describe "a database that an operator restored under the running server", 
   }.each do |what, restore|
     it "moves every process with the next push, if #{what}" do
       restore.call(storage)
-      # No process is taken for a stranger, which would have the new content written into the file.
+      # No process counts as a stranger; the push would go in place then.
       expect_pushed("first", "--in-place=never")
       expect_pushed("second")
       expect(app.stray_files).to eq []

@@ -73,7 +73,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
   end
 
-  # Of what was logged since the example began, which may have been preceded by one in which a worker was ended.
+  # Only the lines since the example began: an earlier example may have ended a worker.
   def said = log.read.byteslice(@said_before..).scrub
 
   before { @said_before = log.size }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What people write into database.yml.
+# Unusual entries in database.yml.
 RSpec.describe "a database.yml", :slow, lane: "default" do
   def boot(**options)
     boot_app(**options) do |server|

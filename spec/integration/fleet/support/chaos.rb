@@ -2,8 +2,7 @@
 
 require_relative "fleet"
 
-# Swaps one after the other while processes are killed, stopped and restarted at random; then the count of what
-# should never have happened.
+# Swaps again and again while processes are killed, stopped and restarted at random, and counts what must never happen.
 class Chaos
   include Fleet
   include Eventually
@@ -56,7 +55,7 @@ class Chaos
       sleep @chance.rand(0.05..0.6)
       kind = %i[kill terminate stop stop kill_leader kill_swap kill_swap stop_swap restart].sample(random: @chance)
       next if kind == :restart && Eventually.now - phased < 8
-      # A site without a worker is no site: one at a time is taken away.
+      # Takes away one worker at a time, so that the site keeps serving.
       next if %i[kill terminate kill_leader restart].include?(kind) && !everybody_there?
 
       phased = Eventually.now if kind == :restart
@@ -128,7 +127,7 @@ class Chaos
     @verdict.failed.reject { |visit| visit.failure.match?(CUT_OFF) }.group_by(&:failure)
   end
 
-  # OK means moved; refused means not moved. Only of a worker that died nothing is known but that it is one of both.
+  # OK means moved; refused means not moved. If the worker died, it may be either.
   def pushes_that_lie
     @generations.pushes.filter_map do |push|
       code = push.result.exit_code

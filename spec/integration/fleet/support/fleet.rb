@@ -4,7 +4,7 @@ require_relative "generations"
 require_relative "app_program"
 require_relative "../../../../demo/visitors"
 
-# For specs of many processes on one database: load while something happens, and who is who.
+# For specs with many processes on one database: puts load on the application, and identifies its processes.
 module Fleet
   LIVE = "storage/production.sqlite3"
 
@@ -29,7 +29,7 @@ module Fleet
     end
   end
 
-  # The same where the leader may have been killed: who comes before the next one serves is told so, and nothing happens.
+  # The same if the leader may have been killed: a command fails cleanly until the next leader serves.
   def swap_sooner_or_later(generations)
     push = eventually(15) { generations.push.then { |tried| tried if tried.result.exit_code != 1 } }
     expect(push.result).to have_attributes(exit_code: 0), push.result.stderr

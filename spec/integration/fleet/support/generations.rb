@@ -3,7 +3,7 @@
 require "fileutils"
 require_relative "verdict"
 
-# The databases that were live one after the other, each kept as it was when it was replaced.
+# All databases that were live, each kept as it was when it was replaced.
 #
 # A generation is known by the version in its data, and an acknowledged write names the version it went into:
 # every one of them has to be found in the generation that acknowledged it.
@@ -55,7 +55,7 @@ class Generations
     before&.close
   end
 
-  # What visitors saw, set against what became of the databases.
+  # Compares what visitors saw with the databases.
   def verdict(report) = Verdict.new(self, report, @app.database_path)
 
   private

@@ -8,7 +8,7 @@ class Verdict
     @live_path = live_path
   end
 
-  # Everything that was broken, in words; nothing is what a spec expects.
+  # Every broken promise, in words. A spec expects none.
   def broken
     [
       *failed.first(5).map { |visit| "#{visit.kind} failed: #{visit.failure} (pid #{visit.pid})" },
