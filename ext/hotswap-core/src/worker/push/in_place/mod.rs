@@ -317,7 +317,9 @@ impl Overwriting<'_> {
             false => proof.header_is_right(staged),
         });
         match &right {
-            Ok(true) => command.client.log("debug", "the live database equals the pushed file"),
+            Ok(true) => command
+                .client
+                .log("debug", "the live database equals the pushed file"),
             Ok(false) => command.client.log(
                 "error",
                 "the live database differs from the pushed file; writing every page",
