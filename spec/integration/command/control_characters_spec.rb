@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# A name can hold what moves a terminal's cursor, and what begins another line of a log. The command and the log show it.
+# A name can contain characters that move a terminal's cursor or begin a new line in a log. The command and the log show
+# them escaped.
 RSpec.describe "control characters", lane: "default" do
   # A colour, a cleared screen, text that runs backwards, a C1 control and a line that looks like one of hotswap's own.
   attack = "\e[31mx\e[2J\u202ey\u009bz\nERROR: forged"

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Names are bytes. What the locale says of them, or that there is none, as under cron, systemd and ssh, changes nothing.
+# Names are bytes. The locale makes no difference, even if there is none, as under cron, systemd and ssh.
 RSpec.describe "file names that are not ASCII", lane: "default" do
   locales = {
     "in UTF-8" => {"LC_ALL" => "C.UTF-8"},

@@ -2,7 +2,7 @@
 
 require "tmpdir"
 
-# What a shell, a container or a deployment leaves a command in.
+# The environments that a shell, a container or a deployment leaves.
 RSpec.describe "the environment of a command", lane: "default" do
   around do |example|
     Dir.mktmpdir("hs") do |folder|

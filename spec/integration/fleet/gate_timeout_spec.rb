@@ -3,8 +3,7 @@
 require_relative "../../../demo/visitors"
 
 RSpec.describe "a push to a busy application", :unhurried do
-  # The spec asks for what the application does by files, for there is no other way into the process that does
-  # not pass the gate.
+  # The spec controls the application through files, because every other way into the process passes the gate.
   running_app(initializer: <<~RUBY) do |app|
     Rails.application.config.hotswap.timeout = 2
 

@@ -116,7 +116,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
     end
 
     it "have a long job named by the refused push, and no other job waits for it", :alone do
-      # In a process that has not opened the database yet it would be in nobody's way.
+      # In a process that has not opened the database yet, it would not block the push.
       run_a_job("before the patient one")
       before = registered
       app.post("/patient_jobs", token: "patient")

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Nobody can write, and requests wait, for as long as the new content is being written: that is known beforehand.
+# While the worker writes the new content, requests wait and no process can write. The worker estimates that time first.
 RSpec.describe "a push in place that would take longer than max_pause", :slow, :alone, lane: "default" do
   def filled(app, name, megabytes)
     app.file("files/#{name}.sqlite3", ItemsServer::SCHEMA, [name]).tap do |path|

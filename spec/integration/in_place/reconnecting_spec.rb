@@ -3,9 +3,9 @@
 # Foreigners that open the database a thousand times a second: some are there when the file is to be replaced, some
 # open it in that very instant.
 RSpec.describe "a push while other programs reconnect all the time", :alone, lane: "default" do
-  # Every other push insists on a rename, and is refused where somebody is there in that instant. Fails without
-  # `Seized::linger`: who opened the file in the instant of the rename then works on the dead one. Fails without
-  # `Lease::wait`: nobody is found to be in the way.
+  # Every second push insists on a rename, and is refused if a program has the file open at that instant. Fails if the
+  # worker does not keep the replaced file locked: a program that opened it at the instant of the rename would keep
+  # using it. Fails without `Lease::wait`: the refusal would name no process.
   {5 => {slow: true}, 1_000 => {thorough: true, timeout: 3_600}}.each do |swaps, metadata|
     it "loses none of their rows, and none of them reads an old file: #{swaps} swaps", **metadata do
       app = keep(ItemsServer.start(settings: "config.timeout = 5"))

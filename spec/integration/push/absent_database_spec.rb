@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# live/mod.rs, `remove_sidecars`: SQLite would take what lies there for the new file's.
+# live/file.rs, `remove_sidecars`: SQLite would apply these files to the new database.
 RSpec.describe "a push to a path without a database", lane: "default" do
   # leave: makes what a process that died leaves beside the live database.
   def expect_the_new_one_alone(journal_mode, suffix, leave)

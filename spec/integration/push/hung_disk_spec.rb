@@ -49,7 +49,7 @@ RSpec.describe "an unrelated disk that does not answer", lane: "default" do
 end
 
 # These specs fail unless a thread watches the copy (watchdog.rs), and unless the worker releases its locks before it
-# ends: a thread that waits for the disk keeps every descriptor of the process open (descriptors.rs).
+# ends: a thread that waits for the disk keeps every descriptor of the process open (worker/descriptors.rs).
 %w[wal delete].each do |mode|
   RSpec.describe "a pull to a disk that does not answer, with journal mode #{mode}", lane: "default" do
     before(:context) do

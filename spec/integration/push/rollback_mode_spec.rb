@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Where a writer keeps everybody else out, so that a spec can hold a pull in its middle.
+# In this mode a writer locks out all other connections, so a spec can stop a pull in the middle.
 RSpec.describe "a database with a rollback journal", lane: "default" do
   before(:context) { @app = ItemsServer.start(journal_mode: "delete") }
   after(:context) { @app&.tear_down }

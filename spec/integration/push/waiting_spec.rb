@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What a push says while it waits, and when it has given up.
+# What a push prints while it waits, and when it gives up.
 RSpec.describe "a push that waits", lane: "default" do
   let(:max_pause) { 0.2 }
   let(:app) do
