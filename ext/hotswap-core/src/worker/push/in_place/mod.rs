@@ -10,25 +10,22 @@ mod backup;
 mod changed_pages;
 mod estimate;
 mod pages;
+mod plan;
 mod proof;
 mod reason;
 
 use std::cell::Cell;
-use std::fs::File;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
 use crate::error::{Context, Error, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
-use crate::in_place::InPlace;
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
 use crate::worker::check::seen::Seen;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
@@ -40,8 +37,8 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 pub use adapt::fit;
 use backup::Written;
 use changed_pages::Difference;
-use estimate::Estimate;
 use pages::number;
+use plan::Plan;
 use proof::Proof;
 pub use reason::Why;
 
@@ -65,16 +62,6 @@ pub struct Overwriting<'a> {
     pub why: &'a Why,
     /// Whether to write all pages, including those that seem to be right.
     pub all_pages: bool,
-}
-
-/// The plan of one attempt.
-struct Plan {
-    /// The pages that differ. `None` if all pages are to be written.
-    difference: Option<Difference>,
-    estimate: Estimate,
-    /// How long the worker will ask the members to wait.
-    bound: Duration,
-    proof: Proof,
 }
 
 impl Overwriting<'_> {
@@ -151,39 +138,6 @@ impl Overwriting<'_> {
         Err(in_vain(&self))
     }
 
-    /// Plans the write. Refuses if it would take too long.
-    fn plan(&mut self, page_size: u32, command: &Command) -> Result<Plan> {
-        let difference = match self.all_pages {
-            true => None,
-            false => self.difference(page_size, command)?,
-        };
-        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
-        self.require_space(bytes)?;
-        // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
-        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
-        // Wrong pages have to be replaced, no matter how long that takes.
-        let in_any_case = command.in_place() == InPlace::Always || self.all_pages;
-        if !in_any_case && estimate.time > command.max_pause() {
-            return Err(self.takes_too_long(&estimate, command));
-        }
-        let bound = match in_any_case {
-            true => command.max_pause().max(estimate.time * 4),
-            false => command.max_pause(),
-        };
-        Ok(Plan {
-            difference,
-            estimate,
-            bound,
-            proof: Proof::prepare(self.live.path(), self.staged)?,
-        })
-    }
-
-    /// Finds the pages that differ, if SQLite can write them separately.
-    fn difference(&mut self, page_size: u32, command: &Command) -> Result<Option<Difference>> {
-        let (live, staged) = (&mut self.live, self.staged);
-        command.at_low_priority(move || Difference::find(live, staged, page_size))
-    }
-
     /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
     fn prepare(&mut self) -> Result<u32> {
         let path = self.live.path().to_owned();
@@ -207,17 +161,6 @@ impl Overwriting<'_> {
             },
         })?;
         Ok(page_size)
-    }
-
-    /// A WAL takes the new pages, and a journal takes the old ones. The file may have to grow as well.
-    fn require_space(&self, bytes: u64) -> Result<()> {
-        let path = self.live.path();
-        let folder =
-            File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
-        let live = std::fs::metadata(path).on_path("cannot stat", path)?.len();
-        let kept = if self.live.is_wal() { bytes } else { live };
-        let growth = self.staged.len().saturating_sub(live);
-        space::require(&folder, kept + growth, "writing into the database")
     }
 
     /// Waits with the gates open, so that no request waits for a transaction that another process has left open.
@@ -327,17 +270,6 @@ impl Overwriting<'_> {
             Err(error) => command.client.log("warn", error),
         }
         right.unwrap_or(true)
-    }
-
-    fn takes_too_long(&self, estimate: &Estimate, command: &Command) -> Error {
-        Error::Refused(format!(
-            "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
-             than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
-             To have the file replaced, which takes no time, {}",
-            self.why,
-            command.max_pause().as_secs_f64(),
-            self.why.cure()
-        ))
     }
 
     fn outdated(&self) -> Error {

@@ -1,0 +1,81 @@
+//! What a write in place will do, and how long it will take.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use super::changed_pages::Difference;
+use super::estimate::Estimate;
+use super::proof::Proof;
+use super::Overwriting;
+use crate::error::{Context, Error, Result};
+use crate::in_place::InPlace;
+use crate::worker::command::Command;
+use crate::worker::disk::space;
+
+/// The plan of one attempt.
+pub(super) struct Plan {
+    /// The pages that differ. `None` if all pages are to be written.
+    pub difference: Option<Difference>,
+    pub estimate: Estimate,
+    /// How long the worker will ask the members to wait.
+    pub bound: Duration,
+    pub proof: Proof,
+}
+
+impl Overwriting<'_> {
+    /// Plans the write. Refuses if it would take too long.
+    pub(super) fn plan(&mut self, page_size: u32, command: &Command) -> Result<Plan> {
+        let difference = match self.all_pages {
+            true => None,
+            false => self.difference(page_size, command)?,
+        };
+        let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
+        self.require_space(bytes)?;
+        // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
+        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
+        // Wrong pages have to be replaced, no matter how long that takes.
+        let in_any_case = command.in_place() == InPlace::Always || self.all_pages;
+        if !in_any_case && estimate.time > command.max_pause() {
+            return Err(self.takes_too_long(&estimate, command));
+        }
+        let bound = match in_any_case {
+            true => command.max_pause().max(estimate.time * 4),
+            false => command.max_pause(),
+        };
+        Ok(Plan {
+            difference,
+            estimate,
+            bound,
+            proof: Proof::prepare(self.live.path(), self.staged)?,
+        })
+    }
+
+    /// Finds the pages that differ, if SQLite can write them separately.
+    fn difference(&mut self, page_size: u32, command: &Command) -> Result<Option<Difference>> {
+        let (live, staged) = (&mut self.live, self.staged);
+        command.at_low_priority(move || Difference::find(live, staged, page_size))
+    }
+
+    /// A WAL takes the new pages, and a journal takes the old ones. The file may have to grow as well.
+    fn require_space(&self, bytes: u64) -> Result<()> {
+        let path = self.live.path();
+        let folder =
+            File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
+        let live = std::fs::metadata(path).on_path("cannot stat", path)?.len();
+        let kept = if self.live.is_wal() { bytes } else { live };
+        let growth = self.staged.len().saturating_sub(live);
+        space::require(&folder, kept + growth, "writing into the database")
+    }
+
+    fn takes_too_long(&self, estimate: &Estimate, command: &Command) -> Error {
+        Error::Refused(format!(
+            "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
+             than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
+             To have the file replaced, which takes no time, {}",
+            self.why,
+            command.max_pause().as_secs_f64(),
+            self.why.cure()
+        ))
+    }
+}
