@@ -186,12 +186,12 @@ mod tests {
     #[test]
     fn a_body_arrives_as_it_was_sent() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17] {
-            let (mut here, mut there) = pair();
+            let (here, mut there) = pair();
             let data: Vec<u8> = (0..length).map(|i| (i * 31 % 251) as u8).collect();
             let sender = std::thread::spawn({
                 let data = data.clone();
                 move || {
-                    let mut writer = BodyWriter::new(&mut here);
+                    let mut writer = BodyWriter::new(&here);
                     writer.copy_from(&mut &data[..], |_| {}).unwrap();
                     writer.finish().unwrap();
                 }
@@ -203,16 +203,16 @@ mod tests {
 
     #[test]
     fn a_sender_that_dies_is_an_abort_and_never_an_end() {
-        let (mut here, mut there) = pair();
-        BodyWriter::new(&mut here).send(b"half of it").unwrap();
+        let (here, mut there) = pair();
+        BodyWriter::new(&here).send(b"half of it").unwrap();
         drop(here);
         assert!(matches!(collect(&mut there), Err(Error::Gone(_))));
     }
 
     #[test]
     fn one_flipped_bit_is_refused() {
-        let (mut here, mut there) = pair();
-        let mut writer = BodyWriter::new(&mut here);
+        let (here, mut there) = pair();
+        let mut writer = BodyWriter::new(&here);
         writer.hash.update(b"what the sender read");
         writer.length += 20;
         writer

@@ -23,7 +23,7 @@ struct Account {
 
 impl Processor {
     /// The processor time of the calling thread, from now on.
-    pub fn new() -> Self {
+    pub fn of_this_thread() -> Self {
         Self {
             asked: Instant::now(),
             before: None,

@@ -48,7 +48,7 @@ impl User {
             stderr,
             pace: Mutex::new(Pace {
                 told: Instant::now(),
-                processor: Processor::new(),
+                processor: Processor::of_this_thread(),
             }),
         }
     }

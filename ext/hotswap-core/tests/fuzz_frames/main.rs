@@ -76,8 +76,8 @@ fn read(stream: &[u8], content: &[u8]) -> Seen {
             serde_json::from_slice(&again).expect("and is understood again")
         );
     }
-    let mut connection = sent(stream);
-    let mut body = BodyReader::new(&mut connection);
+    let connection = sent(stream);
+    let mut body = BodyReader::new(&connection);
     let mut arrived = Vec::new();
     loop {
         match counted(body.receive(), &mut seen) {

@@ -9,6 +9,7 @@ mod adapt;
 mod backup;
 mod changed_pages;
 mod estimate;
+mod overwriting;
 mod pages;
 mod plan;
 mod proof;
@@ -23,13 +24,10 @@ use crate::error::{Context, Error, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
-use crate::worker::check::seen::Seen;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
-use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::watchdog::Watchdog;
-use crate::worker::fleet::Fleet;
-use crate::worker::live::{require_same_file, unlockable, Live};
+use crate::worker::live::{require_same_file, unlockable};
 use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
 use crate::worker::sqlite::vfs::{self, Purpose};
@@ -37,6 +35,7 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 pub use adapt::fit;
 use backup::Written;
 use changed_pages::Difference;
+pub use overwriting::Overwriting;
 use pages::number;
 use plan::Plan;
 use proof::Proof;
@@ -44,25 +43,6 @@ pub use reason::Why;
 
 /// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;
-
-/// Everything that a write in place needs. This worker has held the operation lock since before it looked at the
-/// live database.
-pub struct Overwriting<'a> {
-    /// The fleet that uses the live database.
-    pub fleet: &'a mut Fleet,
-    /// The live database, open like any other connection.
-    pub live: Live,
-    /// Its new content: checked, and [fitting](fit).
-    pub staged: &'a Staged,
-    /// Whether the members have to forget the schema.
-    pub schema_changes: bool,
-    /// What the staged file was compared with.
-    pub seen: Option<&'a Seen>,
-    /// Why the file is not replaced.
-    pub why: &'a Why,
-    /// Whether to write all pages, including those that seem to be right.
-    pub all_pages: bool,
-}
 
 impl Overwriting<'_> {
     /// Writes the new content, or changes nothing.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::changed_pages::Difference;
 use super::estimate::Estimate;
+use super::overwriting::Overwriting;
 use super::proof::Proof;
-use super::Overwriting;
 use crate::error::{Context, Error, Result};
 use crate::in_place::InPlace;
 use crate::worker::command::Command;
