@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
 require "fileutils"
-require "socket"
 require "tmpdir"
 require_relative "eventually"
 require_relative "hotswap_command"
 require_relative "http_calls"
+require_relative "reserved_port"
 require_relative "server_process"
 
 # An application served by a real Puma from a short temporary folder. What a subclass adds: `prepare`, which
@@ -33,7 +33,8 @@ class PumaServer
   end
 
   def boot
-    @port = free_port
+    @reserved&.release
+    @port = (@reserved = ReservedPort.new).number
     @process = ServerProcess.start(environment, *command, chdir: root.to_s, output: output)
     PumaServer.running << self unless PumaServer.running.include?(self)
     eventually(BOOT_TIMEOUT, every: 0.05) { !process.alive? || answers? }
@@ -118,6 +119,7 @@ class PumaServer
   # The caller never gets a server that did not boot, so it must end here.
   def abandon
     process&.kill
+    @reserved&.release
     PumaServer.running.delete(self)
     FileUtils.rm_rf(root)
   end
@@ -126,6 +128,4 @@ class PumaServer
   def sockets = root.glob("tmp/sockets/*", File::FNM_DOTMATCH).select(&:socket?).map(&:to_s)
 
   def output = root.join("log/server.log").tap { |file| file.dirname.mkpath }
-
-  def free_port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
 end

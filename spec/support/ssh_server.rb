@@ -26,7 +26,8 @@ class SshServer
 
   def initialize(folder, home:)
     @folder = Pathname(folder).tap(&:mkpath)
-    @port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+    @reserved = ReservedPort.new
+    @port = @reserved.number
     %w[host_key key].each { |name| keygen(name) }
     FileUtils.cp(@folder.join("key.pub"), @folder.join("authorized_keys"))
     @made = Process.uid.zero? && !File.exist?(RESTING_PLACE) && Dir.mkdir(RESTING_PLACE, 0o755)
@@ -44,6 +45,7 @@ class SshServer
 
   def stop
     @process&.stop
+    @reserved.release
     Dir.rmdir(RESTING_PLACE) if @made
   end
 

@@ -32,8 +32,8 @@ class SystemCalls
     private
 
     def compiled(target)
-      _, status = Open3.capture2e("cc", "-shared", "-fPIC", "-O1", "-o", "#{target}.new", SOURCE, "-ldl")
-      status.success? && File.rename("#{target}.new", target)
+      _, status = Open3.capture2e("cc", "-shared", "-fPIC", "-O1", "-o", "#{target}.new-#{Process.pid}", SOURCE, "-ldl")
+      status.success? && File.rename("#{target}.new-#{Process.pid}", target)
     rescue Errno::ENOENT
       false
     end

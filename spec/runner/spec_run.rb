@@ -1,0 +1,81 @@
+# frozen_string_literal: true
+
+# One run of a file of specs, in a process of its own: forked from one that has loaded RSpec already.
+class SpecRun
+  FOLDER = "tmp/specs/#{ENV.fetch("HOTSWAP_LANE", "default")}".freeze
+
+  attr_reader :name, :seconds
+
+  # how: "together" with other files, or "alone".
+  def initialize(name, how, options)
+    @name = name
+    @options = options
+    @log = File.join(FOLDER, "#{name.delete_prefix("spec/").tr("/", "-").delete_suffix(".rb")}-#{how}.log")
+    @result = "#{@log}.json"
+  end
+
+  # Answers the pid.
+  def start(options)
+    FileUtils.mkdir_p(FOLDER)
+    FileUtils.rm_f([@log, @result])
+    @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    @pid = fork { run(options) }
+  end
+
+  def stop
+    Process.kill(:TERM, @pid)
+    Process.wait(@pid)
+  end
+
+  def finish(status)
+    @status = status
+    @seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started
+    @summary = File.exist?(@result) ? JSON.parse(File.read(@result)) : {}
+  end
+
+  # Nothing of the file was to be run.
+  def empty? = @status.success? && examples.zero?
+
+  def failed? = !@status.success?
+
+  def examples = [count("example_count"), failures].max
+
+  # An error outside of the examples, and a process that ends before it has told, count as one.
+  def failures
+    told = count("failure_count") + count("errors_outside_of_examples_count")
+    (failed? && told.zero?) ? 1 : told
+  end
+
+  # What was not run, where, and why.
+  def pending
+    @summary.fetch("examples", []).filter_map do |example|
+      next unless example["status"] == "pending"
+
+      "  #{example["file_path"].delete_prefix("./")}:#{example["line_number"]} #{example["full_description"]}\n    #{example["pending_message"]}"
+    end
+  end
+
+  def output = File.read(@log, encoding: Encoding::UTF_8).scrub
+
+  def to_s
+    counts = "#{examples} examples"
+    counts += ", #{failures} FAILED" if failed?
+    counts += ", #{pending.size} pending" if pending.any?
+    format("%7.1f s  %s: %s", seconds, name, counts)
+  end
+
+  private
+
+  def count(what) = @summary.dig("summary", what) || 0
+
+  def run(options)
+    trap("TERM", "DEFAULT")
+    $stdin.reopen(File::NULL)
+    $stdout.reopen(@log, "w")
+    $stdout.sync = true
+    $stderr.reopen($stdout)
+    RSpec::Core::Runner.disable_autorun!
+    formats = ["--no-color", "--format", "documentation", "--format", "json", "--out", @result]
+    exit(RSpec::Core::Runner.run([@name, *@options, *options, *formats]))
+  end
+end
