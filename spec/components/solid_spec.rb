@@ -109,7 +109,7 @@ RSpec.describe "the database of", :fleet, :thorough, lane: "components" do
   end
 
   it "Mission Control shows the new jobs" do
-    expect(app.get("/jobs/queues").status).to be_between(200, 302)
+    expect(app.get("/jobs/queues").status).to eq 200
     push_changed("queue") { |database| database.execute("INSERT INTO solid_queue_pauses (queue_name, created_at) VALUES ('from_the_new_one', CURRENT_TIMESTAMP)") }
     push_changed("queue") do |database|
       database.execute("INSERT INTO solid_queue_jobs (queue_name, class_name, arguments, priority, created_at, updated_at) " \

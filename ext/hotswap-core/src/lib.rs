@@ -28,6 +28,8 @@ pub mod server;
 pub mod settings;
 pub mod sidecar;
 pub mod sys;
+#[cfg(test)]
+mod testing;
 pub mod visible;
 pub mod worker;
 

@@ -73,6 +73,7 @@ fn filled(call: impl Fn(*mut u8, usize) -> isize) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::pending;
 
     /// Read and write for the owner, read for user 1234 and for the group, nothing for others.
     const LIST: &[u8] = &[
@@ -92,7 +93,7 @@ mod tests {
         let (live, staged) = (folder.path().join("live"), folder.path().join("staged"));
         let (there, here) = (File::create(&live).unwrap(), File::create(&staged).unwrap());
         if !set(&there, c"user.label", b"kept") || !set(&there, ACCESS, LIST) {
-            return println!("left out: this file system keeps no attributes");
+            return pending("this file system keeps no attributes");
         }
         assert!(has_access_list(&there) && !has_access_list(&here));
         keep(&live, &here);

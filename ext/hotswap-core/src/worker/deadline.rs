@@ -133,9 +133,9 @@ impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
 mod tests {
     use super::*;
     use crate::protocol::{Connection as Wire, Message};
+    use crate::testing::ignored_test;
     use crate::worker::sqlite::system::adopt_the_systems_sqlite;
     use std::os::unix::net::{UnixListener, UnixStream};
-    use std::process::Command;
 
     const SOON: Duration = Duration::from_millis(100);
     /// Runs for ever, in many steps.
@@ -149,7 +149,6 @@ mod tests {
     #[test]
     fn work_that_goes_on_for_ever_ends_when_its_time_is_over() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let (client, _there) = Client::of_a_test();
@@ -164,7 +163,6 @@ mod tests {
     #[test]
     fn work_ends_when_its_client_leaves_and_other_errors_stay_what_they_are() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let (client, there) = Client::of_a_test();
@@ -177,9 +175,9 @@ mod tests {
         assert!(matches!(error, Error::Gone(_)), "{error}");
     }
 
-    /// Not a test: the test below runs it in another process. One step compares 2 MB two million times.
+    /// One step compares 2 MB two million times.
     #[test]
-    #[ignore]
+    #[ignore = "it ends its process: the next test runs it in another one"]
     fn one_step_for_ever() {
         let folder = PathBuf::from(std::env::var_os("FOLDER").expect("run by another test"));
         if !adopt_the_systems_sqlite() {
@@ -198,19 +196,13 @@ mod tests {
     #[test]
     fn a_step_that_goes_on_for_ever_ends_with_the_process_which_says_why() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
         let staged = folder.path().join("staged");
         std::fs::write(&staged, "half").unwrap();
         let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
-        let mut stepping = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--exact",
-                "worker::deadline::tests::one_step_for_ever",
-            ])
+        let mut stepping = ignored_test(module_path!(), "one_step_for_ever")
             .env("FOLDER", folder.path())
             .spawn()
             .unwrap();

@@ -50,7 +50,6 @@ const SCHEMAS: [&str; 3] = [
 #[test]
 fn files_that_no_sqlite_wrote_are_refused_or_can_be_used() {
     if !adopt_the_systems_sqlite() {
-        println!("left out: there is no libsqlite3.so.0 here");
         return;
     }
     let wanted = number("FUZZ_FILES", 300);

@@ -32,7 +32,6 @@ const STATEMENTS: &[&str] = &[
 #[test]
 fn what_is_taken_for_the_same_schema_is_the_same_to_sqlite() {
     if !adopt_the_systems_sqlite() {
-        println!("left out: there is no libsqlite3.so.0 here");
         return;
     }
     let original = made(STATEMENTS).expect("SQLite takes the original");

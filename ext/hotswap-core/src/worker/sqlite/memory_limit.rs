@@ -63,13 +63,13 @@ fn data(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::ignored_test;
     use crate::worker::sqlite::system::adopt_the_systems_sqlite;
 
     const MB: u64 = 1024 * 1024;
 
-    /// Not a test: the limit applies to a process, and other tests run in this one.
     #[test]
-    #[ignore]
+    #[ignore = "the limit applies to a process, and other tests run in this one: the next test runs it"]
     fn in_a_process_of_its_own() {
         if !adopt_the_systems_sqlite() {
             return;
@@ -92,14 +92,11 @@ mod tests {
 
     #[test]
     fn sqlite_and_all_other_code_keep_to_the_limit_until_it_is_dropped() {
-        let limited = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--exact",
-                "worker::memory_limit::tests::in_a_process_of_its_own",
-            ])
-            .status();
-        assert!(limited.unwrap().success());
+        let limited = ignored_test(module_path!(), "in_a_process_of_its_own")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&limited.stdout);
+        assert!(limited.status.success() && said.contains(" 1 passed"), "{said}");
     }
 
     #[test]

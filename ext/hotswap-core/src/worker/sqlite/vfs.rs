@@ -212,7 +212,6 @@ mod tests {
     #[test]
     fn a_file_that_a_journal_names_is_not_deleted() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -237,7 +236,6 @@ mod tests {
     #[test]
     fn what_lies_beside_a_file_is_not_read_where_nothing_is_to_be_seen() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -272,7 +270,6 @@ mod tests {
     #[test]
     fn a_log_is_read_in_where_it_is_to_be_seen() {
         if !adopt_the_systems_sqlite() {
-            println!("left out: there is no libsqlite3.so.0 here");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
