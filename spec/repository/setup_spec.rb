@@ -61,17 +61,43 @@ RSpec.describe "bin/setup", lane: "default" do
     expect(setup("--lane", "small")).to match [1, /The extension cannot be compiled\. This machine lacks:\nsetup: - libclang \(Debian: …\)\n\z/]
   end
 
+  describe "without --install-packages" do
+    before { program("apt-get", "touch '#{folder}/changed'") }
+
+    it "installs nothing, says what is missing, and how to install it, if no RubyGems server answers" do
+      expect(setup).to match [1, /^setup: The gems are missing, and no RubyGems server answers\.\n.*:   bin\/setup --install-packages\n.*packages as root: ruby .*ruby-rails/m]
+      expect(folder.join("changed")).not_to exist
+    end
+
+    it "does so if Ruby is too old" do
+      program("ruby", "exit 1")
+
+      expect(setup).to match [1, /\Asetup: Ruby 3\.2 or newer .* is missing\.\n.*:   bin\/setup --install-packages\n.*packages as root: ruby .*bundler/m]
+      expect(folder.join("changed")).not_to exist
+    end
+  end
+
+  it "takes Debian 13's packages if the machine's own Ruby is too old" do
+    program("ruby", "exit 1")
+    program("install", "touch '#{folder}/added'")
+    program("apt-get", "echo \"$*\" >>'#{folder}/asked'")
+    program("apt-cache", "case $* in 'policy ruby') echo '  Candidate: 1:3.1' ;; *) [ ! -e '#{folder}/added' ] || echo 'ruby-rails | 2:7.2.2 |' ;; esac")
+
+    expect(setup("--install-packages")).to match [1, /adding Debian 13 \(trixie\) as a package source.*Ruby is still not right/m]
+    expect(folder.join("asked").readlines.last).to start_with("install -y -t trixie --no-install-recommends ruby ruby-dev bundler")
+  end
+
   it "says why apt-get failed if no RubyGems server answers" do
     program("apt-get", "echo 'E: Release file is expired (invalid since 19d).'; exit 100")
     program("apt-cache", "exit 0")
 
-    expect(setup).to match [1, /The gems cannot be installed: no RubyGems server answers, and Debian's packages have no Rails 7\.2; before that, apt-get update failed: Release file is expired \(invalid since 19d\)\.\n\z/]
+    expect(setup("--install-packages")).to match [1, /The gems cannot be installed: no RubyGems server answers, and Debian's packages have no Rails 7\.2; before that, apt-get update failed: Release file is expired \(invalid since 19d\)\.\n\z/]
   end
 
   it "tries the existing package lists, and names both failures" do
     program("apt-get", "case $* in *update) echo 'E: Some source is broken' ;; *) echo 'E: Unable to locate package puma' ;; esac; exit 100")
     program("apt-cache", "echo 'ruby-rails | 2:7.2.2 |'; echo ' Candidate: 2:7.2.2'")
 
-    expect(setup).to match [1, /and apt-get install failed: Unable to locate package puma; before that, apt-get update failed: Some source is broken\.\n\z/]
+    expect(setup("--install-packages")).to match [1, /and apt-get install failed: Unable to locate package puma; before that, apt-get update failed: Some source is broken\.\n\z/]
   end
 end

@@ -7,22 +7,22 @@ require_relative "spec_run"
 class SpecFile
   STATUS = "tmp/specs/status-#{ENV.fetch("HOTSWAP_LANE", "default")}.txt".freeze
 
-  # Those that took longest the last time come first, so that none of them is left over at the end. Where nothing is
-  # known, those with slow examples, and then those with the longest text.
+  # The files that took longest the last time come first, so that none of them is left over at the end. Before them come
+  # the files that have not run yet: those with slow examples, and then those with the longest text.
   def self.all(paths)
     paths = ["spec"] if paths.empty?
     names = paths.flat_map { |path| File.directory?(path) ? Dir[File.join(path, "**/*_spec.rb")] : path }
     seconds = times
-    names.map { |name| new(name) }.sort_by { |file| [-seconds.fetch(file.name, 0.0), file.slow? ? 0 : 1, -file.text.size] }
+    names.map { |name| new(name) }.sort_by { |file| [-seconds.fetch(file.name, Float::INFINITY), file.slow? ? 0 : 1, -file.text.size] }
   end
 
   # How long the examples of each file took when they last ran: RSpec keeps that.
   def self.times
     return {} unless File.exist?(STATUS)
 
-    File.readlines(STATUS).each_with_object(Hash.new(0.0)) do |line, seconds|
+    File.readlines(STATUS).each_with_object({}) do |line, seconds|
       name, taken = line.match(%r{\A\./(\S+)\[[\d:]+\].*\| ([\d.]+) seconds?})&.captures
-      seconds[name] += taken.to_f if name
+      seconds[name] = seconds.fetch(name, 0.0) + taken.to_f if name
     end
   end
 
