@@ -20,8 +20,8 @@ Exit status:
   0  done, and durable
   1  no server answers at the socket
   2  the command line is wrong
-  3  refused: hotswap looked at the file and rejected it; nothing changed
-  4  busy: a process did not release the database in time; nothing changed
+  3  refused: this copy cannot work as it is; nothing changed
+  4  busy: something was in the way at this moment; nothing changed, try again
   5  something broke; the database is whole, old or new";
 
 #[derive(Debug, Subcommand)]
