@@ -100,5 +100,13 @@ RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
     expect(trouble.violations).to eq []
   end
 
-  def core(steps, names) = steps.select { |step| names.include?("#{step.call} #{step.file}") }.group_by { |step| [step.call, step.file] }.flat_map { |_, same| [same.first, same.last].uniq }
+  # The first and the last of each of these calls. A call that the shim does not see any more would be left out in silence.
+  def core(steps, names)
+    made = steps.group_by { |step| "#{step.call} #{step.file}" }
+    missing = names - made.keys
+    missing.delete("copy_file_range staged") if made.key?("reflink staged")
+    raise "the command never made these calls: #{missing.join(", ")}" if missing.any?
+
+    made.slice(*names).values.flat_map { |same| [same.first, same.last].uniq }
+  end
 end

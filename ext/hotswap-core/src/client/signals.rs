@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::sys::exit::exit_now;
-
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::sys::exit::exit_now;
 
 /// A named file that must not outlive the command.
 static DRAFT: Mutex<Option<PathBuf>> = Mutex::new(None);

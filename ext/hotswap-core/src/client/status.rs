@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
 use super::Stdio;
 use crate::error::{Context, Result};
 use crate::protocol::{Connection, Message};
 use crate::visible;
-
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A shorter transfer gets no progress bar.
 const LASTS: Duration = Duration::from_millis(500);

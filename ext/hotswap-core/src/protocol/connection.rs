@@ -47,7 +47,8 @@ impl Connection {
         }
     }
 
-    /// A second handle of the same socket, for another thread to write to.
+    /// A second handle of the same socket, for another thread to write to. It does not wait for this one: a thread that
+    /// has to end the process must not wait for a thread that is stuck in sending.
     pub fn try_clone(&self) -> io::Result<Self> {
         let longest = self.longest;
         self.stream.try_clone().map(|stream| Self {

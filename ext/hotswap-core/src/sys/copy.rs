@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::fcntl::copy_file_range;
 
 /// Makes both files share their blocks. Returns false if the file system does not support it.
 pub fn reflink(source: &File, target: &File) -> bool {
@@ -19,14 +18,20 @@ pub fn reflink(source: &File, target: &File) -> bool {
 pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
     let (mut from_offset, mut to_offset) = (from as libc::loff_t, to as libc::loff_t);
     loop {
-        let copied = copy_file_range(
-            source,
-            Some(&mut from_offset),
-            target,
-            Some(&mut to_offset),
-            length as usize,
-        );
-        match copied {
+        // The C library's function and not the one of nix, which makes the system call itself: the crash specs replace
+        // the C library's.
+        // SAFETY: both descriptors are open and both offsets outlive the call.
+        let copied = unsafe {
+            libc::copy_file_range(
+                source.as_raw_fd(),
+                &mut from_offset,
+                target.as_raw_fd(),
+                &mut to_offset,
+                length as usize,
+                0,
+            )
+        };
+        match Errno::result(copied) {
             Ok(bytes) => return Ok(bytes as u64),
             Err(Errno::EINTR) => {}
             // The file systems differ, or one of them does not support it.

@@ -3,7 +3,7 @@
 //!
 //! The disk is slower than copying, and SQLite's check needs no disk at all. In parallel, the two take only as long
 //! as the slower of them. The thread works [step by step](super::writeback), so a commit of the application waits
-//! for at most two steps, no matter how long the flusher is.
+//! for at most two steps, no matter how long the backlog is.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::sys::memory;
 /// How often a thread that waits for the disk checks whether it still has to.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// A staged file's flusher, and the thread that works it off. When this value or the file is dropped, the thread
+/// A staged file's backlog, and the thread that works it off. When this value or the file is dropped, the thread
 /// ends after its current step.
 #[derive(Debug, Default)]
 pub struct Flusher {
@@ -35,7 +35,7 @@ struct Thread {
 }
 
 impl Flusher {
-    /// Reports that `file` now has `length` bytes. Waits while the flusher is larger than the machine should
+    /// Reports that `file` now has `length` bytes. Waits while the backlog is larger than the machine should
     /// [hold](memory::may_wait).
     ///
     /// The thread gets the priority of the thread that calls this first.

@@ -25,7 +25,7 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
 }
 
 /// Removes what must never meet the new file: the WAL, the WAL index and the journal of the old one, even if the old
-/// file itself is gone. The client makes this durable.
+/// file itself is gone. The caller makes this durable.
 pub fn remove_sidecars(path: &Path) -> Result<()> {
     for sidecar in sidecars(path) {
         match std::fs::remove_file(&sidecar) {

@@ -64,7 +64,7 @@ pub fn run(command: &Command) -> Result<()> {
 }
 
 /// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the
-/// lock ends.
+/// lock is released.
 struct Pinned {
     snapshot: Snapshot,
     lock: PullLock,

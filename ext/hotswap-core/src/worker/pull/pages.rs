@@ -5,9 +5,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::error::{Context, Result};
-
 use memmap2::{Mmap, MmapOptions};
+
+use crate::error::{Context, Result};
 
 /// The pages of a snapshot. They do not change for as long as that snapshot is pinned.
 #[derive(Debug)]

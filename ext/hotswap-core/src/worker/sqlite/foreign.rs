@@ -2,7 +2,7 @@
 //!
 //! [`Foreign::open`] is the only way to open such a file. It restricts the connection before the first statement
 //! that reads the file: SQLite sees no other file beside it, takes a limited amount of memory, loads the
-//! application's extensions and no others, and does not trust the schema. From then on [deadline](crate::worker::deadline)
+//! application's extensions and no others, and does not trust the schema. From then on a [deadline](crate::worker::deadline)
 //! watches the time and the client.
 
 use std::ffi::{c_int, CStr, CString};
@@ -44,7 +44,7 @@ impl Foreign {
         Ok(foreign)
     }
 
-    /// Replaces `error`, of a statement of this connection, by the reason if deadline has ended the statement.
+    /// Replaces `error`, of a statement of this connection, by the reason if the deadline has ended the statement.
     pub fn explain(&self, error: Error) -> Error {
         self.deadline.explain(error)
     }

@@ -14,7 +14,7 @@ use rusqlite::ffi;
 ///
 /// `message` and `api` must be what SQLite passes to an extension's entry point.
 pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int {
-    // SAFETY: the client passes SQLite's own table; the second one is a copy of it, read and not kept.
+    // SAFETY: the caller passes SQLite's own table; the second one is a copy of it, read and not kept.
     let adopted = unsafe {
         let table = api.cast::<ffi::sqlite3_api_routines>();
         ffi::rusqlite_extension_init2(table).and_then(|()| match vouch_for_threads(table) {
@@ -42,7 +42,7 @@ pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int
 /// `table` must come from a library that is no older than the bindings, which the first `rusqlite_extension_init2`
 /// has verified.
 unsafe fn vouch_for_threads(table: *mut ffi::sqlite3_api_routines) -> Option<ffi::sqlite3_api_routines> {
-    // SAFETY: as the client says, everything that the bindings know is in the table.
+    // SAFETY: as the caller says, everything that the bindings know is in the table.
     let table = unsafe { &*table };
     // SAFETY: takes nothing.
     if unsafe { table.xthreadsafe?() } != 0 {

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The first bytes of a journal, and the last bytes of a crate::worker-journal record.
+/// The first bytes of a journal, and the last bytes of a super-journal record.
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 /// Whether the journal belongs to a transaction over several databases. Such a journal ends with a file name, the
-/// length of the name, its checksum, and the magic number. The file of that name, the crate::worker-journal, decides whether
+/// length of the name, its checksum, and the magic number. The file of that name, the super-journal, decides whether
 /// the transaction was committed. SQLite deletes it after it has played back the last journal that names it.
 ///
 /// SQLite looks only at the end of the journal (pager.c, `readSuperJournal`), no matter what comes before. A record

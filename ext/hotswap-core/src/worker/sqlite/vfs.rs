@@ -1,7 +1,7 @@
 //! The file system as SQLite sees it while it has a file from another source open.
 //!
 //! The files beside a database affect what SQLite does with it: SQLite plays back a hot journal, reads a WAL, and
-//! deletes the file that a journal names as its crate::worker-journal, which can be any file. So SQLite opens such a
+//! deletes the file that a journal names as its super-journal, which can be any file. So SQLite opens such a
 //! database through a VFS that shows nothing beside it, or only its own WAL or journal. This holds no matter who put
 //! which file there, and when.
 
@@ -99,7 +99,7 @@ fn unix() -> Result<&'static Unix> {
 ///
 /// `vfs` must be one of hotswap's own.
 unsafe fn is_alone(vfs: *mut ffi::sqlite3_vfs) -> bool {
-    // SAFETY: as the client says.
+    // SAFETY: as the caller says.
     std::ptr::eq(unsafe { (*vfs).zName }, NOTHING.as_ptr())
 }
 
