@@ -35,7 +35,7 @@ class Trouble
   CORE = {
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
-      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged", "flock app.sqlite3"],
+      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
     rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
       "fdatasync folder"],
