@@ -50,8 +50,11 @@ module Imports
 
     def branches(list)
       depth = 0
-      list.each_char.slice_when { |before, _| depth += {"{" => 1, "}" => -1}.fetch(before, 0); before == "," && depth.zero? }
-        .map { |characters| characters.join.delete_suffix(",").strip }.reject(&:empty?)
+      branches = list.each_char.slice_when do |before, _|
+        depth += {"{" => 1, "}" => -1}.fetch(before, 0)
+        before == "," && depth.zero?
+      end
+      branches.map { |characters| characters.join.delete_suffix(",").strip }.reject(&:empty?)
     end
 
     def absolute(path)
