@@ -25,37 +25,53 @@ module Hotswap
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
       end
 
+      # The file that a pool opens. Active Record resolves a relative path against the application's root, not against
+      # the current folder.
+      # @param config [ActiveRecord::DatabaseConfigurations::DatabaseConfig]
+      # @return [String, nil] its absolute path; nil if it is in memory, or of another kind than SQLite
+      def file_of(config)
+        Database.absolute_path(config.database) if config.adapter.to_s.start_with?("sqlite3")
+      end
+
+      # Closes the idle connections to managed databases, and the caller's own. The caller's next query opens its
+      # connection again. A connection in a transaction is in use, and stays open.
+      def close_own
+        pools.each do |pool|
+          next unless managed?(pool)
+
+          pool.flush!
+          own = pool.active_connection?
+          own.disconnect! if own && !in_transaction?(own)
+        end
+      end
+
       # Returns the caller's connections to managed databases to their pools.
       # @raise [ReleaseRefused] if a transaction is open on one of them; then no connection is returned
       def let_go
-        pools = pools_in_use.reject { |pool| in_test?(pool) }
-        pools.each { |pool| refuse_release_in_transaction(pool) }
-        pools.each(&:release_connection)
+        in_use = pools.select { |pool| pool.active_connection? && managed?(pool) }.reject { |pool| in_test?(pool) }
+        in_use.each { |pool| refuse_release_in_transaction(pool) }
+        in_use.each(&:release_connection)
       end
 
       # Clears Active Record's cached schema of the database.
       def refresh(database)
-        pools = pools_of(database)
-        pools.each { |pool| pool.schema_reflection.clear! }
+        opening_it = pools_of(database)
+        opening_it.each { |pool| pool.schema_reflection.clear! }
         ActiveRecord::Base.descendants.each do |model|
-          next if model.abstract_class? || !pools.include?(pool_of(model))
+          next if model.abstract_class? || !opening_it.include?(pool_of(model))
 
           model.reset_column_information
         end
-        pools.each(&:release_connection)
+        opening_it.each(&:release_connection)
       end
 
       private
 
-      # The pools of managed databases from which the caller has a connection.
-      def pools_in_use
-        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
-          next unless pool.active_connection? && pool.db_config.adapter == "sqlite3"
+      def pools = ActiveRecord::Base.connection_handler.connection_pool_list(:all)
 
-          # Active Record resolves the path against the application's root, not against the current folder.
-          path = Database.absolute_path(pool.db_config.database)
-          path && Hotswap.databases.opened_as(path)
-        end
+      def managed?(pool)
+        path = file_of(pool.db_config)
+        path && Hotswap.databases.opened_as(path)
       end
 
       # A test with transactional fixtures opens its own transaction, and keeps its connection.
@@ -73,10 +89,8 @@ module Hotswap
 
       def pools_of(database)
         resolved = database.resolved_path
-        ActiveRecord::Base.connection_handler.connection_pool_list(:all).select do |pool|
-          next unless pool.db_config.adapter == "sqlite3"
-
-          path = Database.absolute_path(pool.db_config.database)
+        pools.select do |pool|
+          path = file_of(pool.db_config)
           # Requests wait while this runs, and there may be thousands of pools. So this resolves only the paths that
           # may match.
           path && (File.basename(path) == File.basename(resolved) || File.symlink?(path)) && Database.resolve(path) == resolved

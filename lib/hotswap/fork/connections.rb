@@ -14,29 +14,11 @@ module Hotswap
 
     class << self
       def close_connections
-        return unless defined?(ActiveRecord::Base) && Hotswap.databases.any?
-
-        ActiveRecord::Base.connection_handler.connection_pool_list(:all).each do |pool|
-          close_connections_of(pool) if Hotswap.databases.opened_as(pool.db_config.database.to_s)
-        end
+        ActiveRecordConnections.close_own if ActiveRecordConnections.loaded? && Hotswap.databases.any?
       rescue => error
         # A connection that stays open refuses a later swap, which names this process. It must not prevent the fork
         # now.
         Log.debug("connections stay open over a fork: #{error.message}")
-      end
-
-      private
-
-      def close_connections_of(pool)
-        pool.flush!
-        own = pool.active_connection?
-        # Its next query opens it again. In a transaction it is in use, and stays open.
-        own.disconnect! if own && !in_transaction?(own)
-      end
-
-      # Also detects a transaction that was begun without Active Record.
-      def in_transaction?(connection)
-        connection.transaction_open? || (connection.active? && connection.raw_connection.transaction_active?)
       end
     end
 

@@ -32,12 +32,9 @@ module Hotswap
         configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
         # Hidden databases are those without tasks, which hotswap manages as well, and replicas, which follow another
         # database.
-        of_files = configurations.configs_for(env_name: ::Rails.env, include_hidden: true).select { |config| file?(config) && !config.replica? }
+        all = configurations.configs_for(env_name: ::Rails.env, include_hidden: true)
+        of_files = all.select { |config| ActiveRecordConnections.file_of(config) && !config.replica? }
         of_files.uniq { |config| config.database.to_s }.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
-      end
-
-      def file?(config)
-        config.adapter.to_s.start_with?("sqlite3") && Database.absolute_path(config.database)
       end
 
       # Paths, and names of constants that respond to to_path, as Active Record accepts them.

@@ -63,6 +63,27 @@ RSpec.describe "forks by the application", :fleet do
     end
   end
 
+  # database.yml has relative paths. Before version 2.1, the sqlite3 gem does not close what a child inherits.
+  it "leave no connection to the child when the working directory is not the application's root" do
+    said = RailsApp.in_a_folder do |folder|
+      folder.write("fork.rb", <<~'RUBY')
+        connection = Item.respond_to?(:lease_connection) ? Item.lease_connection : Item.connection
+        count = -> { connection.select_value("SELECT count(*) FROM items") }
+        before = count.call
+        Dir.chdir("/")
+        files = -> { Dir.glob("/proc/self/fd/*").filter_map { |fd| File.readlink(fd) if File.symlink?(fd) }.grep(/\.sqlite3(-wal)?\z/) }
+        $stdout.sync = true
+        puts "the parent has #{files.call.size} files open"
+        Process.wait(fork { puts "the child has #{files.call.size} files open" })
+        puts "the parent counts the same: #{count.call == before}"
+      RUBY
+      folder.run("bundle", "exec", "ruby", "-r", "./config/environment", "fork.rb")
+    end
+
+    expect(said).to match(/the parent has [1-9]\d* files open/)
+    expect(said).to include("the child has 0 files open", "the parent counts the same: true")
+  end
+
   context "when Puma forks its workers from a master that has queried the database" do
     let(:app) do
       boot_app(workers: 2, initializer: settings) do |server|
