@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "monitor"
+require "hotswap/connections/kept_connection"
 
 module Hotswap
   # Active Record's connections of this process to managed databases.
@@ -9,7 +9,6 @@ module Hotswap
   # rest of the transaction into separate writes to the new file.
   module ActiveRecordConnections
     OUTSIDE = "outside of any request or job"
-    RELEASE = File.expand_path("../release.rb", __dir__)
 
     class << self
       # @return [Boolean] whether the application uses Active Record; it may have the gem without using it
@@ -131,43 +130,12 @@ module Hotswap
       def close_resting(connection, database)
         return true unless connection.active?
 
-        while_resting(connection) do
+        KeptConnection.while_resting(connection) do
           refuse("has a transaction open on #{database.label} in #{whereabouts(connection.owner)}") if in_transaction?(connection)
 
           connection.disconnect!
           true
         end
-      end
-
-      # Runs the block unless the connection's thread is using the connection. The thread cannot begin to use it in
-      # the meantime.
-      def while_resting(connection)
-        # Active Record takes this lock wherever it uses the connection. Outside of tests the lock does nothing. A
-        # thread that took the old lock shows up in its backtrace; a thread that takes the new one waits.
-        before = connection.lock
-        lock = Monitor.new
-        connection.instance_variable_set(:@lock, lock)
-        return false if using?(connection.owner) || !lock.try_enter
-
-        begin
-          yield
-        ensure
-          lock.exit
-        end
-      ensure
-        connection.instance_variable_set(:@lock, before)
-      end
-
-      # Whether the thread is in the middle of a statement, or of a block of Active Record's. Frames that measure
-      # requests surround all of them, including code that forks, so they do not count. True without an owner, too:
-      # the connection has just been returned.
-      def using?(owner)
-        return true unless owner&.alive?
-
-        frames = owner.backtrace or return true
-        # Hotswap.release has checked that the frames around it hold no connection. Rails' middleware is among them.
-        frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)
-        frames.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
       end
 
       # Also detects a transaction that was begun without Active Record.
