@@ -20,6 +20,7 @@ require "hotswap/server"
 require "hotswap/fork/daemon"
 require "hotswap/middleware"
 require "hotswap/cli"
+require "hotswap/runtime"
 
 # Replaces the SQLite database of a running application, and takes consistent snapshots of it.
 #
@@ -30,10 +31,16 @@ require "hotswap/cli"
 #   use Hotswap::Middleware
 #   Hotswap.start
 module Hotswap
+  @runtime = Runtime.new
+
   class << self
+    # @api private
+    # @return [Runtime] the state of this process
+    attr_accessor :runtime
+
     # @return [Configuration] the settings
     def configuration
-      @configuration ||= Configuration.new
+      runtime.configuration
     end
 
     # Changes settings.
@@ -46,7 +53,7 @@ module Hotswap
 
     # @return [Databases] the managed databases, in the order in which they were registered
     def databases
-      @databases ||= Databases.new
+      runtime.databases
     end
 
     # Manages one more database.
@@ -88,17 +95,21 @@ module Hotswap
 
     # @return [Logger] the log of pushes and pulls; stdout unless Rails or you set another one
     def logger
-      @logger ||= default_logger
+      runtime.logger
     end
 
-    attr_writer :logger
+    # Sets another one.
+    # @param logger [Logger]
+    def logger=(logger)
+      runtime.logger = logger
+    end
 
     # Registers a block that closes connections. In every process, hotswap calls it when a swap needs the connections
     # of a database closed. The gate is closed then and no unit is running. The block must not open new connections.
     # If it raises, the swap is refused.
     # @yieldparam database [Database] the database
     def on_disconnect(&block)
-      Connections.on_disconnect(&block)
+      runtime.connections.on_disconnect(&block)
     end
 
     # Registers a block to clear what a process remembers of the old database. hotswap calls it in every process that
@@ -107,7 +118,7 @@ module Hotswap
     # often, but never too rarely.
     # @yieldparam database [Database] the database
     def after_swap(&block)
-      AfterSwap.register(block)
+      runtime.after_swap.register(block)
     end
 
     # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.
@@ -135,22 +146,18 @@ module Hotswap
     # If hotswap cannot serve, it logs the reason.
     def start
       register_chosen
-      Server.start
+      runtime.server.start
     end
 
     # Stops serving, if this process serves.
     def stop
-      Server.stop
+      runtime.server.stop
     end
 
     private
 
     def register_chosen
       configuration.chosen_databases.each { |path| register(path) }
-    end
-
-    def default_logger
-      Logger.new($stdout, progname: Log::PROGRAM)
     end
   end
 end

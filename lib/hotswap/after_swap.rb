@@ -6,60 +6,60 @@ module Hotswap
   #
   # The blocks run in their own thread, while requests go on. Neither the thread that closes connections nor the swap
   # may wait for them.
-  module AfterSwap
-    @blocks = []
-    @one_swap_after_the_other = Mutex.new
+  class AfterSwap
+    # What wraps the blocks, such as Rails' reloader.
+    # @return [#wrap, nil]
+    attr_accessor :surroundings
 
-    class << self
-      # What wraps the blocks, such as Rails' reloader.
-      # @return [#wrap, nil]
-      attr_accessor :surroundings
+    def initialize
+      @blocks = []
+      @one_swap_after_the_other = Mutex.new
+    end
 
-      # See {Hotswap.after_swap}.
-      def register(block)
-        raise ArgumentError, "after_swap wants a block" unless block
+    # See {Hotswap.after_swap}.
+    def register(block)
+      raise ArgumentError, "after_swap wants a block" unless block
 
-        @blocks << block
+      @blocks << block
+    end
+
+    def any?
+      @blocks.any?
+    end
+
+    # Starts a thread that runs the blocks, and returns at once.
+    # @param database [Database]
+    # @return [Thread, nil]
+    def run_beside(database)
+      return unless any?
+
+      thread = Thread.new { @one_swap_after_the_other.synchronize { run(database) } }
+      thread.name = "hotswap-after-swap"
+      thread.thread_variable_set(:fork_safe, true)
+      thread
+    end
+
+    private
+
+    # This is a unit of work like any other: the next swap waits for it, and names it if it takes too long.
+    def run(database)
+      Gate.pass("after_swap of #{database.label}") do
+        @blocks.each { |block| run_block(block, database) }
       end
+    rescue => error
+      complain(database, error)
+    end
 
-      def any?
-        @blocks.any?
-      end
+    # If one block fails, the others still run.
+    def run_block(block, database)
+      surroundings ? surroundings.wrap { block.call(database) } : block.call(database)
+    rescue StandardError, ScriptError => error
+      complain(database, error)
+    end
 
-      # Starts a thread that runs the blocks, and returns at once.
-      # @param database [Database]
-      # @return [Thread, nil]
-      def run_beside(database)
-        return unless any?
-
-        thread = Thread.new { @one_swap_after_the_other.synchronize { run(database) } }
-        thread.name = "hotswap-after-swap"
-        thread.thread_variable_set(:fork_safe, true)
-        thread
-      end
-
-      private
-
-      # This is a unit of work like any other: the next swap waits for it, and names it if it takes too long.
-      def run(database)
-        Gate.pass("after_swap of #{database.label}") do
-          @blocks.each { |block| run_block(block, database) }
-        end
-      rescue => error
-        complain(database, error)
-      end
-
-      # If one block fails, the others still run.
-      def run_block(block, database)
-        surroundings ? surroundings.wrap { block.call(database) } : block.call(database)
-      rescue StandardError, ScriptError => error
-        complain(database, error)
-      end
-
-      def complain(database, error)
-        Log.error("after_swap of #{database.label} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
-          "at #{error.backtrace&.first}")
-      end
+    def complain(database, error)
+      Log.error("after_swap of #{database.label} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
+        "at #{error.backtrace&.first}")
     end
   end
 end

@@ -62,7 +62,7 @@ module Hotswap
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, FileName.current_folder, streams.map(&:fileno), own_socket, (JSON.generate(Server.job) if Gate.inside?))
+      command.start(arguments, FileName.current_folder, streams.map(&:fileno), own_socket, (JSON.generate(Hotswap.runtime.server.job) if Gate.inside?))
     ensure
       # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
       # an end of file, but only if these are closed, too.

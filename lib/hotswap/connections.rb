@@ -8,7 +8,7 @@ module Hotswap
   #
   # {ActiveRecordConnections} closes Active Record's. All others have to be closed by a block given to
   # {Hotswap.on_disconnect}; a connection that stays open refuses the swap.
-  module Connections
+  class Connections
     # Sees every connection of the sqlite3 gem, no matter which code opens it.
     module Guard
       # @return [Database, nil] the managed database that the connection was opened to
@@ -19,11 +19,11 @@ module Hotswap
       def initialize(file, *arguments, **options, &block)
         if (database = Hotswap.databases.opened_as(file.to_s)) && !database.objection
           # The gem takes the name of a VFS as the argument after its options.
-          Membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
+          Hotswap.runtime.membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
             super
             @hotswap_database = database
             @hotswap_path = database.resolved_path
-            Connections.track(self)
+            Hotswap.runtime.connections.track(self)
           end
         else
           super
@@ -31,80 +31,75 @@ module Hotswap
       end
     end
 
-    # The map's values are weak as well, so facts about a connection have to be stored in the connection.
-    @opened = ObjectSpace::WeakMap.new
-    @blocks = []
+    SQLite3::Database.prepend(Guard)
 
-    class << self
-      # Makes this module see every connection. Called once, when hotswap is loaded.
-      def watch
-        SQLite3::Database.prepend(Guard) unless SQLite3::Database < Guard
-      end
-
-      # See {Hotswap.on_disconnect}.
-      def on_disconnect(&block)
-        raise ArgumentError, "on_disconnect wants a block" unless block
-
-        @blocks << block
-      end
-
-      # For {Guard} only.
-      def track(connection)
-        @opened[connection] = true
-      end
-
-      # Closes every connection of this process to the database.
-      # @param timeout [Float] in seconds
-      # @raise [DisconnectRefused] with the connections that are still open
-      def disconnect(database, timeout)
-        ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
-        refuse_in_transaction(database)
-        @blocks.each { |block| block.call(database) }
-        # The garbage collector closes connections that nothing refers to. The search runs on another stack, because
-        # the remains of a list of connections on this one would refer to them.
-        GC.start if Fiber.new { open_to(database).any? }.resume
-        left = open_to(database)
-        return if left.empty?
-
-        several = left.size > 1
-        raise DisconnectRefused, "has #{left.size} connection#{"s" if several} to #{database.label} open that #{several ? "were" : "was"} " \
-          "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
-      end
-
-      # Clears the cached schema of the database.
-      def refresh(database)
-        ActiveRecordConnections.refresh(database) if ActiveRecordConnections.loaded?
-      end
-
-      private
-
-      # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back,
-      # and the code that opened it would get no error. The garbage collector closes connections that nothing refers
-      # to.
-      def refuse_in_transaction(database)
-        return unless in_transaction?(database)
-
-        GC.start
-        return unless in_transaction?(database)
-
-        raise DisconnectRefused, "has a transaction open on #{database.label}, on a connection that was opened with " \
-          "SQLite3::Database.new, outside of any request or job"
-      end
-
-      # Runs on another stack, as in {disconnect}.
-      def in_transaction?(database)
-        Fiber.new { open_to(database).any?(&:transaction_active?) }.resume
-      end
-
-      def open_to(database)
-        path = database.resolved_path
-        @opened.keys.select do |connection|
-          # Compares the database, too: a symlink may have led elsewhere when the connection was opened.
-          (connection.hotswap_path == path || connection.hotswap_database.equal?(database)) && !connection.closed?
-        end
-      end
+    def initialize
+      # The map's values are weak as well, so facts about a connection have to be stored in the connection.
+      @opened = ObjectSpace::WeakMap.new
+      @blocks = []
     end
 
-    watch
+    # See {Hotswap.on_disconnect}.
+    def on_disconnect(&block)
+      raise ArgumentError, "on_disconnect wants a block" unless block
+
+      @blocks << block
+    end
+
+    # For {Guard} only.
+    def track(connection)
+      @opened[connection] = true
+    end
+
+    # Closes every connection of this process to the database.
+    # @param timeout [Float] in seconds
+    # @raise [DisconnectRefused] with the connections that are still open
+    def disconnect(database, timeout)
+      ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
+      refuse_in_transaction(database)
+      @blocks.each { |block| block.call(database) }
+      # The garbage collector closes connections that nothing refers to. The search runs on another stack, because
+      # the remains of a list of connections on this one would refer to them.
+      GC.start if Fiber.new { open_to(database).any? }.resume
+      left = open_to(database)
+      return if left.empty?
+
+      several = left.size > 1
+      raise DisconnectRefused, "has #{left.size} connection#{"s" if several} to #{database.label} open that #{several ? "were" : "was"} " \
+        "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
+    end
+
+    # Clears the cached schema of the database.
+    def refresh(database)
+      ActiveRecordConnections.refresh(database) if ActiveRecordConnections.loaded?
+    end
+
+    private
+
+    # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back,
+    # and the code that opened it would get no error. The garbage collector closes connections that nothing refers
+    # to.
+    def refuse_in_transaction(database)
+      return unless in_transaction?(database)
+
+      GC.start
+      return unless in_transaction?(database)
+
+      raise DisconnectRefused, "has a transaction open on #{database.label}, on a connection that was opened with " \
+        "SQLite3::Database.new, outside of any request or job"
+    end
+
+    # Runs on another stack, as in {disconnect}.
+    def in_transaction?(database)
+      Fiber.new { open_to(database).any?(&:transaction_active?) }.resume
+    end
+
+    def open_to(database)
+      path = database.resolved_path
+      @opened.keys.select do |connection|
+        # Compares the database, too: a symlink may have led elsewhere when the connection was opened.
+        (connection.hotswap_path == path || connection.hotswap_database.equal?(database)) && !connection.closed?
+      end
+    end
   end
 end

@@ -45,7 +45,7 @@ module Hotswap
       # gate is closing, too.
       # @yieldparam unit [Unit, nil] nil if the caller is already inside another unit
       def open(source)
-        return yield(nil) if inside? || Host.current_thread?
+        return yield(nil) if inside? || Hotswap.runtime.host.current_thread?
 
         unit = Unit.new(source)
         begin
@@ -108,12 +108,7 @@ module Hotswap
 
       # @return [IO] readable while the gate is open; for units only
       def open_signal
-        return @open_signal if @open_signal_generation == Native.generation
-
-        # In this order: a thread that reads these in between must not get the signal of the parent's gate.
-        @open_signal = IO.for_fd(Native.gate_descriptor, autoclose: false)
-        @open_signal_generation = Native.generation
-        @open_signal
+        IO.for_fd(Native.gate_descriptor, autoclose: false)
       end
 
       def now

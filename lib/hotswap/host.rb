@@ -5,81 +5,79 @@ require "io/wait"
 module Hotswap
   # The Ruby thread of this process that answers native threads: it closes connections, clears cached schemas,
   # reports what is running, and writes lines to the log.
-  module Host
-    class << self
-      # Starts the thread, unless it already runs in this process.
-      def ensure_running
-        return if @generation == Native.generation && @thread&.alive?
+  class Host
+    # Starts the thread, unless it already runs in this process.
+    def ensure_running
+      return if @generation == Native.generation && @thread&.alive?
 
-        @generation = Native.generation
-        @thread = Thread.new { answer_questions }.tap do |thread|
-          thread.name = "hotswap"
-          thread.report_on_exception = false
-          # Puma warns about threads that exist before it forks. A child starts this one again.
-          thread.thread_variable_set(:fork_safe, true)
+      @generation = Native.generation
+      @thread = Thread.new { answer_questions }.tap do |thread|
+        thread.name = "hotswap"
+        thread.report_on_exception = false
+        # Puma warns about threads that exist before it forks. A child starts this one again.
+        thread.thread_variable_set(:fork_safe, true)
+      end
+    end
+
+    # @return [Boolean] whether the caller is this thread, which works while the gate is closed
+    def current_thread?
+      Thread.current.equal?(@thread)
+    end
+
+    private
+
+    def answer_questions
+      posted = IO.for_fd(Native.mailbox_descriptor, autoclose: false)
+      loop do
+        posted.wait_readable
+        while (question = Native.next_question)
+          answer(*question) # steep:ignore
         end
       end
+    end
 
-      # @return [Boolean] whether the caller is this thread, which works while the gate is closed
-      def current_thread?
-        Thread.current.equal?(@thread)
-      end
+    def answer(number, kind, subject, detail)
+      lines = send(:"answer_#{kind}", subject, detail)
+      Native.answer(number, true, Array(lines)) unless number.zero?
+    rescue => error
+      Native.answer(number, false, [told(error)]) unless number.zero?
+    end
 
-      private
+    # The class of an exception from one of the application's blocks helps to find its cause. hotswap's own classes
+    # tell a user nothing.
+    def told(error)
+      message = Native.visible(error.message.lines(chomp: true).first.to_s).strip
+      error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
+    end
 
-      def answer_questions
-        posted = IO.for_fd(Native.mailbox_descriptor, autoclose: false)
-        loop do
-          posted.wait_readable
-          while (question = Native.next_question)
-            answer(*question) # steep:ignore
-          end
-        end
-      end
+    def answer_log(level, text)
+      Log.write(level, text)
+      nil
+    end
 
-      def answer(number, kind, subject, detail)
-        lines = send(:"answer_#{kind}", subject, detail)
-        Native.answer(number, true, Array(lines)) unless number.zero?
-      rescue => error
-        Native.answer(number, false, [told(error)]) unless number.zero?
-      end
+    def answer_disconnect(path, timeout)
+      Hotswap.runtime.connections.disconnect(database_at(path), timeout.to_f)
+      nil
+    end
 
-      # The class of an exception from one of the application's blocks helps to find its cause. hotswap's own classes
-      # tell a user nothing.
-      def told(error)
-        message = Native.visible(error.message.lines(chomp: true).first.to_s).strip
-        error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
-      end
+    def answer_refresh(path, _)
+      Hotswap.runtime.connections.refresh(database_at(path))
+      nil
+    end
 
-      def answer_log(level, text)
-        Log.write(level, text)
-        nil
-      end
+    def answer_swapped(path, milliseconds)
+      database = database_at(path)
+      Hotswap.runtime.after_swap.run_beside(database)
+      Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
+    end
 
-      def answer_disconnect(path, timeout)
-        Connections.disconnect(database_at(path), timeout.to_f)
-        nil
-      end
+    # The units that have been inside for at least this many seconds, as "4.2 GET /reports".
+    def answer_running(_, seconds)
+      Gate.units.select { |unit| unit.age >= seconds.to_f }.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }
+    end
 
-      def answer_refresh(path, _)
-        Connections.refresh(database_at(path))
-        nil
-      end
-
-      def answer_swapped(path, milliseconds)
-        database = database_at(path)
-        AfterSwap.run_beside(database)
-        Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
-      end
-
-      # The units that have been inside for at least this many seconds, as "4.2 GET /reports".
-      def answer_running(_, seconds)
-        Gate.units.select { |unit| unit.age >= seconds.to_f }.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }
-      end
-
-      def database_at(path)
-        Hotswap.databases.at(path) || raise(Error, "#{path} is no longer managed by this process")
-      end
+    def database_at(path)
+      Hotswap.databases.at(path) || raise(Error, "#{path} is no longer managed by this process")
     end
   end
 end

@@ -2,63 +2,63 @@
 
 module Hotswap
   # A process is a member of a database's fleet from its first connection to the database until it ends.
-  module Membership
-    @complained = {}
-    @objected = {}
+  class Membership
+    def initialize
+      @complained = {}
+      @objected = {}
+    end
 
-    class << self
-      # Opens a connection to the database, inside the gate and as a member.
-      # @param objection [String, nil] why the database must not be copied from now on, until this process ends
-      def opening(database, objection: nil)
-        Gate.open("opening #{database.label}") do
-          join(database)
-          object(database, objection) if objection
-          yield
-        end
+    # Opens a connection to the database, inside the gate and as a member.
+    # @param objection [String, nil] why the database must not be copied from now on, until this process ends
+    def opening(database, objection: nil)
+      Gate.open("opening #{database.label}") do
+        join(database)
+        object(database, objection) if objection
+        yield
       end
+    end
 
-      # Becomes a member without opening a connection. If after_swap is to run after every swap, at least one process
-      # has to be a member before the first query.
-      def join_all
-        Hotswap.databases.each { |database| opening(database) {} if !database.objection && File.exist?(database.resolved_path) }
+    # Becomes a member without opening a connection. If after_swap is to run after every swap, at least one process
+    # has to be a member before the first query.
+    def join_all
+      Hotswap.databases.each { |database| opening(database) {} if !database.objection && File.exist?(database.resolved_path) }
+    end
+
+    private
+
+    # Waits while another process swaps the database. The connection then opens the new file.
+    def join(database)
+      since = Gate.now
+      path = database.absolute_path
+      until Native.join(path)
+        raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Gate.now - since > Gate.longest_wait
+
+        sleep 0.002
       end
+      Hotswap.runtime.host.ensure_running
+      Hotswap.runtime.server.continue_after_fork
+    rescue GateTimeout
+      raise
+    rescue Error => error
+      complain(database, error)
+    end
 
-      private
+    # Makes commands refuse the database for as long as this process lives. A forked child has to object itself.
+    def object(database, objection)
+      Native.object(database.resolved_path)
+      return if @objected[database]
 
-      # Waits while another process swaps the database. The connection then opens the new file.
-      def join(database)
-        since = Gate.now
-        path = database.absolute_path
-        until Native.join(path)
-          raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Gate.now - since > Gate.longest_wait
+      @objected[database] = true
+      Log.warn("#{database.label} cannot be copied until this process ends, because it has opened it with #{objection}")
+    end
 
-          sleep 0.002
-        end
-        Host.ensure_running
-        Server.continue_after_fork
-      rescue GateTimeout
-        raise
-      rescue Error => error
-        complain(database, error)
-      end
+    # The application goes on without hotswap. A push finds that this process has the file open, as it would with
+    # any other program.
+    def complain(database, error)
+      return if @complained[database]
 
-      # Makes commands refuse the database for as long as this process lives. A forked child has to object itself.
-      def object(database, objection)
-        Native.object(database.resolved_path)
-        return if @objected[database]
-
-        @objected[database] = true
-        Log.warn("#{database.label} cannot be copied until this process ends, because it has opened it with #{objection}")
-      end
-
-      # The application goes on without hotswap. A push finds that this process has the file open, as it would with
-      # any other program.
-      def complain(database, error)
-        return if @complained[database]
-
-        @complained[database] = true
-        Log.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
-      end
+      @complained[database] = true
+      Log.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
     end
   end
 end

@@ -5,7 +5,7 @@ require "rbconfig"
 
 module Hotswap
   # Makes this process serve `hotswap cp`, now or when the process that serves has ended.
-  module Server
+  class Server
     # Environment variables that are hidden from a worker. With them it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("programs/worker.rb", __dir__) # steep:ignore
@@ -13,93 +13,91 @@ module Hotswap
     MOST_NAMED = 20
     NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
 
-    class << self
-      # See {Hotswap.start}. Can be called again, and in a forked child.
-      def start
-        return complain(NO_DATABASE) if Hotswap.databases.empty?
-        why_not = why_sqlite_does_not_do
-        return complain(why_not) if why_not
+    # See {Hotswap.start}. Can be called again, and in a forked child.
+    def start
+      return complain(NO_DATABASE) if Hotswap.databases.empty?
+      why_not = why_sqlite_does_not_do
+      return complain(why_not) if why_not
 
-        tell if serve
-        Membership.join_all if AfterSwap.any?
-      rescue Error, SystemCallError => error
-        complain(error.message)
-      end
+      tell if serve
+      Hotswap.runtime.membership.join_all if Hotswap.runtime.after_swap.any?
+    rescue Error, SystemCallError => error
+      complain(error.message)
+    end
 
-      # Makes a process that was forked from a serving one the next in line.
-      def continue_after_fork
-        serve if @generation && @generation != Native.generation
-      rescue Error, SystemCallError => error
-        complain(error.message)
-      end
+    # Makes a process that was forked from a serving one the next in line.
+    def continue_after_fork
+      serve if @generation && @generation != Native.generation
+    rescue Error, SystemCallError => error
+      complain(error.message)
+    end
 
-      # See {Hotswap.stop}.
-      def stop
-        @generation = nil
-        Native.stop
-      end
+    # See {Hotswap.stop}.
+    def stop
+      @generation = nil
+      Native.stop
+    end
 
-      # @return [Hash] what a worker gets to know about the application
-      def job
-        {
-          databases: Hotswap.databases.map(&:to_job),
-          root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
-          max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
-          timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
-          low_priority: Hotswap.configuration.low_priority,
-          in_place: Hotswap.configuration.in_place
-        }
-      end
+    # @return [Hash] what a worker gets to know about the application
+    def job
+      {
+        databases: Hotswap.databases.map(&:to_job),
+        root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
+        max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
+        timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
+        low_priority: Hotswap.configuration.low_priority,
+        in_place: Hotswap.configuration.in_place
+      }
+    end
 
-      private
+    private
 
-      # @return [Boolean] false if this process already serves
-      def serve
-        @generation = Native.generation
-        Host.ensure_running
-        stop_at_exit
-        Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
-      end
+    # @return [Boolean] false if this process already serves
+    def serve
+      @generation = Native.generation
+      Hotswap.runtime.host.ensure_running
+      stop_at_exit
+      Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
+    end
 
-      def tell
-        left_alone, managed = Hotswap.databases.partition(&:objection)
-        more = ", and #{managed.size - MOST_NAMED} more" if managed.size > MOST_NAMED
-        Log.info("managing #{managed.size} database(s): #{managed.first(MOST_NAMED).map(&:label).join(", ")}#{more}")
-        left_alone.each { |database| Log.error("#{database.label} is not managed: #{database.objection}") }
-      end
+    def tell
+      left_alone, managed = Hotswap.databases.partition(&:objection)
+      more = ", and #{managed.size - MOST_NAMED} more" if managed.size > MOST_NAMED
+      Log.info("managing #{managed.size} database(s): #{managed.first(MOST_NAMED).map(&:label).join(", ")}#{more}")
+      left_alone.each { |database| Log.error("#{database.label} is not managed: #{database.objection}") }
+    end
 
-      def stop_at_exit
-        return if @stops_at_exit
+    def stop_at_exit
+      return if @stops_at_exit
 
-        # Forked children inherit this block, but it affects only the process that serves.
-        @stops_at_exit = true
-        at_exit { stop }
-      end
+      # Forked children inherit this block, but it affects only the process that serves.
+      @stops_at_exit = true
+      at_exit { stop }
+    end
 
-      def complain(why)
-        Log.error("hotswap is not available: #{why}")
-        nil
-      end
+    def complain(why)
+      Log.error("hotswap is not available: #{why}")
+      nil
+    end
 
-      def why_sqlite_does_not_do
-        return if SQLite3::Database.method_defined?(:enable_load_extension)
+    def why_sqlite_does_not_do
+      return if SQLite3::Database.method_defined?(:enable_load_extension)
 
-        "this build of the sqlite3 gem cannot load extensions, by which a worker gets at its SQLite; " \
-          "install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
-      end
+      "this build of the sqlite3 gem cannot load extensions, by which a worker gets at its SQLite; " \
+        "install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
+    end
 
-      # The interpreter that runs the application, with the application's sqlite3 gem and no other gems.
-      def command
-        paths = sqlite3_load_paths.flat_map { |path| ["-I", path] }
-        [RbConfig.ruby, "--disable-gems", *paths, WORKER, Native.library]
-      end
+    # The interpreter that runs the application, with the application's sqlite3 gem and no other gems.
+    def command
+      paths = sqlite3_load_paths.flat_map { |path| ["-I", path] }
+      [RbConfig.ruby, "--disable-gems", *paths, WORKER, Native.library]
+    end
 
-      def sqlite3_load_paths
-        specification = Gem.loaded_specs["sqlite3"] if defined?(Gem)
-        return specification.full_require_paths if specification
+    def sqlite3_load_paths
+      specification = Gem.loaded_specs["sqlite3"] if defined?(Gem)
+      return specification.full_require_paths if specification
 
-        $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, "sqlite3/sqlite3_native.so")) }
-      end
+      $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, "sqlite3/sqlite3_native.so")) }
     end
   end
 end

@@ -7,16 +7,7 @@ RSpec.describe Hotswap::AfterSwap do
 
   let!(:database) { Hotswap.register(folder.join("app.sqlite3")) }
 
-  around do |example|
-    blocks = described_class.instance_variable_get(:@blocks)
-    before = blocks.dup
-    example.run
-  ensure
-    blocks.replace(before)
-    described_class.surroundings = nil
-  end
-
-  def run = described_class.run_beside(database)
+  def run = Hotswap.runtime.after_swap.run_beside(database)
 
   it "calls the blocks in order, with the database, and returns at once" do
     told = Queue.new
@@ -77,7 +68,7 @@ RSpec.describe Hotswap::AfterSwap do
 
   it "runs inside Rails' reloader" do
     order = []
-    described_class.surroundings = Class.new { define_method(:wrap) { |&block| order.push(:before).tap { block.call }.push(:after) } }.new
+    Hotswap.runtime.after_swap.surroundings = Class.new { define_method(:wrap) { |&block| order.push(:before).tap { block.call }.push(:after) } }.new
     Hotswap.after_swap { order << :block }
     run.join
 

@@ -9,14 +9,6 @@ RSpec.describe Hotswap::Connections do
   let(:path) { folder.join("app.sqlite3").to_s }
   let!(:database) { Hotswap.register(path) }
 
-  around do |example|
-    blocks = described_class.instance_variable_get(:@blocks)
-    before = blocks.dup
-    example.run
-  ensure
-    blocks.replace(before)
-  end
-
   def open_files
     Dir.children("/proc/self/fd").filter_map do |fd|
       File.readlink("/proc/self/fd/#{fd}")
@@ -25,7 +17,7 @@ RSpec.describe Hotswap::Connections do
     end
   end
 
-  def disconnect = described_class.disconnect(database, 1)
+  def disconnect = Hotswap.runtime.connections.disconnect(database, 1)
 
   it "makes the process a member with its first connection, and not before" do
     expect(Hotswap::Native.memberships).not_to include(path)

@@ -56,10 +56,10 @@ RSpec.describe "a forked child" do
   end
 
   it "has its own answering thread and an empty mailbox" do
-    Hotswap::Host.ensure_running
+    Hotswap.runtime.host.ensure_running
     parents = Hotswap::Native.mailbox_descriptor
     childs, alive = in_child do
-      Hotswap::Host.ensure_running
+      Hotswap.runtime.host.ensure_running
       [Hotswap::Native.mailbox_descriptor, Thread.list.one? { |thread| thread.name == "hotswap" }]
     end
 

@@ -13,15 +13,13 @@ RSpec.shared_context "with hotswap in this process" do
   let(:log) { StringIO.new }
 
   around do |example|
-    names = %i[@configuration @databases @logger]
-    before = names.to_h { |name| [name, Hotswap.instance_variable_get(name)] }
-    Hotswap.instance_variable_set(:@configuration, Hotswap::Configuration.new)
-    Hotswap.instance_variable_set(:@databases, Hotswap::Databases.new)
+    before = Hotswap.runtime
+    Hotswap.runtime = Hotswap::Runtime.new(host: before.host)
     Hotswap.configuration.root = folder.to_s
     Hotswap.logger = Logger.new(log)
     example.run
   ensure
-    before.each { |name, value| Hotswap.instance_variable_set(name, value) }
+    Hotswap.runtime = before
     FileUtils.rm_rf(folder)
   end
 

@@ -4,7 +4,7 @@ module Hotswap
   # `rails server --daemon` boots the application and then forks. The threads stay behind in the process that ends.
   module Daemon
     def daemon(...)
-      super.tap { Server.continue_after_fork }
+      super.tap { Hotswap.runtime.server.continue_after_fork }
     end
 
     Process.singleton_class.prepend(self)

@@ -12,13 +12,15 @@ module Hotswap
   class Railtie < ::Rails::Railtie
     config.hotswap = Hotswap.configuration
 
+    first_request = FirstRequest.new
+
     initializer "hotswap.root", before: :load_config_initializers do |app|
       Hotswap.configuration.root = app.root.to_s
     end
 
     # Outermost, so that a request is over for hotswap only when it is over for everything else.
     initializer "hotswap.middleware" do |app|
-      app.config.middleware.insert_before(0, Hotswap::Middleware, FirstRequest)
+      app.config.middleware.insert_before(0, Hotswap::Middleware, first_request)
     end
 
     initializer "hotswap.live_actions" do
@@ -45,12 +47,12 @@ module Hotswap
       # Registers again, with the settings from the application's initializers.
       RailsDatabases.register
       app.executor.prepend(ExecutorHook)
-      AfterSwap.surroundings = app.reloader
+      Hotswap.runtime.after_swap.surroundings = app.reloader
     end
 
     # Runs when a web server loads the application, and never in a console, a task or a test.
     server do
-      FirstRequest.server_loaded
+      first_request.server_loaded
       Hotswap.start
     end
 

@@ -84,7 +84,7 @@ RSpec.describe "a thread that keeps a connection outside any request", :fleet do
           sleep 0.001 until Hotswap::Native.close_gate
           sleep 0.001 until Hotswap::Native.try_seal_gate
           begin
-            Hotswap::Connections.disconnect(Hotswap.databases.first, 1)
+            Hotswap.runtime.connections.disconnect(Hotswap.databases.first, 1)
             closed += 1
           rescue Hotswap::DisconnectRefused => error
             troubles << error.message
