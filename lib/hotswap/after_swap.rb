@@ -7,6 +7,9 @@ module Hotswap
   # The blocks run in their own thread, while requests go on. Neither the thread that closes connections nor the swap
   # may wait for them.
   class AfterSwap
+    # The event for those who count swaps, where Active Support is loaded.
+    EVENT = "swap.hotswap"
+
     # What wraps the blocks, such as Rails' reloader.
     # @return [#wrap, nil]
     attr_accessor :surroundings
@@ -27,13 +30,15 @@ module Hotswap
       @blocks.any?
     end
 
-    # Starts a thread that runs the blocks, and returns at once.
+    # Starts a thread that sends the event and runs the blocks, and returns at once.
     # @param database [Database]
+    # @param held [Float] how long the swap held requests of this process, in milliseconds
     # @return [Thread, nil]
-    def run_beside(database)
-      return unless any?
+    def run_beside(database, held)
+      blocks = subscribed? ? [event(held), *@blocks] : @blocks
+      return if blocks.empty?
 
-      thread = Thread.new { @one_swap_after_the_other.synchronize { run(database) } }
+      thread = Thread.new { @one_swap_after_the_other.synchronize { run(database, blocks) } }
       thread.name = "hotswap-after-swap"
       thread.thread_variable_set(:fork_safe, true)
       thread
@@ -42,9 +47,9 @@ module Hotswap
     private
 
     # This is a unit of work like any other: the next swap waits for it, and names it if it takes too long.
-    def run(database)
+    def run(database, blocks)
       Gate.pass("after_swap of #{database.label}") do
-        @blocks.each { |block| run_block(block, database) }
+        blocks.each { |block| run_block(block, database) }
       end
     rescue => error
       complain(database, error)
@@ -55,6 +60,14 @@ module Hotswap
       surroundings ? surroundings.wrap { block.call(database) } : block.call(database)
     rescue StandardError, ScriptError => error
       complain(database, error)
+    end
+
+    def subscribed?
+      defined?(ActiveSupport::Notifications) && ActiveSupport::Notifications.notifier.listening?(EVENT)
+    end
+
+    def event(held)
+      ->(database) { ActiveSupport::Notifications.instrument(EVENT, database: database, held_ms: held) }
     end
 
     def complain(database, error)

@@ -67,7 +67,7 @@ module Hotswap
 
     def answer_swapped(path, milliseconds)
       database = database_at(path)
-      Hotswap.runtime.after_swap.run_beside(database)
+      Hotswap.runtime.after_swap.run_beside(database, milliseconds.to_f)
       Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
     end
 

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "active_support"
+require "active_support/notifications"
 require_relative "unit_helper"
 
 RSpec.describe Hotswap::AfterSwap do
@@ -7,7 +9,7 @@ RSpec.describe Hotswap::AfterSwap do
 
   let!(:database) { Hotswap.register(folder.join("app.sqlite3")) }
 
-  def run = Hotswap.runtime.after_swap.run_beside(database)
+  def run = Hotswap.runtime.after_swap.run_beside(database, 1.8)
 
   it "calls the blocks in order, with the database, and returns at once" do
     told = Queue.new
@@ -73,6 +75,22 @@ RSpec.describe Hotswap::AfterSwap do
     run.join
 
     expect(order).to eq %i[before block after]
+  end
+
+  it "sends an event, which says which database it was and how long requests were held" do
+    events = []
+    ActiveSupport::Notifications.subscribed(->(event) { events << event }, "swap.hotswap") { run.join }
+
+    expect(events.map { |event| [event.name, event.payload] }).to eq [["swap.hotswap", {database: database, held_ms: 1.8}]]
+  end
+
+  it "runs the blocks although a subscriber to the event fails" do
+    done = []
+    Hotswap.after_swap { done << :called }
+    ActiveSupport::Notifications.subscribed(->(_event) { raise "no metrics there" }, "swap.hotswap") { run.join }
+
+    expect(done).to eq [:called]
+    expect(log.string).to match(/after_swap of app\.sqlite3 failed: .*no metrics there/)
   end
 
   it "starts no thread if there is no block" do
