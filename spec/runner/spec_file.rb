@@ -8,12 +8,12 @@ class SpecFile
   STATUS = "tmp/specs/status-#{ENV.fetch("HOTSWAP_LANE", "default")}.txt".freeze
 
   # The files that took longest the last time come first, so that none of them is left over at the end. Before them come
-  # the files that have not run yet: those with slow examples, and then those with the longest text.
+  # the files that have not run yet: those with slow examples or many processes, and then those with the longest text.
   def self.all(paths)
     paths = ["spec"] if paths.empty?
     names = paths.flat_map { |path| File.directory?(path) ? Dir[File.join(path, "**/*_spec.rb")] : path }
     seconds = times
-    names.map { |name| new(name) }.sort_by { |file| [-seconds.fetch(file.name, Float::INFINITY), file.slow? ? 0 : 1, -file.text.size] }
+    names.map { |name| new(name) }.sort_by { |file| [-seconds.fetch(file.name, Float::INFINITY), file.heavy? ? 0 : 1, -file.text.size] }
   end
 
   # How long the examples of each file took when they last ran: RSpec keeps that.
@@ -39,5 +39,5 @@ class SpecFile
 
   def alone? = text.match?(/, :alone\b/)
 
-  def slow? = text.match?(/, :slow\b|\bslow: true/)
+  def heavy? = text.match?(/, :(slow|fleet)\b|\bslow: true/)
 end

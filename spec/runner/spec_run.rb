@@ -75,6 +75,8 @@ class SpecRun
     $stdout.sync = true
     $stderr.reopen($stdout)
     RSpec::Core::Runner.disable_autorun!
+    # Else its clock would run since the parent loaded it.
+    RSpec.configuration.start_time = RSpec::Core::Time.now
     formats = ["--no-color", "--format", "documentation", "--format", "json", "--out", @result]
     exit(RSpec::Core::Runner.run([@name, *@options, *options, *formats]))
   end
