@@ -21,7 +21,7 @@ module Hotswap
 
     # See {Hotswap.after_swap}.
     def register(block)
-      raise ArgumentError, "after_swap wants a block" unless block
+      raise ArgumentError, "after_swap needs a block" unless block
 
       @blocks << block
     end

@@ -41,7 +41,7 @@ module Hotswap
 
     # See {CLI.run}.
     def run(arguments)
-      raise ArgumentError, "the arguments are an Array, as in #{EXAMPLE}, not #{arguments.inspect}" unless arguments.is_a?(Array)
+      raise ArgumentError, "the arguments must be an Array, as in #{EXAMPLE}, not #{arguments.inspect}" unless arguments.is_a?(Array)
 
       command = Native::Command.new
       begin

@@ -44,7 +44,7 @@ module Hotswap
     end
 
     def low_priority=(choice)
-      raise ConfigurationError, "config.hotswap.low_priority is true or false, not #{choice.inspect}" unless [true, false].include?(choice)
+      raise ConfigurationError, "config.hotswap.low_priority must be true or false, not #{choice.inspect}" unless [true, false].include?(choice)
 
       @low_priority = choice
     end
@@ -52,7 +52,7 @@ module Hotswap
     # The value of `--in-place` if a command does not pass it.
     def in_place=(choice)
       unless IN_PLACE.include?(choice.to_s)
-        raise ConfigurationError, "config.hotswap.in_place is one of #{IN_PLACE.join(", ")}, not #{choice.inspect}"
+        raise ConfigurationError, "config.hotswap.in_place must be one of #{IN_PLACE.join(", ")}, not #{choice.inspect}"
       end
 
       @in_place = choice.to_s
@@ -88,7 +88,7 @@ module Hotswap
       value = Float(seconds, exception: false)
       return value if value&.positive? && value.finite?
 
-      raise ConfigurationError, "config.hotswap.#{setting} is a number of seconds above zero, not #{seconds.inspect}"
+      raise ConfigurationError, "config.hotswap.#{setting} must be a number of seconds above zero, not #{seconds.inspect}"
     end
   end
 end

@@ -41,7 +41,7 @@ module Hotswap
 
     # See {Hotswap.on_disconnect}.
     def on_disconnect(&block)
-      raise ArgumentError, "on_disconnect wants a block" unless block
+      raise ArgumentError, "on_disconnect needs a block" unless block
 
       @blocks << block
     end

@@ -16,7 +16,7 @@ module Hotswap
     # @return [Database] the new database, or the one that is already managed under this path
     def register(path, name: nil, extensions: [])
       absolute = Database.absolute_path(path)
-      raise ConfigurationError, "#{path.inspect} is no database file, and cannot be swapped" unless absolute
+      raise ConfigurationError, "#{path.inspect} is not a file, so hotswap cannot replace it. Name a database file" unless absolute
 
       known = exactly(absolute)
       return known.tap { |database| database.also_opened_as(path) } if known

@@ -9,6 +9,41 @@ module Hotswap
     end
   end
 
+  # No server answers at the socket. Exit status 1.
+  class ServerNotFound < Error
+    def code
+      :server_not_found
+    end
+  end
+
+  # The arguments of a command are wrong. Exit status 2.
+  class UsageError < Error
+    def code
+      :usage
+    end
+  end
+
+  # hotswap has checked the file or the request, and refuses it. Nothing changed. Exit status 3.
+  class Refused < Error
+    def code
+      :refused
+    end
+  end
+
+  # A process or a disk did not release the database in time. Nothing changed. Exit status 4.
+  class Busy < Error
+    def code
+      :busy
+    end
+  end
+
+  # A disk, a process or a connection failed. The database is whole, old or new. Exit status 5.
+  class Failed < Error
+    def code
+      :failed
+    end
+  end
+
   # Work waited at the gate for longer than any swap may take. The work did not run.
   class GateTimeout < Error
     def code

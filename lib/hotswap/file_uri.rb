@@ -34,11 +34,11 @@ module Hotswap
       asked = parse(name)&.parameters || {}
       vfs ||= asked["vfs"]
       if vfs && vfs != "unix"
-        "vfs=#{vfs} has SQLite lock the file in another way than hotswap does, so that neither waits for the other"
+        "vfs=#{vfs} makes SQLite lock the file differently from hotswap, so neither would wait for the other"
       elsif on?(asked["nolock"])
-        "nolock=1 has SQLite lock nothing, so that a copy can meet the middle of a transaction and undo it"
+        "nolock=1 turns off SQLite's locks, so a copy could read an unfinished transaction and roll it back"
       elsif on?(asked["immutable"])
-        "immutable=1 promises SQLite that the file never changes, and a push changes it"
+        "immutable=1 tells SQLite that the file never changes, but a push changes it"
       end
     end
 

@@ -31,7 +31,7 @@ module Hotswap
       since = Gate.now
       path = database.absolute_path
       until Native.join(path)
-        raise GateTimeout, "waited for a swap of #{database.label} for longer than any swap may take" if Gate.now - since > Gate.longest_wait
+        raise GateTimeout, "gave up waiting for the swap of #{database.label}: it takes longer than any swap may take" if Gate.now - since > Gate.longest_wait
 
         sleep 0.002
       end
@@ -49,7 +49,7 @@ module Hotswap
       return if @objected[database]
 
       @objected[database] = true
-      Log.warn("#{database.label} cannot be copied until this process ends, because it has opened it with #{objection}")
+      Log.warn("hotswap cannot copy #{database.label} until this process ends, because the process opened it with #{objection}")
     end
 
     # The application goes on without hotswap. A push finds that this process has the file open, as it would with
@@ -58,7 +58,7 @@ module Hotswap
       return if @complained[database]
 
       @complained[database] = true
-      Log.warn("#{database.label} cannot be replaced while this process has it open: #{error.message}")
+      Log.warn("hotswap cannot replace #{database.label} while this process has it open: #{error.message}")
     end
   end
 end

@@ -11,7 +11,7 @@ module Hotswap
     WORKER = File.expand_path("programs/worker.rb", __dir__) # steep:ignore
     # The maximum number of databases in one log line.
     MOST_NAMED = 20
-    NO_DATABASE = "no database to manage was found; name an SQLite file in config/database.yml or in config.hotswap.database_path"
+    NO_DATABASE = "found no database to manage. Name an SQLite file in config/database.yml or in config.hotswap.database_path"
 
     # See {Hotswap.start}. Can be called again, and in a forked child.
     def start
@@ -83,8 +83,8 @@ module Hotswap
     def why_sqlite_does_not_do
       return if SQLite3::Database.method_defined?(:enable_load_extension)
 
-      "this build of the sqlite3 gem cannot load extensions, by which a worker gets at its SQLite; " \
-        "install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
+      "this build of the sqlite3 gem cannot load extensions, which a worker needs. " \
+        "Install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION"
     end
 
     # The interpreter that runs the application, with the application's sqlite3 gem and no other gems.

@@ -25,7 +25,7 @@ module Hotswap
     # Opens the gate.
     # @raise [ThreadError] unless the calling thread closed it
     def unlock
-      raise ThreadError, "the swap lock is not held by this thread" unless owned?
+      raise ThreadError, "this thread does not hold the swap lock" unless owned?
 
       open
       self
@@ -60,8 +60,8 @@ module Hotswap
     end
 
     def refuse_what_would_wait_for_itself
-      raise ThreadError, "the swap lock is held by this thread already" if owned?
-      raise ThreadError, "the swap lock cannot be taken inside a request or job" if Gate.inside?
+      raise ThreadError, "this thread already holds the swap lock" if owned?
+      raise ThreadError, "the swap lock cannot be taken inside a request or job, because it would wait for itself" if Gate.inside?
     end
   end
 end

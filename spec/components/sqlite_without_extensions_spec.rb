@@ -16,8 +16,8 @@ RSpec.describe "an SQLite compiled without load_extension", lane: "sqlite3_witho
 
       expect(app.version).to eq "v1"
       expect(app.log.scan(/hotswap is not available: .*/)).to all(eq(<<~TEXT.chomp)).and have_attributes(size: 1)
-        hotswap is not available: this build of the sqlite3 gem cannot load extensions, by which a worker gets at its SQLite; \
-        install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION
+        hotswap is not available: this build of the sqlite3 gem cannot load extensions, which a worker needs. \
+        Install the precompiled gem, or build it without SQLITE_OMIT_LOAD_EXTENSION
       TEXT
       expect(app.log).not_to include("managing")
       expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 1, stderr: /\AERROR: socket not found/)

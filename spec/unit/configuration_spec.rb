@@ -93,7 +93,7 @@ RSpec.describe Hotswap::Configuration do
   [nil, true, "sometimes", ""].each do |nonsense|
     it "rejects #{nonsense.inspect} for in_place, and keeps the old value" do
       expect { configuration.in_place = nonsense }
-        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.in_place is one of .* not #{Regexp.escape(nonsense.inspect)}/)
+        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.in_place must be one of .* not #{Regexp.escape(nonsense.inspect)}/)
       expect(configuration.in_place).to eq "auto"
     end
   end

@@ -41,7 +41,7 @@ RSpec.describe Hotswap::Databases do
   end
 
   it "does not register what is not a file" do
-    expect { Hotswap.register(":memory:") }.to raise_error(Hotswap::ConfigurationError, /:memory:.* cannot be swapped/)
+    expect { Hotswap.register(":memory:") }.to raise_error(Hotswap::ConfigurationError, /:memory:.* cannot replace it/)
   end
 
   it "does not manage a database that any of its names opens without locks" do

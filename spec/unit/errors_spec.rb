@@ -5,6 +5,11 @@ require_relative "unit_helper"
 RSpec.describe Hotswap::Error do
   codes = {
     Hotswap::Error => :error,
+    Hotswap::ServerNotFound => :server_not_found,
+    Hotswap::UsageError => :usage,
+    Hotswap::Refused => :refused,
+    Hotswap::Busy => :busy,
+    Hotswap::Failed => :failed,
     Hotswap::GateTimeout => :gate_timeout,
     Hotswap::ConfigurationError => :configuration,
     Hotswap::DisconnectRefused => :disconnect_refused,
@@ -21,5 +26,16 @@ RSpec.describe Hotswap::Error do
     classes = Hotswap.constants.map { |name| Hotswap.const_get(name) }.select { |constant| constant.is_a?(Class) && constant <= described_class }
 
     expect(classes).to match_array(codes.keys)
+  end
+
+  it "is raised by the extension as the class for its exit status" do
+    expect { Hotswap::Native.join("/proc/no/such/folder/app.sqlite3") }.to raise_error(Hotswap::Failed, %r{/proc/no/such/folder/app\.sqlite3})
+  end
+
+  it "has a class for every status that the extension knows" do
+    source = File.read(File.expand_path("../../ext/hotswap/src/lib.rs", __dir__))
+    named = source[/fn class_of.*?^}/m].scan(/Error::\w+\(_\) => "(\w+)"/).flatten
+
+    expect(named.map { |name| Hotswap.const_get(name) }).to eq [Hotswap::ServerNotFound, Hotswap::UsageError, Hotswap::Refused, Hotswap::Busy, Hotswap::Failed]
   end
 end

@@ -66,18 +66,18 @@ RSpec.describe Hotswap::SwapLock do
 
   it "cannot be taken twice, and stays with its holder" do
     lock.synchronize do
-      expect { lock.lock }.to raise_error(ThreadError, /held by this thread already/)
-      expect { lock.synchronize { nil } }.to raise_error(ThreadError, /held by this thread already/)
+      expect { lock.lock }.to raise_error(ThreadError, /this thread already holds the swap lock/)
+      expect { lock.synchronize { nil } }.to raise_error(ThreadError, /this thread already holds the swap lock/)
       expect(lock).to be_locked
     end
     expect(lock).not_to be_locked
   end
 
   it "can be unlocked only by its holder" do
-    expect { lock.unlock }.to raise_error(ThreadError, /not held by this thread/)
+    expect { lock.unlock }.to raise_error(ThreadError, /this thread does not hold the swap lock/)
     lock.synchronize do
       other = Thread.new { lock.unlock }.tap { |thread| thread.report_on_exception = false }
-      expect { other.join }.to raise_error(ThreadError, /not held by this thread/)
+      expect { other.join }.to raise_error(ThreadError, /this thread does not hold the swap lock/)
       expect(lock).to be_locked
     end
   end

@@ -7,7 +7,7 @@ pub enum ExitCode {
     /// The command did everything that the user asked for, and the result is durable.
     Done = 0,
     /// No server answers at the socket.
-    CannotConnect = 1,
+    NoServer = 1,
     /// The command line itself is wrong.
     Usage = 2,
     /// hotswap has checked the file and refuses it. Nothing changed.
@@ -23,7 +23,7 @@ impl ExitCode {
     pub fn from_u8(code: u8) -> Self {
         match code {
             0 => Self::Done,
-            1 => Self::CannotConnect,
+            1 => Self::NoServer,
             2 => Self::Usage,
             3 => Self::Refused,
             4 => Self::Busy,
@@ -46,7 +46,7 @@ mod tests {
     fn every_code_survives_the_wire() {
         for code in [
             ExitCode::Done,
-            ExitCode::CannotConnect,
+            ExitCode::NoServer,
             ExitCode::Usage,
             ExitCode::Refused,
             ExitCode::Busy,

@@ -86,7 +86,7 @@ impl Strangers {
         match (&*self.names, &*self.unseen) {
             ([], []) => "a process that this user cannot see, or one in another container".into(),
             ([], unseen) => format!(
-                "a process that this user cannot see, or one that could not be looked at in time: {}",
+                "a process that this user cannot see, or one that could not be inspected in time: {}",
                 unseen.join(", ")
             ),
             (names, _) => names.join(", "),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
 use crate::protocol::{Endpoint, Request};
@@ -78,53 +78,32 @@ impl Settings {
             .into_iter()
             .find_map(|endpoint| owner(endpoint).map(|index| (endpoint, &self.databases[index])));
         found.map_or(Ok(()), |(endpoint, database)| {
-            Err(Error::Usage(format!(
-                "{} belongs to the managed database {}, and is not copied by itself. Name the database, or another file",
-                endpoint.raw, database.label
-            )))
+            Err(Usage::PartOfDatabase {
+                name: endpoint.raw.clone(),
+                database: database.label.clone(),
+            }
+            .into())
         })
     }
 
-    /// The list of managed databases, for a user who has named none of them.
-    fn offer(&self) -> String {
-        let names = self.databases.iter().filter_map(|database| database.name.clone());
-        let names = list(names.collect());
-        let by_name = match names.is_empty() {
-            true => String::new(),
-            false => format!(", or by its name ({names})"),
-        };
-        format!(
-            "({})\nOne side must be one of these, by any path that leads to it{by_name}. The name database stands for the first one",
-            list(self.databases.iter().map(|database| database.path.shown()).collect())
-        )
+    /// The error for a user who has named none of the managed databases.
+    fn none_managed(&self) -> Usage {
+        let databases = self.databases.iter();
+        Usage::NoneManaged {
+            databases: databases.clone().map(|database| database.path.shown()).collect(),
+            names: databases.filter_map(|database| database.name.clone()).collect(),
+        }
     }
 
     /// The direction of a copy. Exactly one side must be managed.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
         self.refuse_files_of_databases([src, dst])?;
         match self.sides(src, dst) {
-            (Some(_), Some(_)) => Err(Error::Usage(
-                "source and destination can't both be managed databases".into(),
-            )),
+            (Some(_), Some(_)) => Err(Usage::BothManaged.into()),
             (Some(database), None) => database.require_managed().map(|()| Route::Pull(database)),
             (None, Some(database)) => database.require_managed().map(|()| Route::Push(database)),
-            (None, None) => Err(Error::Usage(format!(
-                "neither path matches a managed database {}",
-                self.offer()
-            ))),
+            (None, None) => Err(self.none_managed().into()),
         }
-    }
-}
-
-/// How many databases a message lists.
-const LISTED: usize = 20;
-
-fn list(mut words: Vec<String>) -> String {
-    let more = words.len().saturating_sub(LISTED);
-    words.truncate(LISTED);
-    match more {
-        0 => words.join(", "),
-        more => format!("{} and {more} more", words.join(", ")),
     }
 }
 
@@ -206,6 +185,7 @@ fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn endpoint(path: &Path, raw: &str) -> Endpoint {
         Endpoint {
@@ -309,7 +289,7 @@ mod tests {
             for refused in [settings.route(&managed, &part), settings.route(&part, &managed)] {
                 let why = refused.unwrap_err();
                 assert!(
-                    matches!(&why, Error::Usage(text) if text.contains("belongs to the managed database")),
+                    matches!(&why, Error::Usage(Usage::PartOfDatabase { .. })),
                     "{name}: {why}"
                 );
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Refused, Result};
 use crate::in_place::InPlace;
 use crate::path::resolve;
 
@@ -71,11 +71,11 @@ impl Database {
     pub fn require_managed(&self) -> Result<()> {
         match &self.objection {
             None => Ok(()),
-            Some(objection) => Err(Error::Refused(format!(
-                "{} is not managed: {objection}. Take that out of the database's name in the configuration, restart the \
-                 application, and copy again",
-                self.label
-            ))),
+            Some(objection) => Err(Refused::NotManaged {
+                database: self.label.clone(),
+                objection: objection.clone(),
+            }
+            .into()),
         }
     }
 }

@@ -36,12 +36,24 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     Ok(())
 }
 
-/// Converts an error of the core into a Ruby exception, `Hotswap::Error`.
+/// The class in lib/hotswap/errors.rb for each exit status.
+fn class_of(error: &hotswap_core::Error) -> &'static str {
+    use hotswap_core::Error;
+    match error {
+        Error::NoServer(_) => "ServerNotFound",
+        Error::Usage(_) => "UsageError",
+        Error::Refused(_) => "Refused",
+        Error::Busy(_) => "Busy",
+        Error::Failed(_) => "Failed",
+    }
+}
+
+/// Converts an error of the core into a Ruby exception.
 fn raise(ruby: &Ruby, error: &hotswap_core::Error) -> Error {
     let class = ruby
         .class_object()
         .const_get::<_, RModule>("Hotswap")
-        .and_then(|hotswap| hotswap.const_get::<_, magnus::ExceptionClass>("Error"))
+        .and_then(|hotswap| hotswap.const_get::<_, magnus::ExceptionClass>(class_of(error)))
         .unwrap_or_else(|_| ruby.exception_runtime_error());
     Error::new(class, error.to_string())
 }

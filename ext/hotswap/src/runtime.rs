@@ -69,10 +69,7 @@ pub(crate) fn current() -> Result<&'static Runtime> {
 
 #[cold]
 fn make() -> Result<&'static Runtime> {
-    let io = |source| hotswap_core::Error::Io {
-        what: "cannot make an eventfd".into(),
-        source,
-    };
+    let io = |source| hotswap_core::Error::io("cannot make an eventfd", source);
     let gate = Arc::new(Gate::new().map_err(io)?);
     let mailbox = Arc::new(Mailbox::new().map_err(io)?);
     let member = Member::new(gate.clone(), mailbox.clone())?;

@@ -104,7 +104,7 @@ module Hotswap
         since = Gate.now
         until yield
           remaining = since + Gate.longest_wait - Gate.now
-          raise GateTimeout, "waited at hotswap's gate for longer than any swap may take" if remaining.negative?
+          raise GateTimeout, "hotswap is replacing the database, and that takes longer than any swap may take. Try again" if remaining.negative?
 
           Gate.open_signal.wait_readable(remaining)
         end

@@ -91,7 +91,7 @@ RSpec.describe "the command line without a server", lane: "default" do
 
     expect(answer).to have_attributes(exit_code: 1, stdout: "")
     expect(answer.stderr).to start_with("ERROR: socket not found at #{File.realpath(@folder)}/tmp/sockets/hotswap.sock\n")
-      .and include("Is the application running", "--socket", "HOTSWAP_SOCKET", "docs/backups.md says how to restore")
+      .and include("Is the application running", "--socket", "HOTSWAP_SOCKET", "To restore a backup while the application is stopped, see docs/backups.md")
   end
 
   it "lists the commands if it does not know one" do
@@ -152,7 +152,7 @@ RSpec.describe "the command line without a server", lane: "default" do
       answer = hotswap("cp", "a", "b", "--socket", path)
 
       expect(answer).to have_attributes(exit_code: 1, stdout: "")
-      expect(answer.stderr).to start_with("ERROR: what answers at #{path} does not greet as hotswap does").and include("--socket")
+      expect(answer.stderr).to start_with("ERROR: the server at #{path} does not answer as a hotswap server does").and include("--socket")
     ensure
       other&.kill
     end
@@ -164,7 +164,7 @@ RSpec.describe "the command line without a server", lane: "default" do
       answer = hotswap("cp", "a", "b", "--socket", path, timeout: 30)
 
       expect(answer).to have_attributes(exit_code: 1, stdout: "")
-      expect(answer.stderr).to start_with("ERROR: what answers at #{path} does not greet").and include("too long", "Restart")
+      expect(answer.stderr).to start_with("ERROR: the server at #{path} does not answer").and include("stopped sending", "Restart")
     end
   end
 end

@@ -40,7 +40,7 @@ RSpec.describe "a command that is interrupted", lane: "default" do
         expect(push.wait(5)).to have_attributes(exit_code: status, stdout: "", stderr: "")
         eventually { staged.empty? && workers.empty? }
       end
-      eventually { expect(logged).to include("command failed: the sender went away before the end of the data") }
+      eventually { expect(logged).to include("command failed: the sender ended before all data had arrived") }
       expect(logged).not_to include("received")
     end
 
@@ -105,7 +105,7 @@ RSpec.describe "a command that is interrupted", lane: "default" do
         end
 
         expect(push.wait).to have_attributes(stdout: "", stderr: "")
-        eventually { expect(logged).to include("command failed: the client went away") }
+        eventually { expect(logged).to include("command failed: the client disconnected") }
         expect(logged).not_to include("swap lock acquired")
       end
     end
@@ -122,7 +122,7 @@ RSpec.describe "a command that is interrupted", lane: "default" do
     eventually { workers.empty? }
     expect(app.version).not_to eq "waits"
     expect(slow.value.json.fetch("version")).to eq app.version
-    eventually { expect(logged).to include("command failed: the client went away") }
+    eventually { expect(logged).to include("command failed: the client disconnected") }
     expect_all_is_well
   end
 
@@ -134,7 +134,7 @@ RSpec.describe "a command that is interrupted", lane: "default" do
 
     untouched(within: 5) do
       result = push.tap { |fed| fed.write(data[2_000_000..]) }.wait
-      expect(result).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it confirmed \(SIGKILL/)
+      expect(result).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it reported the outcome \(SIGKILL/)
     end
     expect(left).to all(exist)
     expect_all_is_well

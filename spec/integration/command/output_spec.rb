@@ -73,7 +73,7 @@ RSpec.describe "the output of the command", lane: "default" do
     reader.close
 
     expect(pull.wait).to have_attributes(exit_code: 128 + Signal.list.fetch("PIPE"), stderr: "")
-    eventually { expect(app.log.lines.last).to start_with "[hotswap] command failed: nobody reads standard output any more (" }
+    eventually { expect(app.log.lines.last).to start_with "[hotswap] command failed: the program that read standard output has ended (" }
     eventually { app.process.members == [app.pid] }
   end
 

@@ -84,7 +84,7 @@ RSpec.describe "the socket", lane: "default" do
     stranger = pull_as_another_user
 
     expect(stranger).to have_attributes(exit_code: 1, stdout: "")
-    expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}: it belongs to root.").and include("Run the command as the user", "or as root")
+    expect(stranger.stderr).to start_with("ERROR: not allowed to use #{app.socket_path}: it belongs to root.").and include("Run this command as the user", "or as root")
   end
 
   # accept.rs, `admit`.
@@ -130,7 +130,7 @@ RSpec.describe "a server whose socket's path is in use", lane: "default" do
 
     eventually { app.log.include?("hotswap is not available") }
     expect(app.log[/hotswap is not available.*/])
-      .to include("#{app.socket_path} is served by another program (pid #{Process.pid})", "config.hotswap.socket_path")
+      .to include("another program (process #{Process.pid}) listens at #{app.socket_path}", "config.hotswap.socket_path")
     expect(app.version).to eq "v1"
     other.accept_nonblock(exception: false) # the look that the application took
     UNIXSocket.open(app.socket_path) { |client| expect(client.peeraddr.last).to eq app.socket_path }
@@ -164,7 +164,7 @@ RSpec.describe "a server that restarts in the same process", lane: "default" do
     server.write("hold", "")
     server.process.signal(:USR2)
     pull = -> { server.hotswap("cp", "database", "copy.sqlite3") }
-    eventually { expect(pull.call.stderr).to eq "ERROR: no process listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Copy again in a moment\n" }
+    eventually { expect(pull.call.stderr).to eq "ERROR: no process listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Try again in a moment\n" }
 
     server.root.join("hold").delete
     eventually { expect(pull.call).to have_attributes(exit_code: 0) }

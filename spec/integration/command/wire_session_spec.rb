@@ -44,7 +44,7 @@ RSpec.describe "a session on the wire", lane: "default" do
     end
 
     expect(status).to eq 3
-    expect(why).to match(/damaged on the way: #{data.bytesize} bytes with checksum 0{15}1 were sent, #{data.bytesize} bytes with \h{16} arrived; copy it again/)
+    expect(why).to match(/damaged in transit: #{data.bytesize} bytes with checksum 0{15}1 were sent, #{data.bytesize} bytes with \h{16} arrived. Try again/)
   end
 
   it "refuses data that was cut short" do
@@ -64,7 +64,7 @@ RSpec.describe "a session on the wire", lane: "default" do
         session.request("-", "database")
         session.main.frame(RawClient::BODY, data)
       end
-      eventually { app.log[log..].include?("command failed: the sender went away before the end of the data") }
+      eventually { app.log[log..].include?("command failed: the sender ended before all data had arrived") }
     end
     expect(app.log[log..]).not_to include("received")
   end
@@ -93,11 +93,11 @@ RSpec.describe "a session on the wire", lane: "default" do
 
   it "refuses a descriptor that is not a readable file" do
     reader, writer = IO.pipe
-    expect(pushed_file(10, reader)).to match [3, /is a pipe/]
+    expect(pushed_file(10, reader)).to match [2, /is a pipe/]
     writer.close
-    expect(pushed_file(10, File.open("/dev/zero"))).to match [3, /not a regular file/]
-    expect(pushed_file(data.bytesize, File.open(incoming, "a"))).to match [5, /without the right to read it/]
-    expect(pushed_file(data.bytesize, File.open(app.root))).to match [3, /not a regular file/]
+    expect(pushed_file(10, File.open("/dev/zero"))).to match [2, /not a regular file/]
+    expect(pushed_file(data.bytesize, File.open(incoming, "a"))).to match [5, /the source cannot be used with the rights/]
+    expect(pushed_file(data.bytesize, File.open(app.root))).to match [2, /is a directory/]
   end
 
   # source.rs, `Source::take`.
@@ -107,9 +107,9 @@ RSpec.describe "a session on the wire", lane: "default" do
 
   it "fails if a descriptor is missing" do
     status, why = outcome_of("incoming.sqlite3", "database", "send_file") { |main| main.message(file: {length: 10, sidecars: []}) }
-    expect([status, why]).to match [5, /announced a file and sent none/]
+    expect([status, why]).to match [5, /came without the source/]
 
-    expect(pushed_file(data.bytesize, sidecars: ["wal"])).to match [5, /announced a file and sent none/]
+    expect(pushed_file(data.bytesize, sidecars: ["wal"])).to match [5, /came without the source/]
   end
 
   it "writes a pull only into a new regular file" do
@@ -148,7 +148,7 @@ RSpec.describe "a command and a server of another version", lane: "default" do
     told = server_that_answers(welcome: {protocol: 2, version: "9.9.9", session: "0", stderr_socket: "/nowhere"})
 
     expect(told).to have_attributes(exit_code: 1, stdout: "")
-    expect(told.stderr).to start_with("ERROR: ").and include("hotswap #{Hotswap::VERSION}", "hotswap 9.9.9", "restart the application")
+    expect(told.stderr).to start_with("ERROR: ").and include("hotswap #{Hotswap::VERSION}", "hotswap 9.9.9", "Restart the application")
   end
 
   it "report why the server rejects the command" do

@@ -124,7 +124,7 @@ RSpec.describe "a client that violates the protocol", lane: "default" do
 
     expect(clients[:main].receive.dig("rejected", "why")).to include("took too long")
     expect(clients[:stderr].receive).to be_nil
-    expect(clients[:unjoined].receive.dig("rejected", "why")).to include("nobody joined on the stderr socket")
+    expect(clients[:unjoined].receive.dig("rejected", "why")).to include("no second connection on its stderr socket")
     eventually { dripping.none?(&:alive?) }
     expect_good_service
   ensure
@@ -138,7 +138,7 @@ RSpec.describe "a client that violates the protocol", lane: "default" do
     eventually { descriptors_of_the_server > 64 }
 
     turned_away = app.hotswap("cp", "database", "-")
-    expect(turned_away).to have_attributes(exit_code: 1, stdout: "", stderr: /\AERROR: 64 clients are connected already; try again/)
+    expect(turned_away).to have_attributes(exit_code: 1, stdout: "", stderr: /\AERROR: the server already has 64 clients\. Try again/)
   ensure
     crowd.each(&:close)
     eventually { app.hotswap("cp", "database", "-").success? }

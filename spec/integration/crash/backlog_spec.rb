@@ -68,7 +68,7 @@ RSpec.describe "a push of a file that the disk is still writing", lane: "default
         sleep 0.5 # By now there is nothing else that it waits for.
         push.kill(:KILL)
         eventually(5) { app.process.members == [app.pid] }
-        expect(app.log[before..]).to include("command failed: the client went away")
+        expect(app.log[before..]).to include("command failed: the client disconnected")
       end
     end
   end

@@ -45,7 +45,7 @@ RSpec.describe "a database that the application opens in an unusual way" do
     [%w[storage/app.sqlite3 out.sqlite3], [file, "storage/app.sqlite3"]].each do |paths|
       refused = app.hotswap("cp", *paths)
       expect(refused).to have_attributes(exit_code: 4, stdout: "")
-      expect(refused.stderr).to match(/process #{app.pid} \(.*\) keeps it locked against everybody else.*PRAGMA locking_mode = EXCLUSIVE/)
+      expect(refused.stderr).to match(/process #{app.pid} \(.*\) keeps it locked\. .*PRAGMA locking_mode = EXCLUSIVE/)
     end
     expect(app.get("/?SELECT+name+FROM+items").body).to eq "old"
   end
@@ -59,12 +59,12 @@ RSpec.describe "a database that the application opens in an unusual way" do
 
     large = app.hotswap("cp", items(app.root.join("files/large.sqlite3").to_s, "large", megabytes: 100), "storage/app.sqlite3")
     expect(large).to have_attributes(exit_code: 3, stdout: "")
-    expect(large.stderr).to include("process #{app.pid} (", "of this application", "DETACH", "--in-place=always")
+    expect(large.stderr).to include("process #{app.pid} (", "belongs to this application", "DETACH", "--in-place=always")
     expect(large.stderr).not_to include("does not manage")
 
     never = app.hotswap("cp", app.root.join("files/large.sqlite3"), "storage/app.sqlite3", "--in-place=never")
     expect(never).to have_attributes(exit_code: 4, stdout: "")
-    expect(never.stderr).to include("process #{app.pid} (", "of this application", "DETACH")
+    expect(never.stderr).to include("process #{app.pid} (", "belongs to this application", "DETACH")
     expect(never.stderr).not_to include("does not manage")
 
     expect(app.hotswap("cp", items(app.root.join("files/new.sqlite3").to_s, "new"), "storage/app.sqlite3")).to have_attributes(exit_code: 0)

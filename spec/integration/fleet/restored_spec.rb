@@ -113,7 +113,7 @@ RSpec.describe "a database that an operator restored under the running server", 
     refused = push("too early")
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/^ERROR: .*production\.sqlite3\.hotswap was replaced by another program, and process #{stopped} \(puma.*did not notice within 8\.0 s/)
+    expect(refused.stderr).to match(/^ERROR: another program replaced .*production\.sqlite3\.hotswap, and process #{stopped} \(puma.*did not notice within 8\.0 s/)
     expect(TestDatabase.version(app.database_path)).to eq "v1"
 
     Process.kill(:CONT, stopped)

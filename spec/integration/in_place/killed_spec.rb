@@ -14,7 +14,7 @@ RSpec.describe "a worker that is killed while it writes in place", :slow, lane: 
       push = killed_in_the_middle(app, large)
 
       expect(push).to have_attributes(exit_code: 5, stdout: "")
-      expect(push.stderr).to include("the worker was killed before it confirmed (SIGKILL")
+      expect(push.stderr).to include("the worker was killed before it reported the outcome (SIGKILL")
       expect(app.version).to eq "old"
       expect(TestDatabase.content(app.database_path)).to eq before
       expect(TestDatabase.integrity(app.database_path)).to eq "ok"

@@ -49,7 +49,7 @@ RSpec.describe "a push in place to a database with a rollback journal", lane: "d
 
     refused = push("never")
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/is locked, and open in process #{reader.pid} \(/)
+    expect(refused.stderr).to match(/is locked by a transaction\. It is open in process #{reader.pid} \(/)
     expect(app.version).to eq @old
     expect(pragma("integrity_check")).to eq "ok"
 

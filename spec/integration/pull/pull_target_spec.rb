@@ -42,8 +42,8 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   end
 
   it "refuses a folder" do
-    expect_nothing_made(2, "is a directory; name the file", to: "backups")
-    expect_nothing_made(2, "is a directory; name the file", to: "backups/")
+    expect_nothing_made(2, "is a directory. Add the name of the file", to: "backups")
+    expect_nothing_made(2, "is a directory. Add the name of the file", to: "backups/")
   end
 
   it "refuses a path below a file" do
@@ -57,7 +57,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
     UNIXServer.new(folder.join("socket").to_s).close
 
     ["backups/fifo", "backups/socket", "/dev/full"].each do |target|
-      expect_nothing_made(2, "is not a regular file; use - and standard output", to: target)
+      expect_nothing_made(2, "is (a pipe|a socket|not a regular file)\\. Pass - to write to standard output", to: target)
     end
   end
 
@@ -83,12 +83,12 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   end
 
   it "refuses a trailing slash if there is no such folder" do
-    expect_nothing_made(2, "is no directory; create it and name the file", to: "backups/today/")
+    expect_nothing_made(2, "is not a directory. Create it and add the name of a file", to: "backups/today/")
   end
 
   it "refuses /dev/fd and /dev/stdout, and suggests -" do
     ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].each do |target|
-      expect_nothing_made(2, "is a descriptor.*use - for standard output", to: target)
+      expect_nothing_made(2, "is a descriptor. Pass - to write to standard output", to: target)
     end
   end
 

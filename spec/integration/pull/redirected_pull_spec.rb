@@ -59,7 +59,7 @@ RSpec.describe "a pull to a redirected file", lane: "default" do
     journal = "#{app.database_path}-journal"
     refused = pull(journal)
 
-    expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: standard output is a file of the database .*redirect it to another one/)
+    expect(refused).to have_attributes(exit_code: 2, stderr: /\AERROR: standard output is a file of the database .*Redirect it to another file/)
     expect(app.version).to start_with "x"
   ensure
     FileUtils.rm_f(journal)

@@ -44,7 +44,7 @@ RSpec.describe "a push of a large file", lane: "default" do
     content = File.binread(large, 4096, 4096 * 6_000)
     writing = Thread.new { File.open(large, "r+b") { |io| loop { [zeros, content].each { |page| io.pwrite(page, 4096 * 6_000) } } } }
 
-    untouched { expect(push(large)).to have_attributes(exit_code: 3, stderr: /\AERROR: the source was changed while it was being copied/) }
+    untouched { expect(push(large)).to have_attributes(exit_code: 3, stderr: /\AERROR: another program changed the source while it was being copied/) }
   ensure
     writing.kill.join
   end

@@ -41,7 +41,7 @@ RSpec.describe "a process that opens the database at the instant of the rename",
   it "is locked out of the replaced file until it closes it, and the log names it" do
     app.version
     stranger = late_opener
-    eventually { expect(app.log).to match(/WARN.* was .* until the swap is open in process #{stranger.pid} \(.*keeps it locked/) }
+    eventually { expect(app.log).to match(/WARN.*process #{stranger.pid} \(.* still has the replaced file of .* open.*locked/) }
     expect_kept_out(stranger)
     expect(app.post("/", name: "acknowledged").status).to eq 200
     app.offer("third")

@@ -24,7 +24,7 @@ RSpec.describe "a push to Solid Queue's database", lane: "default" do
     before = copy
     insert(live, "waits here", "waits here too")
     insert(live, "is done", finished: "2026-01-01")
-    said = "2 jobs that wait in the live queue are not in the new database, and will not be run"
+    said = "2 pending jobs are missing from the new database and will not run"
     pushed = app.hotswap("cp", before, "queue")
 
     expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\A#{Regexp.escape(said)}\nSwapping database\.\.\.\n.*, \d+ bytes, renamed, .*\n\z/)

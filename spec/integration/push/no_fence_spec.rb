@@ -24,7 +24,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
   # Each fails without `open_fence`, which is asked before anything is received.
   def expect_served_and_refused(*words, options: ["--in-place=always"])
     expect(app.version).to eq "old"
-    expect(app.log).to include("storage/app.sqlite3 cannot be replaced while this process has it open: cannot open the fence file")
+    expect(app.log).to include("hotswap cannot replace storage/app.sqlite3 while this process has it open: cannot open the lock file")
 
     expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(TestDatabase.content(app.root.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
@@ -32,7 +32,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     options.each do |option|
       refused = untouched { push(option) }
       expect(refused).to have_attributes(exit_code: 3, stdout: ""), refused.stderr
-      expect(refused.stderr).to include("cannot open the fence file #{app.database_path}.hotswap: ", *words)
+      expect(refused.stderr).to include("cannot open the lock file #{app.database_path}.hotswap: ", *words)
     end
     expect(app.log).not_to include("received")
   end
@@ -46,7 +46,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     storage = app.root.join("storage").to_s
 
     options = ["--in-place=auto", "--in-place=always", "--in-place=never"]
-    expect_served_and_refused("Permission denied", "Let the application write into #{storage}", options: options)
+    expect_served_and_refused("Permission denied", "Make #{storage} writable", options: options)
     app.post("/", name: "more")
     expect(app.version).to eq "old more"
 
@@ -69,7 +69,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
   it "is refused without holding requests if it is read-only" do
     start(journal_mode: "delete") { |storage| storage.join("app.sqlite3").chmod(0o444) }
 
-    expect_refused_as_read_only("Let the application write into it")
+    expect_refused_as_read_only("Give the application write permission")
     expect(app.log).not_to include("acquiring swap lock")
   end
 
@@ -87,7 +87,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
   def expect_refused_as_read_only(words)
     ["--in-place=auto", "--in-place=always"].each do |option|
       refused = untouched { push(option) }
-      expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: #{app.database_path} can be opened for reading only.*#{words}/)
+      expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot lock #{app.database_path}, because it can only be opened for reading.*#{words}/)
     end
     expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
   end
@@ -122,6 +122,6 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
 
     expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(untouched { push("--in-place=never") }).to have_attributes(exit_code: 3, stderr: /is mounted as a single file/)
-    expect(untouched { push }).to have_attributes(exit_code: 3, stderr: /Read-only file system.* or mount it so/)
+    expect(untouched { push }).to have_attributes(exit_code: 3, stderr: /Read-only file system.* Make .* writable/)
   end
 end

@@ -36,7 +36,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
       refused = untouched { app.hotswap("cp", arguments.delete(:source), live, **arguments) }
 
       expect(refused).to have_attributes(exit_code: 3, stdout: "")
-      expect(refused.stderr).to match(/\AERROR: .*needs \d+ MB and leaves 16 MB for others, but \d+ MB are free; make room/)
+      expect(refused.stderr).to match(/\AERROR: .*needs \d+ MB plus a reserve of 16 MB, but only \d+ MB are free. Make room/)
       expect(free).to be_within(1_000_000).of(before)
       expect(app.post("/items", token: "written after #{what}").status).to eq 201
     end
@@ -53,7 +53,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     refused = untouched { app.hotswap("cp", "--in-place=always", app.databases.of_size(9), live) }
 
     expect(refused).to have_attributes(exit_code: 3, stdout: "")
-    expect(refused.stderr).to match(/^ERROR: writing into the database needs \d+ MB and leaves 16 MB for others, but \d+ MB are free; make room/)
+    expect(refused.stderr).to match(/^ERROR: writing into the database needs \d+ MB plus a reserve of 16 MB, but only \d+ MB are free. Make room/)
     expect(app.log[log..]).not_to include("requests are queued")
     expect(free).to be_within(1_000_000).of(before)
   end
@@ -65,7 +65,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
     refused = untouched { app.hotswap("cp", live, yesterday) }
 
     expect(refused).to have_attributes(exit_code: 3, stdout: "")
-    expect(refused.stderr).to match(/\AERROR: the snapshot needs 3 MB and leaves 16 MB for others, but \d+ MB are free/)
+    expect(refused.stderr).to match(/\AERROR: the snapshot needs 3 MB plus a reserve of 16 MB, but only \d+ MB are free/)
     expect(yesterday.read).to eq "yesterday's"
   ensure
     FileUtils.rm_f(yesterday)

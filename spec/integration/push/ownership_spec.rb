@@ -148,7 +148,7 @@ RSpec.describe "the owner of a database", lane: "default" do
 
     %w[auto never always].each do |choice|
       refused = push("--in-place=#{choice}")
-      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /^ERROR: process \d+ \(.*ruby.*\) holds a lock on #{fence}, and its user \(uid #{reader}\) may only read the database\./)
+      expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /^ERROR: process \d+ \(.*ruby.*\) holds a lock on #{fence}, but its user \(uid #{reader}\) may only read the database\./)
     end
     expect(app.log).not_to include("received")
     expect(app.version).to eq "old"

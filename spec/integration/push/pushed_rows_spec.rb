@@ -25,7 +25,7 @@ RSpec.describe "a push of a file that" do
     log = app.log.length
     pushed = push(path)
 
-    said = "#{path} is of the development environment. Afterwards, run bin/rails db:environment:set RAILS_ENV=production"
+    said = "#{path} comes from the development environment. Afterwards, run bin/rails db:environment:set RAILS_ENV=production"
     expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\A#{Regexp.escape(said)}\nSwapping database\.\.\.\n.*, \d+ bytes, renamed, .*\n\z/)
     expect(app.log[log..]).to include(said)
     expect(push(file(%w[again], environment: "development"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
@@ -40,8 +40,8 @@ RSpec.describe "a push of a file that" do
     refused = untouched { push(empty) }
 
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr:
-      "ERROR: every table of #{empty} is empty, and storage/app.sqlite3 has rows in items. storage/app.sqlite3 is untouched. " \
-      "If it is to be emptied, pass --skip-schema-check\n")
+      "ERROR: every table of #{empty} is empty, but storage/app.sqlite3 has rows in items. storage/app.sqlite3 is untouched. " \
+      "To empty it, pass --skip-schema-check\n")
     expect(push(empty, "--skip-schema-check")).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(app.version).to eq ""
     expect(push(empty)).to have_attributes(exit_code: 0, stdout: "OK\n")
@@ -52,9 +52,9 @@ RSpec.describe "a push of a file that" do
     File.binwrite(path, File.binread(path).gsub("cafX", "caf\xE9".b))
     refused = untouched { push(path) }
 
-    expect(refused).to have_attributes(exit_code: 3, stderr: /^only in the file: caf\\xe9\n.*\. The schema of #{path} is not written in UTF-8$/)
+    expect(refused).to have_attributes(exit_code: 3, stderr: /^only in the file: caf\\xe9\n.*\. The schema of #{path} contains text that is not UTF-8$/)
     pushed = push(path, "--skip-schema-check")
-    expect(pushed).to have_attributes(exit_code: 0, stderr: /^the schema of #{path} is not written in UTF-8/)
+    expect(pushed).to have_attributes(exit_code: 0, stderr: /^the schema of #{path} contains text that is not UTF-8/)
     expect(push(path)).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
     expect(app.version).to eq "latin"
   end

@@ -112,7 +112,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     refused = locked { app.hotswap("cp", "database", backup) }
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/\AERROR: .*app\.sqlite3 cannot be read, because process #{Process.pid} .*keeps it locked.*copy again/)
+    expect(refused.stderr).to match(/\AERROR: .*app\.sqlite3: process #{Process.pid} .*keeps it locked\. End its transaction and try again/)
     expect(folder.children).to eq []
   end
 
@@ -121,6 +121,6 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
     refused = untouched { locked { app.hotswap("cp", file, "database") } }
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/^ERROR: .*app\.sqlite3.*copy again/)
+    expect(refused.stderr).to match(/^ERROR: .*app\.sqlite3.*try again/)
   end
 end

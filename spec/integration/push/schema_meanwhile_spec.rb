@@ -36,7 +36,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
           given_up = meanwhile(file, "--in-place=#{in_place}", *flags) { change("ALTER TABLE items ADD COLUMN #{column} TEXT") }
 
           expect(given_up).to have_attributes(exit_code: 4, stdout: "")
-          expect(given_up.stderr).to include("ERROR: the schema of #{app.database_path} changed while the push waited; copy again\n")
+          expect(given_up.stderr).to include("ERROR: the schema of #{app.database_path} changed while the push waited. Nothing was swapped. Try again\n")
           expect(tables.first).to include column
           expect(app.version).to eq "old"
           expect(app.stray_files).to eq []
@@ -62,9 +62,9 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
           change("INSERT INTO solid_queue_jobs (active_job_id, finished_at) VALUES ('late', NULL), ('late too', NULL), ('done', '2026-01-01')")
         end
 
-        said = "2 jobs enqueued in the live queue while the push waited are not in the new database, and will not be run"
+        said = "2 jobs that were enqueued while the push waited are missing from the new database and will not run"
         expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /^#{said}$/)
-        expect(pushed.stderr.scan("will not be run").size).to eq 1
+        expect(pushed.stderr.scan("will not run").size).to eq 1
         expect(app.log).to include(said)
         expect(app.version).to eq "new"
       end
@@ -74,7 +74,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
         empty = app.file("files/empty.sqlite3", ItemsServer::SCHEMA)
         given_up = meanwhile(empty, "--in-place=#{in_place}") { change("INSERT INTO items (name) VALUES ('meanwhile')") }
 
-        expect(given_up).to have_attributes(exit_code: 4, stderr: /was empty when the push began, and has rows in items now; copy again/)
+        expect(given_up).to have_attributes(exit_code: 4, stderr: /was empty when the push began, and now has rows in items\. Nothing was swapped/)
         expect(app.version).to eq "meanwhile"
       end
 
@@ -97,7 +97,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
     file = app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new])
     given_up = meanwhile(file) { app.file("storage/app.sqlite3", "CREATE TABLE others (id)") }
 
-    expect(given_up).to have_attributes(exit_code: 4, stderr: /was created by somebody else meanwhile; copy again/)
+    expect(given_up).to have_attributes(exit_code: 4, stderr: /another program created .* during the push\. Nothing was swapped/)
     expect(tables).to eq ["CREATE TABLE others (id)"]
   end
 end

@@ -18,7 +18,7 @@ RSpec.describe "a push of a database with another schema", lane: "default" do
     app.hotswap("cp", app.file("files/incoming.sqlite3", schema, items), "database", *flags)
   end
 
-  def untouched_words = "storage/app.sqlite3 is untouched. If the change is meant, pass --skip-schema-check"
+  def untouched_words = "storage/app.sqlite3 is untouched. If you want the new schema, pass --skip-schema-check"
 
   def expect_refused(schema, difference, items: %w[new])
     refused = untouched { push(schema, items) }

@@ -66,14 +66,14 @@ RSpec.describe "a database that the application opens without SQLite's usual loc
   it "in database.yml is not managed, and the others are" do
     boot(name: "file:storage/app.sqlite3?nolock=1", opened: "file:storage/app.sqlite3?nolock=1")
 
-    expect(app.log).to include("managing 1 database(s): storage/other.sqlite3", "storage/app.sqlite3 is not managed: nolock=1 has SQLite lock nothing")
+    expect(app.log).to include("managing 1 database(s): storage/other.sqlite3", "storage/app.sqlite3 is not managed: nolock=1 turns off SQLite's locks")
     expect_refused_both_ways("storage/app.sqlite3 is not managed: nolock=1", "restart the application")
   end
 
   it "in one connection is refused, and the process is named" do
     boot(name: "storage/app.sqlite3", opened: "file:storage/app.sqlite3?vfs=unix-dotfile")
 
-    expect(app.log).to include("managing 2 database(s): storage/app.sqlite3, storage/other.sqlite3", "vfs=unix-dotfile has SQLite lock the file in another way")
+    expect(app.log).to include("managing 2 database(s): storage/app.sqlite3, storage/other.sqlite3", "vfs=unix-dotfile makes SQLite lock the file differently")
     expect_refused_both_ways("process #{app.pid} (", "has opened", "restart the process")
   end
 

@@ -92,7 +92,7 @@ RSpec.describe "a push that waits", lane: "default" do
     ["0", "-1", "soon"].each do |wrong|
       %w[--timeout --max-pause].each do |option|
         refused = app.hotswap("cp", file("never"), "database", "#{option}=#{wrong}")
-        expect(refused).to have_attributes(exit_code: 2, stderr: /#{option}.*it is a number of seconds above zero/)
+        expect(refused).to have_attributes(exit_code: 2, stderr: /#{option}.*it must be a number of seconds above zero/)
       end
     end
   end

@@ -38,8 +38,8 @@ RSpec.describe "a worker that a signal kills", lane: "default" do
       worker, push = push_ended_by(signal)
 
       expect(push).to have_attributes(exit_code: 5, stdout: "",
-        stderr: /\AERROR: the worker \(process #{worker}\) was ended by SIG#{signal}: .*either the old or the new one\..* copy again\n\z/)
-      eventually { expect(logged).to include("command failed: the worker (process #{worker}) was ended by SIG#{signal}: ") }
+        stderr: /\AERROR: SIG#{signal} ended the worker \(process #{worker}\): .*either the old or the new one\..* try again\n\z/)
+      eventually { expect(logged).to include("command failed: SIG#{signal} ended the worker (process #{worker}): ") }
       expect(logged).not_to include("was killed")
     end
   end
@@ -47,7 +47,7 @@ RSpec.describe "a worker that a signal kills", lane: "default" do
   it "is reported as killed by SIGKILL, by its client and in the application's log" do
     worker, push = push_ended_by("KILL")
 
-    expect(push).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it confirmed \(SIGKILL.*copy again\n\z/)
+    expect(push).to have_attributes(exit_code: 5, stdout: "", stderr: /\AERROR: the worker was killed before it reported the outcome \(SIGKILL.*try again\n\z/)
     eventually { expect(logged).to match(/command failed: the worker \(process #{worker}\) was killed \(SIGKILL/) }
   end
 

@@ -64,7 +64,7 @@ RSpec.describe "an application that boots" do
       boot { |server| server.write(path, "another file") }
 
       expect(app.get("/version").status).to eq 200
-      eventually { app.log.match?(/hotswap is not available: #{app.root.join(path)} exists and is not a socket; .*config\.hotswap\./) }
+      eventually { app.log.match?(/hotswap is not available: #{app.root.join(path)} exists and is not a socket\. .*config\.hotswap\./) }
       expect(pull).to have_attributes(exit_code: 1)
       app.stop
       expect(app.root.join(path).read).to eq "another file"
@@ -92,7 +92,7 @@ RSpec.describe "an application that boots" do
     boot(initializer: "Rails.application.config.after_initialize { Hotswap.databases.clear }")
 
     expect(app.get("/version").status).to eq 200
-    expect(app.log).to include("hotswap is not available: no database to manage was found")
+    expect(app.log).to include("hotswap is not available: found no database to manage")
     expect(File).not_to exist(app.socket_path)
   end
 end

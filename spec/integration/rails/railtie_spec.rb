@@ -72,7 +72,7 @@ RSpec.describe "hotswap in a Rails application" do
   it "names an invalid setting at boot" do
     app.write("config/initializers/hotswap.rb", "Rails.application.config.hotswap.max_pause = 'half a second'")
 
-    expect { app.evaluate("1") }.to raise_error(RailsApp::Failed, /config\.hotswap\.max_pause is a number of seconds above zero, not "half a second"/)
+    expect { app.evaluate("1") }.to raise_error(RailsApp::Failed, /config\.hotswap\.max_pause must be a number of seconds above zero, not "half a second"/)
   end
 
   it "finds every kind of path in database.yml, and skips replicas and in-memory databases" do

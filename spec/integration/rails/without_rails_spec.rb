@@ -122,7 +122,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     RUBY
 
     expect(version).to eq "old"
-    expect(app.log).to include("hotswap is not available: this build of the sqlite3 gem cannot load extensions", "install the precompiled gem")
+    expect(app.log).to include("hotswap is not available: this build of the sqlite3 gem cannot load extensions", "Install the precompiled gem")
     expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 1)
   end
 

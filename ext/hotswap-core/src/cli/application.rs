@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Refused, Result};
 use crate::path::resolve;
 use crate::protocol::Endpoint;
 use crate::settings::Settings;
@@ -46,12 +46,10 @@ impl Application {
         };
         match sides {
             (None, Some(database)) if unit.joined.contains(&database.resolved()) => {
-                Err(Error::Refused(format!(
-                    "this request or job would wait for its own push: {} is replaced when requests and jobs that run now \
-                     have ended. Push from a process that goes on after it: \
-                     Process.detach(spawn(\"bin/hotswap\", \"cp\", SRC, DST))",
-                    database.label
-                )))
+                Err(Refused::WaitsForItself {
+                    database: database.label.clone(),
+                }
+                .into())
             }
             _ => Ok(()),
         }

@@ -81,7 +81,7 @@ fn milliseconds(seconds: &str) -> Result<u64, String> {
         Ok(number) if number > 0.0 && number.is_finite() => {
             Ok((number * 1e3).ceil().min(f64::from(u32::MAX)) as u64)
         }
-        _ => Err("it is a number of seconds above zero".into()),
+        _ => Err("it must be a number of seconds above zero".into()),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use crate::client::{self, Abort, Stdio, Streams};
-use crate::error::Error;
+use crate::error::{Error, Usage};
 use crate::exit_code::ExitCode;
 use crate::visible;
 
@@ -59,24 +59,22 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode
             print(&mut surroundings.streams.stdout, &answer.render().to_string())
         }
         Err(error) => {
-            let mistake = Error::Usage(mistake::explain(&error));
-            report(&mut surroundings.streams.stderr, &mistake)
+            let explanation = mistake::explain(&error);
+            report(
+                &mut surroundings.streams.stderr,
+                &Usage::NoCommand { explanation }.into(),
+            )
         }
     }
 }
 
 fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     let Some(folder) = surroundings.folder.take() else {
-        let deleted =
-            "the current folder has been deleted. Change to another one (cd /) and use absolute paths";
-        return report(&mut surroundings.streams.stderr, &Error::Usage(deleted.into()));
+        return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
     for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
         if typed.is_empty() {
-            let empty = format!(
-                "{side} is empty: probably an unset shell variable. Name a file or a managed database"
-            );
-            return report(&mut surroundings.streams.stderr, &Error::Usage(empty));
+            return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {

@@ -16,12 +16,12 @@ use nix::unistd::{Uid, User};
 
 use super::abort::{Abort, Watch};
 use super::status::Listener;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Failed, Gone, NoServer, Protocol, Result};
 use crate::protocol::leader::last_leader;
 use crate::protocol::leader::was_led;
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
 use crate::sys::socket::connect;
-use crate::visible::{self, Shown};
+use crate::visible;
 
 /// How long a server may take for its greeting. After that its worker may be busy for any length of time.
 const GREETING: Duration = Duration::from_secs(10);
@@ -56,8 +56,8 @@ pub(super) fn open(
     loop {
         match ask(socket, request, descriptors, abort, &listen) {
             Err(error) if abort.asked() => return Err(error),
-            Err(Error::Gone(_)) if Instant::now() < give_up => std::thread::sleep(PAUSE),
-            Err(Error::Gone(why)) => return Err(no_greeting(socket, &why)),
+            Err(error) if error.is_gone() && Instant::now() < give_up => std::thread::sleep(PAUSE),
+            Err(error) if error.is_gone() => return Err(not_hotswap(socket, &error)),
             answered => return answered,
         }
     }
@@ -75,7 +75,7 @@ fn ask(
     let mut listener = listen(stderr)?;
     let asking = || {
         main.send_with(&Message::Request(Box::new(request.clone())), descriptors)?;
-        main.receive()?.ok_or_else(ended)
+        Ok::<_, Error>(main.receive()?.ok_or(Gone::Connection)?)
     };
     match asking() {
         Ok(answer) => Ok(Opened {
@@ -109,8 +109,8 @@ fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> 
     // A server that rejects the client does not wait for this greeting. Its answer arrives all the same.
     let _ = main.send(&hello);
     let answer = match main.receive() {
-        Err(Error::Broken(why)) => return Err(no_greeting(socket, &why)),
-        received => received?.ok_or_else(ended)?,
+        Err(error @ Error::Failed(Failed::Protocol(_))) => return Err(not_hotswap(socket, &error)),
+        received => received?.ok_or(Gone::Connection)?,
     };
     let (session, stderr_socket) = match answer {
         Message::Welcome {
@@ -120,17 +120,18 @@ fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> 
             ..
         } => (session, stderr_socket),
         Message::Welcome { version, .. } => {
-            return Err(Error::CannotConnect(format!(
-                "this command is hotswap {}, but the running application has loaded hotswap {version}; restart the application",
-                crate::VERSION
-            )))
+            return Err(NoServer::OtherVersion {
+                command: crate::VERSION.into(),
+                application: version,
+            }
+            .into())
         }
-        Message::Rejected { why } => return Err(Error::CannotConnect(why)),
-        _ => return Err(no_greeting(socket, "it says something else")),
+        Message::Rejected { why } => return Err(NoServer::Rejected { why }.into()),
+        _ => return Err(not_hotswap(socket, &Protocol::NoGreeting)),
     };
     let stderr = match connect(&stderr_socket) {
-        Err(_) if main.peer_is_gone() => return Err(ended()),
-        connected => connected.map_err(|error| unreachable(&stderr_socket, &error))?,
+        Err(_) if main.peer_is_gone() => return Err(Gone::Connection.into()),
+        connected => connected.map_err(|error| unreachable(&stderr_socket, error))?,
     };
     let stderr = Connection::new(stderr);
     stderr.send(&Message::Join { session })?;
@@ -138,16 +139,12 @@ fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> 
     Ok((main, stderr))
 }
 
-fn ended() -> Error {
-    Error::Gone("the connection ended".into())
-}
-
-fn no_greeting(socket: &Path, why: &str) -> Error {
-    Error::CannotConnect(format!(
-        "what answers at {} does not greet as hotswap does ({why}). Restart the application, or name \
-         another socket with --socket or HOTSWAP_SOCKET",
-        socket.shown()
-    ))
+fn not_hotswap(socket: &Path, why: &impl ToString) -> Error {
+    NoServer::NotHotswap {
+        socket: socket.to_owned(),
+        why: why.to_string(),
+    }
+    .into()
 }
 
 fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
@@ -164,7 +161,7 @@ fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
             _ => false,
         };
         if !may_come || abort.asked() || Instant::now() > give_up {
-            return Err(unreachable(socket, &error));
+            return Err(unreachable(socket, error));
         }
         std::thread::sleep(PAUSE);
     }
@@ -183,32 +180,24 @@ fn owner(socket: &Path) -> Option<String> {
     ))
 }
 
-fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
-    let path = socket.shown();
-    Error::CannotConnect(match error.kind() {
-        ErrorKind::NotFound => format!(
-            "socket not found at {path}\nIs the application running, with hotswap in its Gemfile? \
-             Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET. \
-             docs/backups.md says how to restore a backup while the application is stopped"
-        ),
-        ErrorKind::ConnectionRefused => match last_leader(socket) {
-            Some(pid) => format!(
-                "no process listens at {path}: the application is restarting (process {pid}). Copy again in a moment"
-            ),
-            None => format!(
-                "no process listens at {path}: the application that created this socket has ended. Start it and copy again. \
-                 docs/backups.md says how to restore a backup while the application is stopped"
-            ),
+fn unreachable(path: &Path, error: std::io::Error) -> Error {
+    let socket = path.to_owned();
+    let cause = match error.kind() {
+        ErrorKind::NotFound => NoServer::NoSocket { socket },
+        ErrorKind::ConnectionRefused => match last_leader(path) {
+            Some(pid) => NoServer::Restarting { socket, pid },
+            None => NoServer::Ended { socket },
         },
-        ErrorKind::PermissionDenied => {
-            let owner = owner(socket).unwrap_or_else(|| "another user".into());
-            format!(
-                "not allowed to use {path}: it belongs to {owner}. Run the command as the user that runs the application, \
-                 or as root"
-            )
-        }
-        _ => format!("cannot connect to {path}: {error}"),
-    })
+        ErrorKind::PermissionDenied => NoServer::NotAllowed {
+            socket,
+            owner: owner(path).unwrap_or_else(|| "another user".into()),
+        },
+        _ => NoServer::Unreachable {
+            socket,
+            source: error,
+        },
+    };
+    cause.into()
 }
 
 #[cfg(test)]

@@ -16,13 +16,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Failed, FileKind, Gone, Result, Usage};
 use crate::exit_code::ExitCode;
 use crate::in_place::InPlace;
 use crate::path::resolve;
-use crate::protocol::{BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request};
+use crate::protocol::{
+    BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
+};
 use crate::sys::identity::Identity;
-use crate::sys::oom::{Killer, OutOfMemory};
+use crate::sys::oom::OutOfMemory;
 use crate::visible;
 
 pub use abort::Abort;
@@ -75,7 +77,7 @@ pub struct Copy {
 impl Copy {
     /// Runs the copy. The server's messages are already on stderr; an error is one of the client's own.
     pub fn run(self, mut streams: Streams) -> Result<ExitCode> {
-        self.refuse_terminals(&streams)?;
+        self.require_usable(&streams)?;
         let out_of_memory = OutOfMemory::so_far();
         if self.owns_process {
             signals::end_on_signals();
@@ -109,7 +111,7 @@ impl Copy {
             }
             Message::Plan(Plan::Wait) => self.wait(&mut main, &streams.stdout),
             Message::Done { code } => Ok(ExitCode::from_u8(code)),
-            _ => Err(lost()),
+            _ => Err(Gone::Worker.into()),
         };
         drop(watch);
         if self.abort.asked() {
@@ -118,22 +120,25 @@ impl Copy {
             return self.aborted(done, &mut streams.stderr);
         }
         match &done {
-            Ok(_) | Err(Error::Broken(_) | Error::Gone(_)) => {}
-            Err(error) => {
+            Err(error) if !error.is_of_the_peer() => {
                 // This is a failure of the client. The application's log should name it. The server's reaction to
                 // the lost client explains nothing here.
                 listener.abandon();
                 let _ = main.send(&Message::Error(error.to_string()));
             }
+            _ => {}
         }
         // The worker waits until this connection ends, so it must not be open while the client waits for the
         // worker's last message.
         drop(main);
         // The server's messages come before the client's own.
         listener.finish();
-        let code = done.map_err(|error| match error {
-            Error::Gone(_) => not_confirmed(out_of_memory.suspect()),
-            other => other,
+        let code = done.map_err(|error| match error.is_gone() {
+            true => Failed::Killed {
+                killer: out_of_memory.suspect().to_string(),
+            }
+            .into(),
+            false => error,
         })?;
         let pulled_to_stdout = self.dst == "-";
         if code == ExitCode::Done && !self.quiet && !pulled_to_stdout {
@@ -154,20 +159,20 @@ impl Copy {
         Ok(code)
     }
 
-    fn refuse_terminals(&self, streams: &Streams) -> Result<()> {
+    /// Refuses standard streams that cannot be meant.
+    fn require_usable(&self, streams: &Streams) -> Result<()> {
+        if self.src == "-" && streams.stdin.is_directory() {
+            return Err(Usage::BadSource {
+                name: STANDARD_INPUT.into(),
+                kind: FileKind::Directory,
+            }
+            .into());
+        }
         if self.src == "-" && streams.stdin.is_terminal() {
-            return Err(Error::Usage(
-                "standard input is a terminal; pipe a database into it: cat new.sqlite3 | hotswap cp - ... If you already do, \
-                 run docker exec, kubectl exec or ssh without -t"
-                    .into(),
-            ));
+            return Err(Usage::InputIsTerminal.into());
         }
         if self.dst == "-" && streams.stdout.is_terminal() {
-            return Err(Error::Usage(
-                "standard output is a terminal; redirect it: hotswap cp ... - > backup.sqlite3. If you already do, run docker \
-                 exec, kubectl exec or ssh without -t"
-                    .into(),
-            ));
+            return Err(Usage::OutputIsTerminal.into());
         }
         Ok(())
     }
@@ -215,7 +220,7 @@ impl Copy {
 
     fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<ExitCode> {
         let source = match self.src == "-" {
-            true => Source::of_stdin(stdin.source_to_hand_over().ok_or_else(lost)?)?,
+            true => Source::of_stdin(stdin.source_to_hand_over().ok_or(Gone::Worker)?)?,
             false => {
                 let source = self.source();
                 Source::open(&source.absolute, &source.raw, !self.owns_process)?
@@ -240,7 +245,7 @@ impl Copy {
                     let _ = body.finish();
                 }
             }
-            Err(Error::Broken(_) | Error::Gone(_)) => {}
+            Err(error) if error.is_of_the_peer() => {}
             Err(error) => return Err(error),
         }
         finish(main)
@@ -252,7 +257,7 @@ impl Copy {
         main.send_with(&Message::Target, &[target.file().as_fd()])?;
         let code = finish(main)?;
         if self.abort.asked() {
-            return Err(Error::Gone("the command was interrupted".into()));
+            return Err(Gone::Interrupted.into());
         }
         if code == ExitCode::Done {
             let users = target.users().names;
@@ -262,7 +267,7 @@ impl Copy {
             }
             if !users.is_empty() {
                 listener.status(&format!(
-                    "WARNING: {raw} is open in {}. What is written there goes to the replaced file and is lost. \
+                    "WARNING: {raw} is open in {}. What that process writes goes to the replaced file and is lost. \
                      Close it there",
                     users.join(", ")
                 ));
@@ -289,7 +294,7 @@ impl Copy {
                 }
                 Piece::End => return finish(main),
                 Piece::Instead(Message::Done { code }) if code != 0 => return Ok(ExitCode::from_u8(code)),
-                Piece::Instead(_) => return Err(lost()),
+                Piece::Instead(_) => return Err(Gone::Worker.into()),
             }
         }
     }
@@ -299,44 +304,22 @@ impl Copy {
             // Ends as any program in a pipe does. The process that closed the pipe knows why.
             signals::end_quietly(128 + libc::SIGPIPE);
         }
-        Error::Io {
-            what: "cannot write to standard output".into(),
-            source: error,
-        }
+        Error::io("cannot write to standard output", error)
     }
 }
 
 /// Waits for the end of the command.
 fn finish(main: &mut Connection) -> Result<ExitCode> {
-    let mut lost = lost();
+    let mut lost = Failed::from(Gone::Worker);
     loop {
         match main.receive() {
-            Ok(Some(Message::Committed)) => lost = lost_past_the_commit(),
+            Ok(Some(Message::Committed)) => lost = Failed::NotDurable,
             Ok(Some(Message::Done { code })) => return Ok(ExitCode::from_u8(code)),
-            _ => return Err(lost),
+            _ => return Err(lost.into()),
         }
     }
 }
 
-fn lost() -> Error {
-    Error::Gone("the worker ended before its turn was over".into())
-}
-
-/// The error of a lost worker. A worker that is not killed reports its end.
-fn not_confirmed(killer: Killer) -> Error {
-    Error::Gone(format!(
-        "the worker was killed before it confirmed ({killer}). The database is whole, and either the old or the new one. \
-         See the application's log, then copy again"
-    ))
-}
-
-fn lost_past_the_commit() -> Error {
-    Error::Broken(
-        "the new database is in place, but the server went away before the disk made it durable; a power cut now may bring \
-         the old one back. See the application's log"
-            .into(),
-    )
-}
 /// Whether there is no file at `path`.
 fn is_absent(path: &std::path::Path) -> bool {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];

@@ -5,10 +5,10 @@
 
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{in_words, Error, Result};
+use crate::error::{BadFile, Context, Error, FileKind, Result, Usage};
 use crate::leftovers;
 use crate::protocol::{Message, Stamp};
 use crate::sidecar::Sidecar;
@@ -30,23 +30,14 @@ impl Source {
     /// closing it would drop the locks of an SQLite that has it open there. The worker opens it instead.
     pub fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
         let flags = if in_application { libc::O_PATH } else { 0 };
-        let main = open(path, flags).map_err(|error| refused(raw, &error))?;
-        let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            return Err(Error::Refused(format!(
-                "{raw} is a directory, not a database; name the file in it"
-            )));
-        }
-        if kind.is_fifo() || kind.is_socket() {
-            return Err(Error::Refused(format!(
-                "{raw} is a pipe; pass - and read it from standard input: hotswap cp - ... < {raw}"
-            )));
-        }
-        if !kind.is_file() {
-            return Err(Error::Refused(format!(
-                "{raw} is not a regular file; name an SQLite database"
-            )));
+        let main = open(path, flags).map_err(|error| unreadable(raw, path, error))?;
+        let metadata = main.metadata().map_err(|error| unreadable(raw, path, error))?;
+        if !metadata.is_file() {
+            return Err(Usage::BadSource {
+                name: raw.into(),
+                kind: FileKind::of(metadata.file_type()),
+            }
+            .into());
         }
         Self::with_what_lies_beside(main, path, raw)
     }
@@ -58,7 +49,7 @@ impl Source {
     }
 
     fn with_what_lies_beside(main: File, path: &Path, raw: &str) -> Result<Self> {
-        let metadata = main.metadata().map_err(|error| refused(raw, &error))?;
+        let metadata = main.metadata().map_err(|error| unreadable(raw, path, error))?;
         // A deleted file has no path, and so no WAL beside it.
         let resolved = path
             .canonicalize()
@@ -67,15 +58,14 @@ impl Source {
         let beside = resolved.as_deref().map_or(Ok(vec![]), open_beside)?;
         let files = std::iter::once(&main).chain(beside.iter().map(|(_, file)| file));
         let stamps: std::io::Result<_> = files.map(Stamp::settled).collect();
-        let stamps = stamps.map_err(|error| refused(raw, &error))?;
+        let stamps = stamps.map_err(|error| unreadable(raw, path, error))?;
         // From the stamps on, a change of any of these files is noticed. So this is the moment whose state is
         // copied.
         let source = Self { main, beside, stamps };
         match resolved {
-            Some(resolved) if !source.still_lies_at(&resolved, &metadata) => Err(Error::Refused(format!(
-                "{raw} was changed while it was being opened; stop its writer, or push a snapshot of it (sqlite3 SOURCE \
-                 \".backup COPY\")"
-            ))),
+            Some(resolved) if !source.still_lies_at(&resolved, &metadata) => {
+                Err(BadFile::Changed { name: raw.into() }.into())
+            }
             _ => Ok(source),
         }
     }
@@ -129,13 +119,13 @@ fn open_beside(database: &Path) -> Result<Vec<(Sidecar, File)>> {
             Ok(file) => file,
             Err(error) if leftovers::is_absent(&error) => continue,
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-                return Err(not_read(&name, "a symbolic link"))
+                return Err(bad_sidecar(&name, "a symbolic link"))
             }
-            Err(error) => return Err(refused(&name, &error)),
+            Err(source) => return Err(BadFile::Unreadable { name, source }.into()),
         };
-        let metadata = file.metadata().map_err(|error| refused(&name, &error))?;
+        let metadata = file.metadata().on_path("cannot stat", &path)?;
         if !metadata.is_file() {
-            return Err(not_read(&name, "not a regular file"));
+            return Err(bad_sidecar(&name, "not a regular file"));
         }
         if metadata.len() > 0 {
             beside.push((sidecar, file));
@@ -156,13 +146,19 @@ fn open(path: &Path, flags: libc::c_int) -> std::io::Result<File> {
         .open(path)
 }
 
-fn refused(raw: &str, error: &std::io::Error) -> Error {
-    Error::Refused(format!("cannot read {raw}: {}", in_words(error)))
+/// A socket cannot be opened at all.
+fn unreadable(raw: &str, path: &Path, source: std::io::Error) -> Error {
+    let name = raw.into();
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            let kind = FileKind::of(metadata.file_type());
+            Usage::BadSource { name, kind }.into()
+        }
+        _ => BadFile::Unreadable { name, source }.into(),
+    }
 }
 
-fn not_read(name: &str, what: &str) -> Error {
-    Error::Refused(format!(
-        "{name} is {what}, so SQLite does not open the database that it lies beside. Remove it, or put the file itself \
-         there, and copy again"
-    ))
+fn bad_sidecar(name: &str, kind: &'static str) -> Error {
+    let name = name.into();
+    BadFile::BadSidecar { name, kind }.into()
 }

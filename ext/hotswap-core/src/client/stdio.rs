@@ -42,6 +42,10 @@ impl Stdio {
         self.file.is_terminal()
     }
 
+    pub(crate) fn is_directory(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.is_dir())
+    }
+
     /// A descriptor to hand over for reading: of a file that is read from its beginning, or of a pipe.
     pub(crate) fn source_to_hand_over(&self) -> Option<File> {
         let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).ok()?);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::AtFlags;
 
 use super::signals;
-use crate::error::{in_words, Context, Error, Result};
+use crate::error::{Context, Error, FileKind, Refused, Result, Usage};
 use crate::holders::Strangers;
 use crate::leftovers;
 use crate::path::resolve;
@@ -32,39 +32,30 @@ pub(super) struct Target {
 impl Target {
     /// Creates a file that can be put in place at `path` in one step.
     pub fn create(path: &Path, raw: &str) -> Result<Self> {
+        let bad_target = |kind| {
+            let name = raw.into();
+            Err(Usage::BadTarget { name, kind }.into())
+        };
         if is_a_descriptor(path) {
-            return Err(Error::Usage(format!(
-                "{raw} is a descriptor, and no file that a new one can replace; use - for standard output"
-            )));
+            return bad_target(FileKind::Descriptor);
         }
         let path = resolve(path);
-        let cannot_write = |error: std::io::Error, at: &Path| {
-            Error::Refused(format!(
-                "cannot write {raw}: {} ({})",
-                in_words(&error),
-                at.shown()
-            ))
+        let cannot_write = |source: std::io::Error, at: &Path| Refused::CannotWrite {
+            name: raw.into(),
+            at: at.to_owned(),
+            source,
         };
         let existing = match std::fs::metadata(&path) {
             Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             // The target could be a folder or a device, and the mode for the new file is unknown.
-            Err(error) => return Err(cannot_write(error, &path)),
+            Err(error) => return Err(cannot_write(error, &path).into()),
         };
-        if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-            return Err(Error::Usage(format!(
-                "{raw} is a directory; name the file to write in it"
-            )));
+        if let Some(no_file) = existing.as_ref().filter(|metadata| !metadata.is_file()) {
+            return bad_target(FileKind::of(no_file.file_type()));
         }
         if raw.ends_with('/') {
-            return Err(Error::Usage(format!(
-                "{raw} is no directory; create it and name the file to write in it, or leave out the slash at the end"
-            )));
-        }
-        if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-            return Err(Error::Usage(format!(
-                "{raw} is not a regular file; use - and standard output for that"
-            )));
+            return Err(Usage::NoDirectory { name: raw.into() }.into());
         }
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         leftovers::sweep_drafts(&path);
@@ -158,7 +149,7 @@ impl Target {
         self.draft = None;
         signals::set_draft(None);
         self.sync_folder().on_path(
-            "the snapshot is in place, but may be gone after a power cut: cannot sync",
+            "the snapshot is in place, but a power cut may undo it: cannot sync",
             &folder,
         )
     }
@@ -173,10 +164,10 @@ impl Target {
             }
             _ => String::new(),
         };
-        Error::Io {
-            what: format!("cannot put the snapshot in place at {path}{instead}"),
+        Error::io(
+            format!("cannot put the snapshot in place at {path}{instead}"),
             source,
-        }
+        )
     }
 
     /// Syncs the folder. A user who may write to the folder but not read it cannot open it for a sync: then the

@@ -53,7 +53,7 @@ impl Fence {
     /// the database, for users who may write the database.
     pub fn open(database: &Path) -> Result<Self> {
         let path = path_of(database);
-        let file = open_or_make(&path).on_path("cannot open the fence file", &path)?;
+        let file = open_or_make(&path).on_path("cannot open the lock file", &path)?;
         let identity = Identity::of(&file.metadata().on_path("cannot stat", &path)?);
         let fence = Self {
             file,
@@ -147,7 +147,7 @@ impl Fence {
     pub fn post(&self, board: &Board) -> Result<()> {
         board
             .write(&self.file)
-            .on_path("cannot write the fence file", &path_of(&self.database))
+            .on_path("cannot write the lock file", &path_of(&self.database))
     }
 
     /// Syncs the folder on behalf of a worker that died between its rename and its sync. That worker has reported

@@ -104,7 +104,7 @@ impl Collector {
         let path = database.with_file_name(&name);
         let folder = folder_of(database).on_path("cannot open the folder of", database)?;
         let socket =
-            UnixDatagram::bind(reachable(&folder, &name)).on_path("cannot make the socket", &path)?;
+            UnixDatagram::bind(reachable(&folder, &name)).on_path("cannot create the socket", &path)?;
         socket
             .set_nonblocking(true)
             .on_path("cannot set up the socket", &path)?;

@@ -40,10 +40,10 @@ impl Membership {
         let got = |lock| match fence.try_shared(lock) {
             Tried::Got => Ok(true),
             Tried::Held => Ok(false),
-            Tried::Impossible(errno) => Err(Error::Io {
-                what: format!("cannot lock the fence of {}", database.shown()),
-                source: errno.into(),
-            }),
+            Tried::Impossible(errno) => Err(Error::io(
+                format!("cannot lock the lock file of {}", database.shown()),
+                errno,
+            )),
         };
         if !got(Lock::Fence)? {
             // There may be no other member left to bound the worker's time.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::connection::Connection;
 use super::frame::{Kind, LONGEST_CHUNK};
 use super::message::{End, Message};
-use crate::error::{Error, Result};
+use crate::error::{BadFile, Context, Gone, Protocol, Result};
 
 /// The size of a full chunk, in bytes. Each travels in one frame.
 pub const CHUNK: usize = LONGEST_CHUNK;
@@ -33,10 +33,7 @@ impl<'a> BodyWriter<'a> {
     pub fn copy_from(&mut self, source: &mut impl Read, mut sent: impl FnMut(u64)) -> Result<()> {
         let mut chunk = vec![0; CHUNK];
         loop {
-            let filled = fill(source, &mut chunk).map_err(|source| Error::Io {
-                what: "cannot read the source".into(),
-                source,
-            })?;
+            let filled = fill(source, &mut chunk).context("cannot read the source")?;
             if filled > 0 {
                 self.send(&chunk[..filled])?;
                 sent(self.length);
@@ -65,7 +62,7 @@ impl<'a> BodyWriter<'a> {
             length: self.length,
             checksum: self.hash.digest(),
         };
-        let payload = serde_json::to_vec(&end).map_err(|error| Error::Broken(error.to_string()))?;
+        let payload = serde_json::to_vec(&end).map_err(|source| Protocol::Unsendable { source })?;
         self.connection.send_frame(Kind::End, &payload)?;
         Ok(end)
     }
@@ -117,7 +114,7 @@ impl<'a> BodyReader<'a> {
 
     /// Receives the next piece of the body.
     pub fn receive(&mut self) -> Result<Piece<'_>> {
-        let header = self.connection.receive_header()?.ok_or_else(aborted)?;
+        let header = self.connection.receive_header()?.ok_or(Gone::Sender)?;
         match header.kind {
             Kind::Body => {
                 let chunk = &mut self.chunk[..header.length];
@@ -135,7 +132,7 @@ impl<'a> BodyReader<'a> {
         let mut payload = vec![0; length];
         self.connection.receive_payload(&mut payload)?;
         let announced: End =
-            serde_json::from_slice(&payload).map_err(|error| Error::Broken(error.to_string()))?;
+            serde_json::from_slice(&payload).map_err(|source| Protocol::UnknownMessage { source })?;
         let received = End {
             length: self.length,
             checksum: self.hash.digest(),
@@ -143,11 +140,13 @@ impl<'a> BodyReader<'a> {
         if announced == received {
             return Ok(());
         }
-        Err(Error::Refused(format!(
-            "the data was damaged on the way: {} bytes with checksum {:016x} were sent, {} bytes with {:016x} arrived; \
-             copy it again",
-            announced.length, announced.checksum, received.length, received.checksum
-        )))
+        Err(BadFile::DamagedOnTheWay {
+            sent: announced.length,
+            checksum: announced.checksum,
+            received: received.length,
+            received_checksum: received.checksum,
+        }
+        .into())
     }
 
     /// How many bytes have arrived.
@@ -156,14 +155,10 @@ impl<'a> BodyReader<'a> {
     }
 }
 
-/// The error for a sender that has gone before the end of the data.
-pub fn aborted() -> Error {
-    Error::Gone("the sender went away before the end of the data".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, Refused};
     use std::os::unix::net::UnixStream;
 
     fn pair() -> (Connection, Connection) {
@@ -178,7 +173,7 @@ mod tests {
             match reader.receive()? {
                 Piece::Chunk(chunk) => all.extend_from_slice(chunk),
                 Piece::End => return Ok(all),
-                Piece::Instead(message) => return Err(Error::Broken(format!("{message:?}"))),
+                Piece::Instead(message) => panic!("{message:?}"),
             }
         }
     }
@@ -206,7 +201,7 @@ mod tests {
         let (here, mut there) = pair();
         BodyWriter::new(&here).send(b"half of it").unwrap();
         drop(here);
-        assert!(matches!(collect(&mut there), Err(Error::Gone(_))));
+        assert!(collect(&mut there).is_err_and(|error| error.is_gone()));
     }
 
     #[test]
@@ -221,6 +216,6 @@ mod tests {
             .unwrap();
         writer.finish().unwrap();
         let refused = collect(&mut there).unwrap_err();
-        assert!(matches!(refused, Error::Refused(_)), "{refused}");
+        assert!(matches!(refused, Error::Refused(Refused::File(_))), "{refused}");
     }
 }

@@ -11,7 +11,7 @@ use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, Ms
 
 use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
-use crate::error::{Error, Result};
+use crate::error::{Error, Gone, Protocol, Result};
 use crate::sys::poll::hung_up;
 
 /// One end of a connection.
@@ -76,7 +76,7 @@ impl Connection {
     /// Sends a message with descriptors. The peer gets copies of its own.
     pub fn send_with(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let to_json =
-            |message: &Message| serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()));
+            |message: &Message| serde_json::to_vec(message).map_err(|source| Protocol::Unsendable { source });
         let mut payload = to_json(message)?;
         if payload.len() > self.longest {
             payload = to_json(&message.shortened(self.longest)?)?;
@@ -141,7 +141,7 @@ impl Connection {
         while have < HEADER_LENGTH {
             match retry(|| self.receive_some(&mut bytes[have..])).map_err(gone)? {
                 0 if have == 0 => return Ok(None),
-                0 => return Err(cut_off()),
+                0 => return Err(Gone::MidFrame.into()),
                 n => have += n,
             }
         }
@@ -169,7 +169,7 @@ impl Connection {
         (&self.stream)
             .read_exact(payload)
             .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => cut_off(),
+                io::ErrorKind::UnexpectedEof => Gone::MidFrame.into(),
                 _ => gone(error),
             })
     }
@@ -185,17 +185,11 @@ impl Connection {
     /// Reads the message that a header announced.
     pub fn receive_message(&self, header: Header) -> Result<Message> {
         if header.kind != Kind::Message {
-            return Err(Error::Broken(
-                "the other side sent data where a message was due".into(),
-            ));
+            return Err(Protocol::DataInstead.into());
         }
         let mut payload = vec![0; header.length];
         self.receive_payload(&mut payload)?;
-        serde_json::from_slice(&payload).map_err(|error| {
-            Error::Broken(format!(
-                "the other side sent a message that nobody understands: {error}"
-            ))
-        })
+        serde_json::from_slice(&payload).map_err(|source| Protocol::UnknownMessage { source }.into())
     }
 
     /// The next descriptor that came with a message.
@@ -252,15 +246,9 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 
 fn gone(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Error::Broken("the other side has not moved for too long; giving up".into())
-        }
-        _ => Error::Gone(format!("the connection broke: {error}")),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Protocol::Silent.into(),
+        _ => Gone::Broken { source: error }.into(),
     }
-}
-
-fn cut_off() -> Error {
-    Error::Gone("the connection ended in the middle of a frame".into())
 }
 
 #[cfg(test)]
@@ -307,7 +295,11 @@ mod tests {
     fn a_peer_that_says_nothing_is_given_up() {
         let (_here, there) = pair();
         there.set_patience(Some(Duration::from_millis(20))).unwrap();
-        assert!(there.receive().unwrap_err().to_string().contains("has not moved"));
+        assert!(there
+            .receive()
+            .unwrap_err()
+            .to_string()
+            .contains("stopped sending"));
     }
 
     #[test]
@@ -331,7 +323,7 @@ mod tests {
                 session: "x".repeat(300_000),
             };
             let error = here.send(&join).unwrap_err().to_string();
-            assert!(error.contains("longer than the 262144"), "{error}");
+            assert!(error.contains("longer than 262144"), "{error}");
         });
         let Some(Message::Error(text)) = there.receive().unwrap() else {
             panic!("no error");

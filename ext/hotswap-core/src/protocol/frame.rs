@@ -1,6 +1,6 @@
 //! The five bytes before every payload.
 
-use crate::error::{Error, Result};
+use crate::error::{Protocol, Result};
 
 /// The length of a header, in bytes.
 pub const HEADER_LENGTH: usize = 5;
@@ -53,16 +53,10 @@ impl Header {
             1 => (Kind::Message, longest_message),
             2 => (Kind::Body, LONGEST_CHUNK),
             3 => (Kind::End, LONGEST_MESSAGE),
-            other => {
-                return Err(Error::Broken(format!(
-                    "the other side does not speak hotswap (frame kind {other})"
-                )))
-            }
+            kind => return Err(Protocol::UnknownFrame { kind }.into()),
         };
         if length > longest {
-            return Err(Error::Broken(format!(
-                "a frame of {length} bytes is longer than the {longest} allowed"
-            )));
+            return Err(Protocol::LongFrame { length, longest }.into());
         }
         Ok(Self { kind, length })
     }

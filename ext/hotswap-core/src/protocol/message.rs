@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Header, Kind, Stamp};
-use crate::error::{Error, Result};
+use crate::error::{Protocol, Result};
 use crate::in_place::InPlace;
 use crate::settings::Settings;
 use crate::sidecar::Sidecar;
@@ -108,15 +108,13 @@ impl Message {
                 level: line.level.clone(),
                 text: cut(&line.text),
             })),
-            _ => Err(Error::Broken(format!(
-                "a message is longer than the {longest} bytes that the other process accepts"
-            ))),
+            _ => Err(Protocol::LongMessage { longest }.into()),
         }
     }
 
     /// The whole frame of the message.
     pub fn to_frame(&self) -> Result<Vec<u8>> {
-        let payload = serde_json::to_vec(self).map_err(|error| Error::Broken(error.to_string()))?;
+        let payload = serde_json::to_vec(self).map_err(|source| Protocol::Unsendable { source })?;
         let header = Header {
             kind: Kind::Message,
             length: payload.len(),

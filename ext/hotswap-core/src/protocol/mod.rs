@@ -31,7 +31,7 @@ pub mod leader;
 mod message;
 mod stamp;
 
-pub use body::{aborted, BodyReader, BodyWriter, Piece, CHUNK};
+pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 pub use message::{End, Endpoint, Handover, Message, Narration, Plan, Request, STANDARD_INPUT};

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::config::Config;
 use super::leadership::Sockets;
 use super::session;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, NoServer, Protocol, Result};
 use crate::protocol::{Header, Kind, Message, HEADER_LENGTH, PROTOCOL};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::random;
@@ -139,9 +139,8 @@ async fn greet(incoming: Incoming, sessions: &Sessions, config: Config) -> Resul
     };
     sessions.waiting.borrow_mut().remove(&session);
     let Ok(Ok(stderr)) = joined else {
-        let why =
-            "nobody joined on the stderr socket; is --socket one server's and the stderr socket another's?";
-        return send(&mut main, &Message::Rejected { why: why.into() }).await;
+        let why = NoServer::NoSecondConnection.to_string();
+        return send(&mut main, &Message::Rejected { why }).await;
     };
     let privates = [private, stderr.private];
     let (main, stderr) = (blocking(main)?, blocking(stderr.stream)?);
@@ -161,18 +160,20 @@ async fn greet(incoming: Incoming, sessions: &Sessions, config: Config) -> Resul
 }
 
 fn admit(stream: &UnixStream, sessions: &Sessions) -> Result<()> {
-    let peer = stream.peer_cred().context("cannot tell who is connecting")?;
+    let peer = stream.peer_cred().context("cannot identify the client")?;
     let own = nix::unistd::geteuid().as_raw();
     if peer.uid() != own && peer.uid() != 0 {
-        return Err(Error::CannotConnect(format!(
-            "this server runs as uid {own} and serves that user and root only, not uid {}",
-            peer.uid()
-        )));
+        return Err(NoServer::OtherUser {
+            server: own,
+            client: peer.uid(),
+        }
+        .into());
     }
     if sessions.clients.get() > MOST_CLIENTS {
-        return Err(Error::CannotConnect(format!(
-            "{MOST_CLIENTS} clients are connected already; try again later"
-        )));
+        return Err(NoServer::Full {
+            clients: MOST_CLIENTS,
+        }
+        .into());
     }
     Ok(())
 }
@@ -180,12 +181,12 @@ fn admit(stream: &UnixStream, sessions: &Sessions) -> Result<()> {
 async fn expect_hello(stream: &mut UnixStream) -> Result<()> {
     match receive(stream).await? {
         Message::Hello { protocol, .. } if protocol == PROTOCOL => Ok(()),
-        Message::Hello { version, .. } => Err(Error::CannotConnect(format!(
-            "this command is hotswap {version}, but the running application has loaded hotswap {}; \
-             restart the application, or use the command of its version",
-            crate::VERSION
-        ))),
-        _ => Err(Error::Broken("expected a greeting".into())),
+        Message::Hello { version, .. } => Err(NoServer::OtherVersion {
+            command: version,
+            application: crate::VERSION.into(),
+        }
+        .into()),
+        _ => Err(Protocol::NoGreeting.into()),
     }
 }
 
@@ -208,25 +209,25 @@ async fn receive(stream: &mut UnixStream) -> Result<Message> {
         stream
             .read_exact(&mut bytes)
             .await
-            .context("the greeting broke off")?;
+            .context("the connection ended during the greeting")?;
         let header = Header::parse(bytes)?;
         if header.kind != Kind::Message || header.length > 4096 {
-            return Err(Error::Broken("that is no greeting".into()));
+            return Err(Protocol::NoGreeting.into());
         }
         let mut payload = vec![0; header.length];
         stream
             .read_exact(&mut payload)
             .await
-            .context("the greeting broke off")?;
-        serde_json::from_slice(&payload).map_err(|_| Error::Broken("that is no greeting".into()))
+            .context("the connection ended during the greeting")?;
+        serde_json::from_slice(&payload).map_err(|_| Protocol::NoGreeting.into())
     };
     timeout(PATIENCE, read)
         .await
-        .map_err(|_| Error::Broken("the greeting took too long".into()))?
+        .map_err(|_| Protocol::SlowGreeting)?
 }
 
 async fn send(stream: &mut UnixStream, message: &Message) -> Result<()> {
-    let payload = serde_json::to_vec(message).map_err(|error| Error::Broken(error.to_string()))?;
+    let payload = serde_json::to_vec(message).map_err(|source| Protocol::Unsendable { source })?;
     let header = Header {
         kind: Kind::Message,
         length: payload.len(),
@@ -238,14 +239,14 @@ async fn send(stream: &mut UnixStream, message: &Message) -> Result<()> {
     };
     timeout(PATIENCE, write)
         .await
-        .map_err(|_| Error::Broken("the client takes no answer".into()))?
+        .map_err(|_| Protocol::Silent)?
         .context("cannot answer the client")
 }
 
 fn blocking(stream: UnixStream) -> Result<std::os::unix::net::UnixStream> {
-    let stream = stream.into_std().context("cannot hand a connection over")?;
+    let stream = stream.into_std().context("cannot hand over a connection")?;
     stream
         .set_nonblocking(false)
-        .context("cannot hand a connection over")?;
+        .context("cannot hand over a connection")?;
     Ok(stream)
 }

@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{shutdown, Shutdown};
 use tokio::net::UnixListener;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Failed, Result};
 use crate::fence::open_or_make;
 use crate::protocol::leader::{lock_of, signature};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::{try_lock, wait_for_lock, Kind, ALL};
 use crate::sys::socket::{connect, reachable};
-use crate::visible::Shown;
 
 /// How long a killed leader may go on listening after it has lost its lock, because the kernel closes its
 /// descriptors one after the other.
@@ -90,7 +89,7 @@ fn make_folder_of(socket: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o755)
         .create(folder)
-        .on_path("cannot make the folder of the socket", folder)
+        .on_path("cannot create the folder of the socket", folder)
 }
 
 impl ListeningSocket {
@@ -109,7 +108,7 @@ impl ListeningSocket {
                 (listener, private)
             })
         })
-        .on_path("cannot make the socket", path)?;
+        .on_path("cannot create the socket", path)?;
         std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))
             .on_path("cannot set the mode of", path)?;
         let made = Identity::of(&std::fs::symlink_metadata(&draft).on_path("cannot stat", &draft)?);
@@ -148,10 +147,10 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
         return Ok(());
     };
     if !there.file_type().is_socket() {
-        return Err(Error::CannotConnect(format!(
-            "{} exists and is not a socket; remove it, or set config.hotswap.socket_path",
-            path.shown()
-        )));
+        return Err(Failed::NotASocket {
+            path: path.to_owned(),
+        }
+        .into());
     }
     let patience = Instant::now() + DYING;
     while let Ok(answered) = connect(path) {
@@ -160,13 +159,11 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
             std::thread::sleep(Duration::from_millis(50));
             continue;
         }
-        return Err(Error::CannotConnect(format!(
-            "{} is served by another program{}; stop it, or set config.hotswap.socket_path",
-            path.shown(),
-            peer_pid(&answered)
-                .map(|pid| format!(" (pid {pid})"))
-                .unwrap_or_default()
-        )));
+        return Err(Failed::SocketInUse {
+            path: path.to_owned(),
+            pid: peer_pid(&answered),
+        }
+        .into());
     }
     Ok(())
 }

@@ -11,13 +11,12 @@ use nix::unistd::Pid;
 
 use super::config::{Config, WorkerCommand};
 use super::spawn::Detached;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Failed, Result};
 use crate::exit_code::ExitCode;
 use crate::leftovers;
 use crate::protocol::{Connection, Handover, Message, Narration};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::oom::OutOfMemory;
-use crate::visible::Shown;
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,8 +37,8 @@ pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [CloseInChild;
         }
         Err(error) => {
             let text = format!(
-                "no worker process could be started on the server: {error}. The application's log has what it said. If \
-                 gems were removed since the application started, restart it"
+                "the server could not start a worker: {error}. See the application's log. If gems were removed since the \
+                 application started, restart it"
             );
             tracing::error!(target: "hotswap", "{text}");
             // The client may have gone. The log has the error all the same.
@@ -88,10 +87,10 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
             Some(Message::Taken) => break,
             Some(Message::Log(line)) => log(&line),
             Some(_) | None => {
-                return Err(Error::Broken(format!(
-                    "{} ended at once",
-                    config.worker.program.shown()
-                )))
+                return Err(Failed::EndedAtOnce {
+                    program: config.worker.program.clone(),
+                }
+                .into())
             }
         }
     }

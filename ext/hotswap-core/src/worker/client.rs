@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::summary::Spoken;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::exit_code::ExitCode;
 use crate::holders;
 use crate::protocol::{Connection, Message, Narration, Plan, Request};
@@ -129,11 +129,11 @@ pub struct Client {
 /// The error of a command whose client sent something unexpected. It either gave a reason of its own, or it has
 /// gone.
 pub fn gave_up(instead: Option<Message>) -> Error {
-    Error::Broken(match instead {
-        Some(Message::Error(why)) => format!("the client gave up: {why}"),
-        Some(_) => "the client said what was not its turn to say".into(),
-        None => "the client went away before it was its turn".into(),
-    })
+    match instead {
+        Some(Message::Error(why)) => Protocol::GaveUp { why }.into(),
+        Some(_) => Protocol::Unexpected { from: "the client" }.into(),
+        None => Gone::Client.into(),
+    }
 }
 
 /// Describes the client process, as the kernel identifies it.
@@ -160,10 +160,7 @@ impl Client {
         for connection in [&main, &stderr] {
             connection
                 .set_patience(Some(PATIENCE))
-                .map_err(|source| Error::Io {
-                    what: "cannot set up the client's socket".into(),
-                    source,
-                })?;
+                .context("cannot set up the client's socket")?;
         }
         Ok(Self {
             who: who(&main),
@@ -187,7 +184,7 @@ impl Client {
     pub fn request(&self) -> Result<Request> {
         match self.main.receive()? {
             Some(Message::Request(request)) => Ok(*request),
-            _ => Err(Error::Broken("the client asked for nothing".into())),
+            _ => Err(Protocol::Unexpected { from: "the client" }.into()),
         }
     }
 
@@ -233,7 +230,7 @@ impl Client {
     /// Fails if the client has gone, because nothing waits for the result any more.
     pub fn check_presence(&self) -> Result<()> {
         if self.main.peer_is_gone() {
-            return Err(Error::Gone("the client went away".into()));
+            return Err(Gone::Client.into());
         }
         Ok(())
     }
@@ -253,10 +250,7 @@ impl Client {
     /// Returns a function for another thread that has to end the process in place of this one. It reports the error
     /// as the outcome of the command.
     pub fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
-        let mut second = self.try_clone().map_err(|source| Error::Io {
-            what: "cannot set up the client's socket".into(),
-            source,
-        })?;
+        let mut second = self.try_clone().context("cannot set up the client's socket")?;
         Ok(move |error| {
             let outcome = Err(error);
             let connections = [
@@ -302,9 +296,9 @@ impl Client {
     pub fn finish(&mut self, outcome: &Result<()>) {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
-            Err(error @ Error::NobodyReads) => error.exit_code(),
+            Err(error @ Error::Failed(Failed::OutputClosed)) => error.exit_code(),
             // A client that has gone, or was interrupted, knows the reason.
-            Err(error @ (Error::Gone(_) | Error::Broken(_))) if self.main.peer_is_gone() => error.exit_code(),
+            Err(error) if error.is_of_the_peer() && self.main.peer_is_gone() => error.exit_code(),
             Err(error) => {
                 self.user.tell(&Message::Error(error.to_string()));
                 error.exit_code()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::client::Client;
-use crate::error::{Context, Error, Result};
+use crate::error::{BadFile, Context, Error, Gone, Result};
 use crate::leftovers;
 use crate::sys::exit::exit_now;
 
@@ -40,12 +40,11 @@ enum End {
 impl End {
     fn error(self) -> Error {
         match self {
-            End::ClientLeft => Error::Gone("the client went away".into()),
-            End::TookTooLong => Error::Refused(format!(
-                "the work on the file was not over after {} minutes, so it was given up. The running database is \
-                 untouched; look for rules, indexes or views of the file that take that long",
-                PATIENCE.as_secs() / 60
-            )),
+            End::ClientLeft => Gone::Client.into(),
+            End::TookTooLong => BadFile::TooMuchTime {
+                minutes: PATIENCE.as_secs() / 60,
+            }
+            .into(),
         }
     }
 }
@@ -132,6 +131,7 @@ impl<Wanted: Fn() -> bool, Say: FnOnce(Error)> Watching<Wanted, Say> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit_code::ExitCode;
     use crate::protocol::{Connection as Wire, Message};
     use crate::testing::ignored_test;
     use crate::worker::sqlite::system::adopt_the_systems_sqlite;
@@ -155,7 +155,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         let deadline = Deadline::watch_for(SOON, &connection, &client, None).unwrap();
         let error = deadline.explain(ask(&connection, STEPS).unwrap_err());
-        assert!(matches!(error, Error::Refused(_)), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::Refused, "{error}");
         // The next statement has no time left either.
         assert!(ask(&connection, STEPS).is_err());
     }
@@ -169,10 +169,10 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         let deadline = Deadline::watch(&connection, &client, None).unwrap();
         let error = deadline.explain(ask(&connection, "SELECT nothing").unwrap_err());
-        assert!(matches!(error, Error::Sqlite { .. }), "{error}");
+        assert!(error.is_of_a_call(), "{error}");
         drop(there);
         let error = deadline.explain(ask(&connection, STEPS).unwrap_err());
-        assert!(matches!(error, Error::Gone(_)), "{error}");
+        assert!(error.is_gone(), "{error}");
     }
 
     /// One step compares 2 MB two million times.

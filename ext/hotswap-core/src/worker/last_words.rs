@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::exit_code::ExitCode;
 use crate::protocol::{Connection, Message, Narration};
 
-const FAULT: &str = "SQLite, an extension that the application loads, or hotswap made a mistake";
+const FAULT: &str = "a bug in SQLite, in an extension that the application loads, or in hotswap";
 
 /// The signals that end a worker, and the meaning of each. Ruby handles those that ask a process to end.
 const FATAL: [(Signal, &str); 7] = [
@@ -28,11 +28,11 @@ const FATAL: [(Signal, &str); 7] = [
     (Signal::SIGBUS, "the disk could not read a page of a file"),
     (
         Signal::SIGXFSZ,
-        "a file would have grown longer than this user may make it (ulimit -f)",
+        "a file would have grown beyond this user's limit (ulimit -f)",
     ),
     (
         Signal::SIGXCPU,
-        "it has taken the processor time that this user may take (ulimit -t)",
+        "it has used up this user's processor time (ulimit -t)",
     ),
 ];
 
@@ -77,14 +77,14 @@ impl Drop for LastWords {
 
 fn sentence(signal: Signal, meaning: &str) -> String {
     format!(
-        "the worker (process {}) was ended by {signal}: {meaning}. The database is whole, and either the old or the new one. \
-         See the application's log, then copy again",
+        "{signal} ended the worker (process {}): {meaning}. The database is intact, and either the old or the new one. \
+         See the application's log, then try again",
         std::process::id()
     )
 }
 
 fn lines(client: &Client, sentence: &str) -> Result<Vec<Line>> {
-    let line = |connection: &Connection, message: &Message| {
+    let line = |connection: &Connection, message: &Message| -> Result<Line> {
         Ok(Line {
             to: connection.as_fd().as_raw_fd(),
             frame: message.to_frame()?,

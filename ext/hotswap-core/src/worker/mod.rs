@@ -23,7 +23,7 @@ mod summary;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use crate::error::{Error, Result};
+use crate::error::{Protocol, Result};
 use crate::leftovers;
 use crate::protocol::{Connection, Message, Narration};
 use crate::route::Route;
@@ -44,7 +44,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let handover = match leader.receive()? {
         Some(Message::Handover(handover)) => handover,
         Some(Message::Sweep(settings)) => return sweep(&leader, &settings),
-        _ => return Err(Error::Broken("the leader handed nothing over".into())),
+        _ => return Err(Protocol::Unexpected { from: "the leader" }.into()),
     };
     let (main, stderr) = connections(&leader)?;
     // A leader that ends now has handed everything over. Only its log misses what this worker reports.
@@ -69,7 +69,7 @@ fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
         let descriptor = leader.take_descriptor();
         descriptor
             .map(|fd| Connection::new(UnixStream::from(fd)))
-            .ok_or_else(|| Error::Broken("a connection is missing".into()))
+            .ok_or(Protocol::Missing { what: "a connection" })
     };
     Ok((next()?, next()?))
 }

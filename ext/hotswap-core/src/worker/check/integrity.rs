@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::without_views::without_views;
-use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::error::{is_of_the_machine, BadFile, Context, Error, Result};
 use crate::sys::memory;
 use crate::visible;
 use crate::worker::schema::Schema;
@@ -29,11 +29,11 @@ pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<
     if !matches!(bytes, Ok(Some(bytes)) if bytes > SCHEMA) {
         return Ok(());
     }
-    Err(Error::Refused(format!(
-        "the schema of {name} is longer than {} MB. The running database is untouched; look for tables or views with very \
-         long statements",
-        SCHEMA / 1024 / 1024
-    )))
+    Err(BadFile::LongSchema {
+        name: name.into(),
+        megabytes: SCHEMA / 1024 / 1024,
+    }
+    .into())
 }
 
 /// Runs the whole `PRAGMA integrity_check` on the file that the user calls `name`. SQLite calls `progress` during
@@ -55,7 +55,7 @@ pub fn check_integrity(
     let _ = connection.progress_handler(0, None::<fn() -> bool>);
     match found.and_then(|found| modules_are_known(connection).map(|()| found)) {
         Ok(found) if found.is_empty() => Ok(()),
-        Ok(found) => Err(damaged(name, &format!("\n{}\n", found.join("\n")))),
+        Ok(found) => Err(damaged(name, format!("\n{}\n", found.join("\n")))),
         Err(error) if is_of_the_machine(&error) => Err(error).context(format!("cannot check {name}")),
         Err(error) => Err(refusal(connection, &error, name)),
     }
@@ -85,11 +85,9 @@ fn file_size(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?))
 }
 
-fn damaged(name: &str, found: &str) -> Error {
-    Error::Refused(format!(
-        "integrity check failed:{found}{name} is damaged. The running database is untouched; repair the file \
-         (sqlite3 FILE .recover) or copy another one"
-    ))
+fn damaged(name: &str, found: String) -> Error {
+    let name = name.into();
+    BadFile::Damaged { name, found }.into()
 }
 
 fn problems(connection: &Connection) -> rusqlite::Result<Vec<String>> {
@@ -140,19 +138,20 @@ fn refusal(connection: &Connection, error: &rusqlite::Error, name: &str) -> Erro
         "unknown tokenizer",
     ];
     if missing.iter().any(|sign| text.contains(sign)) {
-        return Error::Refused(format!(
-            "{name} cannot be checked: {text}; name the extension under `extensions:` in database.yml, \
-             or pass --skip-integrity-check"
-        ));
+        return BadFile::NeedsExtension {
+            name: name.into(),
+            why: text,
+        }
+        .into();
     }
     if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
-        return Error::Refused(format!(
-            "integrity check failed: checking {name} takes more than {} MB of memory, or a value of it is too long. \
-             The running database is untouched; look for what is so big in its CHECK constraints and indexes",
-            heap_limit(connection) / 1024 / 1024
-        ));
+        return BadFile::TooMuchMemory {
+            name: name.into(),
+            megabytes: heap_limit(connection) / 1024 / 1024,
+        }
+        .into();
     }
-    damaged(name, &format!(" {text}\n"))
+    damaged(name, format!(" {text}\n"))
 }
 
 /// In bytes; 0 if SQLite does not report it.
@@ -165,16 +164,13 @@ fn heap_limit(connection: &Connection) -> i64 {
 /// The refusal of a file that no SQLite of this version can open. It applies no matter which checks the user skips.
 pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
     if is_of_the_machine(&error) || error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-        return Error::Sqlite {
-            what: format!("cannot read the schema of {name}"),
-            source: error,
-        };
+        return Error::sqlite(format!("cannot read the schema of {name}"), error);
     }
-    Error::Refused(format!(
-        "the schema of {name} cannot be read: {}. The application could not use it either, and the running \
-         database is untouched; repair the file (sqlite3 FILE .recover) or copy another one",
-        visible::line(error.to_string())
-    ))
+    BadFile::BadSchema {
+        name: name.into(),
+        why: visible::line(error.to_string()),
+    }
+    .into()
 }
 
 /// Refuses an incoming schema that differs from the live one, and shows both. `name` is what the user calls the
@@ -183,16 +179,13 @@ pub fn compare_schemas(live: &Schema, incoming: &Schema, name: &str, label: &str
     let Some(mismatch) = live.mismatch(incoming) else {
         return Ok(());
     };
-    let mut advice = format!("{label} is untouched. If the change is meant, pass --skip-schema-check");
-    if live.is_of_active_record() {
-        advice += "; for an older backup, then run bin/rails db:migrate";
-    }
-    if live.is_utf8() && !incoming.is_utf8() {
-        advice += &format!(". The schema of {name} is not written in UTF-8");
-    }
-    Err(Error::SchemaMismatch {
+    Err(BadFile::SchemaMismatch {
         statements: mismatch.statements(),
         names: mismatch.names(),
-        advice,
-    })
+        name: name.into(),
+        database: label.into(),
+        active_record: live.is_of_active_record(),
+        not_utf8: live.is_utf8() && !incoming.is_utf8(),
+    }
+    .into())
 }

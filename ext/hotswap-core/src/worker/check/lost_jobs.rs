@@ -10,11 +10,11 @@ const MOST: usize = 1000;
 pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
     let text = match missing(live, incoming, last) {
         Ok(0) | Err(_) => return None,
-        Ok(1) => "one job that waits in the live queue is".to_owned(),
-        Ok(MOST) => format!("{MOST} or more jobs that wait in the live queue are"),
-        Ok(count) => format!("{count} jobs that wait in the live queue are"),
+        Ok(1) => "1 pending job is".to_owned(),
+        Ok(MOST) => format!("{MOST} or more pending jobs are"),
+        Ok(count) => format!("{count} pending jobs are"),
     };
-    Some(format!("{text} not in the new database, and will not be run"))
+    Some(format!("{text} missing from the new database and will not run"))
 }
 
 /// The id of the newest job in this database's queue, or 0 if the queue is empty. None if there is no queue.
@@ -34,11 +34,11 @@ pub fn since(last: i64, live: &Connection) -> usize {
 pub fn late(count: usize) -> Option<String> {
     let text = match count {
         0 => return None,
-        1 => "one job enqueued in the live queue while the push waited is".to_owned(),
-        MOST => format!("{MOST} or more jobs enqueued in the live queue while the push waited are"),
-        count => format!("{count} jobs enqueued in the live queue while the push waited are"),
+        1 => "1 job that was enqueued while the push waited is".to_owned(),
+        MOST => format!("{MOST} or more jobs that were enqueued while the push waited are"),
+        count => format!("{count} jobs that were enqueued while the push waited are"),
     };
-    Some(format!("{text} not in the new database, and will not be run"))
+    Some(format!("{text} missing from the new database and will not run"))
 }
 
 fn missing(live: &Connection, incoming: &Connection, last: i64) -> rusqlite::Result<usize> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::error::{is_of_the_machine, BadFile, Context, Error, Failed, Refused, Result};
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::deadline::Deadline;
@@ -106,18 +106,20 @@ impl<'a> Check<'a> {
     fn schema_of(&self, live: &Live) -> Result<Option<Schema>> {
         match live.schema(&self.0.database.extensions) {
             Ok(schema) => Ok(Some(schema)),
-            Err(Error::Sqlite { what, source }) if is_of_the_machine(&source) => Err(Error::Sqlite { what, source }),
-            Err(error @ Error::Sqlite { .. }) if self.0.request.skip_schema_check => {
+            Err(Error::Failed(Failed::Sqlite { what, source })) if is_of_the_machine(&source) => {
+                Err(Error::sqlite(what, source))
+            }
+            Err(error @ Error::Failed(Failed::Sqlite { .. })) if self.0.request.skip_schema_check => {
                 self.0.client.log(
                     "warn",
                     format_args!("replacing the live database without comparing schemas: {error}"),
                 );
                 Ok(None)
             }
-            Err(error @ Error::Sqlite { .. }) => Err(Error::Refused(format!(
-                "{error}. The incoming schema cannot be compared with it; pass --skip-schema-check to replace the \
-                 damaged database all the same"
-            ))),
+            Err(error @ Error::Failed(Failed::Sqlite { .. })) => Err(Refused::LiveSchemaIsDamaged {
+                reason: error.to_string(),
+            }
+            .into()),
             Err(error) => Err(error),
         }
     }
@@ -136,11 +138,12 @@ impl<'a> Check<'a> {
         let Some(table) = table_with_rows(live.connection(), current, false) else {
             return Ok(true);
         };
-        let (name, label) = (self.0.request.src.name(), &self.0.database.label);
-        Err(Error::Refused(format!(
-            "every table of {name} is empty, and {label} has rows in {table}. {label} is untouched. If it is to be \
-             emptied, pass --skip-schema-check"
-        )))
+        Err(BadFile::NoRows {
+            name: self.0.request.src.name().into(),
+            database: self.0.database.label.clone(),
+            table,
+        }
+        .into())
     }
 
     fn warnings(
@@ -154,12 +157,14 @@ impl<'a> Check<'a> {
         let name = self.0.request.src.name();
         let foreign = match (environment(live.connection()), environment(judging)) {
             (Some(own), Some(other)) if own != other => Some(format!(
-                "{name} is of the {other} environment. Afterwards, run bin/rails db:environment:set RAILS_ENV={own}"
+                "{name} comes from the {other} environment. Afterwards, run bin/rails db:environment:set RAILS_ENV={own}"
             )),
             _ => None,
         };
         let unreadable = (current.is_utf8() && !incoming.is_utf8()).then(|| {
-            format!("the schema of {name} is not written in UTF-8; Active Record cannot use the tables that are concerned")
+            format!(
+                "the schema of {name} contains text that is not UTF-8. Active Record cannot use those tables"
+            )
         });
         let lost = last_job.and_then(|last| lost_jobs::lost(live.connection(), judging, last));
         [foreign, unreadable, lost].into_iter().flatten().collect()

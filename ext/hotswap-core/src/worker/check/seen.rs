@@ -9,9 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::contents::table_with_rows;
 use super::lost_jobs;
-use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::error::{is_of_the_machine, Busy, Context, Result};
 use crate::sys::identity::Identity;
-use crate::visible::Shown;
 use crate::worker::schema::Schema;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
@@ -39,10 +38,10 @@ impl Seen {
                 return Err(source).on_path("cannot read the schema of", live);
             }
             Ok(false) | Err(_) => {
-                return Err(Error::Busy(format!(
-                    "the schema of {} changed while the push waited; copy again",
-                    live.shown()
-                )))
+                return Err(Busy::SchemaChanged {
+                    database: live.to_owned(),
+                }
+                .into())
             }
         }
         let late = self.last_job.map_or(0, |last| lost_jobs::since(last, connection));
@@ -51,10 +50,11 @@ impl Seen {
             return Ok(());
         }
         table_with_rows(connection, &self.schema, false).map_or(Ok(()), |table| {
-            Err(Error::Busy(format!(
-                "{} was empty when the push began, and has rows in {table} now; copy again",
-                live.shown()
-            )))
+            Err(Busy::NotEmptyAnyMore {
+                database: live.to_owned(),
+                table,
+            }
+            .into())
         })
     }
 

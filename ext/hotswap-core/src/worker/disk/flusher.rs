@@ -154,8 +154,8 @@ mod tests {
             thread: Some(Thread { steps, handle }),
         };
         assert!(matches!(
-            flusher.caught_up(|| Err("the client went away")),
-            Err("the client went away")
+            flusher.caught_up(|| Err("the client disconnected")),
+            Err("the client disconnected")
         ));
     }
 

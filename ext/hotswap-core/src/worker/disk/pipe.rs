@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::protocol::Connection;
 use crate::worker::client::PATIENCE;
 
@@ -27,12 +27,10 @@ impl Pipe {
     /// Takes over a descriptor that does not block, so that the process at the other end cannot keep the worker
     /// waiting.
     pub fn take(descriptor: OwnedFd) -> Result<Self> {
-        let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
+        let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot inspect the descriptor")?;
         let flags = OFlag::from_bits_retain(flags);
         if !flags.contains(OFlag::O_NONBLOCK) || flags.contains(OFlag::O_PATH) {
-            return Err(Error::Broken(
-                "the pipe was handed over without the right to use it".into(),
-            ));
+            return Err(Protocol::NoRight { what: "the pipe" }.into());
         }
         // With a longer pipe both sides wait less often. If that is not allowed, the pipe keeps its size.
         let _ = fcntl(&descriptor, FcntlArg::F_SETPIPE_SZ(LONGEST));
@@ -67,7 +65,9 @@ impl Pipe {
                     }
                     wait_for(self.0.as_fd(), PollFlags::POLLOUT, client, until)?;
                 }
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Err(Error::NobodyReads),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    return Err(Failed::OutputClosed.into())
+                }
                 Err(error) => return Err(error).context("cannot write to standard output"),
             }
         }
@@ -77,10 +77,7 @@ impl Pipe {
 
 /// The error of a command whose pipe stands still.
 pub fn stands_still(patience: Duration) -> Error {
-    Error::Broken(format!(
-        "the program at the other end of the pipe has been idle for {} s. Pass --timeout SECONDS to wait longer",
-        patience.as_secs()
-    ))
+    Protocol::IdlePipe { time: patience }.into()
 }
 
 /// How long the other end of a pipe may be idle.
@@ -107,7 +104,7 @@ fn wait_for(
         PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
     ) {
         Ok(0) if until.is_none() => Err(stands_still(patience)),
-        Ok(_) if client.peer_is_gone() => Err(Error::Gone("the client went away".into())),
+        Ok(_) if client.peer_is_gone() => Err(Gone::Client.into()),
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).context("cannot wait for the pipe"),
     }
@@ -166,7 +163,7 @@ mod tests {
                 drop(there);
             });
             let error = pipe.read(&mut [0; 10], &client).unwrap_err();
-            assert!(matches!(error, Error::Gone(_)), "{error}");
+            assert!(error.is_gone(), "{error}");
         });
     }
 
@@ -188,7 +185,8 @@ mod tests {
         let mut pipe = Pipe::take(not_blocking(writer)).unwrap();
         drop(reader);
         let (client, _there) = connection();
-        assert!(matches!(pipe.write(b"x", &client, None), Err(Error::NobodyReads)));
+        let written = pipe.write(b"x", &client, None);
+        assert!(matches!(written, Err(Error::Failed(Failed::OutputClosed))));
     }
 
     #[test]
@@ -205,6 +203,6 @@ mod tests {
     #[test]
     fn a_pipe_that_would_block_is_not_taken() {
         let (reader, _writer) = std::io::pipe().unwrap();
-        assert!(matches!(Pipe::take(reader.into()), Err(Error::Broken(_))));
+        assert!(Pipe::take(reader.into()).is_err_and(|error| error.is_of_the_peer()));
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::fstatvfs;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Refused, Result};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 
@@ -14,24 +14,25 @@ use crate::sys::backup_disk;
 const MARGIN: u64 = 16 * 1024 * 1024;
 
 /// Refuses unless `needed` bytes fit on the file system of `file` and leave the application room to write.
-pub fn require(file: impl AsFd, needed: u64, what: &str) -> Result<()> {
+pub fn require(file: impl AsFd, needed: u64, what: &'static str) -> Result<()> {
     let free = free(file)?;
     if free >= needed + MARGIN {
         return Ok(());
     }
-    Err(Error::Refused(format!(
-        "{what} needs {} MB and leaves {} MB for others, but {} MB are free; make room on that disk, and copy again",
-        needed.div_ceil(1_000_000),
-        MARGIN / 1_000_000,
-        free / 1_000_000
-    )))
+    Err(Refused::NoSpace {
+        what,
+        needed,
+        margin: MARGIN,
+        free,
+    }
+    .into())
 }
 
 /// The free space in bytes, or `u64::MAX` if the file system does not report it: some report a total of 0 blocks.
 fn free(file: impl AsFd) -> Result<u64> {
     let disk = match fstatvfs(file) {
         Err(errno) if backup_disk::cannot(&errno.into()) => return Ok(u64::MAX),
-        asked => asked.context("cannot ask for the free space")?,
+        asked => asked.context("cannot determine the free space")?,
     };
     match disk.blocks() {
         0 => Ok(u64::MAX),
@@ -64,16 +65,11 @@ impl Growth {
 
     /// Fails if the WAL has grown too far.
     pub fn check(&self) -> Result<()> {
-        let (free, log) = (free(&self.folder)?, length(&self.log));
-        if free >= self.margin + log.saturating_sub(self.at_first) {
+        let (free, wal) = (free(&self.folder)?, length(&self.log));
+        if free >= self.margin + wal.saturating_sub(self.at_first) {
             return Ok(());
         }
-        Err(Error::Refused(format!(
-            "the pull was given up: its reader is slow, the application's log grows as long as that lasts and has {} MB, and \
-             {} MB are free; make room on the database's disk for a copy of it, or pull to a file on another one",
-            log / 1_000_000,
-            free / 1_000_000
-        )))
+        Err(Refused::SlowReader { wal, free }.into())
     }
 }
 

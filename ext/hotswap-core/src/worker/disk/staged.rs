@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tempfile::TempPath;
 
 use super::flusher::Flusher;
-use crate::error::{Context, Error, Result};
+use crate::error::{BadFile, Context, Result};
 use crate::leftovers;
 use crate::sidecar::sidecars;
 use crate::sys::attributes;
@@ -116,9 +116,10 @@ impl Staged {
             let moved = copy_range(source, self.length - begin, self.file(), self.length, step)
                 .on_path("cannot copy into", &self.path)?;
             if moved == 0 {
-                return Err(Error::Refused(
-                    "the source became shorter while it was being read; copy it again".into(),
-                ));
+                return Err(BadFile::Changed {
+                    name: "the source".into(),
+                }
+                .into());
             }
             self.grown_by(moved)?;
             copied(self.length)?;
@@ -212,9 +213,7 @@ impl Staged {
         if self.stamp()? == stamp {
             return Ok(());
         }
-        Err(Error::Refused(
-            "the staged file was changed by somebody else after it was checked".into(),
-        ))
+        Err(BadFile::StagedChanged.into())
     }
 
     /// Moves the file to the live path: the commit point of a swap.
@@ -239,6 +238,7 @@ impl Drop for Staged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::worker::disk::writeback::STEP;
 
     fn names(folder: &Path) -> Vec<String> {

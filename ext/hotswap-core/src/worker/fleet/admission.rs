@@ -4,12 +4,11 @@
 use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Failed, Refused, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::sys::{attributes, processes};
-use crate::visible::Shown;
 
 /// Opens the fence of `live`, or refuses.
 ///
@@ -31,12 +30,11 @@ pub fn require_no_objection(fence: &Fence) -> Result<()> {
     let Some(pid) = fence.holder(Lock::Objection) else {
         return Ok(());
     };
-    Err(Error::Refused(format!(
-        "{} has opened {} with nolock, immutable or a vfs in its name, so SQLite's locks do not protect the database from it. \
-         Take that out, restart the process, and copy again",
-        processes::name(pid as u32),
-        fence.database().shown()
-    )))
+    Err(Refused::PastTheLocks {
+        database: fence.database().to_owned(),
+        process: processes::name(pid as u32),
+    }
+    .into())
 }
 
 /// Refuses if a process holds a lock on the fence, but its user may only read the database. Such a process is no
@@ -53,12 +51,12 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
     let Some((pid, user)) = holders.find_map(|pid| Some((pid, reader(pid, &metadata)?))) else {
         return Ok(());
     };
-    Err(Error::Refused(format!(
-        "{} holds a lock on {}, and its user (uid {user}) may only read the database. End that process and copy again. After a \
-         restart it can no longer take the lock",
-        processes::name(pid),
-        path.shown()
-    )))
+    Err(Refused::ReaderHoldsLock {
+        lock_file: path,
+        process: processes::name(pid),
+        uid: user,
+    }
+    .into())
 }
 
 /// The bit of the capability that overrides file modes, from `linux/capability.h`.
@@ -112,23 +110,18 @@ impl Access {
 pub fn no_place_beside(live: &Path, error: Error) -> Error {
     let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
     match &error {
-        Error::Io { source, .. } if forbidden.contains(&source.kind()) => {}
+        Error::Failed(Failed::Io { source, .. }) if forbidden.contains(&source.kind()) => {}
         _ => return error,
     }
-    let fence = fence::path_of(live);
-    let cure = if fence.exists() && nix::unistd::access(&fence, nix::unistd::AccessFlags::W_OK).is_err() {
-        format!("Give {} the owner and the mode of the database", fence.shown())
-    } else {
-        let folder = live.parent().unwrap_or(Path::new("/"));
-        format!(
-            "Let the application write into {}, or mount it so",
-            folder.shown()
-        )
+    let is_closed = |fence: &PathBuf| {
+        fence.exists() && nix::unistd::access(fence, nix::unistd::AccessFlags::W_OK).is_err()
     };
-    Error::Refused(format!(
-        "{error}. A push needs files beside the database: the new content, and the fence, by which the application lets \
-         go of the old one. {cure}, and copy again. Copying out of the database works as it is"
-    ))
+    Refused::NoPlaceBeside {
+        what: error.to_string(),
+        folder: live.parent().unwrap_or(Path::new("/")).to_owned(),
+        lock_file: Some(fence::path_of(live)).filter(is_closed),
+    }
+    .into()
 }
 
 #[cfg(test)]

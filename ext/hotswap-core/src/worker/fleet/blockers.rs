@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::error::seconds;
 use crate::fence::report::Report;
 use crate::fence::report::Why;
 use crate::holders;
@@ -56,14 +57,6 @@ impl fmt::Display for Blocker {
             write!(out, "{comma}{what}{so_long} {}", seconds(since.elapsed()))?;
         }
         Ok(())
-    }
-}
-
-/// Formats a time for a message: "0.7 s", "31 s".
-pub fn seconds(time: Duration) -> String {
-    match time.as_secs_f64() {
-        few if few < 9.95 => format!("{few:.1} s"),
-        many => format!("{many:.0} s"),
     }
 }
 
@@ -139,17 +132,16 @@ impl Blockers {
 pub fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> String {
     if blockers.iter().any(|one| one.outlasts_the_pause) {
         return format!(
-            "That takes longer than requests may wait. Allow a longer pause with --max-pause SECONDS (it was {}), or \
+            "This work takes longer than requests may wait. Allow a longer pause with --max-pause SECONDS (it was {}), or \
              with config.hotswap.max_pause",
             seconds(max_pause)
         );
     }
     if blockers.iter().any(|one| one.at_least) {
-        return "Copy again when that is over".into();
+        return "Try again when that is over".into();
     }
     format!(
-        "Copy again when that is done, or allow more time with --timeout SECONDS (it was {}), or with \
-         config.hotswap.timeout",
+        "Try again later, or allow more time with --timeout SECONDS (it was {}), or with config.hotswap.timeout",
         seconds(timeout)
     )
 }
@@ -292,6 +284,6 @@ mod tests {
             pause,
             timeout,
         );
-        assert_eq!(open, "Copy again when that is over");
+        assert_eq!(open, "Try again when that is over");
     }
 }

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::admission::require_locks;
-use super::blockers::{advice, seconds, Blocker, Blockers, Telling};
+use super::blockers::{advice, Blocker, Blockers, Telling};
 use super::{unlockable, Fleet};
-use crate::error::{Error, Result};
+use crate::error::{Busy, Error, Result};
 use crate::fence::report::Report;
 use crate::fence::{self, Lock, Phase, Tried};
 use crate::holders;
 use crate::member::{astray, LOOKS_AGAIN_AFTER};
-use crate::visible::Shown;
 use crate::worker::client::Client;
 
 /// How long the gates stay open between two attempts, at least.
@@ -94,12 +93,12 @@ impl Fleet {
                 return require_locks(&self.fence);
             }
             if !astray.is_empty() && Instant::now() >= deadline {
-                return Err(Error::Busy(format!(
-                    "{} was replaced by another program, and {names} did not notice within {:.1} s. Nothing was swapped. \
-                     Restart that process, and copy again",
-                    fence::path_of(self.fence.database()).shown(),
-                    self.timeout.as_secs_f64()
-                )));
+                return Err(Busy::Astray {
+                    lock_file: fence::path_of(self.fence.database()),
+                    members: names,
+                    after: self.timeout,
+                }
+                .into());
             }
             client.check_presence()?;
             std::thread::sleep(Duration::from_millis(20));
@@ -190,16 +189,12 @@ impl Fleet {
     }
 
     fn give_up(&self, blockers: &[Blocker]) -> Error {
-        let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
-        Error::Busy(format!(
-            "gave up after {}: the application was still busy. Nothing was swapped. In the way:\n- {}\n{}",
-            seconds(self.timeout),
-            match &*names {
-                [] => "a process that did not say so".into(),
-                names => names.join("\n- "),
-            },
-            advice(blockers, self.max_pause, self.timeout)
-        ))
+        Busy::Application {
+            after: self.timeout,
+            processes: blockers.iter().map(ToString::to_string).collect(),
+            advice: advice(blockers, self.max_pause, self.timeout),
+        }
+        .into()
     }
 }
 

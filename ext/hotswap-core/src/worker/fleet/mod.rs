@@ -17,7 +17,7 @@ pub mod watchdog;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Busy, Change, Error, Result};
 use crate::fence::report::Collector;
 use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
 use crate::holders;
@@ -60,9 +60,11 @@ impl Fleet {
                 .holder(Lock::Operation)
                 .map_or("another process".into(), |pid| holders::name(pid as u32));
             if Instant::now() > deadline {
-                return Err(Error::Busy(format!(
-                    "{other} is swapping this database already; copy again when it is done"
-                )));
+                return Err(Busy::Swapping {
+                    database: live.to_owned(),
+                    other,
+                }
+                .into());
             }
             if !told {
                 command.client.status(format_args!(
@@ -105,10 +107,11 @@ impl Fleet {
         if self.fence.is_in_place() {
             return Ok(());
         }
-        Err(Error::Busy(format!(
-            "{} was removed or replaced by another program meanwhile. Nothing was swapped; copy again",
-            fence::path_of(self.fence.database()).shown()
-        )))
+        Err(Busy::Changed {
+            path: fence::path_of(self.fence.database()),
+            change: Change::RemovedOrReplaced,
+        }
+        .into())
     }
 
     fn ask(&mut self, phase: Phase) -> Result<()> {
@@ -180,10 +183,10 @@ impl Fleet {
 }
 
 fn unlockable(database: &Path, errno: nix::errno::Errno) -> Error {
-    Error::Io {
-        what: format!("cannot lock the fence of {}", database.shown()),
-        source: errno.into(),
-    }
+    Error::io(
+        format!("cannot lock the lock file of {}", database.shown()),
+        errno,
+    )
 }
 
 impl Drop for Fleet {

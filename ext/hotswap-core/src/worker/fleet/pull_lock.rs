@@ -7,10 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::admission::require_no_objection;
-use crate::error::{Error, Result};
+use crate::error::{Busy, Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 use crate::holders;
-use crate::visible::Shown;
 use crate::worker::command::Command;
 
 /// Both locks. They are released when this is dropped.
@@ -63,8 +62,9 @@ fn busy(fence: &Fence, database: &Path) -> Error {
     let other = fence
         .exclusive_holder(Lock::Straggler)
         .map_or("another process".into(), |pid| holders::name(pid as u32));
-    Error::Busy(format!(
-        "{other} has been swapping {} for too long; copy again when it is done",
-        database.shown()
-    ))
+    Busy::Swapping {
+        database: database.to_owned(),
+        other,
+    }
+    .into()
 }

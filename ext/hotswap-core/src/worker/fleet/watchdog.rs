@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Failed, Gone, Result};
 use crate::leftovers;
 use crate::sys::exit::exit_now;
 use crate::worker::command::Command;
@@ -35,13 +35,19 @@ impl Watchdog {
     /// Watches the exclusive phase of a push. When `bound` has passed since `closed_at`, it tells the client, removes
     /// the `staged` file, and ends the process.
     pub fn of_pause(closed_at: Instant, bound: Duration, staged: &Path, command: &Command) -> Result<Self> {
-        Self::until(closed_at + bound, too_slow(bound), staged, command)
+        let late = move || Busy::DiskDoesNotAnswer { max_pause: bound };
+        Self::until(closed_at + bound, late, staged, command)
     }
 
     /// Watches the end of a push, which a slow disk may delay. At `deadline` it tells the client `why` the push ended
     /// as busy, and ends the process.
-    pub fn until(deadline: Instant, why: String, staged: &Path, command: &Command) -> Result<Self> {
-        let late = move || (Instant::now() >= deadline).then(|| Error::Busy(why.clone()));
+    pub fn until(
+        deadline: Instant,
+        why: impl Fn() -> Busy + Send + 'static,
+        staged: &Path,
+        command: &Command,
+    ) -> Result<Self> {
+        let late = move || (Instant::now() >= deadline).then(|| why().into());
         Self::start(Some(staged.to_owned()), command, late)
     }
 
@@ -51,7 +57,7 @@ impl Watchdog {
         let steps = Steps(Arc::new(Mutex::new(Some(Instant::now()))));
         let (taken, presence, target) = (steps.clone(), command.client.presence(), target.to_owned());
         let hopeless = move || match presence() {
-            false => Some(Error::Gone("the client went away".into())),
+            false => Some(Gone::Client.into()),
             true => taken.stands_still().then(|| stands_still(&target)),
         };
         Ok((Self::start(None, command, hopeless)?, steps))
@@ -147,18 +153,10 @@ fn remove(staged: &Path) {
     }
 }
 
-fn too_slow(bound: Duration) -> String {
-    format!(
-        "requests would have had to wait for longer than {:.1} s, because the disk did not answer in time; nothing was \
-         changed. Copy again when it is less busy, or raise config.hotswap.max_pause",
-        bound.as_secs_f64()
-    )
-}
-
 fn stands_still(target: &str) -> Error {
-    Error::Broken(format!(
-        "the copy to {target} stood still for {} s, because its disk does not answer. The worker gave up and let the \
-         database go, so that the application goes on. Copy to another disk, or again when this one answers",
-        STANDSTILL.as_secs()
-    ))
+    Failed::TargetStandsStill {
+        target: target.to_owned(),
+        seconds: STANDSTILL.as_secs(),
+    }
+    .into()
 }

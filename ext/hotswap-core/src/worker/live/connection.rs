@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 
-use crate::error::Error;
+use crate::error::{Error, Refused};
 use crate::visible::Shown;
 
 /// How the worker opens the live database.
@@ -25,25 +25,15 @@ pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         // The file may be writable, but not its WAL.
         Some(ErrorCode::ReadOnly) => not_writable(path),
-        _ => Error::Sqlite {
-            what: format!("cannot lock {}", path.shown()),
-            source: error,
-        },
+        _ => Error::sqlite(format!("cannot lock {}", path.shown()), error),
     }
 }
 
 /// The refusal of a live file that can be opened only for reading.
 pub fn not_writable(live: &Path) -> Error {
-    let allowed = nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok();
-    let cure = if allowed {
-        "Its mode allows that, but its folder has the sticky bit, and the system protects what is somebody else's there \
-         (fs.protected_regular). Take the bit from the folder, or run the application as the file's owner"
-    } else {
-        "Let the application write into it, or run the application as its owner"
-    };
-    Error::Refused(format!(
-        "{} can be opened for reading only, so nobody can be kept out while it is replaced. {cure}, and copy again. \
-         Copying out of the database works as it is",
-        live.shown()
-    ))
+    Refused::LiveIsReadOnly {
+        database: live.to_owned(),
+        protected: nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok(),
+    }
+    .into()
 }

@@ -10,7 +10,7 @@ use super::connection::{checkpoint, flags, unlockable};
 use super::file::require_same_file;
 use super::lease::{own_descriptor, Asked, Lease};
 use super::replaced::Replaced;
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Result};
 use crate::holders::Strangers;
 use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
@@ -51,9 +51,9 @@ impl Exclusive {
         let (lease, unproven) = match Lease::wait(&path, deadline.saturating_duration_since(Instant::now()))?
         {
             Asked::Granted(lease) => (Some(lease), None),
-            Asked::SomebodyElse => return Err(somebody_else(&path)),
+            Asked::Refused => return Err(open_elsewhere(&path)),
             Asked::Unavailable(errno) => match Strangers::of(&path, Bound::Hasty) {
-                strangers if !strangers.names.is_empty() => return Err(stranger(&path, &strangers)),
+                strangers if !strangers.names.is_empty() => return Err(open_in(&path, &strangers)),
                 Strangers { unseen, .. } => (None, Some((errno, unseen))),
             },
         };
@@ -77,11 +77,10 @@ impl Exclusive {
         let path = self.path.shown();
         let unseen = match unseen.join(", ") {
             names if names.is_empty() => names,
-            names => format!(", nor in what could not be looked at in time: {names}"),
+            names => format!(". These processes could not be inspected in time: {names}"),
         };
         Some(format!(
-            "the kernel gives no lease on {path} ({errno}): connections that hold no lock and are not visible to this user \
-             cannot be ruled out{unseen}"
+            "could not get a file lease on {path} ({errno}). A process of another user might still have it open{unseen}"
         ))
     }
 
@@ -90,7 +89,7 @@ impl Exclusive {
     pub fn confirm(&self, expected: Identity) -> Result<()> {
         require_same_file(&self.path, expected)?;
         if self.lease.as_ref().is_some_and(|lease| !lease.is_unbroken()) {
-            return Err(somebody_else(&self.path));
+            return Err(open_elsewhere(&self.path));
         }
         Ok(())
     }
@@ -107,7 +106,7 @@ fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
     let left = std::fs::metadata(log).map(|metadata| metadata.len()).unwrap_or(0);
     match code {
         ffi::SQLITE_OK if left == 0 => Ok(()),
-        ffi::SQLITE_OK | ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Err(somebody_else(path)),
+        ffi::SQLITE_OK | ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Err(open_elsewhere(path)),
         code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
             .on_path("cannot checkpoint", path),
     }
@@ -115,19 +114,21 @@ fn empty_the_log(connection: &Connection, path: &Path) -> Result<()> {
 
 fn busy_or(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => somebody_else(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => open_elsewhere(path),
         _ => unlockable(error, path),
     }
 }
 
-fn somebody_else(path: &Path) -> Error {
-    stranger(path, &Strangers::of(path, Bound::Hasty))
+/// The error for a database that another process has open or locked.
+fn open_elsewhere(path: &Path) -> Error {
+    open_in(path, &Strangers::of(path, Bound::Hasty))
 }
 
-fn stranger(path: &Path, strangers: &Strangers) -> Error {
-    Error::Stranger {
-        database: path.shown(),
-        who: strangers.phrase(),
+fn open_in(path: &Path, strangers: &Strangers) -> Error {
+    Busy::Open {
+        database: path.to_owned(),
+        holders: strangers.phrase(),
         of_the_application: strangers.of_the_application,
     }
+    .into()
 }

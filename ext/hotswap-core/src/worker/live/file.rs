@@ -4,24 +4,21 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Change, Context, Result};
 use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
-use crate::visible::Shown;
 use crate::worker::sqlite::header::DatabaseHeader;
 
 /// Fails unless the path still leads to the `expected` file.
 pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
-    let what = match std::fs::metadata(path) {
+    let change = match std::fs::metadata(path) {
         Ok(there) if Identity::of(&there) == expected => return Ok(()),
-        Ok(_) => "replaced",
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "removed",
+        Ok(_) => Change::Replaced,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Change::Removed,
         Err(error) => return Err(error).on_path("cannot stat", path),
     };
-    Err(Error::Busy(format!(
-        "{} was {what} by another program meanwhile. Nothing was swapped; copy again",
-        path.shown()
-    )))
+    let path = path.to_owned();
+    Err(Busy::Changed { path, change }.into())
 }
 
 /// Removes what must never meet the new file: the WAL, the WAL index and the journal of the old one, even if the old

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Failed, Result};
 use crate::sys::identity::Identity;
-use crate::visible::Shown;
 use crate::worker::descriptors::own_descriptors;
 
 /// The kernel's answer.
@@ -21,7 +20,7 @@ pub enum Asked {
     /// No other process has the file open, until the lease is broken or released.
     Granted(Lease),
     /// Another process has the file open.
-    SomebodyElse,
+    Refused,
     /// This file system or this user gets no lease, so nothing is proven.
     Unavailable(Errno),
 }
@@ -40,7 +39,7 @@ impl Lease {
         let give_up = Instant::now() + patience;
         loop {
             match Self::ask(file)? {
-                Asked::SomebodyElse if Instant::now() < give_up => {
+                Asked::Refused if Instant::now() < give_up => {
                     std::thread::sleep(Duration::from_micros(500));
                 }
                 asked => return Ok(asked),
@@ -84,7 +83,7 @@ impl Lease {
 
 fn answer(errno: Errno) -> Asked {
     match errno {
-        Errno::EAGAIN => Asked::SomebodyElse,
+        Errno::EAGAIN => Asked::Refused,
         other => Asked::Unavailable(other),
     }
 }
@@ -109,5 +108,10 @@ pub fn own_descriptor(file: &Path) -> Result<RawFd> {
     let identity = Identity::of(&std::fs::metadata(file).on_path("cannot stat", file)?);
     own_descriptors()
         .find_map(|(descriptor, of)| (of == identity).then_some(descriptor))
-        .ok_or_else(|| Error::Broken(format!("SQLite has no descriptor of {} open", file.shown())))
+        .ok_or_else(|| {
+            Failed::NoDescriptor {
+                file: file.to_owned(),
+            }
+            .into()
+        })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{ffi, Connection};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Result};
 use crate::sys::identity::Identity;
 use crate::worker::schema::Schema;
 use crate::worker::sqlite::foreign;
@@ -70,7 +70,7 @@ impl Live {
         foreign::load_extensions(&self.connection, extensions)?;
         let read = Schema::read(&self.connection).on_path("cannot read the schema of", &self.path);
         read.map_err(|error| match error {
-            Error::Busy(_) => locks::unreadable(&self.path),
+            Error::Busy(Busy::Locked { .. }) => locks::unreadable(&self.path),
             other => other,
         })
     }

@@ -112,8 +112,8 @@ impl Replaced {
         log.write(
             "warn",
             format_args!(
-                "the file that was {} until the swap is open in {who}. The worker, process {}, keeps it locked until it is \
-                 closed there: what that process wrote would damage the new database",
+                "{who} still has the replaced file of {} open. The worker (process {}) keeps that file locked until it is \
+                 closed: otherwise that process could damage the new database",
                 self.path.shown(),
                 std::process::id()
             ),

@@ -12,12 +12,11 @@ use std::path::Path;
 
 use nix::unistd::Whence;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
 use crate::protocol::{Message, Plan};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;
-use crate::visible::Shown;
 use crate::worker::client::{gave_up, Client};
 use crate::worker::command::Command;
 use crate::worker::disk::space::{self, Growth};
@@ -75,7 +74,7 @@ impl Pinned {
         let lock = PullLock::take(command)?;
         Ok(Self {
             snapshot: Snapshot::take(&command.path, command.client).map_err(|error| match error {
-                Error::Busy(_) => locks::unreadable(&command.path),
+                Error::Busy(Busy::Locked { .. }) => locks::unreadable(&command.path),
                 other => other,
             })?,
             lock,
@@ -91,7 +90,7 @@ fn target(client: &Client) -> Result<File> {
     let descriptor = client
         .main
         .take_descriptor()
-        .ok_or_else(|| Error::Broken("the client sent no target".into()))?;
+        .ok_or(Protocol::Missing { what: "the target" })?;
     let target = File::from(descriptor);
     require_new(&target)?;
     Ok(target)
@@ -102,7 +101,7 @@ fn require_new(target: &File) -> Result<()> {
     if metadata.is_file() && metadata.len() == 0 {
         return Ok(());
     }
-    Err(Error::Broken("the target is not a new, regular file".into()))
+    Err(Protocol::OldTarget.into())
 }
 
 /// Writes into the empty file that is the client's standard output. What the user's shell writes there next
@@ -114,10 +113,10 @@ fn redirect(command: &Command, target: &File) -> Result<u64> {
     let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
     let taken = |file: &Path| std::fs::metadata(file).is_ok_and(|metadata| Identity::of(&metadata) == there);
     if taken(database) || sidecars(database).any(|sidecar| taken(&sidecar)) {
-        return Err(Error::Refused(format!(
-            "standard output is a file of the database {} itself; redirect it to another one",
-            database.shown()
-        )));
+        return Err(Usage::OutputIsDatabase {
+            database: database.to_owned(),
+        }
+        .into());
     }
     command.client.ask(Plan::Wait)?;
     let length = write(command, Pinned::take(command)?, target, "standard output")?;
@@ -169,7 +168,7 @@ fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64>
                     output.send_all(chunk)
                 })?;
             }
-            Err(error @ Error::Gone(_)) => return Err(error),
+            Err(error) if error.is_gone() => return Err(error),
             Err(error) => {
                 let held = format!("slow reader: the database stays open until it is done: {error}");
                 log.write("warn", held);

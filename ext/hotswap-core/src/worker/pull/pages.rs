@@ -111,6 +111,6 @@ impl Pages {
             .expect("an offset in the log comes from the log");
         log.file
             .read_exact_at(page, offset)
-            .on_path("cannot read the log of", &self.path)
+            .on_path("cannot read the WAL of", &self.path)
     }
 }

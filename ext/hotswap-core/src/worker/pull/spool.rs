@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::snapshot::{Snapshot, CHUNK};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Gone, Result};
 use crate::protocol::Connection;
 use crate::worker::disk::space;
 
@@ -24,7 +24,7 @@ impl Spool {
         let file = tempfile::tempfile_in(folder).on_path("cannot create a file in", folder)?;
         space::require(&file, snapshot.len() - begin, "a copy for a slow reader")?;
         snapshot.copy_to(&file, begin, |_| match client.peer_is_gone() {
-            true => Err(Error::Gone("the client went away".into())),
+            true => Err(Gone::Client.into()),
             false => Ok(()),
         })?;
         Ok(Self {

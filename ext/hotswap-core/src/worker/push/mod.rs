@@ -11,7 +11,7 @@ mod timeline;
 
 use std::path::Path;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Result};
 use crate::in_place::InPlace;
 use crate::leftovers;
 use crate::sys::identity::Identity;
@@ -44,18 +44,17 @@ pub fn run(command: &Command) -> Result<()> {
     let was_there = path.try_exists().on_path("cannot stat", path)?;
     let is_missing = || matches!(path.try_exists(), Ok(false));
     push(command, was_there).map_err(|error| match error {
-        Error::Io { .. } | Error::Sqlite { .. } if was_there && is_missing() => gone(path),
+        error if error.is_of_a_call() && was_there && is_missing() => gone(path),
         error => error,
     })
 }
 
 /// The error for a live database that existed when the push began and does not any more.
 fn gone(path: &Path) -> Error {
-    Error::Busy(format!(
-        "{} was removed by another program during the push, so nothing was swapped. Copy again when it is back, or if \
-         there is to be a new one",
-        path.shown()
-    ))
+    Busy::Removed {
+        database: path.to_owned(),
+    }
+    .into()
 }
 
 fn push(command: &Command, was_there: bool) -> Result<()> {
@@ -176,14 +175,14 @@ impl Push<'_> {
         match why {
             Some(why) if live.is_some() => self.overwrite(live, &why).map(|()| How::InPlace),
             _ => match self.replace(live) {
-                Err(Error::Stranger {
-                    who,
+                Err(Error::Busy(Busy::Open {
+                    holders,
                     of_the_application,
                     ..
-                }) if choice == InPlace::Auto => {
+                })) if choice == InPlace::Auto => {
                     self.fleet.resume()?;
                     let why = Why::Strangers {
-                        who,
+                        who: holders,
                         of_the_application,
                     };
                     self.overwrite(Live::open(path)?, &why)?;
@@ -210,7 +209,7 @@ impl Push<'_> {
                 seen: self.seen.as_ref(),
             };
             match swap.run(self.command) {
-                Err(Error::SlowDisk) => {}
+                Err(Error::Busy(Busy::SlowDisk)) => {}
                 outcome => return outcome,
             }
             self.fleet.resume()?;
@@ -228,7 +227,7 @@ impl Push<'_> {
 
     /// Writes the new content into the live file, in one transaction.
     fn overwrite(&mut self, live: Option<Live>, why: &Why) -> Result<()> {
-        let mut live = live.ok_or_else(|| Error::Busy("the live database was removed meanwhile".into()))?;
+        let mut live = live.ok_or_else(|| gone(&self.command.path))?;
         if let Some(seen) = &self.seen {
             require_same_file(live.path(), seen.identity)?;
         }
@@ -276,9 +275,8 @@ impl Push<'_> {
 
 /// If the live file has been moved away, reports that instead of an error that it caused.
 fn blame_another_program(error: Error, path: &Path, expected: Identity) -> Error {
-    let is_a_failure = matches!(error, Error::Io { .. } | Error::Sqlite { .. });
     match require_same_file(path, expected) {
-        Err(moved @ Error::Busy(_)) if is_a_failure => moved,
+        Err(moved @ Error::Busy(_)) if error.is_of_a_call() => moved,
         _ => error,
     }
 }

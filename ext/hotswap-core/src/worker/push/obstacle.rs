@@ -4,9 +4,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Refused, Result};
 use crate::sys::statx;
-use crate::visible::Shown;
 
 /// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
 /// The text completes "it ...".
@@ -36,12 +35,12 @@ impl std::fmt::Display for Obstacle {
             ),
             Obstacle::SingleFileMount => out.write_str("is mounted as a single file, which cannot be replaced"),
             Obstacle::StickyFolder => out.write_str(
-                "belongs to another user, and lies in a folder with the sticky bit, where only its owner replaces it",
+                "belongs to another user and lies in a folder with the sticky bit, where only its owner can replace it",
             ),
             Obstacle::Ownership { uid, gid } => write!(
                 out,
-                "belongs to user {uid} and group {gid}, to whom the application may not give a new file; they would lose \
-                 their access to the database"
+                "belongs to user {uid} and group {gid}, and the application may not give a new file to them, so they would lose \
+                 access to the database"
             ),
         }
     }
@@ -56,7 +55,8 @@ impl Obstacle {
             Err(error) => return Err(error).on_path("cannot stat", path),
         };
         if !live.is_file() {
-            return Err(Error::Refused(format!("{} is not a regular file", path.shown())));
+            let database = path.to_owned();
+            return Err(Refused::LiveIsNoFile { database }.into());
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         let about_folder = std::fs::metadata(folder).on_path("cannot stat", folder)?;
@@ -80,29 +80,32 @@ impl Obstacle {
     pub fn require_none(path: &Path) -> Result<()> {
         match Self::of(path)? {
             None => Ok(()),
-            Some(obstacle) => Err(Error::Busy(format!(
-                "{} {obstacle}. It was not so when the push began. Nothing was swapped; copy again",
-                path.shown()
-            ))),
+            Some(obstacle) => Err(Busy::NewObstacle {
+                database: path.to_owned(),
+                obstacle: obstacle.to_string(),
+            }
+            .into()),
         }
     }
 
     /// The refusal for `--in-place=never`.
     pub fn refusal(self, path: &Path) -> Error {
         let cure = match self {
-            Obstacle::HardLinks(_) => "Remove them first",
+            Obstacle::HardLinks(_) => "Remove the other names",
             Obstacle::SingleFileMount => "Mount its folder instead",
             Obstacle::StickyFolder => {
-                "Take the sticky bit from the folder, or run the application as the file's owner"
+                "Remove the sticky bit of its folder, or run the application as the file's owner"
             }
             Obstacle::Ownership { .. } => {
                 "Run the application as the file's owner, or as a member of the file's group"
             }
         };
-        Error::Refused(format!(
-            "{} {self}. {cure}, or leave out --in-place=never",
-            path.shown()
-        ))
+        Refused::Obstacle {
+            database: path.to_owned(),
+            obstacle: self.to_string(),
+            cure,
+        }
+        .into()
     }
 }
 

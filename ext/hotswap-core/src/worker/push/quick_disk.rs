@@ -9,12 +9,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Busy, Result};
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::disk::call::DiskCall;
-use crate::worker::fleet::blockers::seconds;
+
 use crate::worker::fleet::watchdog::Watchdog;
 
 /// How often the worker checks, while it waits, whether the client is still there.
@@ -68,7 +68,7 @@ impl QuickDisk {
         let trial = self.begin_a_trial()?;
         match trial.wait_until(Instant::now() + self.max_pause) {
             Some(_) => Ok(()),
-            None => Err(Error::SlowDisk),
+            None => Err(Busy::SlowDisk.into()),
         }
     }
 
@@ -105,7 +105,7 @@ impl QuickDisk {
         client.check_presence()?;
         let now = Instant::now();
         if now + self.max_pause >= self.deadline {
-            return Err(Error::Busy(self.too_slow()));
+            return Err(self.too_slow()().into());
         }
         if self.tell_next.is_some_and(|next| now >= next) {
             self.tell_next = Some(now + SELDOM);
@@ -118,13 +118,12 @@ impl QuickDisk {
         Ok(())
     }
 
-    fn too_slow(&self) -> String {
-        format!(
-            "the disk of {} was busy: a sync took longer than half of max_pause ({}). Nothing was changed. \
-             Copy again when the disk is less busy, or allow a longer pause with --max-pause SECONDS",
-            self.folder.shown(),
-            seconds(self.max_pause)
-        )
+    fn too_slow(&self) -> impl Fn() -> Busy + Send + 'static {
+        let (folder, max_pause) = (self.folder.clone(), self.max_pause);
+        move || Busy::SlowSync {
+            folder: folder.clone(),
+            max_pause,
+        }
     }
 
     /// An error of the trial sync is ignored: the real sync fails with the same error.

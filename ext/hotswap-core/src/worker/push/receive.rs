@@ -7,8 +7,8 @@ use std::path::Path;
 use rusqlite::{ffi, Connection, ErrorCode};
 
 use super::source::{changed, Source};
-use crate::error::{is_of_the_machine, Context, Error, Result};
-use crate::protocol::{aborted, BodyReader, Message, Piece, Plan, CHUNK};
+use crate::error::{is_of_the_machine, BadFile, Context, Error, Gone, Result};
+use crate::protocol::{BodyReader, Message, Piece, Plan, CHUNK};
 use crate::sidecar::sidecars;
 use crate::sidecar::Sidecar;
 use crate::visible;
@@ -58,7 +58,7 @@ fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
 
 /// Whether the descriptor is a regular file, and not a pipe.
 pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
-    let status = nix::sys::stat::fstat(descriptor).context("cannot stat what the client handed over")?;
+    let status = nix::sys::stat::fstat(descriptor).context("cannot stat the descriptor from the client")?;
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
@@ -67,8 +67,8 @@ fn receive_pipe(client: &Client, mut arriving: Arriving<'_>, mut pipe: Pipe) -> 
     loop {
         // The signal that ended the client may have ended the sender as well. Then this is not the end of the data.
         let bytes = match pipe.read(&mut buffer, &client.main) {
-            Err(Error::Gone(_)) => return Err(aborted()),
-            Ok(_) if client.main.peer_is_gone() => return Err(aborted()),
+            Err(error) if error.is_gone() => return Err(Gone::Sender.into()),
+            Ok(_) if client.main.peer_is_gone() => return Err(Gone::Sender.into()),
             read => read?,
         };
         if bytes == 0 {
@@ -128,7 +128,7 @@ impl<'a> Arriving<'a> {
             self.header = Some(header);
         }
         match self.header.and_then(|header| header.announced()) {
-            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced)),
+            Some(announced) if self.staged.len() > announced => Err(too_long(self.name, announced).into()),
             _ => Ok(()),
         }
     }
@@ -182,11 +182,7 @@ fn receive_file(command: &Command, staged: &mut Staged) -> Result<()> {
 }
 
 fn of_several_databases(name: &str) -> Error {
-    Error::Refused(format!(
-        "the journal beside {name} belongs to a transaction over several databases, and another file says whether that was committed. \
-         Nothing of it was opened, and the running database is untouched. Open {name} once with sqlite3, where it was written, \
-         and copy again"
-    ))
+    BadFile::JournalOfSeveral { name: name.into() }.into()
 }
 
 /// Copies a file that has no other files beside it.
@@ -219,13 +215,11 @@ fn merge_sidecars(staged: &mut Staged, client: &Client) -> Result<()> {
     let merging = Foreign::open(staged.path(), Purpose::Merging, &[], client)?;
     merge(&merging)
         .map_err(|error| match is_of_the_machine(&error) {
-            true => Error::Sqlite {
-                what: "cannot bring the source's log into its copy".into(),
-                source: error,
-            },
+            true => Error::sqlite("cannot merge the -wal or -journal of the source", error),
             false => {
                 let why = visible::line(error.to_string());
-                Error::Refused(format!("the source's log does not fit the source: {why}"))
+                let name = "the source".into();
+                BadFile::BadLog { name, why }.into()
             }
         })
         .map_err(|error| merging.explain(error))?;

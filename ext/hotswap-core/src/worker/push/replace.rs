@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
 use super::timeline::Timeline;
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Change, Context, Error, Result};
 use crate::worker::check::seen::Seen;
 use crate::worker::command::Command;
 use crate::worker::disk::call::DiskCall;
@@ -38,7 +38,7 @@ pub struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Swaps the files, or changes nothing. [`Error::SlowDisk`] means that the swap may work a little later.
+    /// Swaps the files, or changes nothing. [`Busy::SlowDisk`] means that the swap may work a little later.
     /// Past the commit point the command keeps the old file locked, even if this fails.
     pub fn run(self, command: &Command) -> Result<()> {
         let (client, path) = (command.client, &*command.path);
@@ -68,7 +68,11 @@ impl Swap<'_> {
             .map(|live| live.lock_exclusively(command.max_pause() / 4))
             .transpose()?;
         if exclusive.is_none() && path.try_exists().on_path("cannot stat", path)? {
-            return Err(appeared(path));
+            return Err(Busy::Changed {
+                path: path.to_owned(),
+                change: Change::Created,
+            }
+            .into());
         }
         // The push may have waited for a migration.
         if let (Some(exclusive), Some(seen)) = (&exclusive, self.seen) {
@@ -79,7 +83,7 @@ impl Swap<'_> {
         let left = (closed_at + command.max_pause()).saturating_duration_since(Instant::now());
         sync_unlink
             .wait_until(Instant::now() + QuickDisk::allows(left))
-            .ok_or(Error::SlowDisk)?
+            .ok_or(Busy::SlowDisk)?
             .context("cannot sync the database's folder")?;
         if let (Some(exclusive), Some(live_before)) = (&exclusive, live_before) {
             exclusive.confirm(live_before)?;
@@ -115,7 +119,7 @@ impl Swap<'_> {
         });
         drop(writers);
         let durable = durable.on_path(
-            "the new database is in place, but after a power cut the old one may be back: cannot sync the folder of",
+            "the new database is in place, but a power cut may bring the old one back: cannot sync the folder of",
             path,
         );
         let resumed = fleet.resume();
@@ -132,11 +136,4 @@ impl Swap<'_> {
         command.keep_locked(exclusive.map(Exclusive::replaced));
         durable.and(resumed.map_err(Error::past_the_commit))
     }
-}
-
-fn appeared(path: &Path) -> Error {
-    Error::Busy(format!(
-        "{} was created by somebody else meanwhile; copy again",
-        path.display()
-    ))
 }

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{fcntl, FcntlArg};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{BadFile, Context, Error, FileKind, Protocol, Result, Usage};
 use crate::holders;
 use crate::protocol::Stamp;
 use crate::sidecar::Sidecar;
@@ -18,10 +18,10 @@ use crate::worker::sqlite::locks;
 
 /// The error for a source that was written to while it was read.
 pub fn changed() -> Error {
-    Error::Refused(
-        "the source was changed while it was being copied; stop its writer, or push a snapshot of it (sqlite3 SOURCE \".backup COPY\")"
-            .into(),
-    )
+    BadFile::Changed {
+        name: "the source".into(),
+    }
+    .into()
 }
 
 /// How much of a WAL is copied between two checks of the client, in bytes.
@@ -40,41 +40,34 @@ impl Source {
     /// Takes over a descriptor. Refuses the live database itself, anything that cannot be copied, and a file that
     /// has changed since the client `saw` it.
     pub fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
-        let descriptor =
-            descriptor.ok_or_else(|| Error::Broken("the client announced a file and sent none".into()))?;
+        let descriptor = descriptor.ok_or(Protocol::Missing { what: "the source" })?;
         let file = File::from(descriptor);
-        let metadata = file
-            .metadata()
-            .context("cannot stat the file that was handed over")?;
+        let metadata = file.metadata().context("cannot stat the source")?;
         if !metadata.is_file() {
-            let kind = if metadata.file_type().is_fifo() {
-                "a pipe"
-            } else {
-                "not a regular file"
-            };
-            return Err(Error::Refused(format!(
-                "what was handed over is {kind}; use - and standard input for that"
-            )));
+            return Err(Usage::BadSource {
+                name: "the source".into(),
+                kind: FileKind::of(metadata.file_type()),
+            }
+            .into());
         }
         if std::fs::metadata(live).is_ok_and(|live| Identity::of(&live) == Identity::of(&metadata)) {
             // Stays open until this process ends, because closing it would drop the locks that SQLite takes on the
             // live file.
             std::mem::forget(file);
-            return Err(Error::Usage("source and destination are the same file".into()));
+            return Err(Usage::SameFile.into());
         }
-        let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot look at the descriptor")?;
+        let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot inspect the descriptor")?;
         let file = match flags {
             // A client inside the application only names the file, and leaves opening it to the worker.
-            flags if flags & libc::O_PATH != 0 => File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-                .context("cannot open the file that was handed over")?,
+            flags if flags & libc::O_PATH != 0 => {
+                File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot open the source")?
+            }
             flags if flags & libc::O_ACCMODE == libc::O_WRONLY => {
-                return Err(Error::Broken(
-                    "the file was handed over without the right to read it".into(),
-                ))
+                return Err(Protocol::NoRight { what: "the source" }.into())
             }
             _ => file,
         };
-        let stamp = Stamp::settled(&file).context("cannot stat the file that was handed over")?;
+        let stamp = Stamp::settled(&file).context("cannot stat the source")?;
         if saw.is_some_and(|saw| saw != stamp) {
             return Err(changed());
         }
@@ -94,14 +87,15 @@ impl Source {
             return Ok(());
         };
         // A process in another container has no number here.
-        let who = match u32::try_from(pid) {
+        let writer = match u32::try_from(pid) {
             Ok(pid) if pid > 0 => holders::name(pid),
             _ => "another process".into(),
         };
-        Err(Error::Refused(format!(
-            "{name} is being written: {who} has a transaction open on it. The running database is untouched; end the \
-             transaction, and copy again"
-        )))
+        Err(BadFile::BeingWritten {
+            name: name.into(),
+            writer,
+        }
+        .into())
     }
 
     /// Reads the first bytes; fewer if the file is shorter.
@@ -110,9 +104,7 @@ impl Source {
         let length = head.len().min(self.length as usize);
         match self.file.read_exact_at(&mut head[..length], 0) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(changed()),
-            read => read
-                .context("cannot read the file that was handed over")
-                .map(|()| head),
+            read => read.context("cannot read the source").map(|()| head),
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::header::DatabaseHeader;
-use crate::error::{Context, Error, Result};
+use crate::error::{BadFile, Context, Result};
 
 /// The bytes that cksumvfs reserves in each page. Other extensions may reserve as many, or a database may have them
 /// reserved and unused.
@@ -22,10 +22,7 @@ pub fn refuse(path: &Path, name: &str) -> Result<()> {
     if !has_checksum(&page) {
         return Ok(());
     }
-    Err(Error::Refused(format!(
-        "{name} has a checksum in every page (SQLite's extension cksumvfs), which hotswap cannot keep up. Nothing was changed; use \
-         a database without checksums, as sqlite3 OLD .dump | sqlite3 NEW makes it"
-    )))
+    Err(BadFile::Checksums { name: name.into() }.into())
 }
 
 /// Empty if there is no database yet.

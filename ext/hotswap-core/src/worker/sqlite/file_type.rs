@@ -7,11 +7,11 @@ const QUOTED: usize = 40;
 type Kind = (&'static [u8], &'static str, &'static str);
 
 const KINDS: &[Kind] = &[
-    (b"\x1f\x8b", "gzip data", "unpack it first (gunzip)"),
-    (b"PK\x03\x04", "a zip archive", "unpack it first (unzip)"),
-    (b"\x28\xb5\x2f\xfd", "zstd data", "unpack it first (unzstd)"),
-    (b"\xfd7zXZ\0", "xz data", "unpack it first (unxz)"),
-    (b"BZh", "bzip2 data", "unpack it first (bunzip2)"),
+    (b"\x1f\x8b", "gzip data", "Unpack it first (gunzip)"),
+    (b"PK\x03\x04", "a zip archive", "Unpack it first (unzip)"),
+    (b"\x28\xb5\x2f\xfd", "zstd data", "Unpack it first (unzstd)"),
+    (b"\xfd7zXZ\0", "xz data", "Unpack it first (unxz)"),
+    (b"BZh", "bzip2 data", "Unpack it first (bunzip2)"),
     (b"\x37\x7f\x06\x82", "the -wal of a database", COPY_THE_DATABASE),
     (b"\x37\x7f\x06\x83", "the -wal of a database", COPY_THE_DATABASE),
     (
@@ -22,7 +22,7 @@ const KINDS: &[Kind] = &[
     (
         b"\xff\xfe",
         "text in UTF-16",
-        "do not write it with PowerShell's >, which converts what it writes",
+        "Do not write the file with PowerShell's >, which converts it",
     ),
     (
         b"version https://git-lfs",
@@ -35,9 +35,9 @@ const KINDS: &[Kind] = &[
     (b"{", "JSON", CHECK_THE_DOWNLOAD),
 ];
 
-const COPY_THE_DATABASE: &str = "copy the database itself; the command takes what lies beside it along";
-const LOAD_THE_DUMP: &str = "make a database of it first (sqlite3 new.sqlite3 < FILE)";
-const CHECK_THE_DOWNLOAD: &str = "check what the download returned";
+const COPY_THE_DATABASE: &str = "Push the database itself: the command reads the files beside it, too";
+const LOAD_THE_DUMP: &str = "Load it into a database first (sqlite3 new.sqlite3 < FILE)";
+const CHECK_THE_DOWNLOAD: &str = "Check what the download returned";
 
 /// "looks like gzip data", and what to do. `None` if the kind is unknown.
 pub fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
@@ -47,7 +47,7 @@ pub fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
         None => text(head).map(|line| {
             (
                 format!("begins with the text \"{line}\""),
-                "copy an SQLite database, without what a shell or ssh prints before it",
+                "Push an SQLite database, without the text that a shell or ssh prints before it",
             )
         }),
     }

@@ -14,7 +14,7 @@ use rusqlite::{ffi, Connection};
 
 use super::memory_limit::MemoryLimit;
 use super::vfs::{self, Purpose};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Refused, Result};
 use crate::visible;
 use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
@@ -92,7 +92,7 @@ pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result
     allow_loading(connection, true)?;
     for extension in extensions {
         let name = CString::new(extension.as_str())
-            .map_err(|_| Error::Usage(format!("{extension:?} is no path")))?;
+            .map_err(|_| bad_extension(extension, "its name contains a zero byte".into()))?;
         let mut message = std::ptr::null_mut();
         // SAFETY: the handle lives as long as `connection`; the name is a C string; a message is ours to free.
         let loaded = unsafe {
@@ -109,12 +109,17 @@ pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result
                     why
                 }
             };
-            return Err(Error::Refused(format!(
-                "the extension {extension} of database.yml cannot be loaded: {why}"
-            )));
+            return Err(bad_extension(extension, why).into());
         }
     }
     allow_loading(connection, false)
+}
+
+fn bad_extension(extension: &str, why: String) -> Refused {
+    Refused::BadExtension {
+        extension: visible::line(extension),
+        why,
+    }
 }
 
 /// Allows loading through the C interface only. The SQL function stays forbidden, no matter what a schema says.
@@ -131,6 +136,6 @@ fn allow_loading(connection: &Connection, allowed: bool) -> Result<()> {
     };
     match code {
         ffi::SQLITE_OK => Ok(()),
-        _ => Err(Error::Refused("this SQLite loads no extensions".into())),
+        _ => Err(Refused::NoExtensions.into()),
     }
 }

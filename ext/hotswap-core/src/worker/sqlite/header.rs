@@ -1,7 +1,7 @@
 //! The first hundred bytes of a database file.
 
 use super::file_type;
-use crate::error::{Error, Result};
+use crate::error::{BadFile, Result};
 use crate::protocol::STANDARD_INPUT;
 
 /// The fields of the header. <https://www.sqlite.org/fileformat2.html#the_database_header>
@@ -25,27 +25,30 @@ impl DatabaseHeader {
     /// bytes, and `name` is what the user calls it.
     pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
         if length == 0 {
-            return Err(empty(name));
+            return Err(empty(name).into());
         }
         if length < 100 {
-            return Err(no_header(&head[..length as usize], name));
+            return Err(no_header(&head[..length as usize], name).into());
         }
         let header = Self::judge_head(head, name)?;
         if let Some(announced) = header.announced().filter(|announced| *announced < length) {
-            return Err(too_long(name, announced));
+            return Err(too_long(name, announced).into());
         }
         if length % header.page_size != 0 {
-            let what = format!(
-                "the file is truncated: the {length} bytes of {name} are not a whole number of {}-byte pages",
-                header.page_size
-            );
-            return Err(refused(&what, WHOLE));
+            return Err(BadFile::PartialPage {
+                name: name.into(),
+                length,
+                page_size: header.page_size,
+            }
+            .into());
         }
         match header.announced() {
-            Some(announced) if announced > length => Err(refused(
-                &format!("the file is truncated: the header of {name} announces {announced} bytes, and it has {length}"),
-                WHOLE,
-            )),
+            Some(announced) if announced > length => Err(BadFile::Truncated {
+                name: name.into(),
+                announced,
+                length,
+            }
+            .into()),
             _ => Ok(header),
         }
     }
@@ -53,21 +56,16 @@ impl DatabaseHeader {
     /// Makes those checks that need only the first hundred bytes.
     pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
         if &head[..16] != b"SQLite format 3\0" {
-            return Err(no_header(head, name));
+            return Err(no_header(head, name).into());
         }
         let header = Self::read(head);
         if !(512..=65536).contains(&header.page_size) || !header.page_size.is_power_of_two() {
-            let what = format!(
-                "file is not a database: {name} has an invalid page size ({})",
-                header.page_size
-            );
-            return Err(refused(&what, ANOTHER));
+            return Err(invalid(name, "page size", header.page_size).into());
         }
         // SQLite itself looks only at two bits of it, but at all of them once it has written the header anew.
         let encoding = u32::from_be_bytes(head[56..60].try_into().expect("four bytes"));
         if encoding > 3 {
-            let what = format!("file is not a database: {name} has an invalid text encoding ({encoding})");
-            return Err(refused(&what, ANOTHER));
+            return Err(invalid(name, "text encoding", encoding.into()).into());
         }
         Ok(header)
     }
@@ -96,34 +94,32 @@ impl DatabaseHeader {
 }
 
 /// The refusal of a file that goes on after the end that its header announces.
-pub fn too_long(name: &str, announced: u64) -> Error {
-    let what = format!(
-        "the file is longer than it says: the header of {name} announces {announced} bytes, and more came"
-    );
-    refused(&what, CLEAN)
+pub fn too_long(name: &str, announced: u64) -> BadFile {
+    let name = name.into();
+    BadFile::TooLong { name, announced }
 }
 
-const WHOLE: &str = "make sure that it is complete, and copy again";
-const CLEAN: &str =
-    "send it without a terminal in between (no -t), or, if the file has room reserved at its end, push a \
-                     copy made with VACUUM INTO";
+fn invalid(name: &str, field: &'static str, value: u64) -> BadFile {
+    let name = name.into();
+    BadFile::Header { name, field, value }
+}
+
+const WHOLE: &str = "Make sure that the file is complete, and try again";
 const REACHES: &str =
-    "make sure that the data reaches the command (docker exec and kubectl exec need -i), and copy again";
-const ANOTHER: &str = "copy an SQLite database";
+    "Make sure that the data reaches the command (docker exec and kubectl exec need -i), and try again";
+const ANOTHER: &str = "Push an SQLite database";
 
-fn empty(name: &str) -> Error {
+fn empty(name: &str) -> BadFile {
     let next = if name == STANDARD_INPUT { REACHES } else { WHOLE };
-    refused(&format!("the file is empty: {name} is 0 bytes long"), next)
+    let name = name.into();
+    BadFile::Empty { name, next }
 }
 
-fn no_header(head: &[u8], name: &str) -> Error {
+fn no_header(head: &[u8], name: &str) -> BadFile {
     let (looks, next) = file_type::recognize(head)
         .unwrap_or_else(|| ("does not begin with an SQLite header".into(), ANOTHER));
-    refused(&format!("file is not a database: {name} {looks}"), next)
-}
-
-fn refused(why: &str, next: &str) -> Error {
-    Error::Refused(format!("{why}. The running database is untouched; {next}"))
+    let name = name.into();
+    BadFile::NotADatabase { name, looks, next }
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Busy, Error};
 use crate::sidecar::sidecars;
 use crate::sys::processes::name;
 use crate::sys::record_lock::{self, Bytes, Kind};
-use crate::visible::Shown;
 
 /// The bytes of a database file that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
 pub const OF_THE_FILE: Bytes = Bytes {
@@ -23,13 +22,11 @@ const OF_THE_WRITER: Bytes = Bytes {
 
 /// The error for a database that could not be read because another process keeps it locked.
 pub fn unreadable(database: &Path) -> Error {
-    let who = holder(database, OF_THE_FILE, Kind::Shared);
-    Error::Busy(format!(
-        "{} cannot be read, because {} keeps it locked against everybody else. A connection with PRAGMA locking_mode = EXCLUSIVE \
-         does that until it is closed: leave the PRAGMA out, or end the transaction, and copy again",
-        database.shown(),
-        who.map_or("another process".into(), name)
-    ))
+    Busy::ReadersOut {
+        database: database.to_owned(),
+        holder: holder(database, OF_THE_FILE, Kind::Shared).map(name),
+    }
+    .into()
 }
 
 /// The process that keeps others from writing into `database`. `wal` says whether the database is in WAL mode.

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use rusqlite::{ffi, Connection, OpenFlags};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Failed, Result};
 
 /// The purpose of a connection. It determines which files beside the database SQLite sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn unix() -> Result<&'static Unix> {
         }
     });
     let found = found.as_ref();
-    found.ok_or_else(|| Error::Broken("this SQLite has no file system that hotswap knows".into()))
+    found.ok_or_else(|| Failed::NoFileSystem.into())
 }
 
 /// Whether `vfs` is the one that shows nothing beside a database.

@@ -37,9 +37,7 @@ impl LogIndex {
                 return Ok(Self::parse(&first));
             }
             if Instant::now() > deadline {
-                return Err(std::io::Error::other(
-                    "the index of the log does not come to rest",
-                ));
+                return Err(std::io::Error::other("the WAL index keeps changing"));
             }
         }
     }
@@ -87,9 +85,7 @@ impl LogIndex {
             log.read_exact_at(bytes, begin)?;
             for (nth, header) in bytes.chunks_exact(frame as usize).enumerate() {
                 if header[8..16] != self.salt {
-                    return Err(std::io::Error::other(
-                        "a frame belongs to another generation of the log",
-                    ));
+                    return Err(std::io::Error::other("a frame belongs to an earlier WAL"));
                 }
                 let page = u32::from_be_bytes(header[..4].try_into().expect("four bytes"));
                 if page <= self.pages {

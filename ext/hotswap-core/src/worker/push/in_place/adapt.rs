@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::{params_from_iter, types::Value, Connection};
 
-use crate::error::{is_of_the_machine, Context, Error, Result};
+use crate::error::{is_of_the_machine, BadFile, Context, Error, Refused, Result};
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
 use crate::worker::disk::space;
@@ -80,27 +80,21 @@ fn repaged(staged: &Staged, live: &Path, page_size: u32, command: &Command) -> R
         staged.len(),
         "rewriting the file with pages of another size",
     )?;
-    let target = repaged.path().to_str().ok_or_else(|| {
-        Error::Refused(format!(
-            "the file has pages of another size than the live database, and SQLite cannot rewrite it beside {}, which is not \
-             written in UTF-8. Push a file with pages of {page_size} bytes",
-            live.shown()
-        ))
+    let target = repaged.path().to_str().ok_or_else(|| Refused::NameIsNotUtf8 {
+        database: live.to_owned(),
+        page_size,
     })?;
     let connection = open_to_change(staged, command)?;
     connection
         .execute_batch(&format!("PRAGMA page_size = {page_size}"))
         .and_then(|()| connection.execute("VACUUM INTO ?1", [target]))
         .map_err(|source| match is_of_the_machine(&source) {
-            true => Error::Sqlite {
-                what: format!("cannot write {}", repaged.path().shown()),
-                source,
-            },
-            false => Error::Refused(format!(
-                "SQLite cannot rewrite the file with the {page_size} bytes per page of the live database, which cannot change \
-                 in place: {}. Push a file with pages of {page_size} bytes",
-                visible::line(source.to_string())
-            )),
+            true => Error::sqlite(format!("cannot write {}", repaged.path().shown()), source),
+            false => BadFile::OtherPageSize {
+                page_size,
+                why: visible::line(source.to_string()),
+            }
+            .into(),
         })
         .map_err(|error| connection.explain(error))?;
     repaged.remeasure()?;
@@ -120,11 +114,11 @@ fn refuse_another_encoding(live: &Connection, incoming: u32) -> Result<()> {
     if pages == 0 || incoming.is_none_or(|incoming| incoming == current) {
         return Ok(());
     }
-    Err(Error::Refused(format!(
-        "the file stores text as {}, the live database as {current}. In place that would break every connection \
-         that is open: close them, so that the file can be replaced, or push a file with {current}",
-        incoming.unwrap_or_default()
-    )))
+    Err(BadFile::OtherEncoding {
+        encoding: incoming.unwrap_or_default(),
+        live: current,
+    }
+    .into())
 }
 
 /// Litestream's tables, with their CREATE statements. Skips a table of the application that has such a name but

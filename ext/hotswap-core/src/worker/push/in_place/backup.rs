@@ -4,7 +4,7 @@
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Failed, Result};
 
 /// How many bytes are written between two checks of the time.
 const STEP: i32 = 4 * 1024 * 1024;
@@ -53,9 +53,7 @@ pub fn write(
     commit()?;
     match step(-1).map_err(not_committed)? {
         Some(StepResult::Done) => Ok(Written::Pages(pages as u64)),
-        Some(_) => Err(Error::Broken(
-            "the copy into the live database did not end".into(),
-        )),
+        Some(_) => Err(Failed::CopyDidNotEnd.into()),
         None => Ok(Written::Locked),
     }
 }
@@ -64,7 +62,9 @@ pub fn write(
 pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
     match outcome {
         Ok(Written::Pages(_)) => false,
-        Err(Error::Sqlite { source, .. }) => source.sqlite_error_code() != Some(ErrorCode::SystemIoFailure),
+        Err(Error::Failed(Failed::Sqlite { source, .. })) => {
+            source.sqlite_error_code() != Some(ErrorCode::SystemIoFailure)
+        }
         Ok(Written::Outdated | Written::Locked) | Err(_) => true,
     }
 }
@@ -74,13 +74,10 @@ pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
 pub fn not_committed(source: rusqlite::Error) -> Error {
     let what = match source.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => {
-            "the disk failed at the end of writing into the live database, which is whole, and either the old or the \
-             new one; look which, and copy again"
+            "the disk failed while SQLite committed. The live database is intact, and either the old or the new one. Check \
+             which, and try again"
         }
         _ => "cannot write into the live database",
     };
-    Error::Sqlite {
-        what: what.into(),
-        source,
-    }
+    Error::sqlite(what, source)
 }

@@ -113,7 +113,7 @@ impl Difference {
 
     /// Adds the pages that have changed since. The worker has the write lock.
     fn pages_by_now(&self, live: &Live) -> Result<Option<BTreeSet<u32>>> {
-        let looking = "cannot read the log of the live database";
+        let looking = "cannot read the WAL of the live database";
         let now = LogIndex::read(&self.index).context(looking)?;
         let Some(skipped) = now.frames_before_news_since(&self.before) else {
             return Ok(None);
@@ -214,7 +214,7 @@ fn keep_the_commit_from_moving_pages(connection: &Connection) -> rusqlite::Resul
 /// Whether this SQLite can write pages this way. Tries it with two small files beside the live one: before 3.47
 /// SQLite cannot change the number of pages, and damages the file.
 fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
-    let trying = "cannot try how pages are written";
+    let trying = "cannot test how pages are written";
     let (small, large) = (Staged::create(live)?, Staged::create(live)?);
     for (file, rows) in [(&small, 1), (&large, 9)] {
         let filled = vfs::open(file.path(), Purpose::Changing)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::backup::{self, Written};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Failed, Result};
 use crate::worker::disk::staged::Staged;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
@@ -51,7 +51,7 @@ impl std::fmt::Display for Estimate {
 }
 
 fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duration> {
-    let rehearsing = "cannot find out how long it takes to write";
+    let rehearsing = "cannot measure how fast the disk is";
     // Staged files have their own names, and the next worker removes them if this one dies.
     let (content, target) = (Staged::create(live)?, Staged::create(live)?);
     let content = vfs::open(content.path(), Purpose::Changing)?;
@@ -76,7 +76,7 @@ fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duratio
         let begun = Instant::now();
         let written = backup::write(&content, &mut target, page_size, |_| Ok(()), || Ok(()))?;
         if written == Written::Locked {
-            return Err(Error::Broken("the rehearsal was locked".into()));
+            return Err(Failed::RehearsalLocked.into());
         }
         took = begun.elapsed();
     }

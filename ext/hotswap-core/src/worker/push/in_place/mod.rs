@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Busy, Context, Error, Failed, Refused, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
@@ -129,16 +129,14 @@ impl Overwriting<'_> {
             .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
             .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
         let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Refused(format!(
-                "{} {}, and cannot be written into, for it is damaged: {error}. To have the file replaced, {}",
-                path.shown(),
-                self.why,
-                self.why.cure()
-            )),
-            _ => Error::Sqlite {
-                what: format!("cannot read {}", path.shown()),
-                source: error,
-            },
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Refused::LiveIsDamaged {
+                database: path.clone(),
+                why: self.why.to_string(),
+                reason: error.to_string(),
+                cure: self.why.cure(),
+            }
+            .into(),
+            _ => Error::sqlite(format!("cannot read {}", path.shown()), error),
         })?;
         Ok(page_size)
     }
@@ -199,14 +197,13 @@ impl Overwriting<'_> {
             if closed_at.elapsed() < bound.mul_f64(0.9) {
                 return Ok(());
             }
-            Err(Error::Busy(format!(
-                "the database {why}, and writing the new content into it took longer than the {:.1} s for which \
-                 requests may wait; it was rolled back at {:.0} %. Pass --in-place=always to have them wait, copy again \
-                 when the machine is less busy, or {}",
-                bound.as_secs_f64(),
-                part * 100.0,
-                why.cure()
-            )))
+            Err(Busy::SlowWrite {
+                why: why.to_string(),
+                max_pause: bound,
+                percent: part * 100.0,
+                cure: why.cure(),
+            }
+            .into())
         };
         let commit = || {
             command.client.check_presence()?;
@@ -253,26 +250,25 @@ impl Overwriting<'_> {
     }
 
     fn outdated(&self) -> Error {
-        Error::Busy(format!(
-            "{} was changed meanwhile in a way that leaves it open which pages differ from the new content; copy again",
-            self.live.path().shown()
-        ))
+        Busy::Outdated {
+            database: self.live.path().to_owned(),
+        }
+        .into()
     }
 
     fn wrong(&self) -> Error {
-        Error::Broken(format!(
-            "{} is not what was pushed, although SQLite reports that all of it was written. Stop the application and \
-             put a backup in place",
-            self.live.path().shown()
-        ))
+        Failed::NotAsPushed {
+            database: self.live.path().to_owned(),
+        }
+        .into()
     }
 
     fn locked(&self) -> Error {
         let path = self.live.path();
-        let who = match locks::writer(path, self.live.is_wal()) {
+        let holders = match locks::writer(path, self.live.is_wal()) {
             Some(pid) if has_a_fence_open(pid) => format!(
-                "{}, which is of this application, on a connection that hotswap does not close: that of another database which has \
-                 this one attached, or one of another library",
+                "{}, which belongs to this application and has it attached to another database, or opened it through a library \
+                 that hotswap does not know",
                 name(pid)
             ),
             Some(pid) => format!("{}, which hotswap does not manage", name(pid)),
@@ -281,10 +277,11 @@ impl Overwriting<'_> {
                 Strangers::outside_the_fleet(path, Bound::Patient).phrase()
             ),
         };
-        Error::Busy(format!(
-            "{} is locked, and open in {who}; end its transaction there and copy again",
-            path.shown()
-        ))
+        Busy::WritersOut {
+            database: path.to_owned(),
+            holders,
+        }
+        .into()
     }
 
     /// Reports the success. Called when the gates are open again.

@@ -8,7 +8,7 @@ use super::changed_pages::Difference;
 use super::estimate::Estimate;
 use super::overwriting::Overwriting;
 use super::proof::Proof;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Refused, Result};
 use crate::in_place::InPlace;
 use crate::worker::command::Command;
 use crate::worker::disk::space;
@@ -69,13 +69,12 @@ impl Overwriting<'_> {
     }
 
     fn takes_too_long(&self, estimate: &Estimate, command: &Command) -> Error {
-        Error::Refused(format!(
-            "the database {}, so the new content would be written into it: {estimate}. Requests would wait for longer \
-             than the {} s of config.hotswap.max_pause. Pass --in-place=always to have them wait, or raise max_pause. \
-             To have the file replaced, which takes no time, {}",
-            self.why,
-            command.max_pause().as_secs_f64(),
-            self.why.cure()
-        ))
+        Refused::SlowInPlace {
+            why: self.why.to_string(),
+            estimate: estimate.to_string(),
+            max_pause: command.max_pause(),
+            cure: self.why.cure(),
+        }
+        .into()
     }
 }

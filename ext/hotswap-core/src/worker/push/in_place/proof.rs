@@ -48,12 +48,12 @@ impl Proof {
             .reader
             .execute_batch("BEGIN")
             .and_then(|()| number(&self.reader, "PRAGMA data_version"));
-        held.map(drop).context("cannot read what was written")
+        held.map(drop).context("cannot read the database after the write")
     }
 
     /// Whether the first page and the number of pages match `staged`.
     pub fn header_is_right(&self, staged: &Staged) -> Result<bool> {
-        let comparing = "cannot compare what was written with what was pushed";
+        let comparing = "cannot compare the database with the pushed file";
         if number(&self.reader, "PRAGMA page_count").context(comparing)? != count_of(staged, self.page_size) {
             return Ok(false);
         }

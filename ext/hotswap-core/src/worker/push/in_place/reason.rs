@@ -57,13 +57,13 @@ impl Why {
             Why::Asked => "leave out --in-place=always".into(),
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
             Why::Obstacle(Obstacle::SingleFileMount) => "mount the folder instead of the file".into(),
-            Why::Obstacle(Obstacle::StickyFolder) => "take the sticky bit from the folder".into(),
+            Why::Obstacle(Obstacle::StickyFolder) => "remove the sticky bit of its folder".into(),
             Why::Obstacle(Obstacle::Ownership { .. }) => {
-                "run the application as the file's owner, or as a member of its group".into()
+                "run the application as the file's owner or as a member of its group".into()
             }
             // Litestream's plugin for Puma stops Puma when Litestream ends.
             Why::Strangers { who, .. } if who.contains("litestream") => {
-                "close it there (not a Litestream that Puma started as its plugin: Puma would stop as well)"
+                "close it there (but not a Litestream that Puma started as its plugin: Puma would stop as well)"
                     .into()
             }
             Why::Strangers {
@@ -74,8 +74,8 @@ impl Why {
                 of_the_application: true,
                 ..
             } => {
-                "DETACH it there: the process is of this application, and another database's connection has this one attached, or a \
-                 library opened it that hotswap does not know"
+                "DETACH or close it there (that process belongs to this application and has the database attached to another \
+                 one, or opened it through a library that hotswap does not know)"
                     .into()
             }
         }

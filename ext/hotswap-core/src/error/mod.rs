@@ -1,0 +1,189 @@
+//! The error type of this crate: what went wrong, as data, and one message for each cause.
+//!
+//! An error says who has to act, and so determines the exit status. There is one file for each status, and in it one
+//! variant for each cause. The text of a variant is what the user reads.
+
+// The messages document the fields.
+#![allow(missing_docs)]
+
+mod bad_file;
+mod busy;
+mod failed;
+mod no_server;
+mod peer;
+mod refused;
+mod usage;
+mod words;
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::exit_code::ExitCode;
+use crate::visible::Shown;
+
+pub use bad_file::BadFile;
+pub use busy::{Busy, Change};
+pub use failed::Failed;
+pub use no_server::NoServer;
+pub use peer::{Gone, Protocol};
+pub use refused::Refused;
+pub use usage::{FileKind, Usage};
+pub use words::{in_words, seconds};
+
+/// The result of everything in this crate that can fail in a way that a user reads about.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure, by exit status.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server answers.
+    #[error(transparent)]
+    NoServer(#[from] NoServer),
+    /// The command line is wrong.
+    #[error(transparent)]
+    Usage(#[from] Usage),
+    /// hotswap has checked the file or the request, and refuses it. Nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A process or a disk did not let go in time. Nothing changed.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// A disk, a process or a connection failed. The database is whole.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl From<BadFile> for Error {
+    fn from(cause: BadFile) -> Self {
+        Refused::from(cause).into()
+    }
+}
+
+impl From<Gone> for Error {
+    fn from(cause: Gone) -> Self {
+        Failed::from(cause).into()
+    }
+}
+
+impl From<Protocol> for Error {
+    fn from(cause: Protocol) -> Self {
+        Failed::from(cause).into()
+    }
+}
+
+impl Error {
+    /// A system call failed at `what`, which names the path.
+    pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        let (what, source) = (what.into(), source.into());
+        Failed::Io { what, source }.into()
+    }
+
+    /// SQLite failed at `what`, which names the path.
+    pub fn sqlite(what: impl Into<String>, source: rusqlite::Error) -> Self {
+        let what = what.into();
+        Failed::Sqlite { what, source }.into()
+    }
+
+    /// Adds to a failure past the commit point that the new database is in place. What a member could not read
+    /// from the board, it learns from the locks.
+    pub fn past_the_commit(self) -> Self {
+        match self {
+            Error::Failed(Failed::Io { what, source }) => Error::io(
+                format!("the new database is in place and in use, but {what}"),
+                source,
+            ),
+            other => other,
+        }
+    }
+
+    /// Whether the system or SQLite reports the failure, so that another program may have caused it.
+    pub fn is_of_a_call(&self) -> bool {
+        matches!(self, Error::Failed(Failed::Io { .. } | Failed::Sqlite { .. }))
+    }
+
+    /// Whether the process at the other end of a connection has gone.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Error::Failed(Failed::Gone(_)))
+    }
+
+    /// Whether the process at the other end of a connection has gone, or does not keep to the protocol.
+    pub fn is_of_the_peer(&self) -> bool {
+        let of_the_peer =
+            |cause: &Failed| matches!(cause, Failed::Gone(_) | Failed::Protocol(_) | Failed::NotDurable);
+        matches!(self, Error::Failed(cause) if of_the_peer(cause))
+    }
+
+    /// The message for a log, where a whole schema would take too many lines.
+    pub fn in_a_log(&self) -> String {
+        match self {
+            Error::Refused(Refused::File(BadFile::SchemaMismatch { names, .. })) => {
+                format!("schema mismatch: {names}")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The exit status of a command that fails with this error.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::NoServer(_) => ExitCode::NoServer,
+            Error::Usage(_) => ExitCode::Usage,
+            Error::Refused(_) => ExitCode::Refused,
+            Error::Busy(_) => ExitCode::Busy,
+            Error::Failed(_) => ExitCode::Failed,
+        }
+    }
+}
+
+/// Whether SQLite failed because of the machine, so that the error says nothing about the file.
+pub fn is_of_the_machine(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DiskFull
+        )
+    )
+}
+
+/// Adds the operation to an error of the system or of SQLite.
+pub trait Context<T> {
+    /// `what` is the beginning of the message: "…: No such file or directory".
+    fn context(self, what: impl Into<String>) -> Result<T>;
+
+    /// The same, with the path that the operation worked on.
+    fn on_path(self, what: &str, path: &Path) -> Result<T>
+    where
+        Self: Sized,
+    {
+        self.context(format!("{what} {}", path.shown()))
+    }
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|source| Error::io(what, source))
+    }
+}
+
+impl<T> Context<T> for nix::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|errno| Error::io(what, errno))
+    }
+}
+
+impl<T> Context<T> for rusqlite::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                let what = what.into();
+                Busy::Locked { what, source }.into()
+            }
+            _ => Error::sqlite(what, source),
+        })
+    }
+}

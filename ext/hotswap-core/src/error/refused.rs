@@ -1,0 +1,181 @@
+//! Exit status 3: hotswap has looked at the file, the database or the request, and refuses it. Nothing changed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::bad_file::BadFile;
+use super::words::in_words;
+use crate::visible::Shown;
+
+/// What is refused, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The pushed file cannot be used.
+    #[error(transparent)]
+    File(#[from] BadFile),
+    /// The application opens the database past SQLite's locks.
+    #[error(
+        "{database} is not managed: {objection}. Remove that from the database's name in the configuration, restart the \
+         application and try again"
+    )]
+    NotManaged { database: String, objection: String },
+    /// A process has opened the database past SQLite's locks.
+    #[error(
+        "{process} has opened {} with nolock, immutable or a vfs in its name, so SQLite's locks do not protect the database from it. \
+         Remove that parameter, restart the process and try again",
+        database.shown()
+    )]
+    PastTheLocks { database: PathBuf, process: String },
+    /// A process holds a lock that it could use to hold up every push.
+    #[error(
+        "{process} holds a lock on {}, but its user (uid {uid}) may only read the database. End that process and try again. After a \
+         restart it can no longer take the lock",
+        lock_file.shown()
+    )]
+    ReaderHoldsLock {
+        lock_file: PathBuf,
+        process: String,
+        uid: u32,
+    },
+    /// The push comes from a request or job that the swap would wait for.
+    #[error(
+        "this request or job would wait for its own push: hotswap replaces {database} when the running requests and jobs \
+         have ended. Push from a separate process: \
+         Process.detach(spawn(\"bin/hotswap\", \"cp\", SRC, DST))"
+    )]
+    WaitsForItself { database: String },
+    /// The live path leads to something else.
+    #[error("the managed database {} is not a regular file. Put a database there, or remove it", database.shown())]
+    LiveIsNoFile { database: PathBuf },
+    /// The live file cannot be locked, because it can only be read.
+    #[error(
+        "cannot lock {}, because it can only be opened for reading. {}, and try again. A pull works without that",
+        database.shown(),
+        make_writable(*protected)
+    )]
+    LiveIsReadOnly {
+        database: PathBuf,
+        /// Whether its mode allows writing, and the folder's sticky bit does not.
+        protected: bool,
+    },
+    /// The worker may not create files beside the live one.
+    #[error(
+        "{what}. A push writes two files beside the database: the new copy and the lock file (….hotswap). {}, and try again. \
+         A pull works without that",
+        make_room_beside(folder, lock_file.as_ref())
+    )]
+    NoPlaceBeside {
+        /// The operation that failed, with the system's reason.
+        what: String,
+        folder: PathBuf,
+        /// The lock file, if that alone cannot be written.
+        lock_file: Option<PathBuf>,
+    },
+    /// The file cannot be replaced, and the user allows no other way.
+    #[error("{} {obstacle}. {cure}, or leave out --in-place=never", database.shown())]
+    Obstacle {
+        database: PathBuf,
+        obstacle: String,
+        cure: &'static str,
+    },
+    /// Writing in place would hold requests up for too long.
+    #[error(
+        "the database {why}, so it would be written in place: {estimate}. That is longer than max_pause ({} s). Pass \
+         --in-place=always or a longer --max-pause to let requests wait, or {cure}: replacing the file takes no time",
+        max_pause.as_secs_f64()
+    )]
+    SlowInPlace {
+        /// Why the worker would write in place.
+        why: String,
+        /// "16.0 MB at 200 MB/s, about 0.10 s".
+        estimate: String,
+        max_pause: Duration,
+        cure: String,
+    },
+    /// SQLite cannot write into the live database.
+    #[error(
+        "the database {} {why}, so it would be written in place, but it is damaged: {reason}. To let hotswap replace the \
+         file instead, {cure}",
+        database.shown()
+    )]
+    LiveIsDamaged {
+        database: PathBuf,
+        why: String,
+        reason: String,
+        cure: String,
+    },
+    /// The schema of the live database cannot be read.
+    #[error(
+        "{reason}. hotswap cannot compare the pushed file with it. To replace the damaged database anyway, pass \
+         --skip-schema-check"
+    )]
+    LiveSchemaIsDamaged { reason: String },
+    /// The name of the live database cannot be given to SQLite.
+    #[error(
+        "the file has pages of another size than the live database, and SQLite cannot rewrite it beside {}, because that name \
+         is not UTF-8. Push a file with pages of {page_size} bytes",
+        database.shown()
+    )]
+    NameIsNotUtf8 { database: PathBuf, page_size: u32 },
+    /// The disk is too full.
+    #[error(
+        "{what} needs {} MB plus a reserve of {} MB, but only {} MB are free. Make room on that disk and try again",
+        needed.div_ceil(1_000_000),
+        margin / 1_000_000,
+        free / 1_000_000
+    )]
+    NoSpace {
+        /// What the space is for.
+        what: &'static str,
+        /// In bytes, like the others.
+        needed: u64,
+        margin: u64,
+        free: u64,
+    },
+    /// A slow reader makes the WAL grow, and the disk is too full.
+    #[error(
+        "pull stopped: the reader is slow, the database's WAL has grown to {} MB, and only {} MB are free. Make room \
+         for a copy of the database on its disk, or pull to a file on another disk",
+        wal / 1_000_000,
+        free / 1_000_000
+    )]
+    SlowReader {
+        /// In bytes, like the other.
+        wal: u64,
+        free: u64,
+    },
+    /// The target of a pull cannot be created.
+    #[error("cannot write {name}: {} ({})", in_words(source), at.shown())]
+    CannotWrite {
+        name: String,
+        /// The path that failed: the target or its folder.
+        at: PathBuf,
+        source: std::io::Error,
+    },
+    /// An extension of the application cannot be loaded.
+    #[error("cannot load the extension {extension} named in database.yml: {why}")]
+    BadExtension { extension: String, why: String },
+    /// SQLite was built without extensions.
+    #[error("the application's SQLite cannot load extensions, but database.yml names some. Install the precompiled sqlite3 gem")]
+    NoExtensions,
+}
+
+fn make_writable(protected: bool) -> &'static str {
+    match protected {
+        true => {
+            "Its mode allows writing, but its folder has the sticky bit, and the kernel protects other users' files there \
+             (fs.protected_regular). Remove that bit, or run the application as the file's owner"
+        }
+        false => "Give the application write permission, or run it as the file's owner",
+    }
+}
+
+fn make_room_beside(folder: &std::path::Path, lock_file: Option<&PathBuf>) -> String {
+    match lock_file {
+        Some(lock_file) => format!(
+            "Give {} the owner and the mode of the database",
+            lock_file.shown()
+        ),
+        None => format!("Make {} writable for the application", folder.shown()),
+    }
+}

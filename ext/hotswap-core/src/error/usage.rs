@@ -1,0 +1,134 @@
+//! Exit status 2: the command line is wrong. Nothing was done.
+
+use std::path::PathBuf;
+
+use super::words::list;
+use crate::visible::Shown;
+
+/// What is wrong with a command line.
+#[derive(Debug, thiserror::Error)]
+pub enum Usage {
+    /// The words do not make a command.
+    #[error("{explanation}")]
+    NoCommand { explanation: String },
+    /// The caller's folder does not exist any more.
+    #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
+    NoFolder,
+    /// SRC or DST is an empty word.
+    #[error(
+        "{side} is empty, probably because of an unset shell variable. Name a file or a managed database"
+    )]
+    Empty { side: &'static str },
+    /// The source is `-`, and the user would have to type a database.
+    #[error(
+        "standard input is a terminal. Pipe a database into it: cat new.sqlite3 | hotswap cp - ... If you already do, \
+         run docker exec, kubectl exec or ssh without -t"
+    )]
+    InputIsTerminal,
+    /// The destination is `-`, and the database would go to the screen.
+    #[error(
+        "standard output is a terminal. Redirect it: hotswap cp ... - > backup.sqlite3. If you already do, run docker \
+         exec, kubectl exec or ssh without -t"
+    )]
+    OutputIsTerminal,
+    /// SRC is no regular file.
+    #[error("{name} is {kind}. {}", source_instead(*kind, name))]
+    BadSource { name: String, kind: FileKind },
+    /// DST is no regular file.
+    #[error("{name} is {kind}. {}", target_instead(*kind))]
+    BadTarget { name: String, kind: FileKind },
+    /// DST ends with a slash, and there is no such directory.
+    #[error(
+        "{name} is not a directory. Create it and add the name of a file, or leave out the slash at the end"
+    )]
+    NoDirectory { name: String },
+    /// Both sides are the live database.
+    #[error("source and destination are the same file")]
+    SameFile,
+    /// Standard output is a file of the database that is to be written to it.
+    #[error("standard output is a file of the database {} itself. Redirect it to another file", database.shown())]
+    OutputIsDatabase { database: PathBuf },
+    /// Both sides are managed.
+    #[error("source and destination can't both be managed databases")]
+    BothManaged,
+    /// No side is managed.
+    #[error("neither path matches a managed database {}", offer(databases, names))]
+    NoneManaged {
+        databases: Vec<String>,
+        names: Vec<String>,
+    },
+    /// One side is a file that SQLite or hotswap keeps beside a managed database.
+    #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
+    PartOfDatabase { name: String, database: String },
+}
+
+/// What a path leads to instead of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// An open descriptor, such as /dev/stdout.
+    Descriptor,
+    /// A device.
+    Device,
+}
+
+impl FileKind {
+    /// The kind of a file that is not a regular one.
+    pub fn of(file: std::fs::FileType) -> Self {
+        use std::os::unix::fs::FileTypeExt;
+        match file {
+            file if file.is_dir() => FileKind::Directory,
+            file if file.is_fifo() => FileKind::Pipe,
+            file if file.is_socket() => FileKind::Socket,
+            _ => FileKind::Device,
+        }
+    }
+}
+
+impl std::fmt::Display for FileKind {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            FileKind::Directory => "a directory",
+            FileKind::Pipe => "a pipe",
+            FileKind::Socket => "a socket",
+            FileKind::Descriptor => "a descriptor",
+            FileKind::Device => "not a regular file",
+        })
+    }
+}
+
+fn source_instead(kind: FileKind, name: &str) -> String {
+    match kind {
+        FileKind::Directory => "Name the database file in it".into(),
+        FileKind::Pipe | FileKind::Descriptor => {
+            format!("Read it from standard input: hotswap cp - ... < {name}")
+        }
+        FileKind::Socket | FileKind::Device => "Name an SQLite database".into(),
+    }
+}
+
+fn target_instead(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Directory => "Add the name of the file to write",
+        FileKind::Pipe | FileKind::Socket | FileKind::Descriptor | FileKind::Device => {
+            "Pass - to write to standard output"
+        }
+    }
+}
+
+/// The managed databases, for a user who has named none of them.
+fn offer(databases: &[String], names: &[String]) -> String {
+    let by_name = match names {
+        [] => String::new(),
+        names => format!(", or by its name ({})", list(names)),
+    };
+    format!(
+        "({})\nOne side must be one of these: name it by any path that leads to it{by_name}. The name database stands for the first one",
+        list(databases)
+    )
+}
