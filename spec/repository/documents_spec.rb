@@ -2,6 +2,7 @@
 
 require "hotswap"
 require_relative "../support/hotswap_command"
+require_relative "../support/messages"
 require_relative "../support/project"
 
 RSpec.describe "the documents", lane: "default" do
@@ -24,6 +25,10 @@ RSpec.describe "the documents", lane: "default" do
       expect(settings.reject { |setting| Hotswap.configuration.respond_to?(setting) }).to eq []
     end
 
+    it "#{name} quotes only messages that exist" do
+      expect(Messages.unfounded(page.read)).to eq []
+    end
+
     it "#{name} names only options that exist" do
       options = page.read.lines.grep(/hotswap cp/).flat_map { |line| line[/hotswap cp.*?(?=[`|;]|$)/].to_s.scan(/ (--[a-z-]+)/) }.flatten.uniq
 
@@ -36,6 +41,11 @@ RSpec.describe "the documents", lane: "default" do
       expect(page.read).to match(/^Specs?: \[/)
       expect(Project::ROOT.join("README.md").read).to include("(docs/#{page.basename})")
     end
+  end
+
+  it "are searched for quoted messages" do
+    expect(Messages.quotes(Project::ROOT.join("docs/troubleshooting.md").read).size).to be > 40
+    expect(Messages.unfounded("| message |\n|---|\n| `the disk of … did something else` |\n")).to eq ["did something else"]
   end
 
   it "README.md quotes figures that bin/bench printed" do
