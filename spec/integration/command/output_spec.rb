@@ -50,7 +50,7 @@ RSpec.describe "the output of the command", lane: "default" do
       refused = untouched { app.hotswap("cp", "-", live, in: slave) }
 
       expect(refused).to have_attributes(exit_code: 2, stdout: "")
-      expect(refused.stderr).to match(/\AERROR: standard input is a terminal; .*\| hotswap cp - .*without -t/)
+      expect(refused.stderr).to match(/\AERROR: standard input is a terminal\. .*\| hotswap cp - .*without -t/)
     end
   end
 
@@ -59,7 +59,7 @@ RSpec.describe "the output of the command", lane: "default" do
       refused = app.hotswap("cp", live, "-", out: slave)
 
       expect(refused).to have_attributes(exit_code: 2)
-      expect(refused.stderr).to match(/\AERROR: standard output is a terminal; .*> .*without -t/)
+      expect(refused.stderr).to match(/\AERROR: standard output is a terminal\. .*> .*without -t/)
       slave.close
       expect(shown).to eq ""
     end

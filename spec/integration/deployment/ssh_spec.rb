@@ -82,7 +82,7 @@ RSpec.describe "a command through ssh", :slow, lane: "default" do
     cut.kill(:KILL)
     cut.wait
 
-    eventually { app.stray_files.empty? && app.log.match?(/command failed: (the file is truncated|the sender went away)/) }
+    eventually { app.stray_files.empty? && app.log.match?(/command failed: (the file is truncated|the sender ended)/) }
     expect(app.version).to eq before
   ensure
     [reader, writer].each { |io| io&.close }

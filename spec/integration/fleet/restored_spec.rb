@@ -130,7 +130,7 @@ RSpec.describe "a database that an operator restored under the running server", 
     restore_a_copy
     slow.join
 
-    expect(waiting.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /was (removed or replaced|removed|replaced) by another program/)
+    expect(waiting.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /another program (removed or replaced|removed|replaced) /)
     expect(TestDatabase.version(app.database_path)).to eq "v1"
     expect_pushed("next")
   end
