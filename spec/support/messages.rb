@@ -47,7 +47,7 @@ module Messages
 
     # Everything between quotes in the sources, without comments and tests.
     def literals
-      @literals ||= Project::ROOT.glob("{ext,lib}/**/*.{rs,rb}").map { |file| literals_of(file.read) }.join("\n").gsub(/ +/, " ")
+      @literals ||= Project::ROOT.glob("{ext,lib}/**/*.{rs,rb}").map { |file| literals_of(file.read) }.join("\n").squeeze(" ")
     end
 
     def literals_of(source)
