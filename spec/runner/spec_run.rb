@@ -30,7 +30,9 @@ class SpecRun
   def finish(status)
     @status = status
     @seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started
-    @summary = File.exist?(@result) ? JSON.parse(File.read(@result)) : {}
+    @summary = JSON.parse(File.read(@result))
+  rescue Errno::ENOENT, JSON::ParserError
+    @summary = {} # it ended before it had written all
   end
 
   # Nothing of the file was to be run.
@@ -55,7 +57,12 @@ class SpecRun
     end
   end
 
-  def output = File.read(@log, encoding: Encoding::UTF_8).scrub
+  # What it printed, indented: bin/test takes a line of counts at the margin for that of the whole run.
+  def output
+    text = File.read(@log, encoding: Encoding::UTF_8).scrub
+    text += "\nThe process ended early: #{@status}\n" if @summary.empty?
+    text.gsub(/^(?=.)/, "    ")
+  end
 
   def to_s
     counts = "#{examples} examples"
