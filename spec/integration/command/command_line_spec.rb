@@ -122,8 +122,8 @@ RSpec.describe "the command line without a server", lane: "default" do
   end
 
   it "says which argument is empty" do
-    expect(hotswap("cp", "", "primary")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: SRC is empty: .*variable/)
-    expect(hotswap("cp", "primary", "")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: DST is empty: .*variable/)
+    expect(hotswap("cp", "", "primary")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: SRC is empty.*variable/)
+    expect(hotswap("cp", "primary", "")).to have_attributes(exit_code: 2, stdout: "", stderr: /\AERROR: DST is empty.*variable/)
   end
 
   it "names the socket that --socket or HOTSWAP_SOCKET gave it" do

@@ -70,7 +70,7 @@ RSpec.describe "a client that violates the protocol", lane: "default" do
       client.message(hello: {protocol: 2, version: "9.9.9"})
       why = client.receive.fetch("rejected").fetch("why")
 
-      expect(why).to include("hotswap 9.9.9", "hotswap #{Hotswap::VERSION}", "restart the application")
+      expect(why).to include("hotswap 9.9.9", "hotswap #{Hotswap::VERSION}", "Restart the application")
       expect(client.receive).to be_nil
     end
     expect_good_service
