@@ -8,6 +8,9 @@
 //!   threads opens) may still enter, for as long as at least one unit is inside,
 //! - **sealed**: no unit is inside, and none may enter.
 //!
+//! No unit waits here: [`Gate::enter`] says that it may not enter, and `lib/hotswap/gate/unit.rb` waits for
+//! [`Gate::open_signal`], so that a fiber scheduler can go on.
+//!
 //! Counts cannot drift: a unit holds a [`Pass`], which can be given back only once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

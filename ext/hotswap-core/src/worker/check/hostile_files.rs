@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::integrity;
+use super::{integrity, schemas};
 use crate::error::Result;
 use crate::worker::client::Client;
 use crate::worker::schema::Schema;
@@ -108,7 +108,7 @@ fn judged(path: &Path, bytes: &[u8]) -> Result<()> {
     let (client, _there) = Client::of_a_test();
     let connection = Foreign::open(path, Purpose::Changing, &[], &client)?;
     integrity::check_integrity(&connection, "hostile.sqlite3", || {})?;
-    Schema::read(&connection).map_err(|error| integrity::unreadable(error, "hostile.sqlite3"))?;
+    Schema::read(&connection).map_err(|error| schemas::unreadable(error, "hostile.sqlite3"))?;
     drop(connection);
     assert!(
         std::fs::read(path).unwrap() == before,

@@ -1,4 +1,4 @@
-//! The checks on a [foreign](crate::worker::sqlite::foreign) file, made by the same SQLite that will serve it.
+//! `PRAGMA integrity_check` on a [foreign](crate::worker::sqlite::foreign) file, by the same SQLite that will serve it.
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
@@ -6,7 +6,6 @@ use super::without_views::without_views;
 use crate::error::{is_of_the_machine, BadFile, Context, Error, Result};
 use crate::sys::memory;
 use crate::visible;
-use crate::worker::schema::Schema;
 
 /// How much of the checked file SQLite may map, in bytes. SQLite itself maps at most 2 GB, and reads the rest.
 const MAPPED: i64 = 1 << 40;
@@ -16,25 +15,6 @@ const STEPS: i32 = 100_000;
 const PROBLEMS: usize = 10;
 /// The maximum length of one problem, in characters. It can contain names from the file.
 const PROBLEM: usize = 1000;
-/// The maximum length of a schema's statements, in bytes. This module reads them and splits them into words in
-/// memory that SQLite does not limit.
-const SCHEMA: i64 = 4 * 1024 * 1024;
-
-/// Refuses a schema that takes too much memory to compare. If the schema cannot be read, the other checks report it.
-pub fn require_reasonable_schema(connection: &Connection, name: &str) -> Result<()> {
-    let measure =
-        "SELECT sum(length(CAST(type AS BLOB)) + length(CAST(name AS BLOB)) + length(CAST(sql AS BLOB)))
-                   FROM sqlite_schema";
-    let bytes = connection.query_row(measure, [], |row| row.get::<_, Option<i64>>(0));
-    if !matches!(bytes, Ok(Some(bytes)) if bytes > SCHEMA) {
-        return Ok(());
-    }
-    Err(BadFile::LongSchema {
-        name: name.into(),
-        megabytes: SCHEMA / 1024 / 1024,
-    }
-    .into())
-}
 
 /// Runs the whole `PRAGMA integrity_check` on the file that the user calls `name`. SQLite calls `progress` during
 /// the check, up to a hundred times a second.
@@ -159,33 +139,4 @@ fn heap_limit(connection: &Connection) -> i64 {
     connection
         .query_row("PRAGMA hard_heap_limit", [], |row| row.get(0))
         .unwrap_or(0)
-}
-
-/// The refusal of a file that no SQLite of this version can open. It applies no matter which checks the user skips.
-pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
-    if is_of_the_machine(&error) || error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-        return Error::sqlite(format!("cannot read the schema of {name}"), error);
-    }
-    BadFile::BadSchema {
-        name: name.into(),
-        why: visible::line(error.to_string()),
-    }
-    .into()
-}
-
-/// Refuses an incoming schema that differs from the live one, and shows both. `name` is what the user calls the
-/// file, and `label` is the live database.
-pub fn compare_schemas(live: &Schema, incoming: &Schema, name: &str, label: &str) -> Result<()> {
-    let Some(mismatch) = live.mismatch(incoming) else {
-        return Ok(());
-    };
-    Err(BadFile::SchemaMismatch {
-        statements: mismatch.statements(),
-        names: mismatch.names(),
-        name: name.into(),
-        database: label.into(),
-        active_record: live.is_of_active_record(),
-        not_utf8: live.is_utf8() && !incoming.is_utf8(),
-    }
-    .into())
 }

@@ -5,6 +5,7 @@ mod contents;
 mod hostile_files;
 mod integrity;
 mod lost_jobs;
+mod schemas;
 pub mod seen;
 mod without_views;
 
@@ -69,7 +70,7 @@ impl<'a> Check<'a> {
         let mut without_rows = false;
         // The application has not filled an empty database yet, so there is nothing to preserve.
         if !self.0.request.skip_schema_check && !current.is_empty() {
-            integrity::compare_schemas(
+            schemas::compare(
                 &current,
                 incoming,
                 self.0.request.src.name(),
@@ -94,12 +95,12 @@ impl<'a> Check<'a> {
     /// Runs the checks that need the file alone. Returns its schema.
     fn judge(&self, judging: &Foreign) -> Result<Schema> {
         let name = self.0.request.src.name();
-        integrity::require_reasonable_schema(judging, name)?;
+        schemas::require_reasonable(judging, name)?;
         if !self.0.request.skip_integrity_check {
             integrity::check_integrity(judging, name, progress(self.0.client)?)?;
         }
         // Runs even if the user skips the other checks: the application could not open such a file either.
-        Schema::read(judging).map_err(|error| integrity::unreadable(error, name))
+        Schema::read(judging).map_err(|error| schemas::unreadable(error, name))
     }
 
     /// The schema of the live database. `None` if it cannot be read and the user skips the comparison.

@@ -9,6 +9,8 @@
 //!   of zero keeps them from writing to the main file at all. So everything committed at that time stays where it is.
 //! - A page that a checkpoint is writing into the main file is also in the WAL, and is taken from there.
 //!
+//! [`direct_io`](super::direct_io) has the loop that copies to a file.
+//!
 //! File descriptors: the raw ones are closed after SQLite's, because closing any other descriptor of a file drops
 //! SQLite's locks.
 
