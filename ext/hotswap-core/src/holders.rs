@@ -16,14 +16,14 @@ use crate::sys::identity::Identity;
 use crate::sys::processes::{self, Bound, Found};
 use crate::sys::statx::known_identity;
 
-pub use crate::sys::processes::name;
+pub(crate) use crate::sys::processes::name;
 
 /// How many of the processes that could not be inspected a message names.
 const NAMED: usize = 3;
 
 /// Names such as "process 4711 (sqlite3 db/production.sqlite3)".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strangers {
+pub(crate) struct Strangers {
     /// The processes that have the file open.
     pub names: Vec<String>,
     /// The processes that could not be inspected in time.
@@ -34,12 +34,12 @@ pub struct Strangers {
 
 impl Strangers {
     /// Every other process that has `file` open or mapped, as far as this user may inspect it.
-    pub fn of(file: &Path, bound: Bound) -> Self {
+    pub(crate) fn of(file: &Path, bound: Bound) -> Self {
         Self::matching(Sought::at(file), bound, is_another)
     }
 
     /// The same without the members of the file's fleet and the pulls that read it. They have its fence open as well.
-    pub fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
+    pub(crate) fn outside_the_fleet(file: &Path, bound: Bound) -> Self {
         let fence = Sought::at(&fence::path_of(file)).ok();
         Self::matching(Sought::at(file), bound, move |pid| {
             is_another(pid) && !fence.as_ref().is_some_and(|fence| fence.is_open_in(pid))
@@ -47,12 +47,12 @@ impl Strangers {
     }
 
     /// Every other process that has the file of this descriptor open. The file may have no name any more.
-    pub fn of_descriptor(file: RawFd, bound: Bound) -> Self {
+    pub(crate) fn of_descriptor(file: RawFd, bound: Bound) -> Self {
         Self::matching(Sought::of(file), bound, is_another)
     }
 
     /// Every process, including this one, that can write to `file`.
-    pub fn writing_to(file: &Path, bound: Bound) -> Self {
+    pub(crate) fn writing_to(file: &Path, bound: Bound) -> Self {
         let sought = Sought::at(file).map(|sought| Sought {
             writers: true,
             ..sought
@@ -82,7 +82,7 @@ impl Strangers {
     }
 
     /// The names, as the end of a sentence.
-    pub fn phrase(&self) -> String {
+    pub(crate) fn phrase(&self) -> String {
         match (&*self.names, &*self.unseen) {
             ([], []) => "a process that this user cannot see, or one in another container".into(),
             ([], unseen) => format!(
@@ -99,7 +99,7 @@ fn is_another(pid: u32) -> bool {
 }
 
 /// Whether a process has joined the fleet of any database: no other process has a fence open for long.
-pub fn has_a_fence_open(pid: u32) -> bool {
+pub(crate) fn has_a_fence_open(pid: u32) -> bool {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()

@@ -20,7 +20,7 @@ use crate::sys::socket::address_of;
 use crate::visible;
 
 /// The suffix of a staged file.
-pub const STAGED: &str = ".staged";
+pub(crate) const STAGED: &str = ".staged";
 const REPORT: &str = ".report";
 /// The suffix of the file that a pull is about to put in place.
 const DRAFT: &str = ".part";
@@ -31,13 +31,13 @@ const OURS: &str = ".hotswap-";
 const OF_ITS_NAME: usize = 100;
 
 /// The name of the file in `folder` that a pull is about to put in place.
-pub fn draft(folder: &Path, id: u64) -> PathBuf {
+pub(crate) fn draft(folder: &Path, id: u64) -> PathBuf {
     folder.join(format!("{OURS}{id:016x}{DRAFT}"))
 }
 
 /// The common prefix of all staged files of `database`. Databases with long names may share it, which does no harm:
 /// a sweep removes only files that no living worker has locked.
-pub fn prefix(database: &Path) -> String {
+pub(crate) fn prefix(database: &Path) -> String {
     let name = database.file_name().unwrap_or_default().to_string_lossy();
     let mut end = name.len().min(OF_ITS_NAME);
     while !name.is_char_boundary(end) {
@@ -47,24 +47,24 @@ pub fn prefix(database: &Path) -> String {
 }
 
 /// The name of the report socket beside a database. It is short, because a socket address has little room.
-pub fn report_name(id: u64) -> OsString {
+pub(crate) fn report_name(id: u64) -> OsString {
     format!("{OURS}{id:016x}{REPORT}").into()
 }
 
 /// Whether `error` means that there is no such file. Its name, with SQLite's suffix, may be too long to exist.
-pub fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
 /// Removes a staged file and all files beside it, as far as possible.
-pub fn remove_staged(staged: &Path) {
+pub(crate) fn remove_staged(staged: &Path) {
     sidecars(staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     drop(std::fs::remove_file(staged));
 }
 
 /// Marks a file as one whose maker lives, for as long as a descriptor of it is open. A file that was made a moment
 /// ago may be gone afterwards, if a sweeper had looked at it before.
-pub fn mark(file: &File) -> io::Result<()> {
+pub(crate) fn mark(file: &File) -> io::Result<()> {
     loop {
         // Only a sweeper takes this lock, for as long as it takes to remove a file.
         // SAFETY: takes no pointer, and the descriptor is open.
@@ -78,12 +78,12 @@ pub fn mark(file: &File) -> io::Result<()> {
 }
 
 /// Whether a dead worker may have left files beside `databases`. Opens none of them.
-pub fn suspected(databases: &[PathBuf]) -> bool {
+pub(crate) fn suspected(databases: &[PathBuf]) -> bool {
     !left_beside(databases).is_empty()
 }
 
 /// Removes the files that dead workers left beside `databases`. Returns their names.
-pub fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
+pub(crate) fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
     let removed = left_beside(databases).into_iter().filter(|path| {
         let text = path.to_string_lossy();
         (text.ends_with(STAGED) && remove_unmarked(path))
@@ -115,7 +115,7 @@ fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// The log line about a removed file.
-pub fn removed(name: &OsStr) -> String {
+pub(crate) fn removed(name: &OsStr) -> String {
     format!(
         "removed {}, left by a push that died",
         visible::line(name.as_bytes())
@@ -123,7 +123,7 @@ pub fn removed(name: &OsStr) -> String {
 }
 
 /// Removes the files that killed commands left beside the `target` of a pull.
-pub fn sweep_drafts(target: &Path) {
+pub(crate) fn sweep_drafts(target: &Path) {
     names_in(target.parent().unwrap_or(Path::new("/")))
         .filter(|name| {
             let text = name.to_string_lossy();

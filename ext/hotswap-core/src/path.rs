@@ -30,7 +30,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 /// Resolves symlinks as far as the path exists, including those that lead to a file that does not exist yet.
-pub fn resolve(path: &Path) -> PathBuf {
+pub(crate) fn resolve(path: &Path) -> PathBuf {
     // As many as the kernel follows.
     follow(path, 40)
 }

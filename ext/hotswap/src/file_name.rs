@@ -13,11 +13,11 @@ use magnus::{function, Error, IntoValue, Object, RModule, RString, Ruby, TryConv
 pub(crate) struct FileName(pub OsString);
 
 impl FileName {
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         Self(path.as_os_str().to_owned())
     }
 
-    pub fn into_path(self) -> PathBuf {
+    pub(crate) fn into_path(self) -> PathBuf {
         self.0.into()
     }
 }

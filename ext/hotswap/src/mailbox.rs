@@ -40,7 +40,7 @@ type Question = (u64, &'static str, FileName, String);
 type Answer = (bool, Vec<String>);
 
 impl Mailbox {
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self {
             questions: Mutex::default(),
             answers: Mutex::default(),
@@ -50,7 +50,7 @@ impl Mailbox {
     }
 
     /// Queues a line for the application's log.
-    pub fn log(&self, level: &'static str, text: String) {
+    pub(crate) fn log(&self, level: &'static str, text: String) {
         let mut questions = lock(&self.questions);
         if questions.len() < MOST_LINES {
             questions.push_back((0, "log", FileName(level.into()), text));

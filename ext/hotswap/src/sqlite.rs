@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_int, c_void};
 ///
 /// SQLite calls it with a valid connection, a place for a message, and its table of functions.
 #[no_mangle]
-pub unsafe extern "C" fn sqlite3_extension_init(
+pub(crate) unsafe extern "C" fn sqlite3_extension_init(
     _: *mut c_void,
     message: *mut *mut c_char,
     api: *mut c_void,

@@ -10,7 +10,7 @@ use crate::in_place::InPlace;
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]
 #[command(name = "hotswap", bin_name = "hotswap", version, after_help = AFTER_HELP)]
-pub struct Cli {
+pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }

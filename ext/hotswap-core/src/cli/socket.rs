@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The path of the socket below the application's root, unless another one is configured.
-pub const DEFAULT: &str = "tmp/sockets/hotswap.sock";
+pub(super) const DEFAULT: &str = "tmp/sockets/hotswap.sock";
 
 /// The socket that `HOTSWAP_SOCKET` names. Some container tools set variables to an empty value; that counts as
 /// unset.

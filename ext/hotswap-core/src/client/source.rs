@@ -28,7 +28,7 @@ impl Source {
     ///
     /// In the application's process (`in_application`) this does not open the file itself for reading, because
     /// closing it would drop the locks of an SQLite that has it open there. The worker opens it instead.
-    pub fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
+    pub(super) fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
         let flags = if in_application { libc::O_PATH } else { 0 };
         let main = open(path, flags).map_err(|error| unreadable(raw, path, error))?;
         let metadata = main.metadata().map_err(|error| unreadable(raw, path, error))?;
@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// The file that is standard input.
-    pub fn of_stdin(main: File) -> Result<Self> {
+    pub(super) fn of_stdin(main: File) -> Result<Self> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", main.as_raw_fd()));
         Self::with_what_lies_beside(main, &path, "standard input")
     }
@@ -85,7 +85,7 @@ impl Source {
     }
 
     /// What the worker has to know about the source.
-    pub fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         Message::File {
             length: self.stamps[0].length,
             sidecars: self.beside.iter().map(|(sidecar, _)| *sidecar).collect(),
@@ -94,7 +94,7 @@ impl Source {
     }
 
     /// The descriptors of the file and of the files beside it.
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         std::iter::once(self.main.as_fd())
             .chain(self.beside.iter().map(|(_, file)| file.as_fd()))
             .collect()

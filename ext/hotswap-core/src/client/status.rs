@@ -74,7 +74,7 @@ impl Stage {
 
 impl Listener {
     /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal.
-    pub fn start(connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
+    pub(super) fn start(connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
         let socket = connection
             .stream()
@@ -111,7 +111,7 @@ impl Listener {
     }
 
     /// Prints a line of the client's own.
-    pub fn status(&self, text: &str) {
+    pub(super) fn status(&self, text: &str) {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         if !screen.quiet {
             screen.line(text);
@@ -119,7 +119,7 @@ impl Listener {
     }
 
     /// Reports progress of the client's own.
-    pub fn progress(&mut self, stage: &str, done: u64, total: u64) {
+    pub(super) fn progress(&mut self, stage: &str, done: u64, total: u64) {
         self.screen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -127,13 +127,13 @@ impl Listener {
     }
 
     /// Stops listening.
-    pub fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         // A connection that has already ended is just as silent.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Waits until everything from the server is on the screen.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let Some(thread) = self.thread.take() {
             // A panic in the thread has already been printed.
             let _ = thread.join();

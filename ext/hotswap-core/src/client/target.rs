@@ -31,7 +31,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Creates a file that can be put in place at `path` in one step.
-    pub fn create(path: &Path, raw: &str) -> Result<Self> {
+    pub(super) fn create(path: &Path, raw: &str) -> Result<Self> {
         let bad_target = |kind| {
             let name = raw.into();
             Err(Usage::BadTarget { name, kind }.into())
@@ -103,7 +103,7 @@ impl Target {
     }
 
     /// A warning if the file in place does not have the mode that it should have.
-    pub fn doubt(&self) -> Option<String> {
+    pub(super) fn doubt(&self) -> Option<String> {
         let mode = std::fs::metadata(&self.path).ok()?.permissions().mode() & 0o777;
         (mode != self.mode).then(|| {
             format!(
@@ -116,17 +116,17 @@ impl Target {
     }
 
     /// The file to write to.
-    pub fn file(&self) -> &File {
+    pub(super) fn file(&self) -> &File {
         &self.file
     }
 
     /// The processes that would go on writing to the replaced file, and lose that data.
-    pub fn users(&self) -> Strangers {
+    pub(super) fn users(&self) -> Strangers {
         Strangers::writing_to(&self.path, Bound::Patient)
     }
 
     /// Gives the complete file its name, and makes that durable.
-    pub fn put_in_place(&mut self) -> Result<()> {
+    pub(super) fn put_in_place(&mut self) -> Result<()> {
         let draft = match self.draft.clone() {
             Some(draft) => draft,
             None => self.give_it_a_name()?,

@@ -24,7 +24,7 @@ pub fn seconds(time: Duration) -> String {
 const LISTED: usize = 20;
 
 /// "one, two and 3 more".
-pub fn list(words: &[String]) -> String {
+pub(super) fn list(words: &[String]) -> String {
     let shown = words[..words.len().min(LISTED)].join(", ");
     match words.len().saturating_sub(LISTED) {
         0 => shown,
@@ -33,7 +33,7 @@ pub fn list(words: &[String]) -> String {
 }
 
 /// The name of a process in a message, if it is known.
-pub fn process(name: Option<&str>) -> &str {
+pub(super) fn process(name: Option<&str>) -> &str {
     name.unwrap_or("another process")
 }
 

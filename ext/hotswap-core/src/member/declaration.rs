@@ -35,7 +35,7 @@ pub(super) struct Declaration {
 impl Declaration {
     /// Declares nothing yet. If the kernel provides no such file, workers have to trust that this process follows
     /// its fence in time.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         // A forked child is no member, and must not keep its parent's declaration.
         let make = || {
             let file = file_without_a_name().ok()?;
@@ -49,7 +49,7 @@ impl Declaration {
     }
 
     /// Declares which fence this process holds for `path`. Replaces an earlier declaration.
-    pub fn declare(&mut self, path: &Path, fence: Option<Identity>) {
+    pub(super) fn declare(&mut self, path: &Path, fence: Option<Identity>) {
         let entry = (hash(path), fence);
         match self.entries.iter_mut().find(|(known, _)| *known == entry.0) {
             Some(known) if *known == entry => return,
@@ -60,14 +60,14 @@ impl Declaration {
     }
 
     /// Withdraws the declaration for `path`.
-    pub fn withdraw(&mut self, path: &Path) {
+    pub(super) fn withdraw(&mut self, path: &Path) {
         let hash = hash(path);
         self.entries.retain(|(known, _)| *known != hash);
         self.publish();
     }
 
     /// The fence declared for `path`.
-    pub fn fence_of(&self, path: &Path) -> Option<Identity> {
+    pub(super) fn fence_of(&self, path: &Path) -> Option<Identity> {
         let hash = hash(path);
         self.entries.iter().find(|(known, _)| *known == hash)?.1
     }

@@ -28,7 +28,7 @@ pub(super) struct Fleets {
 }
 
 impl Fleets {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             memberships: Vec::new(),
             declaration: Declaration::new(),
@@ -36,12 +36,12 @@ impl Fleets {
         }
     }
 
-    pub fn memberships(&self) -> &[Arc<Membership>] {
+    pub(super) fn memberships(&self) -> &[Arc<Membership>] {
         &self.memberships
     }
 
     /// See [`Member::join`](super::Member::join).
-    pub fn join(&mut self, path: &Path) -> Result<bool> {
+    pub(super) fn join(&mut self, path: &Path) -> Result<bool> {
         let database = resolve(path);
         if let Some(one) = self.holding_the_fence_of(&database) {
             self.is_found_by(&one, path, &database);
@@ -118,7 +118,7 @@ impl Fleets {
     }
 
     /// Checks where all paths lead now. Returns whether this process holds the fence beside each database.
-    pub fn follow_all(&mut self) -> bool {
+    pub(super) fn follow_all(&mut self) -> bool {
         let memberships = self.memberships.clone();
         let lost = memberships.iter().filter(|one| {
             // The usual case. It has to be cheap, so it resolves nothing.
@@ -129,7 +129,7 @@ impl Fleets {
     }
 
     /// Does the same for the paths of one membership.
-    pub fn follow(&mut self, one: &Membership) -> bool {
+    pub(super) fn follow(&mut self, one: &Membership) -> bool {
         let paths = one.paths();
         let lost = paths.iter().filter(|path| !self.follow_path(path));
         lost.count() == 0
@@ -155,14 +155,14 @@ impl Fleets {
     }
 
     /// The longest pause that a worker has asked for.
-    pub fn longest_pause(&self) -> Duration {
+    pub(super) fn longest_pause(&self) -> Duration {
         let joined = self.memberships.iter().map(|one| one.fence.board().max_pause);
         let waiting = self.patience.values().map(Patience::longest);
         joined.chain(waiting).max().unwrap_or_default()
     }
 
     /// Releases the fences that the one of `one` has replaced. By now all connections are closed.
-    pub fn leave_what_was_replaced_by(&mut self, one: &Membership) {
+    pub(super) fn leave_what_was_replaced_by(&mut self, one: &Membership) {
         self.memberships
             .retain(|other| std::ptr::eq(&**other, one) || !other.was_replaced_by(one));
     }

@@ -34,7 +34,7 @@ struct Names {
 
 impl Membership {
     /// Takes the locks on the fence of `database` (its resolved path). Returns `None` if a swap is under way.
-    pub fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
+    pub(super) fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
         let fence = Fence::open(database)?;
         let board = fence.board();
         let got = |lock| match fence.try_shared(lock) {
@@ -73,28 +73,28 @@ impl Membership {
     }
 
     /// Makes every worker at this fence refuse, for as long as the process lives. Returns whether it could.
-    pub fn object(&self) -> bool {
+    pub(super) fn object(&self) -> bool {
         self.objects.store(true, Ordering::Relaxed);
         self.fence.try_shared(Lock::Objection).got()
     }
 
     /// Whether the process has asked to object.
-    pub fn objects(&self) -> bool {
+    pub(super) fn objects(&self) -> bool {
         self.objects.load(Ordering::Relaxed)
     }
 
     /// The resolved path of the database.
-    pub fn database(&self) -> PathBuf {
+    pub(super) fn database(&self) -> PathBuf {
         self.names().database.clone()
     }
 
     /// The paths that the application uses for the database.
-    pub fn paths(&self) -> Vec<PathBuf> {
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.names().paths.clone()
     }
 
     /// Notes that `path` leads here, through `database`. Returns whether that is new.
-    pub fn is_found_by(&self, path: &Path, database: &Path) -> bool {
+    pub(super) fn is_found_by(&self, path: &Path, database: &Path) -> bool {
         let mut names = self.names();
         if names.database != database {
             names.database = database.to_owned();
@@ -108,7 +108,7 @@ impl Membership {
     }
 
     /// Notes that `path` leads elsewhere now. Returns whether it led here.
-    pub fn is_lost_to(&self, path: &Path) -> bool {
+    pub(super) fn is_lost_to(&self, path: &Path) -> bool {
         let mut names = self.names();
         let before = names.paths.len();
         names.paths.retain(|known| known != path);
@@ -120,7 +120,7 @@ impl Membership {
     }
 
     /// Whether every path that ever led here now leads to `one`.
-    pub fn was_replaced_by(&self, one: &Self) -> bool {
+    pub(super) fn was_replaced_by(&self, one: &Self) -> bool {
         let (here, there) = (self.names(), one.names());
         here.paths.is_empty() && here.lost.iter().all(|path| there.paths.contains(path))
     }

@@ -20,7 +20,7 @@ pub(super) struct Patience {
 impl Patience {
     /// Kills the worker if it has held the fence for longer than `board` allows. `board` has to be read before the
     /// worker was found there. The database is whole afterwards.
-    pub fn kill_if_overdue(&mut self, fence: &Fence, board: &Board) {
+    pub(super) fn kill_if_overdue(&mut self, fence: &Fence, board: &Board) {
         self.longest = board.max_pause;
         if !self.ends(board.attempt, board.max_pause, Instant::now()) {
             return;
@@ -43,7 +43,7 @@ impl Patience {
     }
 
     /// How long the worker in the way may hold the fence.
-    pub fn longest(&self) -> Duration {
+    pub(super) fn longest(&self) -> Duration {
         self.longest
     }
 

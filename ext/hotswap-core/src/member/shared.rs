@@ -23,7 +23,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// A member of no fleet yet. Fails only if the process is out of file descriptors.
-    pub fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Self> {
+    pub(super) fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Self> {
         Ok(Self {
             gate,
             host,
@@ -33,11 +33,11 @@ impl Shared {
         })
     }
 
-    pub fn memberships(&self) -> Vec<Arc<Membership>> {
+    pub(super) fn memberships(&self) -> Vec<Arc<Membership>> {
         self.fleets().memberships().to_vec()
     }
 
-    pub fn fleets(&self) -> MutexGuard<'_, Fleets> {
+    pub(super) fn fleets(&self) -> MutexGuard<'_, Fleets> {
         self.fleets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ pub const LONGEST_MESSAGE: usize = 256 * 1024;
 /// The longest message between a leader and its worker, in bytes: 100,000 databases fit.
 pub const LONGEST_HANDOVER: usize = 64 * 1024 * 1024;
 /// The longest chunk of a body, in bytes.
-pub const LONGEST_CHUNK: usize = 1024 * 1024;
+pub(super) const LONGEST_CHUNK: usize = 1024 * 1024;
 
 /// The kind of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ pub(super) struct ListeningSocket {
 
 impl Leadership {
     /// Waits until no other process leads, no matter how long.
-    pub fn wait(socket: &Path) -> Result<Self> {
+    pub(super) fn wait(socket: &Path) -> Result<Self> {
         make_folder_of(socket)?;
         let path = lock_of(socket);
         let lock = open_or_make(&path).on_path("cannot open", &path)?;
@@ -74,7 +74,7 @@ impl Leadership {
     }
 
     /// Starts to listen on both sockets.
-    pub fn listen(&self, stderr: &Path) -> Result<Sockets> {
+    pub(super) fn listen(&self, stderr: &Path) -> Result<Sockets> {
         Ok(Sockets {
             main: ListeningSocket::open(&self.socket)?,
             stderr: ListeningSocket::open(stderr)?,

@@ -44,7 +44,7 @@ struct Plan {
 
 impl Detached<'_> {
     /// Starts the program. Returns its pid when it runs, or the error that kept it from running.
-    pub fn spawn(self) -> io::Result<Pid> {
+    pub(super) fn spawn(self) -> io::Result<Pid> {
         let program = CString::new(self.program.as_bytes())?;
         let arguments: Vec<CString> = self
             .arguments

@@ -19,7 +19,7 @@ use crate::sys::processor::Processor;
 use crate::visible;
 
 /// How long a client may be silent in the middle of a transfer, unless the timeout of its command is longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of a failure goes into the log, in characters.
 const LOGGED: usize = 500;
@@ -29,7 +29,7 @@ const HASTE: Duration = Duration::from_millis(50);
 
 /// The user who reads the client's standard error, over the second connection.
 #[derive(Debug)]
-pub struct User {
+pub(super) struct User {
     stderr: Option<Connection>,
     pace: Mutex<Pace>,
 }
@@ -54,7 +54,7 @@ impl User {
     }
 
     /// The same user, for another thread that reports its own progress.
-    pub fn try_clone(&self) -> io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self::new(
             self.stderr.as_ref().map(Connection::try_clone).transpose()?,
         ))
@@ -62,7 +62,7 @@ impl User {
 
     /// Reports the progress of the calling thread, at most ten times a second, and whether the thread waits for a
     /// processor. Returns whether it waits.
-    pub fn progress(&self, stage: &str, done: u64, total: u64) -> bool {
+    pub(super) fn progress(&self, stage: &str, done: u64, total: u64) -> bool {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         if pace.told.elapsed() < Duration::from_millis(100) || !self.listens() {
             return false;
@@ -85,7 +85,7 @@ impl User {
     }
 
     /// Prints a line.
-    pub fn status(&self, text: impl Display) {
+    pub(super) fn status(&self, text: impl Display) {
         self.tell(&Message::Status(text.to_string()));
     }
 
@@ -99,11 +99,11 @@ impl User {
 
 /// The application's log. The leader writes it.
 #[derive(Debug)]
-pub struct Log(Connection);
+pub(super) struct Log(Connection);
 
 impl Log {
     /// Adds a line.
-    pub fn write(&self, level: &str, text: impl Display) {
+    pub(super) fn write(&self, level: &str, text: impl Display) {
         // Without a leader the line is lost. The swap goes on all the same.
         let _ = self.0.send(&Message::Log(Narration {
             level: level.into(),
@@ -114,7 +114,7 @@ impl Log {
 
 /// The client of one command, with everything the worker tells it or logs about it.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     /// The main connection: request, bodies, exit status.
     pub main: Connection,
     /// Reads what the command prints.
@@ -128,7 +128,7 @@ pub struct Client {
 
 /// The error of a command whose client sent something unexpected. It either gave a reason of its own, or it has
 /// gone.
-pub fn gave_up(instead: Option<Message>) -> Error {
+pub(super) fn gave_up(instead: Option<Message>) -> Error {
     match instead {
         Some(Message::Error(why)) => Protocol::GaveUp { why }.into(),
         Some(_) => Protocol::Unexpected { from: "the client" }.into(),
@@ -156,7 +156,7 @@ fn one_line(text: &str) -> String {
 
 impl Client {
     /// Takes over a client from the leader.
-    pub fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {
+    pub(super) fn new(main: Connection, stderr: Connection, leader: Connection) -> Result<Self> {
         for connection in [&main, &stderr] {
             connection
                 .set_patience(Some(PATIENCE))
@@ -173,7 +173,7 @@ impl Client {
 
     /// A client for tests. It is there for as long as the other half of the returned pair.
     #[cfg(test)]
-    pub fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
+    pub(super) fn of_a_test() -> (Self, [std::os::unix::net::UnixStream; 3]) {
         let pairs = [(); 3].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
         let [(main, there), (stderr, reads), (leader, logs)] = pairs;
         let [main, stderr, leader] = [main, stderr, leader].map(Connection::new);
@@ -181,7 +181,7 @@ impl Client {
     }
 
     /// Reads what the user typed.
-    pub fn request(&self) -> Result<Request> {
+    pub(super) fn request(&self) -> Result<Request> {
         match self.main.receive()? {
             Some(Message::Request(request)) => Ok(*request),
             _ => Err(Protocol::Unexpected { from: "the client" }.into()),
@@ -190,45 +190,45 @@ impl Client {
 
     /// Raises the patience to the timeout of the command, if that is longer. A client whose pipe is idle delays no
     /// request.
-    pub fn be_patient(&self, timeout: Duration) -> Result<()> {
+    pub(super) fn be_patient(&self, timeout: Duration) -> Result<()> {
         let patience = self.main.set_patience(Some(PATIENCE.max(timeout)));
         patience.context("cannot set up the client's socket")
     }
 
     /// Tells the client what to do next.
-    pub fn ask(&self, plan: Plan) -> Result<()> {
+    pub(super) fn ask(&self, plan: Plan) -> Result<()> {
         self.main.send(&Message::Plan(plan))
     }
 
     /// Prints a line for the user.
-    pub fn status(&self, text: impl Display) {
+    pub(super) fn status(&self, text: impl Display) {
         self.user.status(text);
     }
 
     /// Tells the client that the new database is in place but not yet durable. The client knows the outcome even if
     /// this worker dies.
-    pub fn committed(&self) {
+    pub(super) fn committed(&self) {
         // A client that has gone does not need to know.
         let _ = self.main.send(&Message::Committed);
     }
 
     /// Reports the progress of the calling thread.
-    pub fn progress(&self, stage: &str, done: u64, total: u64) {
+    pub(super) fn progress(&self, stage: &str, done: u64, total: u64) {
         self.user.progress(stage, done, total);
     }
 
     /// Adds a line to the application's log.
-    pub fn log(&self, level: &str, text: impl Display) {
+    pub(super) fn log(&self, level: &str, text: impl Display) {
         self.log.write(level, text);
     }
 
     /// Adds a line at the usual level.
-    pub fn info(&self, text: impl Display) {
+    pub(super) fn info(&self, text: impl Display) {
         self.log.write("info", text);
     }
 
     /// Fails if the client has gone, because nothing waits for the result any more.
-    pub fn check_presence(&self) -> Result<()> {
+    pub(super) fn check_presence(&self) -> Result<()> {
         if self.main.peer_is_gone() {
             return Err(Gone::Client.into());
         }
@@ -236,20 +236,20 @@ impl Client {
     }
 
     /// The client's main connection, its second one while that is open, and the leader's.
-    pub fn connections(&self) -> (&Connection, Option<&Connection>, &Connection) {
+    pub(super) fn connections(&self) -> (&Connection, Option<&Connection>, &Connection) {
         (&self.main, self.user.stderr.as_ref(), &self.log.0)
     }
 
     /// Returns a function that tells another thread whether the client is there. It may be called for as long as
     /// this thread keeps its connection.
-    pub fn presence(&self) -> impl Fn() -> bool + Send + 'static {
+    pub(super) fn presence(&self) -> impl Fn() -> bool + Send + 'static {
         let client = self.main.as_fd().as_raw_fd();
         move || !hung_up(client)
     }
 
     /// Returns a function for another thread that has to end the process in place of this one. It reports the error
     /// as the outcome of the command.
-    pub fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
+    pub(super) fn last_words(&self) -> Result<impl FnOnce(Error) + Send + 'static> {
         let mut second = self.try_clone().context("cannot set up the client's socket")?;
         Ok(move |error| {
             let outcome = Err(error);
@@ -278,7 +278,7 @@ impl Client {
     }
 
     /// Logs a failure. It takes one line, however long the difference of two schemas is.
-    pub fn log_failure(&self, outcome: &Result<()>) {
+    pub(super) fn log_failure(&self, outcome: &Result<()>) {
         if let Err(error) = outcome {
             let (why, end) = (one_line(&error.in_a_log()), self.end());
             self.log("error", format_args!("command failed: {why} ({end})"));
@@ -287,13 +287,13 @@ impl Client {
 
     /// How long the command took, and which client asked for it. The last line about the command in the log ends
     /// with this.
-    pub fn end(&self) -> String {
+    pub(super) fn end(&self) -> String {
         format!("{} in all, by {}", Spoken(self.began.elapsed()), self.who)
     }
 
     /// Ends the session: sends the reason of a failure, then the exit status. The leader gets the exit status too:
     /// if it does not, the worker was killed.
-    pub fn finish(&mut self, outcome: &Result<()>) {
+    pub(super) fn finish(&mut self, outcome: &Result<()>) {
         let code = match outcome {
             Ok(()) => ExitCode::Done,
             Err(error @ Error::Failed(Failed::OutputClosed)) => error.exit_code(),

@@ -12,7 +12,7 @@ use crate::protocol::Request;
 use crate::settings::{Database, Settings};
 
 /// The command of one client. Threads of the worker share it.
-pub struct Command<'a> {
+pub(super) struct Command<'a> {
     /// The client, the user behind it, and the application's log.
     pub client: &'a Client,
     /// What the client asked for.
@@ -28,7 +28,7 @@ pub struct Command<'a> {
 
 impl<'a> Command<'a> {
     /// A command about `database`.
-    pub fn new(
+    pub(super) fn new(
         client: &'a Client,
         request: &'a Request,
         settings: &'a Settings,
@@ -45,32 +45,32 @@ impl<'a> Command<'a> {
     }
 
     /// How long requests may be held up at a time.
-    pub fn max_pause(&self) -> Duration {
+    pub(super) fn max_pause(&self) -> Duration {
         self.settings.max_pause()
     }
 
     /// How long the swap may take from its first attempt on.
-    pub fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         self.settings.timeout()
     }
 
     /// Whether the worker may write into the live file.
-    pub fn in_place(&self) -> InPlace {
+    pub(super) fn in_place(&self) -> InPlace {
         self.request.in_place.unwrap_or(self.settings.in_place)
     }
 
     /// Runs `work` in a thread of low priority, unless the application has turned that off, and waits for it.
-    pub fn at_low_priority<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(super) fn at_low_priority<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         at_low_priority(self.settings.low_priority, work)
     }
 
     /// Keeps the file that was the live one locked after the command, no matter how the command ends.
-    pub fn keep_locked(&self, replaced: Option<Replaced>) {
+    pub(super) fn keep_locked(&self, replaced: Option<Replaced>) {
         *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = replaced;
     }
 
     /// The file that has to stay locked.
-    pub fn into_replaced(self) -> Option<Replaced> {
+    pub(super) fn into_replaced(self) -> Option<Replaced> {
         self.replaced.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

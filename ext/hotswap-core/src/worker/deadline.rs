@@ -25,7 +25,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Watches one connection. The watch ends when this value is dropped.
 #[derive(Debug)]
-pub struct Deadline {
+pub(super) struct Deadline {
     _alive: Sender<()>,
     ended: Arc<OnceLock<End>>,
 }
@@ -51,7 +51,7 @@ impl End {
 
 impl Deadline {
     /// Watches what `connection` does for `client`. If the process has to end, the `staged` file is removed first.
-    pub fn watch(connection: &Connection, client: &Client, staged: Option<&Path>) -> Result<Self> {
+    pub(super) fn watch(connection: &Connection, client: &Client, staged: Option<&Path>) -> Result<Self> {
         Self::watch_for(PATIENCE, connection, client, staged)
     }
 
@@ -88,7 +88,7 @@ impl Deadline {
     }
 
     /// Replaces `error` by the reason if this watch has ended the work.
-    pub fn explain(&self, error: Error) -> Error {
+    pub(super) fn explain(&self, error: Error) -> Error {
         self.ended.get().map_or(error, |end| end.error())
     }
 }

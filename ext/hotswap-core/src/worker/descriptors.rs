@@ -13,11 +13,11 @@ use crate::sys::statx::known_identity;
 
 /// The files of a database that this process has locked.
 #[derive(Debug)]
-pub struct LockedFiles(Vec<Identity>);
+pub(super) struct LockedFiles(Vec<Identity>);
 
 impl LockedFiles {
     /// For the database at `path` (resolved) and its fence. Both have to be open by now.
-    pub fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path) -> Self {
         let index = sidecars(path).nth(1).expect("the index of the log");
         // The fence comes last: members open the database as soon as they have the fence lock.
         let files = [path.to_owned(), index, fence::path_of(path)];
@@ -31,7 +31,7 @@ impl LockedFiles {
 
     /// Closes all descriptors of these files, which unlocks them. The process has to end right afterwards, because
     /// its other threads still rely on their locks.
-    pub fn now(&self) {
+    pub(super) fn now(&self) {
         for locked in &self.0 {
             for (descriptor, _) in own_descriptors().filter(|(_, identity)| identity == locked) {
                 // Ends the use of the descriptor in every thread. The process ends before another thread can use it.
@@ -43,7 +43,7 @@ impl LockedFiles {
 
 /// The descriptors of this process and their files, found in `/proc`: closing a second descriptor of a file would
 /// drop its locks.
-pub fn own_descriptors() -> impl Iterator<Item = (RawFd, Identity)> {
+pub(super) fn own_descriptors() -> impl Iterator<Item = (RawFd, Identity)> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.into_iter().filter_map(|path| {

@@ -37,7 +37,7 @@ const FATAL: [(Signal, &str); 7] = [
 ];
 
 /// Reports a fatal signal while a command is running.
-pub struct LastWords(());
+pub(super) struct LastWords(());
 
 type Words = Vec<(Signal, Vec<Line>)>;
 
@@ -51,7 +51,7 @@ static WORDS: AtomicPtr<Words> = AtomicPtr::new(std::ptr::null_mut());
 impl LastWords {
     /// Must be dropped before any connection of `client` is closed: another file may get the number of its
     /// descriptor.
-    pub fn prepare(client: &Client) -> Result<Self> {
+    pub(super) fn prepare(client: &Client) -> Result<Self> {
         let words = FATAL
             .iter()
             .map(|(signal, meaning)| Ok((*signal, lines(client, &sentence(*signal, meaning))?)))
@@ -107,11 +107,11 @@ fn lines(client: &Client, sentence: &str) -> Result<Vec<Line>> {
 
 /// A stack for the signal handler, for the thread that made it and for as long as this value lives. The thread's own
 /// stack may have overflowed. Ruby provides one for its own threads.
-pub struct Room(#[allow(dead_code)] Vec<u8>);
+pub(super) struct Room(#[allow(dead_code)] Vec<u8>);
 
 impl Room {
     /// For the calling thread.
-    pub fn for_last_words() -> Self {
+    pub(super) fn for_last_words() -> Self {
         const SIZE: usize = 64 * 1024;
         let mut room = vec![0; SIZE];
         set_stack(room.as_mut_ptr(), SIZE, 0);

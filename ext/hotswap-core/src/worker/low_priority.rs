@@ -16,7 +16,7 @@ const NICE: libc::c_int = 5;
 const STACK: usize = 512 * 1024;
 
 /// Runs `work` in its own thread, and waits for it. `low` lowers the priority of that thread.
-pub fn at_low_priority<T: Send>(low: bool, work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn at_low_priority<T: Send>(low: bool, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("low priority".into())

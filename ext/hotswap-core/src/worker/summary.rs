@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long requests were held up, including failed attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub(super) struct Held {
     /// How often.
     pub times: u32,
     /// The longest time.
@@ -14,7 +14,7 @@ pub struct Held {
 
 impl Held {
     /// Adds one time.
-    pub fn add(&mut self, time: Duration) {
+    pub(super) fn add(&mut self, time: Duration) {
         self.times += 1;
         self.longest = self.longest.max(time);
     }
@@ -32,7 +32,7 @@ impl Display for Held {
 
 /// How the new content reached the live database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(super) enum How {
     /// As a file that replaced the live one.
     Renamed,
     /// Written into the live file.
@@ -41,7 +41,7 @@ pub enum How {
 
 /// The result of one push.
 #[derive(Debug)]
-pub struct Summary<'a> {
+pub(super) struct Summary<'a> {
     /// The database, as people write it.
     pub label: &'a str,
     /// The length of its new content.
@@ -63,7 +63,7 @@ impl Display for Summary<'_> {
 }
 
 /// A time as people write it: "3.2 ms", "5.03 s".
-pub struct Spoken(pub Duration);
+pub(super) struct Spoken(pub Duration);
 
 impl Display for Spoken {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {

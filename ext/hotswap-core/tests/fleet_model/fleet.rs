@@ -9,7 +9,7 @@ use super::{member, properties, worker};
 
 /// The fleet that a check explores.
 #[derive(Clone, Copy, Debug)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     pub rules: Rules,
     pub members: usize,
     pub workers: usize,
@@ -28,7 +28,7 @@ pub struct Fleet {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     Member(usize, member::Act),
     Worker(usize, worker::Act),
     /// Enough time for every clock that counts.
@@ -49,7 +49,7 @@ pub enum Step {
 }
 
 impl Fleet {
-    pub fn with(members: usize, workers: usize) -> Self {
+    pub(crate) fn with(members: usize, workers: usize) -> Self {
         Self {
             rules: Rules::default(),
             members,
@@ -64,14 +64,14 @@ impl Fleet {
         }
     }
 
-    pub fn without(self, rule: Rule) -> Self {
+    pub(crate) fn without(self, rule: Rule) -> Self {
         let rules = Rules { without: Some(rule) };
         Self { rules, ..self }
     }
 
     /// Whether the steps `mine` alone, with every other process stopped, lead from `state` to a state for which
     /// `home` is true.
-    pub fn gets_home(&self, state: &State, mine: &[Step], home: impl Fn(&State) -> bool) -> bool {
+    pub(crate) fn gets_home(&self, state: &State, mine: &[Step], home: impl Fn(&State) -> bool) -> bool {
         let (mut reached, mut open) = (vec![*state], vec![*state]);
         // Tries the first of the steps first, because it leads home most often.
         while let Some(state) = open.pop() {

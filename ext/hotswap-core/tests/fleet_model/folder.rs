@@ -2,7 +2,7 @@
 
 /// The folder of the database, in memory and on the disk.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
-pub struct Folder {
+pub(crate) struct Folder {
     /// The file that the live path leads to.
     pub file: u8,
     /// The file whose WAL is beside it.
@@ -28,7 +28,7 @@ pub struct Folder {
 impl Folder {
     /// SQLite writes. It syncs the folder before the first row is in a new WAL, and before it changes a database
     /// whose journal is new. That journal itself is durable before.
-    pub fn write(&mut self, syncs_first: bool) {
+    pub(crate) fn write(&mut self, syncs_first: bool) {
         self.crossed |= self.rollback && self.file != self.synced.0;
         if syncs_first && (self.rollback || self.log != Some(self.file)) {
             self.synced = (self.file, self.log);
@@ -39,12 +39,12 @@ impl Folder {
     }
 
     /// The first reader after a process died in a transaction plays the journal back.
-    pub fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         self.hot = false;
     }
 
     /// An operator puts another database there, with no other files beside it.
-    pub fn replace_by_hand(&mut self) {
+    pub(crate) fn replace_by_hand(&mut self) {
         self.file += 1;
         self.content += 1;
         (self.log, self.mixed, self.hot) = (None, false, false);
@@ -52,19 +52,19 @@ impl Folder {
     }
 
     /// Removes the WAL, the WAL index and the journal of the old file, before the new one arrives.
-    pub fn remove_sidecars(&mut self) {
+    pub(crate) fn remove_sidecars(&mut self) {
         self.log = None;
         self.mixed |= self.hot;
         self.hot = false;
     }
 
-    pub fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         self.synced = (self.file, self.log);
         self.lasting = self.content;
     }
 
     /// The states that a power cut may leave: any part of the unsynced changes, in any order.
-    pub fn after_power_cuts(&self) -> impl Iterator<Item = (u8, Option<u8>)> {
+    pub(crate) fn after_power_cuts(&self) -> impl Iterator<Item = (u8, Option<u8>)> {
         let (file, log) = (self.file, self.log);
         let synced = self.synced;
         [synced, (file, synced.1), (synced.0, log), (file, log)].into_iter()

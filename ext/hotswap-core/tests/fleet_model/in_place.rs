@@ -5,7 +5,7 @@ use super::rules::{Rule, Rules};
 use super::state::{Job, Plan, State, Worker};
 
 /// The worker finds that a stranger has the file open.
-pub fn choose(state: &mut State, which: usize) -> bool {
+pub(crate) fn choose(state: &mut State, which: usize) -> bool {
     let seen = state.stranger.has_open() == Some(state.folder.file);
     let worker = &mut state.workers[which];
     let may = seen && worker.job == Job::Looking && worker.operation;
@@ -16,7 +16,7 @@ pub fn choose(state: &mut State, which: usize) -> bool {
 }
 
 /// The first step once no other process is inside the fence.
-pub fn first(rules: Rules) -> Job {
+pub(crate) fn first(rules: Rules) -> Job {
     match rules.has(Rule::LockThenLook) {
         true => Job::Locking,
         false => Job::TakingInNews,
@@ -24,7 +24,7 @@ pub fn first(rules: Rules) -> Job {
 }
 
 /// The next step, if it is possible now.
-pub fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<Job> {
+pub(crate) fn proceed(state: &mut State, rules: Rules, worker: &mut Worker) -> Option<Job> {
     let live = Some(state.folder.file);
     let next = match worker.job {
         Job::Planning => {

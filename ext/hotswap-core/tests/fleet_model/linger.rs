@@ -5,7 +5,7 @@ use super::state::{End, Lease, State, Stranger};
 
 /// Waits until no process has the replaced file open. Ends with the file locked, so that no process can read or
 /// write it.
-pub fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
+pub(crate) fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
     let worker = state.workers[which];
     if rules.has(Rule::Linger) && worker.lease == Lease::Broken {
         state.release_lease(which);
@@ -20,7 +20,7 @@ pub fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
 }
 
 /// Whether no process has the replaced file, if there is one, any more.
-pub fn end(state: &State, which: usize) -> End {
+pub(crate) fn end(state: &State, which: usize) -> End {
     let replaced = state.workers[which]
         .file
         .filter(|file| *file != state.folder.file);

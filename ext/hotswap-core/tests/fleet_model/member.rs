@@ -5,7 +5,7 @@ use super::state::{Locks, Member, Phase, Post, State, Worker};
 
 /// The possible steps of an application process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// The next step of its watcher.
     Proceeds,
     /// Its clock has run out, or a connection cannot be closed: it stays.
@@ -27,7 +27,7 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Act; 12] = [
+    pub(crate) const ALL: [Act; 12] = [
         Act::Proceeds,
         Act::GivesUp,
         Act::TakesStragglerLockBack,
@@ -44,7 +44,7 @@ impl Act {
 }
 
 /// Takes the step, or returns that it is not possible now.
-pub fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
+pub(crate) fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bool {
     let member = &mut state.members[which];
     match act {
         Act::Proceeds => return proceed(state, rules, which),

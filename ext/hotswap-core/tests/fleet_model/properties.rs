@@ -6,26 +6,26 @@ use super::fleet::{Fleet, Step};
 use super::state::{End, Job, Member, Phase, State, Stranger, Worker};
 use super::{member, worker};
 
-pub const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
-pub const TOGETHER: &str = "no member has another file open than the live one, unless that was replaced by hand and nothing was pushed since";
-pub const LASTS: &str = "what a member has open is still the live file after a power cut";
-pub const WRITTEN: &str = "what was written is in a file that is still the live one after a power cut";
-pub const ONE: &str = "what is in the live file is of one content";
-pub const TRUE: &str = "success is told only of what no power cut can take back";
-pub const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
-pub const ALONE: &str = "a file moves under one worker, with no other process inside the fence";
-pub const FRESH: &str = "no work runs on the schema of another file";
-pub const NEWS: &str = "a database is announced that did not come only where a worker died";
-pub const FAIR: &str = "no worker is refused because of another";
-pub const PATIENT: &str = "no worker is killed within its bounds";
-pub const GUARDED: &str = "no stranger reads or writes a replaced file";
-pub const RETURN: &str = "every member gets back to an open gate by itself";
-pub const ENTER: &str = "every process that boots gets in by itself, unless a file is being moved";
-pub const END: &str = "every worker comes to an end by itself";
+pub(crate) const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
+pub(crate) const TOGETHER: &str = "no member has another file open than the live one, unless that was replaced by hand and nothing was pushed since";
+pub(crate) const LASTS: &str = "what a member has open is still the live file after a power cut";
+pub(crate) const WRITTEN: &str = "what was written is in a file that is still the live one after a power cut";
+pub(crate) const ONE: &str = "what is in the live file is of one content";
+pub(crate) const TRUE: &str = "success is told only of what no power cut can take back";
+pub(crate) const LOCKED: &str = "a gate is open, and a file, only with the fence lock";
+pub(crate) const ALONE: &str = "a file moves under one worker, with no other process inside the fence";
+pub(crate) const FRESH: &str = "no work runs on the schema of another file";
+pub(crate) const NEWS: &str = "a database is announced that did not come only where a worker died";
+pub(crate) const FAIR: &str = "no worker is refused because of another";
+pub(crate) const PATIENT: &str = "no worker is killed within its bounds";
+pub(crate) const GUARDED: &str = "no stranger reads or writes a replaced file";
+pub(crate) const RETURN: &str = "every member gets back to an open gate by itself";
+pub(crate) const ENTER: &str = "every process that boots gets in by itself, unless a file is being moved";
+pub(crate) const END: &str = "every worker comes to an end by itself";
 
 type Check = fn(&Fleet, &State) -> bool;
 
-pub fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
+pub(crate) fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
     let always = |name, check: Check| Property::always(name, check);
     let sometimes = |name, check: Check| Property::sometimes(name, check);
     let mut all = vec![

@@ -2,7 +2,7 @@
 
 /// The rules that `src/fence`, `src/member` and `src/worker` follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// A member lets go only when no work is inside its gate.
     DrainFirst,
     /// A member reopens only after it has the fence lock back, no matter why it reopens.
@@ -61,12 +61,12 @@ pub enum Rule {
 
 /// All rules, or all but one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     pub without: Option<Rule>,
 }
 
 impl Rules {
-    pub fn has(self, rule: Rule) -> bool {
+    pub(crate) fn has(self, rule: Rule) -> bool {
         self.without != Some(rule)
     }
 }

@@ -3,11 +3,11 @@
 //! Files are numbered in the order in which they came to the live path. File 0 is there at the start.
 
 use super::folder::Folder;
-pub use hotswap_core::fence::Phase;
+pub(crate) use hotswap_core::fence::Phase;
 
 /// The content of a fence file.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
-pub struct Board {
+pub(crate) struct Board {
     pub phase: Phase,
     pub attempt: u8,
     pub generation: u8,
@@ -15,7 +15,7 @@ pub struct Board {
 
 /// The position of a member's watcher. See `member.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Post {
+pub(crate) enum Post {
     /// Not a member: not started, dead, about to boot, or just forked. It holds no lock.
     #[default]
     Absent,
@@ -36,7 +36,7 @@ pub enum Post {
 
 /// What a member holds of one fence.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Locks {
+pub(crate) struct Locks {
     /// Byte 0, shared.
     pub fence: bool,
     /// Byte 2, shared.
@@ -47,7 +47,7 @@ pub struct Locks {
 }
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
+pub(crate) struct Member {
     pub post: Post,
     /// Indexed by the number of the fence.
     pub locks: [Locks; 2],
@@ -65,26 +65,26 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn admits_new_work(&self) -> bool {
+    pub(crate) fn admits_new_work(&self) -> bool {
         matches!(self.post, Post::Watching | Post::Settling)
     }
 
-    pub fn has_joined(&self) -> bool {
+    pub(crate) fn has_joined(&self) -> bool {
         !matches!(self.post, Post::Absent | Post::Joining | Post::Admitted)
     }
 
     /// What it holds of the fence whose board it answers.
-    pub fn here(&mut self) -> &mut Locks {
+    pub(crate) fn here(&mut self) -> &mut Locks {
         &mut self.locks[usize::from(self.at)]
     }
 
-    pub fn holds_a_fence(&self) -> bool {
+    pub(crate) fn holds_a_fence(&self) -> bool {
         self.locks.iter().any(|locks| locks.fence)
     }
 
     /// The fence that the member declares: the newest one that it took. A member that is away has released the lock,
     /// but still declares the fence.
-    pub fn declares(&self) -> Option<u8> {
+    pub(crate) fn declares(&self) -> Option<u8> {
         match self.post {
             _ if self.locks[1].fence => Some(1),
             Post::Away => Some(self.at),
@@ -92,14 +92,14 @@ impl Member {
         }
     }
 
-    pub fn holds_fence(&self, fence: u8) -> bool {
+    pub(crate) fn holds_fence(&self, fence: u8) -> bool {
         self.locks[usize::from(fence)].fence
     }
 }
 
 /// The position of a worker. See `worker.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Job {
+pub(crate) enum Job {
     #[default]
     NotStarted,
     Queueing,
@@ -138,7 +138,7 @@ pub enum Job {
 }
 
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
+pub(crate) enum End {
     Done,
     /// After its rename, while a process had come too late to the replaced file, the worker was killed or stopped
     /// waiting.
@@ -152,7 +152,7 @@ pub enum End {
 }
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lease {
+pub(crate) enum Lease {
     #[default]
     None,
     Held,
@@ -162,7 +162,7 @@ pub enum Lease {
 
 /// Which pages of the live file will be written.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Plan {
+pub(crate) enum Plan {
     #[default]
     None,
     Made,
@@ -171,7 +171,7 @@ pub enum Plan {
 }
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Worker {
+pub(crate) struct Worker {
     pub job: Job,
     /// The fence that it has opened.
     pub at: u8,
@@ -206,7 +206,7 @@ pub struct Worker {
 
 /// A process without the gem: a sqlite3 console, or an application that is not a member.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stranger {
+pub(crate) enum Stranger {
     #[default]
     Elsewhere,
     /// In open(2), blocked by a lease.
@@ -220,7 +220,7 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    pub fn has_open(self) -> Option<u8> {
+    pub(crate) fn has_open(self) -> Option<u8> {
         match self {
             Stranger::Idle(file) | Stranger::Reading(file) | Stranger::Writing(file) => Some(file),
             Stranger::Elsewhere | Stranger::AtTheDoor(_) => None,
@@ -229,7 +229,7 @@ impl Stranger {
 }
 
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq)]
-pub struct State {
+pub(crate) struct State {
     /// Indexed by the number of the fence.
     pub boards: [Board; 2],
     /// The fence at the path.
@@ -251,25 +251,25 @@ pub struct State {
 }
 
 impl State {
-    pub fn board(&self, fence: u8) -> Board {
+    pub(crate) fn board(&self, fence: u8) -> Board {
         self.boards[usize::from(fence)]
     }
 
     /// Whether some worker holds byte 0 of it.
-    pub fn fence_is_taken(&self, fence: u8) -> bool {
+    pub(crate) fn fence_is_taken(&self, fence: u8) -> bool {
         self.workers
             .iter()
             .any(|worker| worker.fence && worker.at == fence)
     }
 
-    pub fn straggler_is_taken(&self, fence: u8) -> bool {
+    pub(crate) fn straggler_is_taken(&self, fence: u8) -> bool {
         self.workers
             .iter()
             .any(|worker| worker.straggler && worker.at == fence)
     }
 
     /// Whether SQLite lets a process write into the live file.
-    pub fn write_lock_is_free(&self) -> bool {
+    pub(crate) fn write_lock_is_free(&self) -> bool {
         let live = self.folder.file;
         let worker = self
             .workers
@@ -280,17 +280,17 @@ impl State {
     }
 
     /// Whether SQLite keeps writers out of the live file until its readers are done.
-    pub fn is_read_and_keeps_writers_out(&self) -> bool {
+    pub(crate) fn is_read_and_keeps_writers_out(&self) -> bool {
         self.folder.rollback && self.stranger == Stranger::Reading(self.folder.file)
     }
 
     /// Whether SQLite keeps even readers out of the live file.
-    pub fn is_locked_for_readers(&self) -> bool {
+    pub(crate) fn is_locked_for_readers(&self) -> bool {
         self.folder.rollback && self.workers.iter().any(|worker| worker.write_lock)
     }
 
     /// A process has committed to the live file, so the plans of the workers are out of date.
-    pub fn outdate_plans(&mut self) {
+    pub(crate) fn outdate_plans(&mut self) {
         for worker in &mut self.workers {
             if worker.plan == Plan::Made {
                 worker.plan = Plan::Behind;
@@ -299,20 +299,20 @@ impl State {
     }
 
     /// A process writes into the live file.
-    pub fn write(&mut self, rules: super::rules::Rules) {
+    pub(crate) fn write(&mut self, rules: super::rules::Rules) {
         self.folder.write(rules.has(super::rules::Rule::FolderBeforeLog));
         self.written = self.folder.file;
     }
 
     /// Whether members see a worker: it holds byte 1.
-    pub fn a_worker_lives(&self, fence: u8) -> bool {
+    pub(crate) fn a_worker_lives(&self, fence: u8) -> bool {
         self.workers
             .iter()
             .any(|worker| worker.operation && worker.at == fence)
     }
 
     /// A process opens the file by its path. A lease blocks it, and the holder of the lease learns of it.
-    pub fn break_leases(&mut self, file: u8) -> bool {
+    pub(crate) fn break_leases(&mut self, file: u8) -> bool {
         let mut broken = false;
         for worker in &mut self.workers {
             if worker.file == Some(file) && worker.lease != Lease::None {
@@ -324,7 +324,7 @@ impl State {
     }
 
     /// When a lease ends, the blocked process gets the file that the path led to when it came.
-    pub fn release_lease(&mut self, holder: usize) {
+    pub(crate) fn release_lease(&mut self, holder: usize) {
         let worker = &mut self.workers[holder];
         worker.lease = Lease::None;
         if let (Some(file), Stranger::AtTheDoor(waits_for)) = (worker.file, self.stranger) {
@@ -335,7 +335,7 @@ impl State {
     }
 
     /// The kernel releases everything that the worker held.
-    pub fn end_worker(&mut self, which: usize, end: End) {
+    pub(crate) fn end_worker(&mut self, which: usize, end: End) {
         self.release_lease(which);
         self.workers[which] = Worker {
             job: Job::Ended(end),

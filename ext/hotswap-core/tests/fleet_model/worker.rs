@@ -9,7 +9,7 @@ use super::state::{End, Job, Lease, Phase, Plan, State, Stranger, Worker};
 
 /// The possible steps of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// The next step in its order.
     Proceeds,
     /// Finds that a stranger has the file open, or that it cannot be replaced, before it closes a gate.
@@ -21,11 +21,11 @@ pub enum Act {
 }
 
 impl Act {
-    pub const ALL: [Act; 4] = [Act::Proceeds, Act::GoesInPlace, Act::GivesUp, Act::Dies];
+    pub(crate) const ALL: [Act; 4] = [Act::Proceeds, Act::GoesInPlace, Act::GivesUp, Act::Dies];
 }
 
 /// Takes the step, or returns that it is not possible now.
-pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
+pub(crate) fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
     let rules = fleet.rules;
     match act {
         Act::Proceeds => proceed(state, fleet, which),
@@ -43,7 +43,7 @@ pub fn act(state: &mut State, fleet: &Fleet, which: usize, act: Act) -> bool {
 }
 
 /// The kernel releases everything that the worker held.
-pub fn kill(state: &mut State, which: usize, by_member: bool) {
+pub(crate) fn kill(state: &mut State, which: usize, by_member: bool) {
     let worker = &state.workers[which];
     let end = match linger::end(state, which) {
         _ if by_member && !worker.overdue => End::KilledTooEarly,

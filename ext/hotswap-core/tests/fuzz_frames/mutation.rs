@@ -1,18 +1,18 @@
 //! Mutated streams of frames. The same seed gives the same streams.
 
 /// A generator of mutated streams.
-pub struct Mutation(u64);
+pub(crate) struct Mutation(u64);
 
 /// Values at which lengths and kinds change their meaning.
 const BYTES: [u8; 10] = [0, 1, 2, 3, 4, 5, 0x7f, 0x80, 0xfe, 0xff];
 
 impl Mutation {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// One seed, or two in a row, with up to four mutations; sometimes with none.
-    pub fn of(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn of(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut stream = seeds[self.below(seeds.len())].clone();
         if self.below(4) == 0 {
             stream.extend_from_slice(&seeds[self.below(seeds.len())]);

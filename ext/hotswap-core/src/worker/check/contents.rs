@@ -7,7 +7,7 @@ use crate::worker::schema::Schema;
 
 /// The first table of the application that has a row. A table that cannot be read, for example because its module is
 /// missing, counts as `unreadable` says.
-pub fn table_with_rows(connection: &Connection, schema: &Schema, unreadable: bool) -> Option<String> {
+pub(super) fn table_with_rows(connection: &Connection, schema: &Schema, unreadable: bool) -> Option<String> {
     let mut tables = schema.tables();
     let found = tables.find(|table| has_rows(connection, &table.name).unwrap_or(unreadable));
     found.map(|table| printable(&table.name))
@@ -22,7 +22,7 @@ fn has_rows(connection: &Connection, table: &[u8]) -> rusqlite::Result<bool> {
 
 /// The Rails environment that the database was created in. `None` if it does not store one, or if the value could
 /// not be a name.
-pub fn environment(connection: &Connection) -> Option<String> {
+pub(super) fn environment(connection: &Connection) -> Option<String> {
     let value = "SELECT value FROM ar_internal_metadata WHERE key = 'environment'";
     let name: String = connection.query_row(value, [], |row| row.get(0)).ok()?;
     let is_name = (1..=50).contains(&name.len())

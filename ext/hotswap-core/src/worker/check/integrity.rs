@@ -18,7 +18,7 @@ const PROBLEM: usize = 1000;
 
 /// Runs the whole `PRAGMA integrity_check` on the file that the user calls `name`. SQLite calls `progress` during
 /// the check, up to a hundred times a second.
-pub fn check_integrity(
+pub(super) fn check_integrity(
     connection: &Connection,
     name: &str,
     mut progress: impl FnMut() + Send + 'static,

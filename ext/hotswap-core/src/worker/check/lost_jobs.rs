@@ -7,7 +7,7 @@ const MOST: usize = 1000;
 
 /// The warning about jobs that wait in the live database and are missing from the new one. None if there are none,
 /// or if there is no such table: the checks report what is wrong with either file. Does not count jobs after `last`.
-pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
+pub(super) fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<String> {
     let text = match missing(live, incoming, last) {
         Ok(0) | Err(_) => return None,
         Ok(1) => "1 pending job is".to_owned(),
@@ -18,20 +18,20 @@ pub fn lost(live: &Connection, incoming: &Connection, last: i64) -> Option<Strin
 }
 
 /// The id of the newest job in this database's queue, or 0 if the queue is empty. None if there is no queue.
-pub fn last(live: &Connection) -> Option<i64> {
+pub(super) fn last(live: &Connection) -> Option<i64> {
     let newest = "SELECT coalesce(max(id), 0) FROM solid_queue_jobs";
     live.query_row(newest, [], |row| row.get(0)).ok()
 }
 
 /// How many unfinished jobs were enqueued after `last`. Requests wait while this runs, so it reads nothing else.
-pub fn since(last: i64, live: &Connection) -> usize {
+pub(super) fn since(last: i64, live: &Connection) -> usize {
     let count = "SELECT count(*) FROM (SELECT 1 FROM solid_queue_jobs WHERE id > ?1 AND finished_at IS NULL LIMIT ?2)";
     live.query_row(count, (last, MOST as i64), |row| row.get::<_, i64>(0))
         .map_or(0, |count| count as usize)
 }
 
 /// The warning about this many jobs.
-pub fn late(count: usize) -> Option<String> {
+pub(super) fn late(count: usize) -> Option<String> {
     let text = match count {
         0 => return None,
         1 => "1 job that was enqueued while the push waited is".to_owned(),

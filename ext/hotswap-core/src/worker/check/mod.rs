@@ -6,7 +6,7 @@ mod hostile_files;
 mod integrity;
 mod lost_jobs;
 mod schemas;
-pub mod seen;
+pub(super) mod seen;
 mod without_views;
 
 use std::sync::Arc;
@@ -28,10 +28,10 @@ use seen::Seen;
 
 /// The checks that one push asks for.
 #[derive(Clone, Copy)]
-pub struct Check<'a>(&'a Command<'a>);
+pub(super) struct Check<'a>(&'a Command<'a>);
 
 /// The result for a file that has passed.
-pub struct Passed {
+pub(super) struct Passed {
     /// What the file was compared with. `None` if there is no live database, or if it cannot be read.
     pub seen: Option<Seen>,
     /// Whether the push changes the schema.
@@ -42,12 +42,12 @@ pub struct Passed {
 
 impl<'a> Check<'a> {
     /// The checks that the command of a push asks for.
-    pub fn of(command: &'a Command<'a>) -> Self {
+    pub(super) fn of(command: &'a Command<'a>) -> Self {
         Self(command)
     }
 
     /// Runs all checks on a file whose header does not ask for WAL mode.
-    pub fn run(&self, staged: &Staged, live: Option<&Live>) -> Result<Passed> {
+    pub(super) fn run(&self, staged: &Staged, live: Option<&Live>) -> Result<Passed> {
         // Opens the file for writing. On a read-only connection `PRAGMA integrity_check` does not report rows that
         // violate a CHECK constraint.
         let extensions = &self.0.database.extensions;

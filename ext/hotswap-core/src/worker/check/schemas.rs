@@ -11,7 +11,7 @@ use crate::worker::schema::Schema;
 const SCHEMA: i64 = 4 * 1024 * 1024;
 
 /// Refuses a schema that takes too much memory to compare. If the schema cannot be read, the other checks report it.
-pub fn require_reasonable(connection: &Connection, name: &str) -> Result<()> {
+pub(super) fn require_reasonable(connection: &Connection, name: &str) -> Result<()> {
     let measure =
         "SELECT sum(length(CAST(type AS BLOB)) + length(CAST(name AS BLOB)) + length(CAST(sql AS BLOB)))
                    FROM sqlite_schema";
@@ -27,7 +27,7 @@ pub fn require_reasonable(connection: &Connection, name: &str) -> Result<()> {
 }
 
 /// The refusal of a file that no SQLite of this version can open. It applies no matter which checks the user skips.
-pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
+pub(super) fn unreadable(error: rusqlite::Error, name: &str) -> Error {
     if is_of_the_machine(&error) || error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
         return Error::sqlite(format!("cannot read the schema of {name}"), error);
     }
@@ -40,7 +40,7 @@ pub fn unreadable(error: rusqlite::Error, name: &str) -> Error {
 
 /// Refuses an incoming schema that differs from the live one, and shows both. `name` is what the user calls the
 /// file, and `label` is the live database.
-pub fn compare(live: &Schema, incoming: &Schema, name: &str, label: &str) -> Result<()> {
+pub(super) fn compare(live: &Schema, incoming: &Schema, name: &str, label: &str) -> Result<()> {
     let Some(mismatch) = live.mismatch(incoming) else {
         return Ok(());
     };

@@ -16,7 +16,7 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// The state of the live database during the checks.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The identity of the file.
     pub identity: Identity,
     /// The schema of the database.
@@ -31,7 +31,7 @@ pub struct Seen {
 
 impl Seen {
     /// Refuses if the live database has changed. No other process can change it now. `connection` is open to it.
-    pub fn confirm(&self, connection: &Connection, live: &Path) -> Result<()> {
+    pub(crate) fn confirm(&self, connection: &Connection, live: &Path) -> Result<()> {
         match self.schema.is_still_that_of(connection) {
             Ok(true) => {}
             Err(source) if is_of_the_machine(&source) => {
@@ -59,12 +59,12 @@ impl Seen {
     }
 
     /// The warning about jobs that were enqueued while the push waited.
-    pub fn late_jobs(&self) -> Option<String> {
+    pub(crate) fn late_jobs(&self) -> Option<String> {
         lost_jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }
 
     /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked.
-    pub fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
+    pub(crate) fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
         // With a rollback journal no process gets past the lock, and everything committed is in the file.
         let beside = if wal {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -9,7 +9,7 @@
 use rusqlite::{types::Value, Connection};
 
 /// Runs `work` on `connection` while it sees no views. The caller has exclusive use of the file.
-pub fn without_views<T>(
+pub(super) fn without_views<T>(
     connection: &Connection,
     work: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {

@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::error::{Context, Result};
 
 /// A call that another thread makes. If it is dropped after `begin`, the thread still finishes the call.
-pub struct DiskCall {
+pub(crate) struct DiskCall {
     begin: Sender<()>,
     end: Receiver<io::Result<()>>,
 }
 
 impl DiskCall {
     /// Starts the thread now, so that `begin` cannot fail to start it later.
-    pub fn prepare(call: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<Self> {
+    pub(crate) fn prepare(call: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<Self> {
         let (begin, begun) = channel();
         let (ended, end) = channel();
         std::thread::Builder::new()
@@ -30,13 +30,13 @@ impl DiskCall {
     }
 
     /// Makes the thread start the call.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         // Cannot fail: the thread is waiting for it.
         let _ = self.begin.send(());
     }
 
     /// The outcome of the call, or `None` if there is none yet at `deadline`.
-    pub fn wait_until(&self, deadline: Instant) -> Option<io::Result<()>> {
+    pub(crate) fn wait_until(&self, deadline: Instant) -> Option<io::Result<()>> {
         match self
             .end
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -48,7 +48,7 @@ impl DiskCall {
     }
 
     /// The outcome of the call, however long it takes.
-    pub fn wait(&self) -> io::Result<()> {
+    pub(crate) fn wait(&self) -> io::Result<()> {
         self.end.recv().unwrap_or_else(|_| Err(ended()))
     }
 }

@@ -22,7 +22,7 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// A staged file's backlog, and the thread that works it off. When this value or the file is dropped, the thread
 /// ends after its current step.
 #[derive(Debug, Default)]
-pub struct Flusher {
+pub(crate) struct Flusher {
     /// The end of the last step that the thread has been given, in bytes.
     passed_on: u64,
     thread: Option<Thread>,
@@ -39,7 +39,7 @@ impl Flusher {
     /// [hold](memory::may_wait).
     ///
     /// The thread gets the priority of the thread that calls this first.
-    pub fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
+    pub(crate) fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
         while length - self.passed_on >= STEP {
             let step = self.passed_on + STEP;
             let thread = match &mut self.thread {
@@ -57,7 +57,10 @@ impl Flusher {
 
     /// Waits until every whole step is on its way to the disk, and ends the thread. Stops waiting when `wanted`
     /// fails. The data is durable only after a sync that follows.
-    pub fn caught_up<E>(&mut self, mut wanted: impl FnMut() -> Result<(), E>) -> Result<io::Result<()>, E> {
+    pub(crate) fn caught_up<E>(
+        &mut self,
+        mut wanted: impl FnMut() -> Result<(), E>,
+    ) -> Result<io::Result<()>, E> {
         let Some(Thread { steps, handle }) = self.thread.take() else {
             return Ok(Ok(()));
         };

@@ -1,8 +1,8 @@
 //! Writing files beside a live database without slowing down the application that uses the same disk.
 
-pub mod call;
-pub mod flusher;
-pub mod pipe;
-pub mod space;
-pub mod staged;
-pub mod writeback;
+pub(super) mod call;
+pub(super) mod flusher;
+pub(super) mod pipe;
+pub(super) mod space;
+pub(super) mod staged;
+pub(super) mod writeback;

@@ -21,12 +21,12 @@ const LONGEST: i32 = 1024 * 1024;
 
 /// A pipe that does not block.
 #[derive(Debug)]
-pub struct Pipe(File);
+pub(crate) struct Pipe(File);
 
 impl Pipe {
     /// Takes over a descriptor that does not block, so that the process at the other end cannot keep the worker
     /// waiting.
-    pub fn take(descriptor: OwnedFd) -> Result<Self> {
+    pub(crate) fn take(descriptor: OwnedFd) -> Result<Self> {
         let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot inspect the descriptor")?;
         let flags = OFlag::from_bits_retain(flags);
         if !flags.contains(OFlag::O_NONBLOCK) || flags.contains(OFlag::O_PATH) {
@@ -38,7 +38,7 @@ impl Pipe {
     }
 
     /// Reads what is there, or waits until there is something. Returns 0 when the last writer has closed the pipe.
-    pub fn read(&mut self, buffer: &mut [u8], client: &Connection) -> Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], client: &Connection) -> Result<usize> {
         loop {
             match self.0.read(buffer) {
                 Ok(bytes) => return Ok(bytes),
@@ -53,7 +53,12 @@ impl Pipe {
 
     /// Writes as fast as the reader takes it. Returns how much was written: all of it, or what the reader took
     /// before `until`.
-    pub fn write(&mut self, bytes: &[u8], client: &Connection, until: Option<Instant>) -> Result<usize> {
+    pub(crate) fn write(
+        &mut self,
+        bytes: &[u8],
+        client: &Connection,
+        until: Option<Instant>,
+    ) -> Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
             match self.0.write(&bytes[written..]) {
@@ -76,12 +81,12 @@ impl Pipe {
 }
 
 /// The error of a command whose pipe stands still.
-pub fn stands_still(patience: Duration) -> Error {
+pub(crate) fn stands_still(patience: Duration) -> Error {
     Protocol::IdlePipe { time: patience }.into()
 }
 
 /// How long the other end of a pipe may be idle.
-pub fn patience(client: &Connection) -> Duration {
+pub(crate) fn patience(client: &Connection) -> Duration {
     client.patience().unwrap_or(PATIENCE)
 }
 

@@ -14,7 +14,7 @@ use crate::sys::backup_disk;
 const MARGIN: u64 = 16 * 1024 * 1024;
 
 /// Refuses unless `needed` bytes fit on the file system of `file` and leave the application room to write.
-pub fn require(file: impl AsFd, needed: u64, what: &'static str) -> Result<()> {
+pub(crate) fn require(file: impl AsFd, needed: u64, what: &'static str) -> Result<()> {
     let free = free(file)?;
     if free >= needed + MARGIN {
         return Ok(());
@@ -42,7 +42,7 @@ fn free(file: impl AsFd) -> Result<u64> {
 
 /// How far a WAL may grow while a slow reader holds a snapshot. Its pages have to go into the database some day, and
 /// that may take as much space again.
-pub struct Growth {
+pub(crate) struct Growth {
     folder: File,
     log: PathBuf,
     at_first: u64,
@@ -51,7 +51,7 @@ pub struct Growth {
 
 impl Growth {
     /// For the WAL of `database`, on a disk that may already be full.
-    pub fn of_log(database: &Path) -> Result<Self> {
+    pub(crate) fn of_log(database: &Path) -> Result<Self> {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let folder = File::open(folder).on_path("cannot open", folder)?;
         let log = sidecars(database).next().expect("the log");
@@ -64,7 +64,7 @@ impl Growth {
     }
 
     /// Fails if the WAL has grown too far.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let (free, wal) = (free(&self.folder)?, length(&self.log));
         if free >= self.margin + wal.saturating_sub(self.at_first) {
             return Ok(());

@@ -21,14 +21,14 @@ use crate::worker::sqlite::header::JOURNAL_BYTES;
 
 /// How much is written or copied at once, in bytes. On a kernel built for servers no other thread runs on the
 /// processor until the call is done.
-pub const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Inode, length and time of the last change.
-pub type Stamp = (u64, u64, i64, i64);
+pub(crate) type Stamp = (u64, u64, i64, i64);
 
 /// A staged file, with its flusher and its length.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     path: TempPath,
     file: Option<Arc<File>>,
     flusher: Flusher,
@@ -37,7 +37,7 @@ pub struct Staged {
 
 impl Staged {
     /// Creates an empty staged file beside `live`, readable only by its owner.
-    pub fn create(live: &Path) -> Result<Self> {
+    pub(crate) fn create(live: &Path) -> Result<Self> {
         let folder = live.parent().unwrap_or(Path::new("/"));
         let (file, path) = loop {
             let named = tempfile::Builder::new()
@@ -61,34 +61,34 @@ impl Staged {
     }
 
     /// The path of the file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The length, in bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.length
     }
 
     /// Whether nothing has been written yet.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Whether the file is the live one now.
-    pub fn is_promoted(&self) -> bool {
+    pub(crate) fn is_promoted(&self) -> bool {
         self.file.is_none()
     }
 
     /// The file itself, until it is [promoted](Staged::promote).
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         self.file
             .as_ref()
             .expect("the descriptor is given up with the last step only")
     }
 
     /// Appends `bytes`.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(PIECE) {
             self.file()
                 .write_all_at(piece, self.length)
@@ -100,7 +100,7 @@ impl Staged {
 
     /// Appends `length` bytes of `source`. The kernel copies them, or shares their blocks if the file system can.
     /// Calls `copied` with the number of bytes so far after each step.
-    pub fn append_file(
+    pub(crate) fn append_file(
         &mut self,
         source: &File,
         length: u64,
@@ -136,7 +136,7 @@ impl Staged {
     }
 
     /// Reads the first bytes; fewer if the file is shorter.
-    pub fn head(&self) -> Result<[u8; 100]> {
+    pub(crate) fn head(&self) -> Result<[u8; 100]> {
         let mut head = [0; 100];
         let length = head.len().min(self.length as usize);
         self.file()
@@ -146,26 +146,26 @@ impl Staged {
     }
 
     /// Overwrites the bytes at `at`.
-    pub fn patch(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+    pub(crate) fn patch(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         self.file()
             .write_all_at(bytes, at)
             .on_path("cannot write", &self.path)
     }
 
     /// Makes the header say whether the database is in WAL mode.
-    pub fn set_wal(&mut self, wal: bool) -> Result<()> {
+    pub(crate) fn set_wal(&mut self, wal: bool) -> Result<()> {
         let version = if wal { 2 } else { 1 };
         self.patch(&[version, version], JOURNAL_BYTES)
     }
 
     /// Updates the length after SQLite has worked on the file.
-    pub fn remeasure(&mut self) -> Result<()> {
+    pub(crate) fn remeasure(&mut self) -> Result<()> {
         self.length = self.file().metadata().on_path("cannot stat", &self.path)?.len();
         Ok(())
     }
 
     /// Copies owner, group, mode and attributes of the live file.
-    pub fn copy_ownership_from(&mut self, path: &Path) -> Result<()> {
+    pub(crate) fn copy_ownership_from(&mut self, path: &Path) -> Result<()> {
         let live = std::fs::metadata(path).on_path("cannot stat", path)?;
         let own = self.file().metadata().on_path("cannot stat", &self.path)?;
         if (own.uid(), own.gid()) != (live.uid(), live.gid()) {
@@ -190,7 +190,7 @@ impl Staged {
     }
 
     /// Makes everything durable. Stops waiting when `wanted` fails.
-    pub fn sync(&mut self, wanted: impl FnMut() -> Result<()>) -> Result<()> {
+    pub(crate) fn sync(&mut self, wanted: impl FnMut() -> Result<()>) -> Result<()> {
         self.flusher
             .caught_up(wanted)?
             .on_path("cannot write", &self.path)?;
@@ -198,7 +198,7 @@ impl Staged {
     }
 
     /// Inode, length and time of the last change, to notice another writer.
-    pub fn stamp(&self) -> Result<Stamp> {
+    pub(crate) fn stamp(&self) -> Result<Stamp> {
         let metadata = std::fs::metadata(&self.path).on_path("cannot stat", &self.path)?;
         Ok((
             metadata.ino(),
@@ -209,7 +209,7 @@ impl Staged {
     }
 
     /// Refuses if the file has changed since `stamp` was taken.
-    pub fn require_unchanged(&self, stamp: Stamp) -> Result<()> {
+    pub(crate) fn require_unchanged(&self, stamp: Stamp) -> Result<()> {
         if self.stamp()? == stamp {
             return Ok(());
         }
@@ -220,7 +220,7 @@ impl Staged {
     ///
     /// Closes its descriptor at once: an open one would make the kernel refuse the next swap a lease on what is now
     /// the live file. No lock is lost, because SQLite has only the replaced file open in this process.
-    pub fn promote(&mut self, live: &Path) -> Result<()> {
+    pub(crate) fn promote(&mut self, live: &Path) -> Result<()> {
         std::fs::rename(&self.path, live).on_path("cannot rename the staged file to", live)?;
         self.path.disable_cleanup(true);
         self.file = None;

@@ -12,20 +12,20 @@ use std::os::fd::AsRawFd;
 use crate::sys::backup_disk;
 
 /// The length of one step, in bytes.
-pub const STEP: u64 = 8 * 1024 * 1024;
+pub(crate) const STEP: u64 = 8 * 1024 * 1024;
 
 /// The progress of a file that is written from front to back.
 ///
 /// It makes nothing durable, because it does not write the metadata. That takes a sync at the end.
 #[derive(Debug, Default)]
-pub struct Writeback {
+pub(crate) struct Writeback {
     begun: u64,
     written: u64,
 }
 
 impl Writeback {
     /// For a file that is written from `begin` on.
-    pub fn from(begin: u64) -> Self {
+    pub(crate) fn from(begin: u64) -> Self {
         Self {
             begun: begin,
             written: begin,
@@ -34,7 +34,7 @@ impl Writeback {
 
     /// Begins to write back the whole steps of the first `length` bytes, and waits for all but the last of them.
     /// Must be called while the file grows, at least once a step.
-    pub fn follow(&mut self, file: &File, length: u64) -> io::Result<()> {
+    pub(crate) fn follow(&mut self, file: &File, length: u64) -> io::Result<()> {
         while length - self.begun >= STEP {
             write_back(file, self.begun, Wait::No)?;
             self.begun += STEP;

@@ -14,19 +14,19 @@ use crate::sys::{attributes, processes};
 ///
 /// Without the fence hotswap cannot ask a process to let go. If the fence cannot be created, neither can the staged
 /// file or SQLite's journal, so writing in place would not work either.
-pub fn open_fence(live: &Path) -> Result<Fence> {
+pub(crate) fn open_fence(live: &Path) -> Result<Fence> {
     Fence::open(live).map_err(|error| no_place_beside(live, error))
 }
 
 /// Refuses a push that another program could hold up for ever, or could write past. The error names the process.
-pub fn require_locks(fence: &Fence) -> Result<()> {
+pub(crate) fn require_locks(fence: &Fence) -> Result<()> {
     require_members_alone(fence)?;
     require_no_objection(fence)
 }
 
 /// Refuses a database that a process has opened without SQLite's locks: neither a push nor a pull can wait for its
 /// writes. The error names the process.
-pub fn require_no_objection(fence: &Fence) -> Result<()> {
+pub(crate) fn require_no_objection(fence: &Fence) -> Result<()> {
     let Some(pid) = fence.holder(Lock::Objection) else {
         return Ok(());
     };
@@ -107,7 +107,7 @@ impl Access {
 }
 
 /// The refusal if `error` says that this user may not create or write a file beside `live`.
-pub fn no_place_beside(live: &Path, error: Error) -> Error {
+pub(crate) fn no_place_beside(live: &Path, error: Error) -> Error {
     let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
     match &error {
         Error::Failed(Failed::Io { source, .. }) if forbidden.contains(&source.kind()) => {}

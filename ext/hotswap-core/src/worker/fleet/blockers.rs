@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 
 /// A process that is in the way.
 #[derive(Clone, Debug)]
-pub struct Blocker {
+pub(crate) struct Blocker {
     process: String,
     /// What the process does, and since when. Empty if it has not reported.
     does: Vec<(String, Instant)>,
@@ -62,13 +62,13 @@ impl fmt::Display for Blocker {
 
 /// Makes [`Blocker`]s from reports and locks, and remembers when each was first seen.
 #[derive(Debug, Default)]
-pub struct Blockers {
+pub(crate) struct Blockers {
     first_seen: HashMap<(u32, String), Instant>,
 }
 
 impl Blockers {
     /// A process whose report arrived at `heard`.
-    pub fn of_report(&mut self, report: &Report, heard: Instant) -> Blocker {
+    pub(crate) fn of_report(&mut self, report: &Report, heard: Instant) -> Blocker {
         let state = match &report.why {
             Why::Working | Why::OutlastsThePause => None,
             Why::SwapLock => Some("holds Hotswap::Middleware::SWAP_LOCK"),
@@ -89,7 +89,7 @@ impl Blockers {
     }
 
     /// A process that holds a lock and has not reported.
-    pub fn of_silent(&mut self, pid: u32) -> Blocker {
+    pub(crate) fn of_silent(&mut self, pid: u32) -> Blocker {
         let stopped = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
             stat.rsplit(") ")
                 .next()
@@ -118,7 +118,7 @@ impl Blockers {
     }
 
     /// A process about which nothing can be known.
-    pub fn elsewhere() -> Blocker {
+    pub(crate) fn elsewhere() -> Blocker {
         Blocker {
             process: "a process in another container".into(),
             does: vec![("holds the database".into(), Instant::now())],
@@ -129,7 +129,7 @@ impl Blockers {
 }
 
 /// Suggests what to do about them, with the given `max_pause` and `timeout`.
-pub fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> String {
+pub(crate) fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> String {
     if blockers.iter().any(|one| one.outlasts_the_pause) {
         return format!(
             "This work takes longer than requests may wait. Allow a longer pause with --max-pause SECONDS (it was {}), or \
@@ -148,7 +148,7 @@ pub fn advice(blockers: &[Blocker], max_pause: Duration, timeout: Duration) -> S
 
 /// Tells a waiting user, and the log, once for each change.
 #[derive(Debug)]
-pub struct Telling {
+pub(crate) struct Telling {
     deadline: Instant,
     next_look: Instant,
     last: Option<(Instant, Vec<String>)>,
@@ -157,7 +157,7 @@ pub struct Telling {
 
 impl Telling {
     /// For a wait that begins now and ends at `deadline`.
-    pub fn until(deadline: Instant) -> Self {
+    pub(crate) fn until(deadline: Instant) -> Self {
         Self {
             deadline,
             next_look: Instant::now() + SOON,
@@ -167,12 +167,12 @@ impl Telling {
     }
 
     /// Whether there may be something to tell the user.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         Instant::now() >= self.next_look
     }
 
     /// Tells the user, if it is time and something has changed.
-    pub fn tell(&mut self, blockers: &[Blocker], client: &Client) {
+    pub(crate) fn tell(&mut self, blockers: &[Blocker], client: &Client) {
         if !self.is_due() || blockers.is_empty() {
             return;
         }
@@ -195,7 +195,7 @@ impl Telling {
     }
 
     /// Logs that an attempt has failed, once for each set of reasons.
-    pub fn log(&mut self, blockers: &[Blocker], client: &Client) {
+    pub(crate) fn log(&mut self, blockers: &[Blocker], client: &Client) {
         if self.logged.insert(keys(blockers)) {
             let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
             client.info(format_args!(

@@ -27,7 +27,7 @@ impl Fleet {
     ///
     /// On success every member is closed, and stays closed until [`Fleet::resume`]. Returns when the gates began to
     /// close. Fails at `deadline`, or if `before_closing` fails.
-    pub fn gather(
+    pub(crate) fn gather(
         &mut self,
         deadline: Instant,
         client: &Client,

@@ -8,11 +8,11 @@
 //!
 //! After a failed attempt every member lets its requests through before the next attempt.
 
-pub mod admission;
-pub mod blockers;
+pub(super) mod admission;
+pub(super) mod blockers;
 mod gather;
-pub mod pull_lock;
-pub mod watchdog;
+pub(super) mod pull_lock;
+pub(super) mod watchdog;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::worker::summary::Held;
 use blockers::Blockers;
 
 /// The worker's hold on the fleet. Dropping it withdraws every request.
-pub struct Fleet {
+pub(super) struct Fleet {
     fence: Fence,
     /// The path of the database as configured. A symbolic link in it may have led elsewhere when a member joined.
     configured: PathBuf,
@@ -46,7 +46,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Becomes the one worker that may command the fleet behind `fence`. Waits for another worker to finish.
-    pub fn lead(fence: Fence, command: &Command) -> Result<Self> {
+    pub(super) fn lead(fence: Fence, command: &Command) -> Result<Self> {
         let live = &*fence.database().to_owned();
         let deadline = Instant::now() + command.timeout();
         let mut told = false;
@@ -121,7 +121,7 @@ impl Fleet {
 
     /// Announces that the file is about to move. This comes before the rename: it is harmless if a member looks for
     /// a change in vain, but not if it misses one.
-    pub fn announce(&mut self, schema_changes: bool) -> Result<()> {
+    pub(super) fn announce(&mut self, schema_changes: bool) -> Result<()> {
         self.require_in_place()?;
         self.before = Some((self.board.generation, self.board.schema_generation));
         self.board.generation += 1;
@@ -137,25 +137,25 @@ impl Fleet {
 
     /// Takes the announcement back: nothing has moved after all. No member has seen it, because all are closed and
     /// read the board only when they come back.
-    pub fn retract(&mut self) {
+    pub(super) fn retract(&mut self) {
         if let Some(before) = self.before.take() {
             (self.board.generation, self.board.schema_generation) = before;
         }
     }
 
     /// The fence that holds the locks.
-    pub fn fence(&self) -> &Fence {
+    pub(super) fn fence(&self) -> &Fence {
         &self.fence
     }
 
     /// Makes the members, all of which are closed, wait for up to `time`.
-    pub fn ask_for(&mut self, time: Duration) -> Result<()> {
+    pub(super) fn ask_for(&mut self, time: Duration) -> Result<()> {
         self.board.max_pause = time;
         self.fence.post(&self.board)
     }
 
     /// Lets every member into a file that has moved, although a slow disk has not yet made that durable.
-    pub fn let_in(&mut self) {
+    pub(super) fn let_in(&mut self) {
         self.before = None;
         // If the board cannot be written, it still says *moving*. The members then sync the folder themselves,
         // within their bound.
@@ -165,7 +165,7 @@ impl Fleet {
     }
 
     /// Lets every member in again.
-    pub fn resume(&mut self) -> Result<()> {
+    pub(super) fn resume(&mut self) -> Result<()> {
         self.before = None;
         let asked = self.ask(Phase::Quiet);
         self.fence.unlock(Lock::Straggler);
@@ -177,7 +177,7 @@ impl Fleet {
     }
 
     /// How long requests have been held up so far.
-    pub fn held(&self) -> Held {
+    pub(super) fn held(&self) -> Held {
         self.held
     }
 }

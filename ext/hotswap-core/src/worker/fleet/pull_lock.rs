@@ -13,13 +13,13 @@ use crate::holders;
 use crate::worker::command::Command;
 
 /// Both locks. They are released when this is dropped.
-pub struct PullLock {
+pub(crate) struct PullLock {
     fence: Option<Fence>,
 }
 
 impl PullLock {
     /// Takes the locks. They must be dropped after the database is closed.
-    pub fn take(command: &Command) -> Result<Self> {
+    pub(crate) fn take(command: &Command) -> Result<Self> {
         // If the fence cannot be created or locked, there can be no swap either.
         let Ok(fence) = Fence::open(&command.path) else {
             return Ok(Self { fence: None });
@@ -40,7 +40,7 @@ impl PullLock {
     }
 
     /// Refuses the pull if a process that writes past SQLite's locks has opened the database in the meantime.
-    pub fn confirm(&self) -> Result<()> {
+    pub(crate) fn confirm(&self) -> Result<()> {
         self.fence.as_ref().map_or(Ok(()), require_no_objection)
     }
 }

@@ -29,19 +29,24 @@ const HASTE: Duration = Duration::from_millis(50);
 
 /// A running watchdog. Dropping it disarms it. If it has already fired, the drop never returns.
 #[derive(Debug)]
-pub struct Watchdog(Arc<AtomicU8>);
+pub(crate) struct Watchdog(Arc<AtomicU8>);
 
 impl Watchdog {
     /// Watches the exclusive phase of a push. When `bound` has passed since `closed_at`, it tells the client, removes
     /// the `staged` file, and ends the process.
-    pub fn of_pause(closed_at: Instant, bound: Duration, staged: &Path, command: &Command) -> Result<Self> {
+    pub(crate) fn of_pause(
+        closed_at: Instant,
+        bound: Duration,
+        staged: &Path,
+        command: &Command,
+    ) -> Result<Self> {
         let late = move || Busy::DiskDoesNotAnswer { max_pause: bound };
         Self::until(closed_at + bound, late, staged, command)
     }
 
     /// Watches the end of a push, which a slow disk may delay. At `deadline` it tells the client `why` the push ended
     /// as busy, and ends the process.
-    pub fn until(
+    pub(crate) fn until(
         deadline: Instant,
         why: impl Fn() -> Busy + Send + 'static,
         staged: &Path,
@@ -53,7 +58,7 @@ impl Watchdog {
 
     /// Watches a copy out of the database into the file that the user calls `target`. It ends the process
     /// if the client has gone, or if the copy makes no progress while the worker still holds the database.
-    pub fn of_copy(target: &str, command: &Command) -> Result<(Self, Steps)> {
+    pub(crate) fn of_copy(target: &str, command: &Command) -> Result<(Self, Steps)> {
         let steps = Steps(Arc::new(Mutex::new(Some(Instant::now()))));
         let (taken, presence, target) = (steps.clone(), command.client.presence(), target.to_owned());
         let hopeless = move || match presence() {
@@ -95,7 +100,7 @@ impl Watchdog {
     }
 
     /// Disarms the watchdog right before the commit point. From here on it does nothing.
-    pub fn commit(self) {}
+    pub(crate) fn commit(self) {}
 }
 
 impl Drop for Watchdog {
@@ -115,16 +120,16 @@ impl Drop for Watchdog {
 
 /// The progress of a copy, while the database is held for it.
 #[derive(Clone, Debug)]
-pub struct Steps(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct Steps(Arc<Mutex<Option<Instant>>>);
 
 impl Steps {
     /// Records a step.
-    pub fn taken(&self) {
+    pub(crate) fn taken(&self) {
         self.set(Some(Instant::now()));
     }
 
     /// The database is no longer held, so the rest may take its time.
-    pub fn are_done(&self) {
+    pub(crate) fn are_done(&self) {
         self.set(None);
     }
 

@@ -8,12 +8,12 @@ use crate::error::{Error, Refused};
 use crate::visible::Shown;
 
 /// How the worker opens the live database.
-pub fn flags() -> OpenFlags {
+pub(super) fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
 /// Uses the C interface: the PRAGMA reads the schema first, so a damaged database could not be replaced.
-pub fn checkpoint(connection: &Connection, mode: i32) -> i32 {
+pub(crate) fn checkpoint(connection: &Connection, mode: i32) -> i32 {
     let (every, none) = (std::ptr::null(), std::ptr::null_mut());
     // SAFETY: the handle lives as long as `connection`; a null name means every database, and null counters are
     // not filled in.
@@ -21,7 +21,7 @@ pub fn checkpoint(connection: &Connection, mode: i32) -> i32 {
 }
 
 /// The error for a lock that SQLite refuses although no other process holds one.
-pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
+pub(crate) fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         // The file may be writable, but not its WAL.
         Some(ErrorCode::ReadOnly) => not_writable(path),
@@ -30,7 +30,7 @@ pub fn unlockable(error: rusqlite::Error, path: &Path) -> Error {
 }
 
 /// The refusal of a live file that can be opened only for reading.
-pub fn not_writable(live: &Path) -> Error {
+pub(super) fn not_writable(live: &Path) -> Error {
     Refused::LiveIsReadOnly {
         database: live.to_owned(),
         protected: nix::unistd::access(live, nix::unistd::AccessFlags::W_OK).is_ok(),

@@ -19,7 +19,7 @@ use crate::visible::Shown;
 
 /// The live database, open in this process only: locked through SQLite, and leased from the kernel if possible.
 #[derive(Debug)]
-pub struct Exclusive {
+pub(crate) struct Exclusive {
     connection: Connection,
     /// SQLite's descriptor, the only one in this process.
     descriptor: RawFd,
@@ -30,7 +30,7 @@ pub struct Exclusive {
 }
 
 impl Exclusive {
-    pub fn take(path: PathBuf, patience: Duration) -> Result<Self> {
+    pub(crate) fn take(path: PathBuf, patience: Duration) -> Result<Self> {
         // One deadline for all steps together, because the rest of the pause is for the steps that follow.
         let deadline = Instant::now() + patience;
         let connection = Connection::open_with_flags(&path, flags()).on_path("cannot open", &path)?;
@@ -67,12 +67,12 @@ impl Exclusive {
     }
 
     /// The only connection.
-    pub fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// Why it is not proven that no other process has the file open, if it is not.
-    pub fn doubt(&self) -> Option<String> {
+    pub(crate) fn doubt(&self) -> Option<String> {
         let (errno, unseen) = self.unproven.as_ref()?;
         let path = self.path.shown();
         let unseen = match unseen.join(", ") {
@@ -86,7 +86,7 @@ impl Exclusive {
 
     /// The last check before the commit point: the path still leads to the locked file, and no process has tried to
     /// open it.
-    pub fn confirm(&self, expected: Identity) -> Result<()> {
+    pub(crate) fn confirm(&self, expected: Identity) -> Result<()> {
         require_same_file(&self.path, expected)?;
         if self.lease.as_ref().is_some_and(|lease| !lease.is_unbroken()) {
             return Err(open_elsewhere(&self.path));
@@ -95,7 +95,7 @@ impl Exclusive {
     }
 
     /// What the worker has to keep of the file once another one has taken its place.
-    pub fn replaced(self) -> Replaced {
+    pub(crate) fn replaced(self) -> Replaced {
         Replaced::new(self.connection, self.lease, self.descriptor, self.path)
     }
 }

@@ -10,7 +10,7 @@ use crate::sys::identity::Identity;
 use crate::worker::sqlite::header::DatabaseHeader;
 
 /// Fails unless the path still leads to the `expected` file.
-pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
+pub(crate) fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
     let change = match std::fs::metadata(path) {
         Ok(there) if Identity::of(&there) == expected => return Ok(()),
         Ok(_) => Change::Replaced,
@@ -23,7 +23,7 @@ pub fn require_same_file(path: &Path, expected: Identity) -> Result<()> {
 
 /// Removes what must never meet the new file: the WAL, the WAL index and the journal of the old one, even if the old
 /// file itself is gone. The caller makes this durable.
-pub fn remove_sidecars(path: &Path) -> Result<()> {
+pub(crate) fn remove_sidecars(path: &Path) -> Result<()> {
     for sidecar in sidecars(path) {
         match std::fs::remove_file(&sidecar) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -37,7 +37,7 @@ pub fn remove_sidecars(path: &Path) -> Result<()> {
 
 /// Reads the header, because SQLite answers no question about a database with a damaged schema. Must run before
 /// SQLite opens the file: closing this descriptor later would drop SQLite's locks.
-pub fn has_wal_header(path: &Path) -> std::io::Result<bool> {
+pub(super) fn has_wal_header(path: &Path) -> std::io::Result<bool> {
     let mut head = [0; 100];
     match File::open(path)?.read_exact_at(&mut head, 0) {
         Ok(()) => Ok(DatabaseHeader::read(&head).wal),

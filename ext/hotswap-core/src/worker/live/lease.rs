@@ -16,7 +16,7 @@ use crate::worker::descriptors::own_descriptors;
 
 /// The kernel's answer.
 #[derive(Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// No other process has the file open, until the lease is broken or released.
     Granted(Lease),
     /// Another process has the file open.
@@ -28,14 +28,14 @@ pub enum Asked {
 /// A lease that the kernel has granted. A process that opens the file now waits in `open(2)` until the lease is
 /// released.
 #[derive(Debug)]
-pub struct Lease(RawFd);
+pub(crate) struct Lease(RawFd);
 
 impl Lease {
     /// Asks until the lease is granted, for at most `patience`.
     ///
     /// A member that ends loses its lock on the fence first, and has the database open for an instant longer,
     /// because the kernel closes its descriptors one after the other.
-    pub fn wait(file: &Path, patience: Duration) -> Result<Asked> {
+    pub(crate) fn wait(file: &Path, patience: Duration) -> Result<Asked> {
         let give_up = Instant::now() + patience;
         loop {
             match Self::ask(file)? {
@@ -63,20 +63,20 @@ impl Lease {
     }
 
     /// Whether no process has tried to open the file since.
-    pub fn is_unbroken(&self) -> bool {
+    pub(crate) fn is_unbroken(&self) -> bool {
         // SAFETY: SQLite keeps the descriptor open until the process ends.
         unsafe { libc::fcntl(self.0, libc::F_GETLEASE) == libc::F_WRLCK }
     }
 
     /// Lets the waiting processes open the file.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         // A lease that is no longer held needs no release.
         let _ = set(self.0, libc::F_UNLCK);
     }
 
     /// Asks again after [`Lease::release`]. If the kernel grants the lease, every process that was let in has closed
     /// the file.
-    pub fn renew(&self) -> bool {
+    pub(crate) fn renew(&self) -> bool {
         set(self.0, libc::F_WRLCK).is_ok()
     }
 }
@@ -104,7 +104,7 @@ fn as_owner(metadata: &std::fs::Metadata, call: impl FnOnce() -> nix::Result<()>
 }
 
 /// SQLite's descriptor of `file`.
-pub fn own_descriptor(file: &Path) -> Result<RawFd> {
+pub(super) fn own_descriptor(file: &Path) -> Result<RawFd> {
     let identity = Identity::of(&std::fs::metadata(file).on_path("cannot stat", file)?);
     own_descriptors()
         .find_map(|(descriptor, of)| (of == identity).then_some(descriptor))

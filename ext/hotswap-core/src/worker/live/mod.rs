@@ -1,11 +1,11 @@
 //! The live database, as the worker opens it: first like any other connection, then as the only one.
 
 mod connection;
-pub mod exclusive;
+pub(super) mod exclusive;
 mod file;
 mod lease;
-pub mod replaced;
-pub mod writers_out;
+pub(super) mod replaced;
+pub(super) mod writers_out;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::worker::schema::Schema;
 use crate::worker::sqlite::foreign;
 use crate::worker::sqlite::locks;
 
-pub use connection::{checkpoint, unlockable};
-pub use file::{remove_sidecars, require_same_file};
+pub(super) use connection::{checkpoint, unlockable};
+pub(super) use file::{remove_sidecars, require_same_file};
 
 use connection::{flags, not_writable};
 use exclusive::Exclusive;
@@ -28,7 +28,7 @@ use file::has_wal_header;
 /// An ordinary connection. While it is open no member is the last to close the database, so none of them spends the
 /// pause on a checkpoint.
 #[derive(Debug)]
-pub struct Live {
+pub(super) struct Live {
     connection: Connection,
     path: PathBuf,
     identity: Identity,
@@ -37,7 +37,7 @@ pub struct Live {
 
 impl Live {
     /// Opens the database at `path` (resolved). `None` if it does not exist yet.
-    pub fn open(path: &Path) -> Result<Option<Self>> {
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
         if !path.try_exists().on_path("cannot stat", path)? {
             return Ok(None);
         }
@@ -66,7 +66,7 @@ impl Live {
 
     /// The schema of the database. Loads the application's extensions, as the checks do, because only the module of
     /// a virtual table knows the tables that belong to it.
-    pub fn schema(&self, extensions: &[String]) -> Result<Schema> {
+    pub(super) fn schema(&self, extensions: &[String]) -> Result<Schema> {
         foreign::load_extensions(&self.connection, extensions)?;
         let read = Schema::read(&self.connection).on_path("cannot read the schema of", &self.path);
         read.map_err(|error| match error {
@@ -76,39 +76,39 @@ impl Live {
     }
 
     /// Whether the database is in WAL mode.
-    pub fn is_wal(&self) -> bool {
+    pub(super) fn is_wal(&self) -> bool {
         self.wal
     }
 
     /// The resolved path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The identity of the file that the path led to when it was opened.
-    pub fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         self.identity
     }
 
     /// The connection itself.
-    pub fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// The connection, for calls that need exclusive access to it.
-    pub fn connection_mut(&mut self) -> &mut Connection {
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
     /// Moves what it can from the WAL to the file, so that little is left to move while requests wait.
-    pub fn checkpoint(&self) {
+    pub(super) fn checkpoint(&self) {
         // Best effort: another connection may be reading, and the next step moves the rest.
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_PASSIVE);
     }
 
     /// Closes this connection and opens the only one, after every member has let go. Waits for at most `patience` if
     /// a process outside the fleet has locked the database, because requests are waiting.
-    pub fn lock_exclusively(self, patience: Duration) -> Result<Exclusive> {
+    pub(super) fn lock_exclusively(self, patience: Duration) -> Result<Exclusive> {
         let path = self.path;
         // SQLite checkpoints and removes the WAL if this is the last connection.
         drop(self.connection);

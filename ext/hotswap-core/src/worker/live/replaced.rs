@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// The replaced file, and the locks that this process holds on it.
 #[derive(Debug)]
-pub struct Replaced {
+pub(crate) struct Replaced {
     connection: Connection,
     lease: Option<Lease>,
     descriptor: RawFd,
@@ -35,7 +35,12 @@ pub struct Replaced {
 
 impl Replaced {
     /// Takes a file that was at `path`. `connection` holds SQLite's lock on it, and `descriptor` has the lease.
-    pub fn new(connection: Connection, lease: Option<Lease>, descriptor: RawFd, path: PathBuf) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        lease: Option<Lease>,
+        descriptor: RawFd,
+        path: PathBuf,
+    ) -> Self {
         Self {
             connection,
             lease,
@@ -46,7 +51,7 @@ impl Replaced {
     }
 
     /// Waits until no other process has the file open. The lock goes with the process.
-    pub fn keep_locked(mut self, log: &Log) {
+    pub(crate) fn keep_locked(mut self, log: &Log) {
         match self.lease.take() {
             Some(lease) => self.wait_for(&lease, log),
             None => self.search(log),

@@ -11,12 +11,12 @@ use rusqlite::{Connection, OpenFlags};
 
 /// The write lock on the new database. Dropping it lets writers in.
 #[derive(Debug)]
-pub struct WritersOut(Option<Connection>);
+pub(crate) struct WritersOut(Option<Connection>);
 
 impl WritersOut {
     /// Takes SQLite's write lock on the database at `path` (resolved). Readers do not notice. No other process may
     /// be in the database yet.
-    pub fn keep(path: &Path) -> Self {
+    pub(crate) fn keep(path: &Path) -> Self {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // The new database is in place. If it cannot be locked, it is in use all the same.
         let locked = Connection::open_with_flags(path, flags).and_then(|connection| {

@@ -21,7 +21,7 @@ const BLOCK: usize = 4096;
 
 /// Writes `pages` from the byte `from` on, and a little before it, to the same place in `target`. Afterwards
 /// `target` is as long as the pages, but not yet durable. `copied` gets the progress, and can stop the copy.
-pub fn copy(
+pub(super) fn copy(
     pages: &Pages,
     target: &File,
     from: u64,

@@ -31,7 +31,7 @@ use snapshot::Snapshot;
 use spool::Spool;
 
 /// Pulls a snapshot of the database to the client's destination.
-pub fn run(command: &Command) -> Result<()> {
+pub(super) fn run(command: &Command) -> Result<()> {
     let Command {
         client,
         request,

@@ -15,7 +15,7 @@ const SPEED: u64 = 256 * 1024 * 1024;
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// The standard output of the client.
-pub struct Output<'a> {
+pub(super) struct Output<'a> {
     way: Way<'a>,
     sent: u64,
     took: Duration,
@@ -30,7 +30,7 @@ enum Way<'a> {
 
 impl<'a> Output<'a> {
     /// Takes the client's `pipe` if it sent one, and otherwise the connection.
-    pub fn open(pipe: Option<OwnedFd>, client: &'a Connection) -> Result<Self> {
+    pub(super) fn open(pipe: Option<OwnedFd>, client: &'a Connection) -> Result<Self> {
         let way = match pipe {
             Some(descriptor) => {
                 client.send(&Message::Plan(Plan::Wait))?;
@@ -50,7 +50,7 @@ impl<'a> Output<'a> {
 
     /// Sends at most [`CHUNK`](crate::protocol::CHUNK) bytes to a reader that keeps up. Returns how many were sent:
     /// fewer than all means that a disk would have taken them sooner.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<usize> {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<usize> {
         let allowed = GRACE + Duration::from_secs_f64(self.sent as f64 / SPEED as f64);
         let Some(left) = allowed.checked_sub(self.took) else {
             return Ok(0);
@@ -62,12 +62,12 @@ impl<'a> Output<'a> {
     }
 
     /// Sends bytes to a reader that may take its time.
-    pub fn send_all(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn send_all(&mut self, bytes: &[u8]) -> Result<()> {
         self.try_send(bytes, None).map(|_| ())
     }
 
     /// Sends bytes to a slow reader until `allowed` fails.
-    pub fn send_while(&mut self, mut bytes: &[u8], allowed: impl Fn() -> Result<()>) -> Result<()> {
+    pub(super) fn send_while(&mut self, mut bytes: &[u8], allowed: impl Fn() -> Result<()>) -> Result<()> {
         let mut moved = Instant::now();
         while !bytes.is_empty() {
             allowed()?;
@@ -93,12 +93,12 @@ impl<'a> Output<'a> {
     }
 
     /// How many bytes were sent.
-    pub fn sent(&self) -> u64 {
+    pub(super) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// The client whose standard output this is.
-    pub fn client(&self) -> &Connection {
+    pub(super) fn client(&self) -> &Connection {
         match &self.way {
             Way::Pipe(_, client) => client,
             Way::Wire(body) => body.connection(),
@@ -106,7 +106,7 @@ impl<'a> Output<'a> {
     }
 
     /// Reports the end of the data.
-    pub fn finish(self) -> Result<()> {
+    pub(super) fn finish(self) -> Result<()> {
         match self.way {
             // The reader sees the end of the data when the pipe is closed.
             Way::Pipe(..) => Ok(()),

@@ -11,7 +11,7 @@ use crate::error::{Context, Result};
 
 /// The pages of a snapshot. They do not change for as long as that snapshot is pinned.
 #[derive(Debug)]
-pub struct Pages {
+pub(super) struct Pages {
     /// The database's file.
     pub main: File,
     /// The WAL, in WAL mode.
@@ -26,7 +26,7 @@ pub struct Pages {
 
 /// The part of a WAL that belongs to a snapshot.
 #[derive(Debug)]
-pub struct Log {
+pub(super) struct Log {
     /// The WAL itself.
     pub file: File,
     /// Maps a page number to the offset of its newest committed content in the WAL.
@@ -35,12 +35,12 @@ pub struct Log {
 
 impl Pages {
     /// The length of all pages, in bytes.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.count * self.size
     }
 
     /// Fills `buffer` with the content from the byte `at` on. Both ends have to be page boundaries.
-    pub fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
+    pub(super) fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
         self.read_main(buffer, at)?;
         self.overlay(buffer, at)
     }
@@ -50,7 +50,7 @@ impl Pages {
     ///
     /// Only the kernel may access the mapping, because it can report a disk that fails to read. Code that touched
     /// the mapping would end with SIGBUS.
-    pub fn mapped(&self, at: u64, length: usize) -> Option<Mmap> {
+    pub(super) fn mapped(&self, at: u64, length: usize) -> Option<Mmap> {
         if self.newest(at, length as u64).next().is_some() {
             return None;
         }
@@ -70,7 +70,7 @@ impl Pages {
     }
 
     /// The pages from `first` on that have newer content in the WAL: page number and content.
-    pub fn newer(&self, first: u32) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> + '_ {
+    pub(super) fn newer(&self, first: u32) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> + '_ {
         let newest = self.log.iter().flat_map(move |log| log.newest.range(first..));
         newest.map(|(number, offset)| {
             let mut page = vec![0; self.size as usize];

@@ -33,11 +33,11 @@ use crate::worker::deadline::Deadline;
 use crate::worker::sqlite::wal_index::LogIndex;
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
-pub const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 
 /// A pinned state of a database. Fields are dropped in this order: SQLite first.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(super) struct Snapshot {
     connection: Connection,
     pages: Pages,
 }
@@ -45,7 +45,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Pins the committed state of the database at `path` (resolved), for as long as `client` waits for it: reading
     /// a damaged schema may take for ever.
-    pub fn take(path: &Path, client: &Client) -> Result<Self> {
+    pub(super) fn take(path: &Path, client: &Client) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
         let deadline = Deadline::watch(&connection, client, None)?;
@@ -119,13 +119,18 @@ impl Snapshot {
     }
 
     /// The length of the snapshot, in bytes.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.pages.len()
     }
 
     /// Writes the snapshot from the byte `from` on to the same place in an empty file. `copied` gets the progress,
     /// and can stop the copy.
-    pub fn copy_to(&self, target: &File, from: u64, mut copied: impl FnMut(u64) -> Result<()>) -> Result<()> {
+    pub(super) fn copy_to(
+        &self,
+        target: &File,
+        from: u64,
+        mut copied: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
         if !reflink(&self.pages.main, target) {
             return direct_io::copy(&self.pages, target, from, copied);
         }
@@ -144,7 +149,7 @@ impl Snapshot {
 
     /// Passes the snapshot from the byte `from` on to `sink`, in chunks, until `sink` takes less than a whole one.
     /// Returns how far it got.
-    pub fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
+    pub(super) fn stream(&self, from: u64, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
         let mut chunk = vec![0; CHUNK];
         let mut taken = (from % CHUNK as u64) as usize;
         let mut at = from - taken as u64;

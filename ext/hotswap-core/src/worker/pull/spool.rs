@@ -10,7 +10,7 @@ use crate::protocol::Connection;
 use crate::worker::disk::space;
 
 /// A copy in a file without a name. The file disappears with this process, no matter how the process ends.
-pub struct Spool {
+pub(super) struct Spool {
     file: File,
     begin: u64,
     end: u64,
@@ -19,7 +19,12 @@ pub struct Spool {
 impl Spool {
     /// Copies the snapshot from `begin` on. The copy is beside the database: there it may share blocks with it, and
     /// elsewhere the file system may be in memory.
-    pub fn copy(snapshot: &Snapshot, begin: u64, database: &Path, client: &Connection) -> Result<Self> {
+    pub(super) fn copy(
+        snapshot: &Snapshot,
+        begin: u64,
+        database: &Path,
+        client: &Connection,
+    ) -> Result<Self> {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let file = tempfile::tempfile_in(folder).on_path("cannot create a file in", folder)?;
         space::require(&file, snapshot.len() - begin, "a copy for a slow reader")?;
@@ -35,7 +40,7 @@ impl Spool {
     }
 
     /// Passes the copy to `sink` in chunks.
-    pub fn stream(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(super) fn stream(&self, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut chunk = vec![0; CHUNK];
         let mut at = self.begin;
         while at < self.end {

@@ -3,7 +3,7 @@
 mod in_place;
 mod obstacle;
 mod quick_disk;
-pub mod receive;
+pub(super) mod receive;
 mod replace;
 mod rows;
 mod source;
@@ -39,7 +39,7 @@ use replace::Swap;
 use rows::Rows;
 
 /// Pushes what the client sends into the database of `command`.
-pub fn run(command: &Command) -> Result<()> {
+pub(super) fn run(command: &Command) -> Result<()> {
     let path = &*command.path;
     let was_there = path.try_exists().on_path("cannot stat", path)?;
     let is_missing = || matches!(path.try_exists(), Ok(false));

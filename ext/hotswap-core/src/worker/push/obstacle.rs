@@ -10,7 +10,7 @@ use crate::sys::statx;
 /// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
 /// The text completes "it ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(super) enum Obstacle {
     /// The file has this many names.
     HardLinks(u64),
     /// The rename would fail with EBUSY, in the middle of a swap.
@@ -48,7 +48,7 @@ impl std::fmt::Display for Obstacle {
 
 impl Obstacle {
     /// Looks for an obstacle. Returns `None` if there is no file yet.
-    pub fn of(path: &Path) -> Result<Option<Self>> {
+    pub(super) fn of(path: &Path) -> Result<Option<Self>> {
         let live = match std::fs::symlink_metadata(path) {
             Ok(live) => live,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -77,7 +77,7 @@ impl Obstacle {
     }
 
     /// The last check, under the lock: another name or a mount may have appeared since the first one.
-    pub fn require_none(path: &Path) -> Result<()> {
+    pub(super) fn require_none(path: &Path) -> Result<()> {
         match Self::of(path)? {
             None => Ok(()),
             Some(obstacle) => Err(Busy::NewObstacle {
@@ -89,7 +89,7 @@ impl Obstacle {
     }
 
     /// The refusal for `--in-place=never`.
-    pub fn refusal(self, path: &Path) -> Error {
+    pub(super) fn refusal(self, path: &Path) -> Error {
         let cure = match self {
             Obstacle::HardLinks(_) => "Remove the other names",
             Obstacle::SingleFileMount => "Mount its folder instead",

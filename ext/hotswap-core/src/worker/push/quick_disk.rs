@@ -31,7 +31,7 @@ const SELDOM: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The trial syncs of one push, and its deadline.
-pub struct QuickDisk {
+pub(super) struct QuickDisk {
     folder: PathBuf,
     max_pause: Duration,
     /// When the worker gives up.
@@ -43,7 +43,7 @@ pub struct QuickDisk {
 
 impl QuickDisk {
     /// The disk of the command's database. The timeout of the command starts now.
-    pub fn of(command: &Command) -> Self {
+    pub(super) fn of(command: &Command) -> Self {
         Self {
             folder: command.path.parent().unwrap_or(Path::new("/")).to_owned(),
             max_pause: command.max_pause(),
@@ -54,17 +54,17 @@ impl QuickDisk {
     }
 
     /// When the worker gives up.
-    pub fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// How long one sync may take if requests may wait for `left`: half of it, because another sync follows.
-    pub fn allows(left: Duration) -> Duration {
+    pub(super) fn allows(left: Duration) -> Duration {
         left / 2
     }
 
     /// Fails if closing the gates would be useless, because a single sync takes longer than requests may wait.
-    pub fn require(&self) -> Result<()> {
+    pub(super) fn require(&self) -> Result<()> {
         let trial = self.begin_a_trial()?;
         match trial.wait_until(Instant::now() + self.max_pause) {
             Some(_) => Ok(()),
@@ -74,7 +74,12 @@ impl QuickDisk {
 
     /// Waits, with the gates open, until a sync is fast again, and tells the user about the wait. If that takes too
     /// long, fails with nothing changed, and leaves a `watchdog` that ends the worker if the disk delays its end.
-    pub fn wait(&mut self, staged: &Path, command: &Command, watchdog: &mut Option<Watchdog>) -> Result<()> {
+    pub(super) fn wait(
+        &mut self,
+        staged: &Path,
+        command: &Command,
+        watchdog: &mut Option<Watchdog>,
+    ) -> Result<()> {
         self.tell_next.get_or_insert_with(|| Instant::now() + SOON);
         *watchdog = Some(Watchdog::until(
             self.deadline + GRACE,

@@ -31,7 +31,7 @@ const STEP: u64 = 8 * 1024 * 1024;
 const HEADER: u64 = 100;
 
 /// Receives what the client pushes, into a staged file beside the live database.
-pub fn receive(command: &Command) -> Result<Staged> {
+pub(crate) fn receive(command: &Command) -> Result<Staged> {
     let live = &*command.path;
     let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
     receive_into(&mut staged, command)?;
@@ -57,7 +57,7 @@ fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
 }
 
 /// Whether the descriptor is a regular file, and not a pipe.
-pub fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
+pub(crate) fn is_regular(descriptor: &OwnedFd) -> Result<bool> {
     let status = nix::sys::stat::fstat(descriptor).context("cannot stat the descriptor from the client")?;
     Ok(status.st_mode & libc::S_IFMT == libc::S_IFREG)
 }

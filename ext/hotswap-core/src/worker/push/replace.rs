@@ -19,7 +19,7 @@ use crate::worker::live::writers_out::WritersOut;
 use crate::worker::live::{remove_sidecars, require_same_file, Live};
 
 /// The two files of a swap, and everything it needs.
-pub struct Swap<'a> {
+pub(super) struct Swap<'a> {
     /// The fleet that uses it. This worker has commanded the fleet since before it looked at the live database, so
     /// no other worker has the database open.
     pub fleet: &'a mut Fleet,
@@ -40,7 +40,7 @@ pub struct Swap<'a> {
 impl Swap<'_> {
     /// Swaps the files, or changes nothing. [`Busy::SlowDisk`] means that the swap may work a little later.
     /// Past the commit point the command keeps the old file locked, even if this fails.
-    pub fn run(self, command: &Command) -> Result<()> {
+    pub(super) fn run(self, command: &Command) -> Result<()> {
         let (client, path) = (command.client, &*command.path);
         let folder =
             File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;

@@ -19,11 +19,11 @@ const NAMED: usize = 8;
 
 /// The number of rows in each table of a database. `None` if they were not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows(Option<Vec<(String, u64)>>);
+pub(super) struct Rows(Option<Vec<(String, u64)>>);
 
 impl Rows {
     /// Counts the rows, unless that takes long.
-    pub fn count(connection: &Connection, file: &Path) -> Self {
+    pub(super) fn count(connection: &Connection, file: &Path) -> Self {
         if !std::fs::metadata(file).is_ok_and(|file| file.len() <= COUNTED) {
             return Self(None);
         }
@@ -74,7 +74,7 @@ impl Rows {
 
     /// "; rows: products 10 → 0", with each table that is larger or smaller in `new`. Empty if one side was not
     /// counted.
-    pub fn changes_to(&self, new: &Self) -> String {
+    pub(super) fn changes_to(&self, new: &Self) -> String {
         let (Some(before), Some(after)) = (&self.0, &new.0) else {
             return String::new();
         };

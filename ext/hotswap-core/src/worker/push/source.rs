@@ -17,7 +17,7 @@ use crate::sys::record_lock::{self, Kind};
 use crate::worker::sqlite::locks;
 
 /// The error for a source that was written to while it was read.
-pub fn changed() -> Error {
+pub(super) fn changed() -> Error {
     BadFile::Changed {
         name: "the source".into(),
     }
@@ -28,7 +28,7 @@ pub fn changed() -> Error {
 const STEP: u64 = 1024 * 1024;
 
 /// A file of the client's, and its state when the client handed it over.
-pub struct Source {
+pub(super) struct Source {
     /// Read at explicit offsets, because the descriptor's own offset is shared with the sender.
     pub file: File,
     /// The length when the file was handed over, in bytes.
@@ -39,7 +39,7 @@ pub struct Source {
 impl Source {
     /// Takes over a descriptor. Refuses the live database itself, anything that cannot be copied, and a file that
     /// has changed since the client `saw` it.
-    pub fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
+    pub(super) fn take(descriptor: Option<OwnedFd>, live: &Path, saw: Option<Stamp>) -> Result<Self> {
         let descriptor = descriptor.ok_or(Protocol::Missing { what: "the source" })?;
         let file = File::from(descriptor);
         let metadata = file.metadata().context("cannot stat the source")?;
@@ -81,7 +81,7 @@ impl Source {
     /// Refuses a database that another program is writing. A transaction whose journal is not on disk, or is
     /// incomplete, would be copied half done. In WAL mode a writer locks none of these bytes, and its uncommitted
     /// changes are only in the WAL.
-    pub fn require_no_writer(&self, name: &str) -> Result<()> {
+    pub(super) fn require_no_writer(&self, name: &str) -> Result<()> {
         // If the file system has no locks, SQLite has none either.
         let Some(pid) = record_lock::holder_of_any(&self.file, Kind::Shared, locks::OF_THE_FILE) else {
             return Ok(());
@@ -99,7 +99,7 @@ impl Source {
     }
 
     /// Reads the first bytes; fewer if the file is shorter.
-    pub fn head(&self) -> Result<[u8; 100]> {
+    pub(super) fn head(&self) -> Result<[u8; 100]> {
         let mut head = [0; 100];
         let length = head.len().min(self.length as usize);
         match self.file.read_exact_at(&mut head[..length], 0) {
@@ -109,14 +109,14 @@ impl Source {
     }
 
     /// Whether the file has been written to since it was handed over.
-    pub fn has_changed(&self) -> bool {
+    pub(super) fn has_changed(&self) -> bool {
         self.file
             .metadata()
             .map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
     }
 
     /// Copies a WAL or a journal to where SQLite expects the one of the staged file. Stops when `wanted` fails.
-    pub fn copy_beside(
+    pub(super) fn copy_beside(
         &self,
         staged: &Path,
         sidecar: Sidecar,

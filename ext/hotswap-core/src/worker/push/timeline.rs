@@ -10,14 +10,14 @@ use crate::worker::summary::Spoken;
 
 /// Lines for the log, each with its time since the gates began to close.
 #[derive(Debug)]
-pub struct Timeline {
+pub(super) struct Timeline {
     since: Instant,
     lines: Vec<(Duration, String)>,
 }
 
 impl Timeline {
     /// Begins at `since`, when the gates began to close.
-    pub fn begin(since: Instant) -> Self {
+    pub(super) fn begin(since: Instant) -> Self {
         let first = "swap lock acquired, requests are queued".to_owned();
         Self {
             since,
@@ -26,13 +26,13 @@ impl Timeline {
     }
 
     /// Adds a line with the current time.
-    pub fn note(&mut self, line: impl Into<String>) {
+    pub(super) fn note(&mut self, line: impl Into<String>) {
         self.lines.push((self.since.elapsed(), line.into()));
     }
 
     /// Writes the lines: the first with the time of day, the others with the time since then. The last one tells for
     /// how long the database was closed. Called when the gates are open again, so that no request waits for the log.
-    pub fn write(self, closed_for: Duration, client: &Client) {
+    pub(super) fn write(self, closed_for: Duration, client: &Client) {
         let began = SystemTime::now() - self.since.elapsed();
         for (after, line) in self.lines {
             match after {

@@ -18,7 +18,7 @@ type Word = Vec<u8>;
 
 /// What a statement defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Definition {
+pub(crate) enum Definition {
     /// A table with its own columns.
     Table(Table),
     /// Anything else, as its words without its name.
@@ -27,7 +27,7 @@ pub enum Definition {
 
 /// A table that is not virtual.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     /// In the order of the statement.
     pub columns: Vec<Column>,
     /// Sorted where the order does not matter.
@@ -38,7 +38,7 @@ pub struct Table {
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Column {
+pub(crate) struct Column {
     /// Without quotes.
     pub name: Word,
     words: Vec<Word>,
@@ -46,7 +46,7 @@ pub struct Column {
 
 impl Definition {
     /// Parses a statement of `sqlite_schema`.
-    pub fn of(sql: &[u8]) -> Self {
+    pub(crate) fn of(sql: &[u8]) -> Self {
         let words = words(sql);
         match words.as_slice() {
             [create, table, _, rest @ ..] if is(create, "create") && is(table, "table") => {
@@ -77,7 +77,7 @@ impl Definition {
     }
 
     /// Whether one of its words may mean this table.
-    pub fn mentions(&self, table: &[u8]) -> bool {
+    pub(crate) fn mentions(&self, table: &[u8]) -> bool {
         matches!(self, Self::Other(words) if words.iter().any(|word| name(word).eq_ignore_ascii_case(table)))
     }
 }
@@ -115,7 +115,7 @@ impl Table {
     }
 
     /// The table as it appears to a reader that names every column.
-    pub fn in_any_order(&self) -> Self {
+    pub(crate) fn in_any_order(&self) -> Self {
         let mut table = self.clone();
         table.columns.sort();
         table

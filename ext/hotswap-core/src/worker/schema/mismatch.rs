@@ -14,13 +14,13 @@ const NAME: usize = 80;
 
 /// The differences between two schemas.
 #[derive(Clone, Debug)]
-pub struct Mismatch<'a> {
+pub(crate) struct Mismatch<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
 /// The objects of one kind and name in both schemas.
 #[derive(Clone, Copy, Debug)]
-pub struct Pair<'a> {
+pub(crate) struct Pair<'a> {
     /// The object in the live database.
     pub live: Option<&'a Object>,
     /// The object in the pushed file.
@@ -29,12 +29,12 @@ pub struct Pair<'a> {
 
 impl<'a> Mismatch<'a> {
     /// Takes pairs that differ, in the order in which they are to be shown.
-    pub fn new(pairs: Vec<Pair<'a>>) -> Self {
+    pub(crate) fn new(pairs: Vec<Pair<'a>>) -> Self {
         Self { pairs }
     }
 
     /// The statements that differ: `- ` before each line of a live one, `+ ` before each line of a pushed one.
-    pub fn statements(&self) -> String {
+    pub(crate) fn statements(&self) -> String {
         let live: Vec<_> = self.pairs.iter().filter_map(|pair| pair.live).collect();
         let incoming: Vec<_> = self.pairs.iter().filter_map(|pair| pair.incoming).collect();
         let room = |other: usize| (STATEMENTS / 2).max(STATEMENTS.saturating_sub(other));
@@ -60,7 +60,7 @@ impl<'a> Mismatch<'a> {
     }
 
     /// The names of the objects that differ, in one line.
-    pub fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         let (mut live, mut incoming, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for pair in &self.pairs {
             match (pair.live, pair.incoming) {
@@ -125,7 +125,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// A name, escaped and shortened so that it fits into a line.
-pub fn printable(name: &[u8]) -> String {
+pub(crate) fn printable(name: &[u8]) -> String {
     cut(&visible::line(name), NAME)
 }
 

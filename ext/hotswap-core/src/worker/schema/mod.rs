@@ -3,11 +3,11 @@
 //! Statements are read from `sqlite_schema` as bytes. A name may consist of any bytes, and where the module of a
 //! virtual table is missing, the statement is the only source.
 
-pub mod definition;
-pub mod mismatch;
+pub(super) mod definition;
+pub(super) mod mismatch;
 #[cfg(test)]
 mod mutations;
-pub mod object;
+pub(super) mod object;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +47,7 @@ const OF_ACTIVE_RECORD: [&str; 2] = ["schema_migrations", "ar_internal_metadata"
 
 /// The objects of a database, as `sqlite_schema` defines them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schema {
+pub(super) struct Schema {
     objects: BTreeMap<Key, Object>,
     /// The number that SQLite increments with each change of the schema.
     version: u32,
@@ -55,7 +55,7 @@ pub struct Schema {
 
 impl Schema {
     /// Reads the schema of an open database.
-    pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         // Read before the statements. If the schema changes in between, this number is too old, and the next
         // comparison reads the statements again.
         let version = version(connection)?;
@@ -91,12 +91,12 @@ impl Schema {
     }
 
     /// Whether the schema has no objects.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
     /// The difference between this schema and the incoming one. `None` if they mean the same.
-    pub fn mismatch<'a>(&'a self, incoming: &'a Schema) -> Option<Mismatch<'a>> {
+    pub(super) fn mismatch<'a>(&'a self, incoming: &'a Schema) -> Option<Mismatch<'a>> {
         let keys: BTreeSet<_> = self.objects.keys().chain(incoming.objects.keys()).collect();
         let pairs =
             keys.into_iter()
@@ -130,7 +130,7 @@ impl Schema {
     }
 
     /// Whether Active Record manages the schema.
-    pub fn is_of_active_record(&self) -> bool {
+    pub(super) fn is_of_active_record(&self) -> bool {
         let mut tables = OF_ACTIVE_RECORD.iter();
         tables.all(|table| {
             self.objects
@@ -139,19 +139,19 @@ impl Schema {
     }
 
     /// Whether every statement is the same, byte by byte.
-    pub fn is_written_like<'a>(&'a self, other: &'a Schema) -> bool {
+    pub(super) fn is_written_like<'a>(&'a self, other: &'a Schema) -> bool {
         let statements = |schema: &'a Schema| schema.objects.iter().map(|(key, object)| (key, &object.sql));
         statements(self).eq(statements(other))
     }
 
     /// Whether the database of this connection still has this schema.
-    pub fn is_still_that_of(&self, connection: &Connection) -> rusqlite::Result<bool> {
+    pub(super) fn is_still_that_of(&self, connection: &Connection) -> rusqlite::Result<bool> {
         // The number changes with ANALYZE and VACUUM, too.
         Ok(version(connection)? == self.version || Self::read(connection)?.is_written_like(self))
     }
 
     /// The tables whose rows belong to the application, including virtual tables.
-    pub fn tables(&self) -> impl Iterator<Item = &Object> {
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Object> {
         let objects = self.objects.iter().filter(|((kind, name), _)| {
             *kind == Kind::Table && !OF_ACTIVE_RECORD.iter().any(|table| table.as_bytes() == name)
         });
@@ -159,7 +159,7 @@ impl Schema {
     }
 
     /// Whether all statements are valid UTF-8.
-    pub fn is_utf8(&self) -> bool {
+    pub(super) fn is_utf8(&self) -> bool {
         self.objects
             .values()
             .all(|object| std::str::from_utf8(&object.sql).is_ok())
@@ -176,7 +176,7 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// Whether the table belongs to one of these tools: its name and all its columns match.
-pub fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
+pub(super) fn is_of_a_tool(name: &[u8], definition: &Definition) -> bool {
     let tool = OF_TOOLS.iter().find(|(table, _)| table.as_bytes() == name);
     tool.is_some_and(|(_, sql)| Definition::of(sql.as_bytes()) == *definition)
 }

@@ -3,11 +3,11 @@
 use super::definition::Definition;
 
 /// The kind and the name of an object. The case of the name counts: SQLite ignores it, but Active Record does not.
-pub type Key = (Kind, Vec<u8>);
+pub(crate) type Key = (Kind, Vec<u8>);
 
 /// The kinds of objects, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Includes virtual tables.
     Table,
     /// An index that a statement creates.
@@ -21,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn of(kind: &[u8]) -> Self {
+    pub(crate) fn of(kind: &[u8]) -> Self {
         match kind.to_ascii_lowercase().as_slice() {
             b"table" => Self::Table,
             b"index" => Self::Index,
@@ -34,7 +34,7 @@ impl Kind {
 
 /// One object of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub(crate) struct Object {
     /// In its original case.
     pub name: Vec<u8>,
     /// The statement that creates the object.

@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_int};
 use rusqlite::ffi;
 
 /// Splits a statement into words. Drops white space and comments.
-pub fn words(sql: &[u8]) -> Vec<&[u8]> {
+pub(super) fn words(sql: &[u8]) -> Vec<&[u8]> {
     let mut words = Vec::new();
     let mut rest = sql;
     while let [first, after @ ..] = rest {
@@ -35,7 +35,7 @@ pub fn words(sql: &[u8]) -> Vec<&[u8]> {
 
 /// How SQLite reads a word: a keyword in any case, or a name with or without quotes. A quoted keyword is a name, and
 /// a quoted `true` is not a number, so both keep their quotes. Names keep their case, because Active Record sees it.
-pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn reading(word: &[u8]) -> Cow<'_, [u8]> {
     if is_keyword(word) {
         return word.to_ascii_lowercase().into();
     }
@@ -60,7 +60,7 @@ pub fn reading(word: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The name that a word stands for, without quotes.
-pub fn name(word: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn name(word: &[u8]) -> Cow<'_, [u8]> {
     match word {
         [b'[', inner @ .., b']'] => inner.into(),
         [quote @ (b'\'' | b'"' | b'`'), inner @ .., end] if quote == end => {
@@ -81,17 +81,17 @@ pub fn name(word: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Whether the word is this keyword, in any case and without quotes. `keyword` is in lower case.
-pub fn is(word: &[u8], keyword: &str) -> bool {
+pub(super) fn is(word: &[u8], keyword: &str) -> bool {
     word.eq_ignore_ascii_case(keyword.as_bytes())
 }
 
 /// Whether the word is `true` or `false`. These are not keywords, but more than names.
-pub fn is_boolean(word: &[u8]) -> bool {
+pub(super) fn is_boolean(word: &[u8]) -> bool {
     is(word, "true") || is(word, "false")
 }
 
 /// Whether this SQLite has a keyword of that name.
-pub fn is_keyword(word: &[u8]) -> bool {
+pub(super) fn is_keyword(word: &[u8]) -> bool {
     let Ok(length) = c_int::try_from(word.len()) else {
         return false;
     };

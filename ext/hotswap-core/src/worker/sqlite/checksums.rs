@@ -17,7 +17,7 @@ const RESERVED: u8 = 8;
 
 /// Refuses the database at `path`, which the user calls `name`, if its first page has a valid checksum. Must not be
 /// called while SQLite has the file open in this process, because closing the file would drop SQLite's locks.
-pub fn refuse(path: &Path, name: &str) -> Result<()> {
+pub(crate) fn refuse(path: &Path, name: &str) -> Result<()> {
     let page = first_page(path).on_path("cannot read", path)?;
     if !has_checksum(&page) {
         return Ok(());

@@ -40,7 +40,7 @@ const LOAD_THE_DUMP: &str = "Load it into a database first (sqlite3 new.sqlite3 
 const CHECK_THE_DOWNLOAD: &str = "Check what the download returned";
 
 /// "looks like gzip data", and what to do. `None` if the kind is unknown.
-pub fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
+pub(crate) fn recognize(head: &[u8]) -> Option<(String, &'static str)> {
     let kind = KINDS.iter().find(|(beginning, ..)| head.starts_with(beginning));
     match kind {
         Some((_, name, next)) => Some((format!("looks like {name}"), next)),

@@ -21,7 +21,7 @@ use crate::worker::deadline::Deadline;
 
 /// A restricted connection. Fields are dropped in this order, so closing the connection is watched, too.
 #[derive(Debug)]
-pub struct Foreign {
+pub(crate) struct Foreign {
     connection: Connection,
     deadline: Deadline,
     _memory: MemoryLimit,
@@ -29,7 +29,12 @@ pub struct Foreign {
 
 impl Foreign {
     /// Opens the file at `path`, with the application's `extensions`, for as long as `client` waits for it.
-    pub fn open(path: &Path, purpose: Purpose, extensions: &[String], client: &Client) -> Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        purpose: Purpose,
+        extensions: &[String],
+        client: &Client,
+    ) -> Result<Self> {
         let connection = vfs::open(path, purpose)?;
         let deadline = Deadline::watch(&connection, client, Some(path))?;
         let memory = MemoryLimit::set(&connection).on_path("cannot limit the memory for", path)?;
@@ -45,7 +50,7 @@ impl Foreign {
     }
 
     /// Replaces `error`, of a statement of this connection, by the reason if the deadline has ended the statement.
-    pub fn explain(&self, error: Error) -> Error {
+    pub(crate) fn explain(&self, error: Error) -> Error {
         self.deadline.explain(error)
     }
 
@@ -85,7 +90,7 @@ fn needs_trust(connection: &Connection) -> bool {
 }
 
 /// Loads the extensions that the application's own connections load, for their functions and modules.
-pub fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
+pub(crate) fn load_extensions(connection: &Connection, extensions: &[String]) -> Result<()> {
     if extensions.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use crate::protocol::STANDARD_INPUT;
 
 /// The fields of the header. <https://www.sqlite.org/fileformat2.html#the_database_header>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DatabaseHeader {
+pub(crate) struct DatabaseHeader {
     /// In bytes.
     pub page_size: u64,
     /// The number of pages, if the header's count is valid.
@@ -18,12 +18,12 @@ pub struct DatabaseHeader {
 }
 
 /// The offset of the two bytes that select the journal mode.
-pub const JOURNAL_BYTES: u64 = 18;
+pub(crate) const JOURNAL_BYTES: u64 = 18;
 
 impl DatabaseHeader {
     /// Parses a header, and refuses a file that cannot be a whole database. `length` is the length of the file in
     /// bytes, and `name` is what the user calls it.
-    pub fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
+    pub(crate) fn judge(head: &[u8; 100], length: u64, name: &str) -> Result<Self> {
         if length == 0 {
             return Err(empty(name).into());
         }
@@ -54,7 +54,7 @@ impl DatabaseHeader {
     }
 
     /// Makes those checks that need only the first hundred bytes.
-    pub fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
+    pub(crate) fn judge_head(head: &[u8; 100], name: &str) -> Result<Self> {
         if &head[..16] != b"SQLite format 3\0" {
             return Err(no_header(head, name).into());
         }
@@ -71,12 +71,12 @@ impl DatabaseHeader {
     }
 
     /// The length of the file according to its header, in bytes, if the header says so.
-    pub fn announced(&self) -> Option<u64> {
+    pub(crate) fn announced(&self) -> Option<u64> {
         self.pages.map(|pages| pages * self.page_size)
     }
 
     /// Parses a header that is known to be valid.
-    pub fn read(head: &[u8; 100]) -> Self {
+    pub(crate) fn read(head: &[u8; 100]) -> Self {
         let word = |at: usize| u32::from_be_bytes(head[at..at + 4].try_into().expect("four bytes"));
         let page_size = match u16::from_be_bytes([head[16], head[17]]) {
             1 => 65536,
@@ -94,7 +94,7 @@ impl DatabaseHeader {
 }
 
 /// The refusal of a file that goes on after the end that its header announces.
-pub fn too_long(name: &str, announced: u64) -> BadFile {
+pub(crate) fn too_long(name: &str, announced: u64) -> BadFile {
     let name = name.into();
     BadFile::TooLong { name, announced }
 }

@@ -14,7 +14,7 @@ const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 /// SQLite looks only at the end of the journal (pager.c, `readSuperJournal`), no matter what comes before. A record
 /// with a wrong checksum or length, which SQLite would ignore, counts as well, because its original content is
 /// unknown.
-pub fn is_of_several_databases(journal: &File) -> io::Result<bool> {
+pub(crate) fn is_of_several_databases(journal: &File) -> io::Result<bool> {
     let length = journal.metadata()?.len();
     let Some(last) = length.checked_sub(MAGIC.len() as u64) else {
         return Ok(false);

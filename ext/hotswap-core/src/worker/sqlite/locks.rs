@@ -10,7 +10,7 @@ use crate::sys::processes::name;
 use crate::sys::record_lock::{self, Bytes, Kind};
 
 /// The bytes of a database file that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
-pub const OF_THE_FILE: Bytes = Bytes {
+pub(crate) const OF_THE_FILE: Bytes = Bytes {
     start: 0x4000_0000,
     length: 512,
 };
@@ -21,7 +21,7 @@ const OF_THE_WRITER: Bytes = Bytes {
 };
 
 /// The error for a database that could not be read because another process keeps it locked.
-pub fn unreadable(database: &Path) -> Error {
+pub(crate) fn unreadable(database: &Path) -> Error {
     Busy::ReadersOut {
         database: database.to_owned(),
         holder: holder(database, OF_THE_FILE, Kind::Shared).map(name),
@@ -30,7 +30,7 @@ pub fn unreadable(database: &Path) -> Error {
 }
 
 /// The process that keeps others from writing into `database`. `wal` says whether the database is in WAL mode.
-pub fn writer(database: &Path, wal: bool) -> Option<u32> {
+pub(crate) fn writer(database: &Path, wal: bool) -> Option<u32> {
     match wal {
         true => holder(&sidecars(database).nth(1)?, OF_THE_WRITER, Kind::Exclusive),
         false => holder(database, OF_THE_FILE, Kind::Exclusive),

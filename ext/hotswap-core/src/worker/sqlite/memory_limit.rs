@@ -21,11 +21,11 @@ const BESIDE: u64 = 192 * 1024 * 1024;
 
 /// The kernel's limit. Dropping it restores the former one; SQLite's limit stays.
 #[derive(Debug)]
-pub struct MemoryLimit(Option<(rlim_t, rlim_t)>);
+pub(super) struct MemoryLimit(Option<(rlim_t, rlim_t)>);
 
 impl MemoryLimit {
     /// Sets both limits, for all connections of this process.
-    pub fn set(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn set(connection: &Connection) -> rusqlite::Result<Self> {
         let most = half_of(memory::left());
         connection.query_row(&format!("PRAGMA hard_heap_limit={most}"), [], |_| Ok(()))?;
         // If the kernel refuses a limit, SQLite's own still applies.

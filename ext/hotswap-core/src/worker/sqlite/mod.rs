@@ -1,14 +1,14 @@
 //! SQLite: the application's own library, and the formats of its files.
 
-pub mod checksums;
-pub mod file_type;
-pub mod foreign;
-pub mod header;
-pub mod host;
-pub mod journal;
-pub mod locks;
+pub(super) mod checksums;
+pub(super) mod file_type;
+pub(super) mod foreign;
+pub(super) mod header;
+pub(super) mod host;
+pub(super) mod journal;
+pub(super) mod locks;
 mod memory_limit;
 #[cfg(test)]
-pub mod system;
-pub mod vfs;
-pub mod wal_index;
+pub(super) mod system;
+pub(super) mod vfs;
+pub(super) mod wal_index;

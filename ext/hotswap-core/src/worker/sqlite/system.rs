@@ -9,7 +9,7 @@ use crate::testing::pending;
 
 /// Makes the system's SQLite pass its functions to this library, as the application's SQLite does in a worker.
 /// Returns false if there is none, and says so.
-pub fn adopt_the_systems_sqlite() -> bool {
+pub(crate) fn adopt_the_systems_sqlite() -> bool {
     unsafe extern "C" fn adopt(_: *mut ffi::sqlite3, message: *mut *mut c_char, api: *mut c_void) -> c_int {
         // SAFETY: SQLite passes its own table.
         match unsafe { adopt_sqlite(message, api) } {

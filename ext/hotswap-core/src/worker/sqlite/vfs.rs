@@ -16,7 +16,7 @@ use crate::error::{Context, Failed, Result};
 
 /// The purpose of a connection. It determines which files beside the database SQLite sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Reads the file, while no process writes it. SQLite sees nothing beside it.
     Reading,
     /// Reads and writes the file. SQLite sees nothing beside it, but can create a journal if there is none. The
@@ -30,7 +30,7 @@ const NOTHING: &CStr = c"hotswap-nothing-beside";
 const ITS_LOG: &CStr = c"hotswap-its-log-beside";
 
 /// Opens the file at `path`. Sets no limits: see [`Foreign`](crate::worker::sqlite::foreign::Foreign).
-pub fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
+pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
     let reading = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let writing = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let immutable = format!("file:{}?immutable=1", escape(path));

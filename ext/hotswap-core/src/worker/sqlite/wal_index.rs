@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// The header of the WAL index: how many frames of the WAL are committed, and how many are in the main file.
 /// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
 #[derive(Debug, PartialEq, Eq)]
-pub struct LogIndex {
+pub(crate) struct LogIndex {
     /// The number of committed frames in the WAL.
     pub frames: u32,
     /// The number of pages in the database after these frames.
@@ -26,7 +26,7 @@ const AT_ONCE: u64 = 1024 * 1024;
 
 impl LogIndex {
     /// Reads the header as SQLite does: until both copies agree, and a second read returns the same.
-    pub fn read(index: &File) -> std::io::Result<Self> {
+    pub(crate) fn read(index: &File) -> std::io::Result<Self> {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let (mut first, mut second) = ([0; 136], [0; 136]);
@@ -57,7 +57,7 @@ impl LogIndex {
     ///
     /// That transaction keeps the WAL from being restarted, unless the main file already had everything in it. Then
     /// the WAL may be restarted once, because nothing goes into the main file until the transaction ends.
-    pub fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
+    pub(crate) fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
         let started_over = |index: &Self| u32::from_be_bytes(index.salt[..4].try_into().expect("four bytes"));
         if self.salt == before.salt {
             return (self.frames >= before.frames).then_some(before.frames);
@@ -67,7 +67,7 @@ impl LogIndex {
     }
 
     /// The offset in the WAL of the newest committed content of each page, after the first `skipped` frames.
-    pub fn newest_frames(
+    pub(crate) fn newest_frames(
         &self,
         log: &File,
         page_size: u64,

@@ -25,7 +25,7 @@ const KEPT: &str =
 
 /// Rewrites `staged` if necessary, and returns whether it did. A rewritten file has to be checked again, and then be
 /// given the live database's journal mode.
-pub fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Result<bool> {
+pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Result<bool> {
     let incoming = DatabaseHeader::read(&staged.head()?);
     let wal = live.is_wal();
     let path = live.path().to_owned();

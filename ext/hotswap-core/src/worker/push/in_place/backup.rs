@@ -11,7 +11,7 @@ const STEP: i32 = 4 * 1024 * 1024;
 
 /// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub(super) enum Written {
     /// This many pages, committed.
     Pages(u64),
     /// Nothing: it is unknown which pages would have to be written.
@@ -22,7 +22,7 @@ pub enum Written {
 
 /// Gives `to` the content of `from`, in one transaction. Calls `go_on` between steps, with the part that is done,
 /// and `commit` right before the step that cannot be undone.
-pub fn write(
+pub(super) fn write(
     from: &Connection,
     to: &mut Connection,
     page_size: u32,
@@ -59,7 +59,7 @@ pub fn write(
 }
 
 /// Whether the live database is known to be unchanged. After a disk error that is not known; see [`not_committed`].
-pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
+pub(super) fn nothing_came_of(outcome: &Result<Written>) -> bool {
     match outcome {
         Ok(Written::Pages(_)) => false,
         Err(Error::Failed(Failed::Sqlite { source, .. })) => {
@@ -71,7 +71,7 @@ pub fn nothing_came_of(outcome: &Result<Written>) -> bool {
 
 /// The error of a commit. SQLite rolls back what it could not sync. If the disk refuses that sync, too, the next
 /// process that opens the database may find all of the new content in the WAL.
-pub fn not_committed(source: rusqlite::Error) -> Error {
+pub(super) fn not_committed(source: rusqlite::Error) -> Error {
     let what = match source.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => {
             "the disk failed while SQLite committed. The live database is intact, and either the old or the new one. Check \

@@ -27,7 +27,7 @@ const STEP: usize = 1000;
 
 /// The pages that differ, and the read transaction in which they were found.
 #[derive(Debug)]
-pub struct Difference {
+pub(super) struct Difference {
     /// Keeps the WAL from being restarted.
     reader: Connection,
     index: ManuallyDrop<File>,
@@ -42,7 +42,7 @@ pub struct Difference {
 
 impl Difference {
     /// Finds the difference. `None` if it cannot be written this way, or if that would not be worth it.
-    pub fn find(live: &Live, staged: &Staged, page_size: u32) -> Result<Option<Self>> {
+    pub(super) fn find(live: &Live, staged: &Staged, page_size: u32) -> Result<Option<Self>> {
         let path = live.path();
         if !live.is_wal() {
             return Ok(None);
@@ -77,12 +77,12 @@ impl Difference {
     }
 
     /// How many bytes will be written, unless other commits add some.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         (self.pages.len() as u64 + 1) * u64::from(self.page_size)
     }
 
     /// Gives the live database the content of the staged file, as [`backup::write`](super::backup::write) does.
-    pub fn write(
+    pub(super) fn write(
         self,
         live: &Live,
         staged: &Staged,

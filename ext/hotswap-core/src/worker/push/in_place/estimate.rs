@@ -15,7 +15,7 @@ const CAUTION: f64 = 1.25;
 
 /// The result of a rehearsal.
 #[derive(Clone, Copy, Debug)]
-pub struct Estimate {
+pub(super) struct Estimate {
     /// How many bytes will be written.
     pub bytes: u64,
     /// The measured speed, in bytes a second.
@@ -26,7 +26,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// Estimates a write of `bytes` into `live`, in WAL mode or not.
-    pub fn of(bytes: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
+    pub(super) fn of(bytes: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
         let part = bytes.clamp(page_size.into(), PART);
         let took = rehearse(part, live, page_size, wal)?;
         let speed = part as f64 / took.as_secs_f64();

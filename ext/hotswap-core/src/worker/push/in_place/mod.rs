@@ -32,21 +32,21 @@ use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
-pub use adapt::fit;
+pub(super) use adapt::fit;
 use backup::Written;
 use changed_pages::Difference;
-pub use overwriting::Overwriting;
+pub(super) use overwriting::Overwriting;
 use pages::number;
 use plan::Plan;
 use proof::Proof;
-pub use reason::Why;
+pub(super) use reason::Why;
 
 /// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;
 
 impl Overwriting<'_> {
     /// Writes the new content, or changes nothing.
-    pub fn run(mut self, command: &Command) -> Result<()> {
+    pub(super) fn run(mut self, command: &Command) -> Result<()> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, command)?;
         let deadline = Instant::now() + command.timeout();

@@ -13,7 +13,12 @@ use crate::worker::disk::staged::Staged;
 const LOCKED_BYTES: u64 = 0x4000_0000;
 
 /// Which pages of the staged file differ from those in the database of `reader`. The staged file has `count` pages.
-pub fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u32) -> Result<BTreeSet<u32>> {
+pub(super) fn differing(
+    reader: &Connection,
+    staged: &Staged,
+    count: u32,
+    page_size: u32,
+) -> Result<BTreeSet<u32>> {
     let comparing = "cannot compare the staged file with the live database";
     let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
     let mut query = reader
@@ -43,21 +48,21 @@ pub fn differing(reader: &Connection, staged: &Staged, count: u32, page_size: u3
 }
 
 /// Reads one page of a file.
-pub fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
+pub(super) fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::Result<()> {
     file.read_exact_at(buffer, (u64::from(page) - 1) * buffer.len() as u64)
 }
 
 /// The number of pages in the staged file.
-pub fn count_of(staged: &Staged, page_size: u32) -> u32 {
+pub(super) fn count_of(staged: &Staged, page_size: u32) -> u32 {
     (staged.len() / u64::from(page_size)) as u32
 }
 
 /// The unused page, in a database that is long enough to have it.
-pub fn locked_page(page_size: u32) -> u32 {
+pub(super) fn locked_page(page_size: u32) -> u32 {
     (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
 }
 
 /// The result of a PRAGMA that returns a number.
-pub fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u32> {
+pub(super) fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u32> {
     connection.query_row(pragma, [], |row| row.get(0))
 }

@@ -21,7 +21,7 @@ const OF_THE_COMMIT: [Range<usize>; 3] = [24..32, 40..44, 92..100];
 
 /// A connection that holds the state after the commit.
 #[derive(Debug)]
-pub struct Proof {
+pub(super) struct Proof {
     reader: Connection,
     page_size: u32,
     /// Whether this SQLite has the page table. If not, the worker has written all pages through SQLite's backup.
@@ -30,7 +30,7 @@ pub struct Proof {
 
 impl Proof {
     /// Opens the connection, before requests wait.
-    pub fn prepare(live: &Path, staged: &Staged) -> Result<Self> {
+    pub(super) fn prepare(live: &Path, staged: &Staged) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(live, flags).on_path("cannot open", live)?;
         let shows_pages = reader.prepare("SELECT data FROM sqlite_dbpage").is_ok();
@@ -42,7 +42,7 @@ impl Proof {
     }
 
     /// Holds the current state. It is the one that the commit left if no other process has written since.
-    pub fn hold(&self) -> Result<()> {
+    pub(super) fn hold(&self) -> Result<()> {
         // The only number that SQLite reads without the schema, which may be long.
         let held = self
             .reader
@@ -52,7 +52,7 @@ impl Proof {
     }
 
     /// Whether the first page and the number of pages match `staged`.
-    pub fn header_is_right(&self, staged: &Staged) -> Result<bool> {
+    pub(super) fn header_is_right(&self, staged: &Staged) -> Result<bool> {
         let comparing = "cannot compare the database with the pushed file";
         if number(&self.reader, "PRAGMA page_count").context(comparing)? != count_of(staged, self.page_size) {
             return Ok(false);
@@ -77,7 +77,7 @@ impl Proof {
     }
 
     /// Whether every page matches `staged`.
-    pub fn is_right(&self, staged: &Staged) -> Result<bool> {
+    pub(super) fn is_right(&self, staged: &Staged) -> Result<bool> {
         let right = self.header_is_right(staged)?;
         if !right || !self.shows_pages {
             return Ok(right);

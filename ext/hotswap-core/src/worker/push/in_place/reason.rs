@@ -10,7 +10,7 @@ use crate::worker::push::obstacle::Obstacle;
 
 /// The reason. Its text completes "in place, because the database ".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub(crate) enum Why {
     /// The user asked for it.
     Asked,
     /// The file cannot be replaced.
@@ -27,7 +27,7 @@ pub enum Why {
 impl Why {
     /// The reason that can be known before any request waits. `unseen` gets the names of processes that could not be
     /// inspected.
-    pub fn foreseen(
+    pub(crate) fn foreseen(
         choice: InPlace,
         obstacle: Option<Obstacle>,
         live: &Path,
@@ -52,7 +52,7 @@ impl Why {
 
     /// What the user can do so that the file can be replaced, which takes no time. The message that contains this
     /// has named the processes.
-    pub fn cure(&self) -> String {
+    pub(crate) fn cure(&self) -> String {
         match self {
             Why::Asked => "leave out --in-place=always".into(),
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
