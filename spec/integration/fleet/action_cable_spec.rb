@@ -3,7 +3,8 @@
 require_relative "support/cable_client"
 require_relative "support/fleet"
 
-RSpec.describe "Action Cable", :fleet do
+# Alone, because each swap has one second.
+RSpec.describe "Action Cable", :fleet, :alone do
   code = <<~RUBY
     Rails.application.config.hotswap.timeout = 1
     Rails.application.config.hotswap.max_pause = 0.3
@@ -113,7 +114,7 @@ RSpec.describe "Action Cable", :fleet do
     expect(waiting.answer { |answer| answer["token"] }.fetch("ended")).to be > opened
   end
 
-  it "has a long command named by the refused push, and no other command waits for it", :alone do
+  it "has a long command named by the refused push, and no other command waits for it" do
     resting = client
     # In a process that has not opened the database yet, it would not block the push.
     resting.perform("write", token: "awake")

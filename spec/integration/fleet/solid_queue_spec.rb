@@ -2,7 +2,8 @@
 
 require_relative "support/job_notes"
 
-RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
+# Alone, because each swap has one second.
+RSpec.describe "Solid Queue", :fleet, :alone, lane: "rails_8_1" do
   settings = <<~RUBY
     Rails.application.config.hotswap.timeout = 1
     Rails.application.config.hotswap.max_pause = 0.3
@@ -115,7 +116,7 @@ RSpec.describe "Solid Queue", :fleet, lane: "rails_8_1" do
       expect_no_process_died(before)
     end
 
-    it "have a long job named by the refused push, and no other job waits for it", :alone do
+    it "have a long job named by the refused push, and no other job waits for it" do
       # In a process that has not opened the database yet, it would not block the push.
       run_a_job("before the patient one")
       before = registered
