@@ -104,7 +104,7 @@ RSpec.describe "a program that is not a web server" do
       tell version
     RUBY
 
-    refused = [3, "", /\AERROR: this request or job would wait for its own push: app\.sqlite3 .*Process\.detach\(spawn\("bin\/hotswap"/]
+    refused = [3, "", /\AERROR: this request or job would wait for its own push: hotswap replaces app\.sqlite3 .*Process\.detach\(spawn\("bin\/hotswap"/]
     expect(told).to match [refused, refused, [0, "OK\n", ""], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
   end
 

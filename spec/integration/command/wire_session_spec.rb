@@ -87,8 +87,8 @@ RSpec.describe "a session on the wire", lane: "default" do
   end
 
   it "refuses a file that has another length than announced" do
-    expect(pushed_file(data.bytesize + 1)).to match [3, /changed while it was being copied/]
-    expect(pushed_file(data.bytesize - 1)).to match [3, /changed while it was being copied/]
+    expect(pushed_file(data.bytesize + 1)).to match [3, /changed the source while it was being copied/]
+    expect(pushed_file(data.bytesize - 1)).to match [3, /changed the source while it was being copied/]
   end
 
   it "refuses a descriptor that is not a readable file" do

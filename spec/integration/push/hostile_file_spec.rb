@@ -165,7 +165,7 @@ RSpec.describe "a push of a hostile file", lane: "default" do
 
   def badness(pid) = Integer(File.read("/proc/#{pid}/oom_score_adj"))
 
-  describe "to an application with little free memory" do
+  describe "to an application with little free memory", :alone do
     # What the application has beside Ruby's own, and more where it is asked to.
     ballast = <<~RUBY
       $ballast = ["x" * 80_000_000]
