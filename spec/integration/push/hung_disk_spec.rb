@@ -78,7 +78,7 @@ end
       pull = nil
       disk.hold(:write) do
         pull = app.start_hotswap("cp", "database", "elsewhere/backup.sqlite3")
-        eventually(30) { expect(pull.stderr).to match(/\AERROR: .*elsewhere\/backup\.sqlite3 .*does not answer/) }
+        eventually(30) { expect(pull.stderr).to match(/\AERROR: .*elsewhere\/backup\.sqlite3 .*has not answered/) }
         expect_let_go
       end
       expect(pull.wait).to have_attributes(exit_code: 5, stdout: "")
