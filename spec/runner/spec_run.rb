@@ -6,7 +6,7 @@ class SpecRun
 
   attr_reader :name, :seconds
 
-  # how: "together" with other files, or "alone".
+  # how: "together" with other files, "alone", or "again", also alone, because the first time it failed.
   def initialize(name, how, options)
     @name = name
     @options = options
@@ -21,6 +21,8 @@ class SpecRun
     @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     @pid = fork { run(options) }
   end
+
+  def again = SpecRun.new(name, "again", @options)
 
   def stop
     Process.kill(:TERM, @pid)
