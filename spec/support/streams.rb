@@ -18,9 +18,9 @@ module Streams
       @reader.report_on_exception = false
     end
 
-    # Waits for a line that comes from now on, and returns all lines until then.
-    def wait_for(text)
-      @said.clear
+    # Waits for a line that comes from now on, or one that may have come already, and returns all lines until then.
+    def wait_for(text, from_now: true)
+      @said.clear if from_now
       lines = []
       eventually(20) { (lines << @said.pop(timeout: 1)).last&.include?(text) }
       lines.compact

@@ -153,7 +153,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
 
       expect(refused.exit_code).to eq 4
       expect(refused.stderr).to match(%r{ on storage/production\.sqlite3 in GET /events/transaction_inside, inside Hotswap\.release})
-      visitor.wait_for("committed")
+      visitor.wait_for("committed", from_now: false)
       expect(push("after it").exit_code).to eq 0
     end
   end
@@ -248,7 +248,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
       expect(refused.stderr).to include("has a transaction open on app.sqlite3, on a connection that was opened with SQLite3::Database.new")
 
       app.write("tmp/commit", "")
-      visitor.wait_for("committed")
+      visitor.wait_for("committed", from_now: false)
       expect(push("after it").exit_code).to eq 0
     end
   end
