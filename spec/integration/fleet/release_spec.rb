@@ -30,7 +30,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
 
   shared_examples "a stream in a transaction" do |path|
     it "raises an error" do
-      visit(path).wait_for("refused: Hotswap.release was called inside a block that holds a database connection")
+      visit(path).wait_for("refused: Hotswap.release was called inside a block that holds a database connection", from_now: false)
       expect(push("after a refused release").exit_code).to eq 0
     end
   end
@@ -132,7 +132,7 @@ RSpec.describe "a stream that calls Hotswap.release" do
     it_behaves_like "a stream in a transaction", "/events/in_a_transaction"
 
     it "raises an error in a transaction that Active Record does not know" do
-      visit("/events/behind_active_record").wait_for("refused: Hotswap.release was called while a transaction is open on")
+      visit("/events/behind_active_record").wait_for("refused: Hotswap.release was called while a transaction is open on", from_now: false)
       expect(push("after").exit_code).to eq 0
     end
 
