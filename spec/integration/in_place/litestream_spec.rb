@@ -38,11 +38,8 @@ RSpec.describe "a push into a database that Litestream replicates", :slow, lane:
       @litestream.sync
 
       restored = nil
-      # Litestream's sync has come back a row too early, about once in fifty times. So each try syncs again.
-      eventually do
-        @litestream.sync
-        expect(names(restored = @litestream.restore)).to eq [content, "after #{content}", "and after that"]
-      end
+      # Litestream's sync has come back a row too early, about once in fifty times.
+      eventually { expect(names(restored = @litestream.restore)).to eq [content, "after #{content}", "and after that"] }
       expect(TestDatabase.integrity(restored)).to eq "ok"
       expect(app.version).to eq [content, "after #{content}", "and after that"].join(" ")
       expect(@litestream.log).not_to match(/no such table/)
