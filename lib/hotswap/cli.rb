@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 require "io/wait"
-require "json"
 
 module Hotswap
   # Runs the command line inside this process, with the caller's IOs. If hotswap manages databases of this process,
-  # the command connects to the server at {Hotswap.socket_path}, and otherwise to the server that `bin/hotswap` would
-  # use.
+  # the command connects to the server at {Hotswap.socket_path}. If no process listens there, this process starts the
+  # worker itself. If hotswap manages no database of this process, the command connects to the server that `bin/hotswap`
+  # would use.
   #
   # An exception that interrupts the wait (Ctrl-C, Timeout, Thread#raise, Thread#kill, a fiber that is stopped) ends
   # the command. It propagates when the worker has stopped and no swap can happen any more. If the push was complete
@@ -62,16 +62,17 @@ module Hotswap
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, FileName.current_folder, streams.map(&:fileno), own_socket, (JSON.generate(Hotswap.runtime.server.job) if Gate.inside?))
+      command.start(arguments, FileName.current_folder, streams.map(&:fileno), application, Gate.inside?)
     ensure
       # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
       # an end of file, but only if these are closed, too.
       @ends.each(&:close)
     end
 
-    # @return [String, nil] nil if this process has no application of its own
-    def own_socket
-      Hotswap.socket_path if Hotswap.databases.any? || Hotswap.configuration.socket_path != Configuration::SOCKET_PATH
+    # @return [Array, nil] nil if this process has no application of its own
+    def application
+      Hotswap.configuration.chosen_databases.each { |path| Hotswap.register(path) }
+      Hotswap.runtime.server.description
     end
 
     # Waits for a descriptor, so that other threads, and other fibers of a reactor, can run in the meantime.

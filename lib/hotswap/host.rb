@@ -55,6 +55,9 @@ module Hotswap
       nil
     end
 
+    # The lines before this question are written.
+    def answer_written(_, _) = nil
+
     def answer_disconnect(path, timeout)
       Hotswap.runtime.connections.disconnect(database_at(path), timeout.to_f)
       nil

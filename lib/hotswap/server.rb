@@ -38,6 +38,17 @@ module Hotswap
       Native.stop
     end
 
+    # What a command in this process needs to find the server, or to start a worker itself.
+    # @return [Array, nil] the arguments of {Native.serve}; nil if this process has neither databases nor a socket of its own
+    def description
+      return if Hotswap.databases.empty? && Hotswap.configuration.socket_path == Configuration::SOCKET_PATH
+
+      Hotswap.runtime.host.ensure_running
+      [Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job)]
+    end
+
+    private
+
     # @return [Hash] what a worker gets to know about the application
     def job
       {
@@ -50,14 +61,11 @@ module Hotswap
       }
     end
 
-    private
-
     # @return [Boolean] false if this process already serves
     def serve
       @generation = Native.generation
-      Hotswap.runtime.host.ensure_running
       stop_at_exit
-      Native.serve(Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job))
+      Native.serve(description)
     end
 
     def tell

@@ -6,14 +6,14 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 
-use hotswap_core::cli::{self, Application, Surroundings, Unit};
+use hotswap_core::cli::{self, Application, Surroundings};
 use hotswap_core::client::{Abort, Stdio, Streams};
 use hotswap_core::sys::event::Event;
 use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
 
 use crate::file_name::FileName;
 use crate::runtime;
-use crate::server::parse_settings;
+use crate::server::{self, Described};
 
 fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
@@ -82,37 +82,35 @@ impl Command {
         })
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], socket, settings)`: the socket is that of the application in
-    /// this process, or nil. `settings`, which is JSON, is set inside a request or a job.
+    /// `start(arguments, folder, [stdin, stdout, stderr], application, inside)`: the application of this process, as
+    /// [`Described`], or nil; and whether the caller is part of a request or a job.
     fn start(
         ruby: &Ruby,
         command: &Self,
         arguments: Vec<FileName>,
         folder: Option<FileName>,
         streams: [i32; 3],
-        socket: Option<FileName>,
-        settings: Option<String>,
+        application: Option<Described>,
+        inside: bool,
     ) -> Result<(), Error> {
         let [stdin, stdout, stderr] = streams;
         let Some(abort) = command.abort.borrow().clone() else {
             return Err(Error::new(ruby.exception_io_error(), "the command is closed"));
         };
-        let unit = match settings {
-            Some(settings) => Some(Unit {
-                settings: parse_settings(ruby, &settings)?,
-                joined: runtime::existing().map_or_else(Vec::new, |runtime| runtime.member.databases()),
-            }),
-            None => None,
-        };
+        let config = application.map(|described| server::config(ruby, described));
+        let application = config.transpose()?.map(|config| Application {
+            config,
+            waited_for: runtime::existing()
+                .filter(|_| inside)
+                .map_or_else(Vec::new, |runtime| runtime.member.databases()),
+        });
+        let logs = application.is_some();
         let start = || -> std::io::Result<Arc<End>> {
             let surroundings = Surroundings {
                 folder: folder.map(FileName::into_path),
                 program: None,
                 gemfile: None,
-                application: socket.map(|socket| Application {
-                    socket: socket.into_path(),
-                    unit,
-                }),
+                application,
                 streams: Streams {
                     stdin: own(stdin)?.until(&abort),
                     stdout: own(stdout)?.until(&abort),
@@ -132,6 +130,10 @@ impl Command {
                     arguments.into_iter().map(|argument| argument.0).collect(),
                     surroundings,
                 );
+                // A program may end right after its command.
+                if let Some(runtime) = runtime::existing().filter(|_| logs) {
+                    runtime.mailbox.wait_for_log();
+                }
                 told.code.store(code.into(), Ordering::Release);
                 told.signal.set();
             };

@@ -21,6 +21,8 @@ use crate::{raise, runtime};
 const MOST_LINES: usize = 1000;
 /// How long the application may take to report what it is doing. After that, no report is sent.
 const SOON: Duration = Duration::from_millis(100);
+/// How long a command that has ended waits for its last lines in the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long the application may take to clear its cached schema while requests wait.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -56,6 +58,13 @@ impl Mailbox {
             questions.push_back((0, "log", FileName(level.into()), text));
             self.posted.set();
         }
+    }
+
+    /// Waits until the application has written every line that is in the queue now. The thread that answers must be
+    /// running.
+    pub(crate) fn wait_for_log(&self) {
+        // A slow log still gets the lines, if its process goes on.
+        let _ = self.ask("written", FileName(OsString::new()), String::new(), LAST_LINES);
     }
 
     fn ask(

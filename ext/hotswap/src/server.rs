@@ -4,35 +4,42 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use hotswap_core::server::{Config, Server, WorkerCommand};
-use hotswap_core::settings::Settings;
 use hotswap_core::worker;
 use magnus::{function, Error, Object, RModule, Ruby};
 
 use crate::file_name::FileName;
 use crate::{raise, runtime};
 
-/// `serve(socket, stderr_socket, [program, *arguments], hidden, settings)`: `settings` is JSON.
-fn serve(
-    ruby: &Ruby,
-    socket: FileName,
-    stderr_socket: FileName,
-    command: Vec<FileName>,
-    hidden: Vec<String>,
-    settings: String,
-) -> Result<bool, Error> {
-    let settings = parse_settings(ruby, &settings)?;
+/// `[socket, stderr_socket, [program, *arguments], hidden, settings]`: `settings` is JSON.
+pub(crate) type Described = (FileName, FileName, Vec<FileName>, Vec<String>, String);
+
+/// The configuration of a leader, from what `Hotswap::Server` says about this process.
+pub(crate) fn config(ruby: &Ruby, described: Described) -> Result<Config, Error> {
+    let (socket, stderr_socket, command, hidden, settings) = described;
+    let settings = serde_json::from_str(&settings).map_err(|error| {
+        Error::new(
+            ruby.exception_arg_error(),
+            format!("the settings are not understood: {error}"),
+        )
+    })?;
     let mut command = command.into_iter().map(|word| word.0);
     let program = PathBuf::from(command.next().unwrap_or_default());
-    let config = Config {
+    Ok(Config {
         socket: socket.into_path(),
         stderr_socket: stderr_socket.into_path(),
         worker: WorkerCommand {
             program,
             arguments: command.collect(),
             hidden,
+            own_group: false,
         },
         settings,
-    };
+    })
+}
+
+/// `serve(description)`: see [`Described`].
+fn serve(ruby: &Ruby, described: Described) -> Result<bool, Error> {
+    let config = config(ruby, described)?;
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
     let mut server = runtime
         .server
@@ -43,16 +50,6 @@ fn serve(
     }
     *server = Some(Server::start(config).map_err(|error| raise(ruby, &error))?);
     Ok(true)
-}
-
-/// Parses what a worker gets to know about the application, as JSON.
-pub(crate) fn parse_settings(ruby: &Ruby, settings: &str) -> Result<Settings, Error> {
-    serde_json::from_str(settings).map_err(|error| {
-        Error::new(
-            ruby.exception_arg_error(),
-            format!("the settings are not understood: {error}"),
-        )
-    })
 }
 
 /// Stops the server of this process. A forked child has no server of its own.
@@ -77,7 +74,7 @@ fn run_worker(ruby: &Ruby) -> Result<(), Error> {
 }
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("serve", function!(serve, 5))?;
+    native.define_singleton_method("serve", function!(serve, 1))?;
     native.define_singleton_method("stop", function!(stop, 0))?;
     native.define_singleton_method("run_worker", function!(run_worker, 0))?;
     Ok(())

@@ -5,27 +5,29 @@ use std::path::{Path, PathBuf};
 use crate::error::{Refused, Result};
 use crate::path::resolve;
 use crate::protocol::Endpoint;
-use crate::settings::Settings;
+use crate::server::Config;
 
 /// An application, as the command sees it.
 #[derive(Debug)]
 pub struct Application {
-    /// The application's socket, whether or not a process serves it.
-    pub socket: PathBuf,
-    /// Set if the caller is part of a request or a job.
-    pub unit: Option<Unit>,
-}
-
-/// A unit of work that a swap would wait for, in a process that has databases open.
-#[derive(Debug)]
-pub struct Unit {
-    /// The application's databases.
-    pub settings: Settings,
-    /// The resolved paths of the databases whose swap waits for this process.
-    pub joined: Vec<PathBuf>,
+    /// Its socket, whether or not a process serves it, its databases, and how to start a worker.
+    pub config: Config,
+    /// The resolved paths of the databases whose swap waits for the caller, because the caller is part of a request
+    /// or a job.
+    pub waited_for: Vec<PathBuf>,
 }
 
 impl Application {
+    /// How to do the work in this process, if no other process of the application serves `socket`.
+    pub(super) fn here(&self, socket: &Path) -> Option<Config> {
+        let can = !self.config.settings.databases.is_empty() && self.is_at(socket);
+        can.then(|| self.config.clone())
+    }
+
+    fn is_at(&self, socket: &Path) -> bool {
+        resolve(socket) == resolve(&self.config.socket)
+    }
+
     /// Refuses a push through `socket` that would wait for the end of the request or job that itself waits for the
     /// push.
     pub(super) fn refuse_to_wait_for_itself(
@@ -34,18 +36,18 @@ impl Application {
         src: &Endpoint,
         dst: &Endpoint,
     ) -> Result<()> {
-        let Some(unit) = &self.unit else {
+        if self.waited_for.is_empty() {
             return Ok(());
-        };
+        }
+        let settings = &self.config.settings;
         // A name means a database of the server that is asked. A path leads to the same file no matter which server
         // it is.
-        let is_ours = resolve(socket) == resolve(&self.socket);
-        let sides = match is_ours {
-            true => unit.settings.sides(src, dst),
-            false => (unit.settings.find_by_path(src), unit.settings.find_by_path(dst)),
+        let sides = match self.is_at(socket) {
+            true => settings.sides(src, dst),
+            false => (settings.find_by_path(src), settings.find_by_path(dst)),
         };
         match sides {
-            (None, Some(database)) if unit.joined.contains(&database.resolved()) => {
+            (None, Some(database)) if self.waited_for.contains(&database.resolved()) => {
                 Err(Refused::WaitsForItself {
                     database: database.label.clone(),
                 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Usage};
 use crate::exit_code::ExitCode;
 use crate::visible;
 
-pub use application::{Application, Unit};
+pub use application::Application;
 use args::{Cli, Command};
 
 /// The environment that a command runs in.
@@ -80,7 +80,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
         Some(named) => folder.join(named),
         None => match &surroundings.application {
-            Some(application) => application.socket.clone(),
+            Some(application) => application.config.socket.clone(),
             None => socket::find(
                 &folder,
                 surroundings.program.as_deref(),
@@ -98,6 +98,10 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
         max_pause_ms: cp.max_pause,
         quiet: cp.quiet,
         folder,
+        here: surroundings
+            .application
+            .as_ref()
+            .and_then(|application| application.here(&socket)),
         socket,
         owns_process: surroundings.owns_process,
         abort: surroundings.abort,

@@ -1,4 +1,5 @@
-//! From the socket to the server's first answer.
+//! From the socket to the server's first answer. If no process listens at the socket, this process may start a worker
+//! itself, and talks to it in the same way.
 //!
 //! The serving process may end at any time, for example when its web server replaces it on a busy machine. Until the
 //! first answer the server has done nothing for this request, so the client asks the next leader instead.
@@ -20,6 +21,7 @@ use crate::error::{Context, Error, Failed, Gone, NoServer, Protocol, Result};
 use crate::protocol::leader::last_leader;
 use crate::protocol::leader::was_led;
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
+use crate::server::{Config, Here, Session};
 use crate::sys::socket::connect;
 use crate::visible;
 
@@ -42,11 +44,23 @@ pub(super) struct Opened {
     pub listener: Listener,
     /// The server's answer.
     pub answer: Message,
+    /// The session, if this process started the worker.
+    pub session: Option<Session>,
 }
 
-/// Sends `request` and its descriptors to the process that leads at `socket`.
+/// The way to a worker.
+pub(super) struct Way<'a> {
+    /// The server's socket.
+    pub socket: &'a Path,
+    /// How this process starts a worker, if no process listens at the socket.
+    pub here: Option<&'a Config>,
+    /// Whether such a worker's lines must not go into this process's log.
+    pub silent: bool,
+}
+
+/// Sends `request` and its descriptors to the process that leads at the socket, or to a worker of this process.
 pub(super) fn open(
-    socket: &Path,
+    way: &Way<'_>,
     request: &Request,
     descriptors: &[BorrowedFd<'_>],
     abort: &Arc<Abort>,
@@ -54,23 +68,23 @@ pub(super) fn open(
 ) -> Result<Opened> {
     let give_up = Instant::now() + SUCCESSION;
     loop {
-        match ask(socket, request, descriptors, abort, &listen) {
+        match ask(way, request, descriptors, abort, &listen) {
             Err(error) if abort.asked() => return Err(error),
             Err(error) if error.is_gone() && Instant::now() < give_up => std::thread::sleep(PAUSE),
-            Err(error) if error.is_gone() => return Err(not_hotswap(socket, &error)),
+            Err(error) if error.is_gone() => return Err(not_hotswap(way.socket, &error)),
             answered => return answered,
         }
     }
 }
 
 fn ask(
-    socket: &Path,
+    way: &Way<'_>,
     request: &Request,
     descriptors: &[BorrowedFd<'_>],
     abort: &Arc<Abort>,
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<Opened> {
-    let (main, stderr) = greet(socket, abort)?;
+    let (main, stderr, session) = begin(way, abort)?;
     let watch = watch(abort, &main, Shutdown::Write)?;
     let mut listener = listen(stderr)?;
     let asking = || {
@@ -83,6 +97,7 @@ fn ask(
             watch,
             listener,
             answer,
+            session,
         }),
         Err(error) => {
             listener.abandon();
@@ -96,8 +111,8 @@ fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> 
     abort.watch(main, how).context("cannot use the socket")
 }
 
-fn greet(socket: &Path, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
-    let main = Connection::new(reach(socket, abort)?);
+fn greet(socket: &Path, stream: UnixStream, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
+    let main = Connection::new(stream);
     // Ends both directions, because no work has begun yet that would be worth waiting for.
     let _watch = watch(abort, &main, Shutdown::Both)?;
     main.set_patience(Some(GREETING))
@@ -147,21 +162,30 @@ fn not_hotswap(socket: &Path, why: &impl ToString) -> Error {
     .into()
 }
 
-fn reach(socket: &Path, abort: &Abort) -> Result<UnixStream> {
+/// Opens both connections of a session.
+fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<(Connection, Connection, Option<Session>)> {
     let give_up = Instant::now() + TAKEOVER;
     loop {
-        let error = match connect(socket) {
-            Ok(stream) => return Ok(stream),
+        let error = match connect(way.socket) {
+            Ok(stream) => {
+                let (main, stderr) = greet(way.socket, stream, abort)?;
+                return Ok((main, stderr, None));
+            }
             Err(error) => error,
         };
-        let may_come = match error.kind() {
-            ErrorKind::ConnectionRefused => true,
-            // One leader has removed its socket, and the next is about to create its own.
-            ErrorKind::NotFound => was_led(socket),
-            _ => false,
+        // Whether no process listens, and whether one may do so in a moment: one leader has removed its socket, and
+        // the next is about to create its own.
+        let (deserted, may_come) = match error.kind() {
+            ErrorKind::ConnectionRefused => (true, true),
+            ErrorKind::NotFound => (true, was_led(way.socket)),
+            _ => (false, false),
         };
+        if let Some(config) = way.here.filter(|_| deserted) {
+            let here = Here::start(config.clone(), way.silent)?;
+            return Ok((here.main, here.stderr, Some(here.session)));
+        }
         if !may_come || abort.asked() || Instant::now() > give_up {
-            return Err(unreachable(socket, error));
+            return Err(unreachable(way.socket, error));
         }
         std::thread::sleep(PAUSE);
     }
@@ -262,7 +286,12 @@ mod tests {
             assert!(matches!(main.receive(), Ok(Some(Message::Request(_)))));
             main.send(&Message::Plan(Plan::SendStream)).unwrap();
         });
-        let opened = open(&socket, &request(), &[], &Abort::new().unwrap(), listen).unwrap();
+        let way = Way {
+            socket: &socket,
+            here: None,
+            silent: false,
+        };
+        let opened = open(&way, &request(), &[], &Abort::new().unwrap(), listen).unwrap();
         assert!(matches!(opened.answer, Message::Plan(Plan::SendStream)));
         leaders.join().unwrap();
     }

@@ -23,12 +23,13 @@ use crate::path::resolve;
 use crate::protocol::{
     BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
 };
+use crate::server::{Config, Session};
 use crate::sys::identity::Identity;
 use crate::sys::oom::OutOfMemory;
 use crate::visible;
 
 pub use abort::Abort;
-use connect::Opened;
+use connect::{Opened, Way};
 use source::Source;
 use status::Listener;
 pub use stdio::Stdio;
@@ -68,6 +69,8 @@ pub struct Copy {
     pub folder: PathBuf,
     /// The server's socket.
     pub socket: PathBuf,
+    /// How this process starts the worker itself, if no process listens at the socket.
+    pub here: Option<Config>,
     /// Whether a signal may end the process.
     pub owns_process: bool,
     /// Ends the command from outside.
@@ -99,7 +102,8 @@ impl Copy {
             watch,
             mut listener,
             answer,
-        } = connect::open(&self.socket, &request, &descriptors, &self.abort, start)?;
+            session,
+        } = connect::open(&self.way(&streams), &request, &descriptors, &self.abort, start)?;
         drop(descriptors);
         drop(handed_over);
         let done = match answer {
@@ -117,6 +121,7 @@ impl Copy {
         if self.abort.asked() {
             drop(main);
             listener.finish();
+            session.into_iter().for_each(Session::finish);
             return self.aborted(done, &mut streams.stderr);
         }
         match &done {
@@ -133,6 +138,7 @@ impl Copy {
         drop(main);
         // The server's messages come before the client's own.
         listener.finish();
+        session.into_iter().for_each(Session::finish);
         let code = done.map_err(|error| match error.is_gone() {
             true => Failed::Killed {
                 killer: out_of_memory.suspect().to_string(),
@@ -198,6 +204,16 @@ impl Copy {
                 .map(|metadata| Identity::of(&metadata)),
             absent: is_absent(&absolute),
             absolute,
+        }
+    }
+
+    /// The way to a worker.
+    fn way(&self, streams: &Streams) -> Way<'_> {
+        Way {
+            socket: &self.socket,
+            here: self.here.as_ref(),
+            // This process may log to its standard output as well.
+            silent: self.dst == "-" && streams.stdout.is_that_of_the_process(),
         }
     }
 

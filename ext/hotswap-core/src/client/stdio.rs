@@ -77,6 +77,13 @@ impl Stdio {
         Some(writable && self.is_at_its_beginning())
     }
 
+    /// Whether this is the standard output of the whole process.
+    pub(crate) fn is_that_of_the_process(&self) -> bool {
+        let own = nix::sys::stat::fstat(std::io::stdout());
+        let this = nix::sys::stat::fstat(&self.file);
+        matches!((own, this), (Ok(own), Ok(this)) if (own.st_dev, own.st_ino) == (this.st_dev, this.st_ino))
+    }
+
     fn is_at_its_beginning(&self) -> bool {
         nix::unistd::lseek(&self.file, 0, Whence::SeekCur) == Ok(0)
     }

@@ -150,7 +150,7 @@ async fn greet(incoming: Incoming, sessions: &Sessions, config: Config) -> Resul
         .name("hotswap-session".into())
         .spawn(move || {
             crate::sys::thread::leave_signals_to_others();
-            session::run(main, stderr, privates, &config);
+            session::run(main, stderr, privates, &config, session::log);
             drop(end);
         })
         .context("cannot start a thread for the session")?;

@@ -27,4 +27,6 @@ pub struct WorkerCommand {
     pub arguments: Vec<OsString>,
     /// Names of environment variables. A trailing `*` stands for any ending.
     pub hidden: Vec<String>,
+    /// Whether it gets its own process group.
+    pub own_group: bool,
 }

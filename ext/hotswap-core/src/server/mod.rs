@@ -4,9 +4,12 @@
 //! keeps nothing: any process of the application may be the leader, and its death changes no outcome. A kernel lock
 //! determines which process leads (see [`leadership`](self::leadership)); a thread in the next candidate waits for
 //! that lock.
+//!
+//! A program whose command finds no leader does what a leader does for this one command (see [`here`](self::here)).
 
 mod accept;
 mod config;
+mod here;
 mod leadership;
 mod session;
 mod spawn;
@@ -22,6 +25,7 @@ use crate::error::{Context, Result};
 use crate::visible::Shown;
 
 pub use config::{Config, WorkerCommand};
+pub use here::{Here, Session};
 
 use leadership::Leadership;
 

@@ -21,26 +21,35 @@ use crate::sys::oom::OutOfMemory;
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs a session to its end. If the worker does not start, tells the client.
-pub(super) fn run(main: UnixStream, stderr: UnixStream, privates: [CloseInChild; 2], config: &Config) {
+/// Runs a session to its end. If the worker does not start, tells the client. `hear` gets what the worker says to this
+/// process.
+pub(super) fn run(
+    main: UnixStream,
+    stderr: UnixStream,
+    privates: [CloseInChild; 2],
+    config: &Config,
+    mut hear: impl FnMut(&Message),
+) {
     let (main, stderr) = (Connection::new(main), Connection::new(stderr));
     let out_of_memory = OutOfMemory::so_far();
-    match hand_over(&main, &stderr, config) {
+    match hand_over(&main, &stderr, config, &mut hear) {
         Ok(worker) => {
             drop(privates);
             drop((main, stderr));
             let process = worker.process;
-            if !worker.narrate() {
+            if !worker.narrate(&mut hear) {
                 let killer = out_of_memory.suspect();
-                tracing::error!(target: "hotswap", "command failed: the worker (process {process}) was killed ({killer})");
+                hear(&error_line(format!(
+                    "command failed: the worker (process {process}) was killed ({killer})"
+                )));
             }
         }
         Err(error) => {
             let text = format!(
-                "the server could not start a worker: {error}. See the application's log. If gems were removed since the \
+                "could not start a worker: {error}. See the application's log. If gems were removed since the \
                  application started, restart it"
             );
-            tracing::error!(target: "hotswap", "{text}");
+            hear(&error_line(text.clone()));
             // The client may have gone. The log has the error all the same.
             let _ = stderr.send(&Message::Error(text));
             drop(stderr);
@@ -59,7 +68,7 @@ pub(super) fn sweep(config: &Config) {
     let swept = start(config).and_then(|worker| {
         let sweep = Message::Sweep(Box::new(config.settings.clone()));
         worker.connection.send(&sweep)?;
-        worker.narrate();
+        worker.narrate(&mut log);
         Ok(())
     });
     if let Err(error) = swept {
@@ -68,7 +77,12 @@ pub(super) fn sweep(config: &Config) {
     }
 }
 
-fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<Worker> {
+fn hand_over(
+    main: &Connection,
+    stderr: &Connection,
+    config: &Config,
+    hear: &mut impl FnMut(&Message),
+) -> Result<Worker> {
     let mut worker = start(config)?;
     let connection = &mut worker.connection;
     connection
@@ -85,7 +99,7 @@ fn hand_over(main: &Connection, stderr: &Connection, config: &Config) -> Result<
     loop {
         match connection.receive()? {
             Some(Message::Taken) => break,
-            Some(Message::Log(line)) => log(&line),
+            Some(line @ Message::Log(_)) => hear(&line),
             Some(_) | None => {
                 return Err(Failed::EndedAtOnce {
                     program: config.worker.program.clone(),
@@ -125,6 +139,7 @@ fn spawn(worker: &WorkerCommand, control: BorrowedFd<'_>) -> Result<Pid> {
         arguments: worker.arguments.iter().map(OsString::as_os_str).collect(),
         environment: environment.collect(),
         stdin: control,
+        own_group: worker.own_group,
     };
     detached.spawn().on_path("cannot start", &worker.program)
 }
@@ -143,16 +158,12 @@ struct Worker {
 }
 
 impl Worker {
-    /// Passes the worker's lines on to the application's log until the worker ends. Returns whether its command came
-    /// to an end.
-    fn narrate(self) -> bool {
+    /// Passes the worker's messages on until the worker ends. Returns whether its command came to an end.
+    fn narrate(self, hear: &mut impl FnMut(&Message)) -> bool {
         let mut done = false;
         while let Ok(Some(message)) = self.connection.receive() {
-            match message {
-                Message::Log(line) => log(&line),
-                Message::Done { .. } => done = true,
-                _ => {}
-            }
+            done |= matches!(message, Message::Done { .. });
+            hear(&message);
         }
         self.reap();
         done
@@ -168,7 +179,14 @@ impl Worker {
     }
 }
 
-fn log(line: &Narration) {
+fn error_line(text: String) -> Message {
+    let level = "error".into();
+    Message::Log(Narration { level, text })
+}
+
+/// Passes a worker's line on to the application's log.
+pub(super) fn log(message: &Message) {
+    let Message::Log(line) = message else { return };
     match line.level.as_str() {
         "error" => tracing::error!(target: "hotswap", "{}", line.text),
         "warn" => tracing::warn!(target: "hotswap", "{}", line.text),

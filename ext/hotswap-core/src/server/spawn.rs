@@ -26,6 +26,8 @@ pub(super) struct Detached<'a> {
     pub environment: Vec<CString>,
     /// Becomes standard input. Standard output is discarded; standard error is inherited.
     pub stdin: BorrowedFd<'a>,
+    /// Whether it gets its own process group, so that Ctrl-C and Ctrl-Z do not reach it.
+    pub own_group: bool,
 }
 
 const STACK: usize = 64 * 1024;
@@ -37,6 +39,7 @@ struct Plan {
     environment: *const *const libc::c_char,
     stdin: RawFd,
     stdout: RawFd,
+    own_group: bool,
     stack: *mut c_void,
     worker: AtomicI32,
     failed: AtomicI32,
@@ -69,6 +72,7 @@ impl Detached<'_> {
             environment: envp.as_ptr(),
             stdin: self.stdin.as_raw_fd(),
             stdout: nowhere.as_raw_fd(),
+            own_group: self.own_group,
             stack: top(&mut inner),
             worker: AtomicI32::new(0),
             failed: AtomicI32::new(0),
@@ -139,6 +143,11 @@ extern "C" fn worker(plan: *mut c_void) -> c_int {
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+            if plan.own_group {
+                // Not a session of its own: the kernel may give each session an equal share of the processors, however
+                // low its priority is.
+                libc::setpgid(0, 0);
+            }
             libc::execve(plan.program, plan.arguments, plan.environment);
         }
         plan.failed
@@ -160,6 +169,7 @@ mod tests {
             arguments: arguments.iter().map(OsStr::new).collect(),
             environment: vec![CString::new("GREETING=hello").unwrap()],
             stdin: stdin.as_fd(),
+            own_group: false,
         }
     }
 
