@@ -234,6 +234,7 @@ impl About {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::eventually;
     use std::os::unix::fs::OpenOptionsExt;
     use std::process::{Child, Command, Stdio};
 
@@ -245,19 +246,23 @@ mod tests {
             .unwrap()
     }
 
+    /// Kills the process when the test ends, whichever way.
+    struct Killed(Child);
+
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+
     #[test]
     fn a_process_that_has_the_file_open_is_named_with_its_command() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut stranger = stranger_with(&file.reopen().unwrap());
+        let stranger = Killed(stranger_with(&file.reopen().unwrap()));
+        let expected = [format!("process {} (sleep 60)", stranger.0.id())];
         // The kernel lets the parent continue before the new program's arguments are in place.
-        let arguments = format!("/proc/{}/cmdline", stranger.id());
-        while std::fs::read(&arguments).is_ok_and(|command| command.is_empty()) {
-            std::thread::yield_now();
-        }
-        let named = Strangers::of(file.path(), Bound::Patient).names;
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-        assert_eq!(named, [format!("process {} (sleep 60)", stranger.id())]);
+        eventually(|| Strangers::of(file.path(), Bound::Patient).names == expected);
     }
 
     #[test]
@@ -265,11 +270,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut pointing = std::fs::OpenOptions::new();
         pointing.read(true).custom_flags(libc::O_PATH);
-        let mut stranger = stranger_with(&pointing.open(file.path()).unwrap());
-        let named = Strangers::of(file.path(), Bound::Patient).names;
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-        assert_eq!(named, [] as [String; 0]);
+        let _stranger = Killed(stranger_with(&pointing.open(file.path()).unwrap()));
+        eventually(|| Strangers::of(file.path(), Bound::Patient).names.is_empty());
     }
 
     #[test]
@@ -279,16 +281,16 @@ mod tests {
         std::fs::write(&database, b"x").unwrap();
         std::fs::write(fence::path_of(&database), b"x").unwrap();
         let open = |path: &Path| Stdio::from(std::fs::File::open(path).unwrap());
-        let mut member = Command::new("sleep")
-            .arg("60")
+        let mut member = Command::new("sleep");
+        member.arg("60");
+        member
             .stdin(open(&database))
-            .stdout(open(&fence::path_of(&database)))
-            .spawn()
-            .unwrap();
-        let all = Strangers::of(&database, Bound::Patient).names;
-        let outside = Strangers::outside_the_fleet(&database, Bound::Patient).names;
-        member.kill().unwrap();
-        member.wait().unwrap();
-        assert_eq!((all.len(), outside.len()), (1, 0));
+            .stdout(open(&fence::path_of(&database)));
+        let _member = Killed(member.spawn().unwrap());
+        eventually(|| {
+            let all = Strangers::of(&database, Bound::Patient).names;
+            let outside = Strangers::outside_the_fleet(&database, Bound::Patient).names;
+            (all.len(), outside.len()) == (1, 0)
+        });
     }
 }

@@ -83,6 +83,7 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::eventually;
 
     fn pair() -> (Connection, Connection) {
         let (one, other) = UnixStream::pair().unwrap();
@@ -114,7 +115,7 @@ mod tests {
         let (here, there) = pair();
         drop(abort.watch(&here, Shutdown::Write).unwrap());
         drop(here);
-        assert!(there.peer_is_gone());
+        eventually(|| there.peer_is_gone());
         abort.ask();
     }
 }

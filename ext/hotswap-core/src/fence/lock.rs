@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::fence::Fence;
     use crate::sys::exit::exit_now;
+    use crate::testing::eventually;
     use nix::sys::wait::{waitpid, WaitStatus};
     use nix::unistd::{fork, ForkResult};
 
@@ -126,7 +127,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
         assert!(fence.try_shared(Lock::Straggler).got());
-        assert_eq!(fence.holders(), [std::process::id()]);
+        // The kernel may leave out a line while locks on other files come and go.
+        eventually(|| fence.holders() == [std::process::id()]);
         fence.unlock(Lock::Straggler);
         assert!(fence.holders().is_empty());
     }

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn one_that_lets_us_wait_hides_no_other() {
         let begun = Instant::now();
-        let found = look((1..=10).collect(), Bound::Hasty, |pid| {
+        let found = look((1..=10).collect(), Bound::Patient, |pid| {
             if pid == 3 || pid == 10 {
                 std::thread::sleep(Duration::from_secs(60));
             }

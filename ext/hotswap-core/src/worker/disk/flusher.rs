@@ -101,9 +101,8 @@ fn follow(file: &Weak<File>, steps: Receiver<u64>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
+    use crate::testing::eventually;
 
     fn caught_up(flusher: &mut Flusher) -> io::Result<()> {
         let Ok(outcome) = flusher.caught_up(|| Ok::<(), Infallible>(()));
@@ -170,10 +169,6 @@ mod tests {
         let mut flusher = Flusher::default();
         flusher.grown(&file, 4 * STEP).unwrap();
         drop((file, flusher));
-        let since = Instant::now();
-        while weak.strong_count() > 0 {
-            assert!(since.elapsed() < Duration::from_secs(10), "still open");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        eventually(|| weak.strong_count() == 0);
     }
 }

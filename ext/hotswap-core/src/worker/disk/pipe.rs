@@ -118,6 +118,7 @@ fn wait_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::eventually;
     use std::os::unix::net::UnixStream;
 
     fn connection() -> (Connection, UnixStream) {
@@ -190,8 +191,10 @@ mod tests {
         let mut pipe = Pipe::take(not_blocking(writer)).unwrap();
         drop(reader);
         let (client, _there) = connection();
-        let written = pipe.write(b"x", &client, None);
-        assert!(matches!(written, Err(Error::Failed(Failed::OutputClosed))));
+        eventually(|| match pipe.write(b"x", &client, None) {
+            Ok(_) => false,
+            written => matches!(written, Err(Error::Failed(Failed::OutputClosed))),
+        });
     }
 
     #[test]
