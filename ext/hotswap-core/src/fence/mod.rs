@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use crate::error::{Context, Result};
 use crate::sys::backup_disk;
+use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::Kind;
 use crate::sys::thread::leave_signals_to_others;
@@ -85,7 +86,9 @@ impl Fence {
             std::fs::metadata(&self.database),
             self.file.metadata().on_path("cannot stat", &path)?,
         ) else {
-            return Ok(()); // There is no database yet. The first worker that finds one adopts its owner and mode.
+            // There is no database yet. The first worker that finds one adopts its owner and mode.
+            let folder = self.database.parent().unwrap_or(Path::new("/"));
+            return birth::give_to_owner_of(folder, &self.file).on_path("cannot set the owner of", &path);
         };
         let mode = mode_for(database.mode());
         if fence.mode() & 0o777 != mode {

@@ -4,6 +4,7 @@
 
 pub mod attributes;
 pub mod backup_disk;
+pub mod birth;
 pub mod copy;
 pub mod event;
 pub mod exit;

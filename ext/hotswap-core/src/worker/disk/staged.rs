@@ -16,6 +16,7 @@ use crate::error::{BadFile, Context, Result};
 use crate::leftovers;
 use crate::sidecar::sidecars;
 use crate::sys::attributes;
+use crate::sys::birth;
 use crate::sys::copy::{copy_range, reflink};
 use crate::worker::sqlite::header::JOURNAL_BYTES;
 
@@ -187,6 +188,15 @@ impl Staged {
             .on_path("cannot set the mode of", &self.path)?;
         attributes::keep(path, self.file());
         Ok(())
+    }
+
+    /// Gives the file the owner and the mode that the application would give to a new database at `path`.
+    pub(crate) fn own_as_new(&mut self, path: &Path) -> Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        birth::give_to_owner_of(folder, self.file()).on_path("cannot set the owner of", &self.path)?;
+        self.file()
+            .set_permissions(std::fs::Permissions::from_mode(birth::mode_of_a_database()))
+            .on_path("cannot set the mode of", &self.path)
     }
 
     /// Makes everything durable. Stops waiting when `wanted` fails.
