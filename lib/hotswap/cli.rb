@@ -30,10 +30,13 @@ module Hotswap
       new(stdin, stdout, stderr).run(arguments)
     end
 
-    def initialize(stdin, stdout, stderr)
+    # @api private
+    # @param folder [String, nil] what relative paths of the command line are relative to
+    def initialize(stdin, stdout, stderr, folder = FileName.current_folder)
       @stdin = stdin
       @stdout = stdout
       @stderr = stderr
+      @folder = folder
       @ends = []
       @feeding = []
       @draining = []
@@ -62,7 +65,7 @@ module Hotswap
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, FileName.current_folder, streams.map(&:fileno), application, Gate.inside?)
+      command.start(arguments, @folder, streams.map(&:fileno), application, Gate.inside?)
     ensure
       # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
       # an end of file, but only if these are closed, too.

@@ -12,4 +12,12 @@ rescue SystemCallError
   nil # The folder has been deleted, such as an old release. Some commands work without it.
 end
 
-exit! Hotswap::Native.run_command(ARGV, folder, $PROGRAM_NAME, ENV["BUNDLE_GEMFILE"])
+surroundings = [ARGV, folder, $PROGRAM_NAME, ENV["BUNDLE_GEMFILE"]]
+application = Hotswap::Native.offline_application(*surroundings)
+if application
+  # A new program, because the application's bundle may contain another version of the extension.
+  require "rbconfig"
+  exec(RbConfig.ruby, File.expand_path("programs/offline.rb", __dir__), application, *ARGV)
+end
+
+exit! Hotswap::Native.run_command(*surroundings)

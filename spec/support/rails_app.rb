@@ -5,6 +5,7 @@ require "json"
 require "open3"
 require "tmpdir"
 require_relative "demo_app"
+require_relative "hotswap_command"
 
 # The demo application in its own folder, for programs that are not servers: runner, console, tasks, generators.
 class RailsApp
@@ -37,6 +38,9 @@ class RailsApp
   end
 
   def rails(*arguments, **options) = run("bundle", "exec", "ruby", "bin/rails", *arguments, **options)
+
+  # The command, in the application's environment.
+  def hotswap(*arguments, env: {}, **options) = HotswapCommand.run(*arguments, chdir: root, env: DemoApp.environment(env), **options)
 
   # The value of a Ruby expression in the booted application, by way of JSON.
   def evaluate(expression, **options)

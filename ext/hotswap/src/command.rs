@@ -52,6 +52,24 @@ fn run_command(
     .into())
 }
 
+/// The root of the application that has to run a command with `--offline`. Nil if the command can run here.
+fn offline_application(
+    arguments: Vec<FileName>,
+    folder: Option<FileName>,
+    program: Option<FileName>,
+    gemfile: Option<FileName>,
+) -> Option<FileName> {
+    let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.0).collect();
+    let [program, gemfile] = [program, gemfile].map(|path| path.map(FileName::into_path));
+    let root = cli::offline_application(
+        &arguments,
+        &folder?.into_path(),
+        program.as_deref(),
+        gemfile.as_deref(),
+    );
+    root.map(|root| FileName(root.into()))
+}
+
 fn failed(ruby: &Ruby, error: &std::io::Error) -> Error {
     Error::new(ruby.exception_io_error(), error.to_string())
 }
@@ -179,6 +197,7 @@ impl Drop for Command {
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("run_command", function!(run_command, 4))?;
+    native.define_singleton_method("offline_application", function!(offline_application, 4))?;
     let command = native.define_class("Command", ruby.class_object())?;
     command.undef_default_alloc_func();
     command.define_singleton_method("new", function!(Command::new, 0))?;

@@ -15,7 +15,8 @@ RSpec.describe "a restore with the application stopped" do
     File.write("#{app.database_path}-wal", "of the lost database")
 
     script = commands.gsub("/srv/app", app.root.to_s).gsub("/backup/21.sqlite3", backup)
-    expect(system("sh", "-e", "-c", script)).to be true
+    restored = HotswapCommand.run("-e", "-c", script, program: ["sh"], chdir: "/", env: DemoApp.environment)
+    expect(restored).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(File.stat(app.database_path)).to have_attributes(mode: before.mode, uid: before.uid, gid: before.gid)
 
     app.boot

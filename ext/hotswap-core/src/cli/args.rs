@@ -69,6 +69,9 @@ pub(super) struct Cp {
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Work without a server: load the settings of the Rails application, and start the worker from this command
+    #[arg(long)]
+    pub offline: bool,
     /// Print only errors
     #[arg(long, short)]
     pub quiet: bool,

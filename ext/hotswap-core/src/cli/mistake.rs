@@ -139,7 +139,7 @@ mod tests {
             ("--dry-run", "there is no dry run"),
             ("--skip-schema", "did you mean '--skip-schema-check'?"),
             ("--timeuot=3", "did you mean '--timeout'?"),
-            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, --socket, --quiet."),
+            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, --socket, --offline, --quiet."),
             ("c", "cp takes one source and one destination"),
         ] {
             let said = explained(&["cp", option, "a", "b"]);

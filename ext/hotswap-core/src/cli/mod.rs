@@ -7,7 +7,7 @@ mod socket;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -37,6 +37,21 @@ pub struct Surroundings {
     pub owns_process: bool,
     /// Ends the command from outside.
     pub abort: Arc<Abort>,
+}
+
+/// The root of the Rails application whose process has to run `arguments`, because they contain `--offline`. `None` if
+/// any process can run them.
+pub fn offline_application(
+    arguments: &[OsString],
+    folder: &Path,
+    program: Option<&Path>,
+    gemfile: Option<&Path>,
+) -> Option<PathBuf> {
+    let words = std::iter::once("hotswap".into()).chain(arguments.iter().cloned());
+    match Cli::try_parse_from(words).ok()?.command {
+        Some(Command::Cp(cp)) if cp.offline => socket::rails_application(folder, program, gemfile),
+        _ => None,
+    }
 }
 
 /// Runs `hotswap ARGUMENTS` (without the program's name) and returns the exit status.
@@ -77,6 +92,12 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
+    if cp.offline && surroundings.owns_process {
+        return report(
+            &mut surroundings.streams.stderr,
+            &Usage::NoRailsApplication { folder }.into(),
+        );
+    }
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
         Some(named) => folder.join(named),
         None => match &surroundings.application {
@@ -96,6 +117,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
         in_place: cp.in_place,
         timeout_ms: cp.timeout,
         max_pause_ms: cp.max_pause,
+        offline: cp.offline,
         quiet: cp.quiet,
         folder,
         here: surroundings

@@ -33,6 +33,20 @@ pub(super) fn find(folder: &Path, program: Option<&Path>, gemfile: Option<&Path>
         .join(DEFAULT)
 }
 
+/// The root of the Rails application that the command belongs to, by the same rules, or `None`. A socket does not
+/// matter here.
+pub(super) fn rails_application(
+    folder: &Path,
+    program: Option<&Path>,
+    gemfile: Option<&Path>,
+) -> Option<PathBuf> {
+    let binstub = program.and_then(|program| application_of_binstub(folder, program));
+    let above = folder.ancestors().map(Path::to_owned);
+    let bundle = gemfile.and_then(Path::parent).map(|bundle| folder.join(bundle));
+    let is_rails = |root: &PathBuf| root.join("config/application.rb").exists();
+    binstub.into_iter().chain(above).chain(bundle).find(is_rails)
+}
+
 /// `/rails/bin/hotswap` belongs to `/rails`, if that is an application.
 fn application_of_binstub(folder: &Path, program: &Path) -> Option<PathBuf> {
     let program = folder.join(program);
@@ -81,5 +95,20 @@ mod tests {
         assert_eq!(found(&folder.path().join("app"), None), socket);
         let elsewhere = tempfile::tempdir().unwrap();
         assert_eq!(found(elsewhere.path(), None), elsewhere.path().join(DEFAULT));
+    }
+
+    #[test]
+    fn a_rails_application_is_found_by_the_same_rules_and_needs_no_socket() {
+        let (rails, rack) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        application(rack.path());
+        std::fs::create_dir_all(rails.path().join("config")).unwrap();
+        std::fs::write(rails.path().join("config/application.rb"), "").unwrap();
+        let root = Some(rails.path().to_owned());
+        let binstub = rails.path().join("bin/hotswap");
+        assert_eq!(rails_application(rack.path(), Some(&binstub), None), root);
+        assert_eq!(rails_application(&rails.path().join("config"), None, None), root);
+        let gemfile = rails.path().join("Gemfile");
+        assert_eq!(rails_application(rack.path(), None, Some(&gemfile)), root);
+        assert_eq!(rails_application(rack.path(), None, None), None);
     }
 }

@@ -248,6 +248,7 @@ mod tests {
             in_place: None,
             timeout_ms: None,
             max_pause_ms: None,
+            offline: false,
         }
     }
 

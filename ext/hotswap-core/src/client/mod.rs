@@ -26,7 +26,7 @@ use crate::protocol::{
 use crate::server::{Config, Session};
 use crate::sys::identity::Identity;
 use crate::sys::oom::OutOfMemory;
-use crate::visible;
+use crate::visible::{self, Shown};
 
 pub use abort::Abort;
 use connect::{Opened, Way};
@@ -63,6 +63,8 @@ pub struct Copy {
     pub timeout_ms: Option<u64>,
     /// `--max-pause`, in milliseconds.
     pub max_pause_ms: Option<u64>,
+    /// `--offline`.
+    pub offline: bool,
     /// `--quiet`.
     pub quiet: bool,
     /// The caller's folder.
@@ -93,6 +95,7 @@ impl Copy {
             in_place: self.in_place,
             timeout_ms: self.timeout_ms,
             max_pause_ms: self.max_pause_ms,
+            offline: self.offline,
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
         let handed_over = self.hand_over(&streams);
@@ -106,6 +109,9 @@ impl Copy {
         } = connect::open(&self.way(&streams), &request, &descriptors, &self.abort, start)?;
         drop(descriptors);
         drop(handed_over);
+        if self.offline && session.is_none() {
+            listener.status(&format!("The server at {} does the work.", self.socket.shown()));
+        }
         let done = match answer {
             Message::Plan(Plan::SendFile) => self.send_file(&mut main, &streams.stdin),
             Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),

@@ -13,7 +13,7 @@ pub enum NoServer {
     #[error(
         "socket not found at {}\nIs the application running, with hotswap in its Gemfile? \
          Run the command in the application's folder, or name the socket with --socket or HOTSWAP_SOCKET. \
-         To restore a backup while the application is stopped, see docs/backups.md",
+         If no server runs, add --offline",
         socket.shown()
     )]
     NoSocket { socket: PathBuf },
@@ -22,8 +22,7 @@ pub enum NoServer {
     Restarting { socket: PathBuf, pid: u32 },
     /// The process that listened has left its socket.
     #[error(
-        "no process listens at {}: the application that created this socket has ended. Start it and try again. \
-         To restore a backup while the application is stopped, see docs/backups.md",
+        "no process listens at {}: the application that created this socket has ended. Start it, or add --offline",
         socket.shown()
     )]
     Ended { socket: PathBuf },

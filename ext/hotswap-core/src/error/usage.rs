@@ -14,6 +14,13 @@ pub enum Usage {
     /// The caller's folder does not exist any more.
     #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
     NoFolder,
+    /// `--offline` needs an application to learn the databases from.
+    #[error(
+        "there is no config/application.rb in {}, or in a folder above it. --offline needs a Rails application. \
+         Without Rails, call Hotswap::CLI.run in a script that sets Hotswap.database_path",
+        folder.shown()
+    )]
+    NoRailsApplication { folder: PathBuf },
     /// SRC or DST is an empty word.
     #[error(
         "{side} is empty, probably because of an unset shell variable. Name a file or a managed database"

@@ -143,6 +143,9 @@ pub struct Request {
     /// `--max-pause`, in milliseconds; if absent, the application's setting applies.
     #[serde(default)]
     pub max_pause_ms: Option<u64>,
+    /// `--offline`: the user wants to know which processes take part.
+    #[serde(default)]
+    pub offline: bool,
 }
 
 impl Request {

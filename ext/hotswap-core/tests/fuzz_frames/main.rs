@@ -144,6 +144,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             in_place: None,
             timeout_ms: Some(30_000),
             max_pause_ms: None,
+            offline: false,
         })),
         Message::Plan(Plan::SendStream),
         Message::File {

@@ -11,6 +11,7 @@
 pub(super) mod admission;
 pub(super) mod blockers;
 mod gather;
+pub(super) mod participants;
 pub(super) mod pull_lock;
 pub(super) mod watchdog;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::admission::require_no_objection;
+use super::participants;
 use crate::error::{Busy, Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
 use crate::holders;
@@ -36,6 +37,7 @@ impl PullLock {
         if fence.board().phase == Phase::Moving {
             fence.finish_what_a_dead_worker_began(command.max_pause());
         }
+        participants::tell(&fence, command);
         Ok(Self { fence: Some(fence) })
     }
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use crate::error::{Busy, Context, Error, Result};
 use crate::in_place::InPlace;
 use crate::leftovers;
+use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 use crate::worker::check::seen::Seen;
@@ -22,6 +23,7 @@ use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::admission::{open_fence, require_locks};
+use crate::worker::fleet::participants;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
 use crate::worker::live::{require_same_file, Live};
@@ -42,6 +44,10 @@ use rows::Rows;
 pub(super) fn run(command: &Command) -> Result<()> {
     let path = &*command.path;
     let was_there = path.try_exists().on_path("cannot stat", path)?;
+    if !was_there {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        birth::make_folder(folder).on_path("cannot create the folder", folder)?;
+    }
     let is_missing = || matches!(path.try_exists(), Ok(false));
     push(command, was_there).map_err(|error| match error {
         error if error.is_of_a_call() && was_there && is_missing() => gone(path),
@@ -100,6 +106,7 @@ fn push(command: &Command, was_there: bool) -> Result<()> {
         client.status(warning);
     }
     client.info(format_args!("{checked}, acquiring swap lock"));
+    participants::tell(fleet.fence(), command);
     client.status("Swapping database...");
     let live_before = live.as_ref().map(Live::identity);
     let mut push = Push {
@@ -136,6 +143,9 @@ fn check(
         // In a folder where only the owner of a file may remove it, a staged file with another owner would stay.
         if live.is_some() && obstacle.is_none() {
             staged.copy_ownership_from(&command.path)?;
+        }
+        if live.is_none() {
+            staged.own_as_new(&command.path)?;
         }
         let passed = pass(command, staged, live)?;
         let before = live.map(|live| Rows::count(live.connection(), live.path()));

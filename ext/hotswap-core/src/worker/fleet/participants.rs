@@ -1,0 +1,77 @@
+//! Tells the user of `--offline` which processes of the application have the database open.
+//!
+//! This is for the user only. The locks decide, with and without the option.
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use crate::fence::{Fence, Lock};
+use crate::holders;
+use crate::worker::command::Command;
+
+/// How many processes the line names.
+const NAMED: usize = 3;
+
+/// Prints the line, if the command has the option.
+pub(crate) fn tell(fence: &Fence, command: &Command) {
+    if !command.request.offline {
+        return;
+    }
+    // A process that has loaded the application for the command takes part, too.
+    let client = getsockopt(&command.client.main, PeerCredentials).map_or(0, |peer| peer.pid() as u32);
+    let others = |pid: &u32| ![0, client, std::process::id()].contains(pid);
+    let names = fence.holders().into_iter().filter(others).map(holders::name);
+    // The kernel reports 0 for a process in another container, and lists none.
+    let elsewhere = fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0);
+    let line = sentence(&names.collect::<Vec<_>>(), elsewhere, &command.database.label);
+    command.client.status(line);
+}
+
+fn sentence(names: &[String], elsewhere: bool, database: &str) -> String {
+    let mut named = names[..names.len().min(NAMED)].join(", ");
+    if names.len() > NAMED {
+        named = format!("{named} and {} more", names.len() - NAMED);
+    }
+    match (names.len(), elsewhere) {
+        (0, false) => format!("No process of the application has {database} open."),
+        (0, true) => format!("A process in another container has {database} open, and takes part."),
+        (1, false) => format!("1 process takes part: {named}."),
+        (count, false) => format!("{count} processes take part: {named}."),
+        (_, true) => format!("Several processes take part, one of them in another container: {named}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_a_few_processes_and_counts_the_others() {
+        let names: Vec<_> = (1..6).map(|pid| format!("process {pid} (puma)")).collect();
+        for (count, elsewhere, expected) in [
+            (0, false, "No process of the application has db.sqlite3 open."),
+            (
+                0,
+                true,
+                "A process in another container has db.sqlite3 open, and takes part.",
+            ),
+            (1, false, "1 process takes part: process 1 (puma)."),
+            (
+                2,
+                false,
+                "2 processes take part: process 1 (puma), process 2 (puma).",
+            ),
+            (
+                5,
+                false,
+                "5 processes take part: process 1 (puma), process 2 (puma), process 3 (puma) and 2 more.",
+            ),
+            (
+                1,
+                true,
+                "Several processes take part, one of them in another container: process 1 (puma).",
+            ),
+        ] {
+            assert_eq!(sentence(&names[..count], elsewhere, "db.sqlite3"), expected);
+        }
+    }
+}
