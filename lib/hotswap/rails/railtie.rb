@@ -58,6 +58,7 @@ module Hotswap
 
     generators do
       require "generators/hotswap/install/install_generator"
+      require "generators/hotswap/once/once_generator"
     end
   end
 end
