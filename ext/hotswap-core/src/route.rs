@@ -95,13 +95,13 @@ impl Settings {
         }
     }
 
-    /// The direction of a copy. Exactly one side must be managed.
-    pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<Route<'_>> {
+    /// The direction of a copy, and its database. Exactly one side must be managed.
+    pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<(Direction, &Database)> {
         self.refuse_files_of_databases([src, dst])?;
         match self.sides(src, dst) {
             (Some(_), Some(_)) => Err(Usage::BothManaged.into()),
-            (Some(database), None) => database.require_managed().map(|()| Route::Pull(database)),
-            (None, Some(database)) => database.require_managed().map(|()| Route::Push(database)),
+            (Some(database), None) => database.require_managed().map(|()| (Direction::Pull, database)),
+            (None, Some(database)) => database.require_managed().map(|()| (Direction::Push, database)),
             (None, None) => Err(self.none_managed().into()),
         }
     }
@@ -109,11 +109,11 @@ impl Settings {
 
 /// The direction of a copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Route<'a> {
-    /// A push: into the application.
-    Push(&'a Database),
-    /// A pull: out of the application.
-    Pull(&'a Database),
+pub enum Direction {
+    /// Into the application.
+    Push,
+    /// Out of the application.
+    Pull,
 }
 
 impl Database {
@@ -322,11 +322,11 @@ mod tests {
         let side = |name: &str| endpoint(&elsewhere.path().join(name), name);
         assert!(matches!(
             settings.route(&side("live.sqlite3"), &side("copy")),
-            Ok(Route::Pull(_))
+            Ok((Direction::Pull, _))
         ));
         assert!(matches!(
             settings.route(&side("new"), &side("./queue.sqlite3")),
-            Ok(Route::Push(_))
+            Ok((Direction::Push, _))
         ));
         // A link in the user's folder that leads nowhere is what the user means, and not the database of that name.
         std::os::unix::fs::symlink("unmounted/new.sqlite3", elsewhere.path().join("queue.sqlite3")).unwrap();
@@ -337,7 +337,7 @@ mod tests {
         assert!(settings.route(&side("live.sqlite3"), &side("copy")).is_err());
         assert!(matches!(
             settings.route(&side("primary"), &side("queue.sqlite3")),
-            Ok(Route::Pull(_))
+            Ok((Direction::Pull, _))
         ));
     }
 
@@ -348,11 +348,11 @@ mod tests {
         let side = |name: &str| endpoint(&folder.path().join(name), name);
         assert!(matches!(
             settings.route(&side("new"), &side("live.sqlite3")),
-            Ok(Route::Push(_))
+            Ok((Direction::Push, _))
         ));
         assert!(matches!(
             settings.route(&side("live.sqlite3"), &side("-")),
-            Ok(Route::Pull(_))
+            Ok((Direction::Pull, _))
         ));
         let both = settings
             .route(&side("live.sqlite3"), &side("queue"))

@@ -24,7 +24,7 @@ RSpec.describe "the command line without a server", lane: "default" do
   it "lists its commands and every exit status in the help" do
     help = hotswap("help").stdout
 
-    expect(help).to match(/^  cp +\S/).and match(/^  version +\S/)
+    expect(help).to match(/^  cp SRC DST +\S/).and match(/^  version +\S/)
     expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5]
   end
 
@@ -96,12 +96,12 @@ RSpec.describe "the command line without a server", lane: "default" do
 
   it "lists the commands if it does not know one" do
     expect(hotswap("list").stderr).to eq <<~TEXT
-      ERROR: there is no command 'list'
+      ERROR: Could not find command 'list'
 
       Commands:
-        cp       Copy a database to or from the running application
-        version  Print the version
-        help     Print help for a command
+        cp SRC DST  Copy a database to or from the running application
+        version     Print the version
+        help        Print help for a command
 
       For more information, try '--help'.
     TEXT

@@ -11,6 +11,12 @@ RSpec.describe "the output of the command", lane: "default" do
     expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: HotswapCommand::SWAPPED)
   end
 
+  it "says OK on stderr after a pull to a file" do
+    pulled = app.hotswap("cp", live, "pulled.sqlite3")
+
+    expect(pulled).to have_attributes(exit_code: 0, stdout: "", stderr: "OK\n")
+  end
+
   it "is empty with --quiet or -q if the command succeeds" do
     %w[--quiet -q].each do |quiet|
       expect(app.hotswap("cp", quiet, app.databases.release("quiet#{quiet}"), live)).to have_attributes(exit_code: 0, stdout: "", stderr: "")

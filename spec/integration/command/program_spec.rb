@@ -105,7 +105,7 @@ RSpec.describe "a program that is not a web server" do
     RUBY
 
     refused = [3, "", /\AERROR: this request or job would wait for its own push: hotswap replaces app\.sqlite3 .*Process\.detach\(spawn\("bin\/hotswap"/]
-    expect(told).to match [refused, refused, [0, "OK\n", ""], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
+    expect(told).to match [refused, refused, [0, "", "OK\n"], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
   end
 
   it "can push from inside a job to a database that its process has not opened" do
@@ -144,6 +144,6 @@ RSpec.describe "a program that is not a web server" do
       Dir.mktmpdir { |elsewhere| Dir.chdir(elsewhere) { tell(*hotswap("cp", "database", "backup.sqlite3")) } }
     RUBY
 
-    expect(told).to eq [[0, "OK\n", ""]] * 2
+    expect(told).to eq [[0, "", "OK\n"]] * 2
   end
 end

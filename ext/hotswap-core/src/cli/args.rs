@@ -9,10 +9,21 @@ use crate::in_place::InPlace;
 
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]
-#[command(name = "hotswap", bin_name = "hotswap", version, after_help = AFTER_HELP)]
+#[command(name = "hotswap", bin_name = "hotswap", version, help_template = help(), after_help = AFTER_HELP)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
+
+/// The commands with their arguments. Clap would list only their names.
+pub(super) const COMMANDS: &str = "\
+Commands:
+  cp SRC DST  Copy a database to or from the running application
+  version     Print the version
+  help        Print help for a command";
+
+fn help() -> String {
+    format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{COMMANDS}\n\nOptions:\n{{options}}{{after-help}}")
 }
 
 const AFTER_HELP: &str = "\
@@ -96,6 +107,22 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_lists_every_command_with_its_arguments() {
+        for command in Cli::command().get_subcommands() {
+            let arguments = command
+                .get_positionals()
+                .filter_map(|argument| argument.get_value_names());
+            let arguments: Vec<_> = arguments.flatten().map(|name| name.as_str()).collect();
+            let typed = format!("{} {}", command.get_name(), arguments.join(" "));
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                COMMANDS.contains(&format!("\n  {:10}  {about}\n", typed.trim_end())),
+                "{typed}"
+            );
+        }
     }
 
     #[test]

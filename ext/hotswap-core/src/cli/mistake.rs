@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
-use super::args::Cli;
+use super::args::{Cli, COMMANDS};
 
 /// Options that other programs have and that hotswap does not need.
 const MISSED: &[(&[&str], &str)] = &[
@@ -34,7 +34,7 @@ pub(super) fn explain(error: &clap::Error) -> String {
         named(ContextKind::InvalidArg),
     ) {
         (ErrorKind::InvalidSubcommand, Some(word), _) => {
-            format!("there is no command '{word}'\n\n{}\n\n{MORE}", commands())
+            format!("Could not find command '{word}'\n\n{COMMANDS}\n\n{MORE}")
         }
         (ErrorKind::UnknownArgument, _, Some(word)) => {
             format!(
@@ -54,19 +54,6 @@ pub(super) fn explain(error: &clap::Error) -> String {
 }
 
 const MORE: &str = "For more information, try '--help'.";
-
-fn commands() -> String {
-    let cli = Cli::command();
-    let line = |command: &Command| {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        format!("  {:8} {about}", command.get_name())
-    };
-    let commands: Vec<_> = cli.get_subcommands().map(line).collect();
-    format!(
-        "Commands:\n{}\n  help     Print help for a command",
-        commands.join("\n")
-    )
-}
 
 fn usage() -> &'static str {
     "Usage: hotswap cp [OPTIONS] <SRC> <DST>"
@@ -127,7 +114,7 @@ mod tests {
     fn a_command_that_is_unknown_is_answered_with_those_that_are_known() {
         let said = explained(&["mv", "a", "b"]);
         assert!(
-            said.starts_with("there is no command 'mv'\n\nCommands:\n  cp       Copy a database"),
+            said.starts_with("Could not find command 'mv'\n\nCommands:\n  cp SRC DST  Copy a database"),
             "{said}"
         );
     }

@@ -40,7 +40,7 @@ use target::Target;
 pub struct Streams {
     /// Read if the source is `-`.
     pub stdin: Stdio,
-    /// Receives the data if the target is `-`, and `OK`.
+    /// Receives the database in a pull to `-`, and the `OK` of a push.
     pub stdout: Stdio,
     /// Receives everything else.
     pub stderr: Stdio,
@@ -112,6 +112,7 @@ impl Copy {
         if self.offline && session.is_none() {
             listener.status(&format!("The server at {} does the work.", self.socket.shown()));
         }
+        let pulls_to_file = matches!(answer, Message::Plan(Plan::ReceiveFile));
         let done = match answer {
             Message::Plan(Plan::SendFile) => self.send_file(&mut main, &streams.stdin),
             Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
@@ -152,10 +153,14 @@ impl Copy {
             .into(),
             false => error,
         })?;
-        let pulled_to_stdout = self.dst == "-";
-        if code == ExitCode::Done && !self.quiet && !pulled_to_stdout {
-            // A closed standard output is not a failure.
-            let _ = streams.stdout.write_all(b"OK\n");
+        if code == ExitCode::Done && !self.quiet && self.dst != "-" {
+            // In a pull, stdout receives the database or nothing.
+            let ok = match pulls_to_file {
+                true => &mut streams.stderr,
+                false => &mut streams.stdout,
+            };
+            // A closed stream is not a failure.
+            let _ = ok.write_all(b"OK\n");
         }
         Ok(code)
     }

@@ -26,7 +26,7 @@ use std::os::unix::net::UnixStream;
 use crate::error::{Protocol, Result};
 use crate::leftovers;
 use crate::protocol::{Connection, Message, Narration};
-use crate::route::Route;
+use crate::route::Direction;
 use crate::settings::Settings;
 
 pub use sqlite::host::adopt_sqlite;
@@ -93,17 +93,12 @@ fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced
     let settings = settings.for_request(&request);
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));
-    let (command, outcome);
-    match settings.route(&request.src, &request.dst)? {
-        Route::Push(database) => {
-            command = Command::new(client, &request, &settings, database);
-            outcome = push::run(&command);
-        }
-        Route::Pull(database) => {
-            command = Command::new(client, &request, &settings, database);
-            outcome = command.at_low_priority(|| pull::run(&command));
-        }
-    }
+    let (direction, database) = settings.route(&request.src, &request.dst)?;
+    let command = Command::new(client, &request, &settings, database);
+    let outcome = match direction {
+        Direction::Push => push::run(&command),
+        Direction::Pull => command.at_low_priority(|| pull::run(&command)),
+    };
     *replaced = command.into_replaced();
     outcome
 }
