@@ -71,16 +71,15 @@ module Hotswap
       databases.find(path)
     end
 
-    # @return [String, nil] the path of the first managed database
+    # @return [String, nil] the absolute path of the first managed database
     def database_path
       databases.first&.path
     end
 
     # Manages this database and no other.
     def database_path=(path)
-      configuration.database_path = path
       databases.clear
-      register(path) if path
+      configuration.database_path = path
     end
 
     # @return [String] the absolute path of the server's socket
@@ -88,9 +87,21 @@ module Hotswap
       configuration.absolute_socket_path
     end
 
+    # Sets another one, before {start}.
+    # @param path [String, Pathname] a relative path is resolved against the application's root
+    def socket_path=(path)
+      configuration.socket_path = path
+    end
+
     # @return [String] the absolute path of the server's socket for status lines and errors
     def stderr_socket_path
       configuration.absolute_stderr_socket_path
+    end
+
+    # Sets another one, before {start}.
+    # @param path [String, Pathname, nil] as for {socket_path=}; nil means beside the other socket
+    def stderr_socket_path=(path)
+      configuration.stderr_socket_path = path
     end
 
     # @return [Logger] the log of pushes and pulls; stdout unless Rails or you set another one

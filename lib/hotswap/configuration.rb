@@ -5,10 +5,11 @@ module Hotswap
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
-    attr_accessor :database_path
+    attr_reader :database_path
     # @return [Array<String>, nil] the managed databases, if there are several
     attr_accessor :database_paths
     # @return [String] relative to {#root}
@@ -33,6 +34,15 @@ module Hotswap
       @timeout = 30.0
       @low_priority = true
       @in_place = "auto"
+    end
+
+    # Manages this database instead of those that were registered before.
+    def database_path=(path)
+      @database_path = path
+      return unless path
+
+      Hotswap.databases.clear
+      Hotswap.register(path)
     end
 
     def max_pause=(seconds)
@@ -77,12 +87,53 @@ module Hotswap
       FileName.expand(stderr_socket_path, root)
     end
 
+    # See {Hotswap.logger}.
+    def logger = Hotswap.logger
+
+    # See {Hotswap.logger=}.
+    def logger=(logger)
+      Hotswap.logger = logger
+    end
+
+    # See {Hotswap.register}.
+    def register(...) = Hotswap.register(...)
+
+    # See {Hotswap.databases}.
+    def databases = Hotswap.databases
+
+    # See {Hotswap.find_database}.
+    def find_database(path) = Hotswap.find_database(path)
+
+    # @param setting [Symbol, String]
+    def [](setting)
+      public_send(known!(setting))
+    end
+
+    # @param setting [Symbol, String]
+    def []=(setting, value)
+      public_send(:"#{known!(setting)}=", value)
+    end
+
     # @return [Array<String>] the configured databases; empty if hotswap has to find them
     def chosen_databases
       [*database_path, *database_paths].map(&:to_s)
     end
 
     private
+
+    # A setting that does not exist, read or written.
+    def method_missing(name, ...)
+      known!(name.to_s.delete_suffix("="))
+      super
+    end
+
+    def respond_to_missing?(*) = false
+
+    def known!(setting)
+      return setting if SETTINGS.include?(setting.to_sym)
+
+      raise ConfigurationError, "config.hotswap has no setting #{setting}. The settings are #{SETTINGS.join(", ")}"
+    end
 
     def seconds!(setting, seconds)
       value = Float(seconds, exception: false)

@@ -5,8 +5,6 @@ require "hotswap/file_uri"
 module Hotswap
   # A managed database, or one that hotswap has to leave alone.
   class Database
-    # @return [String] the path as configured
-    attr_reader :path
     # @return [String, nil] its name in database.yml
     attr_reader :name
     # @return [Array<String>] the extensions that its connections load
@@ -39,10 +37,10 @@ module Hotswap
     end
 
     def initialize(path, name: nil, extensions: [])
-      @path = path.to_s
+      @configured = path.to_s
       @name = name&.to_s
       @extensions = extensions.map(&:to_s)
-      @objection = FileUri.objection(@path)
+      @objection = FileUri.objection(@configured)
     end
 
     # Takes note of another name under which the application opens the database.
@@ -50,25 +48,25 @@ module Hotswap
       @objection ||= FileUri.objection(path.to_s)
     end
 
-    # @return [String]
-    def absolute_path
-      self.class.absolute_path(path) #: String
+    # @return [String] its absolute path, in which symlinks are not resolved
+    def path
+      self.class.absolute_path(@configured) #: String
     end
 
     # @return [String]
     def resolved_path
-      self.class.resolve(absolute_path)
+      self.class.resolve(path)
     end
 
     # @return [String] the path, relative to the application's root if it is below it, escaped for the log
     def label
-      Native.visible(absolute_path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
+      Native.visible(path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
     end
 
     # What a worker has to know about the database.
     # @return [Hash]
-    def to_job
-      {path: FileName.to_json_value(absolute_path), label: label, name: name, extensions: extensions.map { |path| FileName.utf8(path).scrub },
+    def to_settings
+      {path: FileName.to_json_value(path), label: label, name: name, extensions: extensions.map { |path| FileName.utf8(path).scrub },
        objection: objection && Native.visible(objection)}
     end
   end

@@ -13,6 +13,15 @@ module Hotswap
       @databases.each(&block)
     end
 
+    def size = @databases.size
+    alias_method :length, :size
+
+    # As in an Array.
+    def [](*index) = @databases[*index] # steep:ignore
+
+    # As in an Array.
+    def last(*count) = @databases.last(*count) # steep:ignore
+
     # @return [Database] the new database, or the one that is already managed under this path
     def register(path, name: nil, extensions: [])
       absolute = Database.absolute_path(path)
@@ -94,7 +103,7 @@ module Hotswap
     end
 
     def index(database)
-      absolute = database.absolute_path
+      absolute = database.path
       @by_path[absolute] ||= database
       (@by_file_name[File.basename(absolute)] ||= []) << database
       note_link(database, absolute)

@@ -29,7 +29,7 @@ module Hotswap
     # Waits while another process swaps the database. The connection then opens the new file.
     def join(database)
       since = Gate.now
-      path = database.absolute_path
+      path = database.path
       until Native.join(path)
         raise GateTimeout, "gave up waiting for the swap of #{database.label}: it takes longer than any swap may take" if Gate.now - since > Gate.longest_wait
 

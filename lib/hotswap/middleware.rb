@@ -27,7 +27,7 @@ module Hotswap
         response = respond(env, unit)
       ensure
         # Runs even if the thread is killed or the application throws, which no rescue sees.
-        response ? unit.step_aside : unit.leave
+        (response && unit.inside?) ? unit.step_aside : unit.leave
       end
     rescue GateTimeout => error
       [503, {"content-type" => "text/plain", "retry-after" => "1"}, ["#{error.message}\n"]]
@@ -49,7 +49,15 @@ module Hotswap
       return response if callbacks
 
       status, headers, body = response
-      [status, headers, Body.new(body, unit)]
+      return [status, headers, Body.new(body, unit)] unless complete?(body)
+
+      unit.leave
+      response
+    end
+
+    # Whether sending the body runs no code of the application.
+    def complete?(body)
+      body.instance_of?(Array) && !body.respond_to?(:close)
     end
   end
 end

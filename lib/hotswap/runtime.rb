@@ -17,8 +17,10 @@ module Hotswap
     attr_reader :host
     # @return [Server] whether this process serves
     attr_reader :server
-    # @return [Logger]
     attr_writer :logger
+    # Used unless the application sets another one.
+    # @return [Logger]
+    attr_writer :default_logger
 
     # @param host [Host] a process has one mailbox, and one thread that empties it
     def initialize(host: Host.new)
@@ -41,7 +43,13 @@ module Hotswap
 
     # @return [Logger]
     def logger
-      @logger ||= Logger.new($stdout, progname: Log::PROGRAM)
+      @logger || default_logger
+    end
+
+    private
+
+    def default_logger
+      @default_logger ||= Logger.new($stdout, progname: Log::PROGRAM)
     end
   end
 end

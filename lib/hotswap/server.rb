@@ -44,15 +44,15 @@ module Hotswap
       return if Hotswap.databases.empty? && Hotswap.configuration.socket_path == Configuration::SOCKET_PATH
 
       Hotswap.runtime.host.ensure_running
-      [Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(job)]
+      [Hotswap.socket_path, Hotswap.stderr_socket_path, command, HIDDEN, JSON.generate(settings)]
     end
 
     private
 
     # @return [Hash] what a worker gets to know about the application
-    def job
+    def settings
       {
-        databases: Hotswap.databases.map(&:to_job),
+        databases: Hotswap.databases.map(&:to_settings),
         root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
         max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
         timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,

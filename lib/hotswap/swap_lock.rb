@@ -9,17 +9,17 @@ module Hotswap
     # @raise [ThreadError] inside a request or job, which would wait for itself, and if the lock is already held
     def lock
       refuse_what_would_wait_for_itself
-      closed = sealed = false
-      begin
-        sleep 0.001 until (closed = Native.close_gate)
-        @generation = Native.generation
-        @owner = Thread.current
-        sleep 0.001 until (sealed = Native.try_seal_gate)
-      ensure
-        # A thread that is killed here must not leave the gate closed.
-        open if closed && !sealed
-      end
+      close_and_seal { sleep 0.001 }
       self
+    end
+
+    # Closes the gate if no unit is inside and no swap is running. Never waits.
+    # @return [Boolean] whether the calling thread now holds the lock
+    def try_lock
+      return false if Native.inside.positive?
+
+      close_and_seal { return false }
+      true
     end
 
     # Opens the gate.
@@ -36,6 +36,12 @@ module Hotswap
       Native.gate_closed?
     end
 
+    # @return [Boolean] whether the calling thread holds the lock
+    def owned?
+      # A forked child has its own gate, which its parent's thread does not hold.
+      @owner.equal?(Thread.current) && @generation == Native.generation
+    end
+
     # Holds the lock for the duration of the block.
     def synchronize
       refuse_what_would_wait_for_itself
@@ -49,9 +55,16 @@ module Hotswap
 
     private
 
-    # A forked child has its own gate, which its parent's thread does not hold.
-    def owned?
-      @owner.equal?(Thread.current) && @generation == Native.generation
+    # Calls the block as long as something is in the way.
+    def close_and_seal
+      closed = sealed = false
+      yield until (closed = Native.close_gate)
+      @generation = Native.generation
+      @owner = Thread.current
+      yield until (sealed = Native.try_seal_gate)
+    ensure
+      # A thread that gives up or is killed must not leave the gate closed.
+      open if closed && !sealed
     end
 
     def open

@@ -28,12 +28,12 @@ RSpec.describe Hotswap::CLI do
 
   it "prints help without arguments" do
     expect(run).to eq 0
-    expect(stdout.string).to include("Usage: hotswap", "cp")
+    expect(stdout.string).to include("Usage: hotswap", "cp SRC DST", "version")
   end
 
   it "returns 2 for wrong arguments, and explains them on stderr" do
     expect(run("mv", "a", "b")).to eq 2
-    expect([stdout.string, stderr.string]).to match ["", /\AERROR: .*'mv'/]
+    expect([stdout.string, stderr.string]).to match ["", /\AERROR: .*'mv'.*^  cp SRC DST /m]
   end
 
   it "accepts arguments that are not strings" do

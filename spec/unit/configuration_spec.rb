@@ -3,6 +3,8 @@
 require_relative "unit_helper"
 
 RSpec.describe Hotswap::Configuration do
+  include_context "with hotswap in this process"
+
   subject(:configuration) { described_class.new.tap { |configuration| configuration.root = "/srv/app" } }
 
   it "has a default for every setting" do
@@ -49,6 +51,33 @@ RSpec.describe Hotswap::Configuration do
     configuration.database_paths = ["db/queue.sqlite3", "db/cache.sqlite3"]
 
     expect(configuration.chosen_databases).to eq %w[db/app.sqlite3 db/queue.sqlite3 db/cache.sqlite3]
+  end
+
+  it "is read and written by name" do
+    configuration[:timeout] = 5
+    configuration["socket_path"] = "run/app.sock"
+
+    expect([configuration["timeout"], configuration[:socket_path], configuration.socket_path]).to eq [5.0, "run/app.sock", "run/app.sock"]
+  end
+
+  it "lists the settings if one does not exist" do
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, root, logger"
+    [
+      -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
+    ].each do |mistake|
+      expect(&mistake).to raise_error(Hotswap::ConfigurationError, "config.hotswap has no setting max_puase. The settings are #{settings}")
+    end
+    expect(configuration).not_to respond_to(:max_puase)
+  end
+
+  it "sets the sockets and the logger of Hotswap" do
+    logger = Logger.new(log)
+    Hotswap.configure { |config| config.logger = logger }
+    Hotswap.socket_path = "run/app.sock"
+
+    expect(Hotswap).to have_attributes(logger: logger, socket_path: folder.join("run/app.sock").to_s, stderr_socket_path: folder.join("run/app.stderr.sock").to_s)
+    Hotswap.stderr_socket_path = Pathname("/run/errors.sock")
+    expect(Hotswap.stderr_socket_path).to eq "/run/errors.sock"
   end
 
   %i[max_pause timeout].each do |setting|

@@ -101,6 +101,20 @@ RSpec.describe Hotswap::Connections do
     expect(File).to exist(path)
   end
 
+  it "closes Active Record's, also those of an adapter with SQLite in its name", lane: "default" do
+    left = in_child do
+      require "active_record"
+      ActiveRecord::ConnectionAdapters.register("my_sqlite3", "ActiveRecord::ConnectionAdapters::SQLite3Adapter", "active_record/connection_adapters/sqlite3_adapter")
+      ActiveRecord::Base.establish_connection(adapter: "my_sqlite3", database: path)
+      ActiveRecord::Base.connection_pool.with_connection { |connection| connection.execute("CREATE TABLE items (id)") }
+      opened = open_files.include?(path)
+      disconnect
+      [opened, open_files.include?(path)]
+    end
+
+    expect(left).to eq [true, false]
+  end
+
   describe ".on_disconnect" do
     it "calls the block with the database" do
       connection = SQLite3::Database.new(path)

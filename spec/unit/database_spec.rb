@@ -81,7 +81,10 @@ RSpec.describe Hotswap::Database do
     expect(described_class.new("/data/app.sqlite3").label).to eq "/data/app.sqlite3"
   end
 
-  it "keeps its path as configured" do
-    expect(described_class.new(Pathname("db/app.sqlite3"), name: :primary)).to have_attributes(path: "db/app.sqlite3", name: "primary")
+  it "has an absolute path below the application's root" do
+    Hotswap.configuration.root = "/srv/app"
+
+    expect(described_class.new(Pathname("db/app.sqlite3"), name: :primary)).to have_attributes(path: "/srv/app/db/app.sqlite3", name: "primary")
+    expect(described_class.new("file:/data/app.sqlite3?mode=rw").path).to eq "/data/app.sqlite3"
   end
 end

@@ -16,7 +16,20 @@ RSpec.describe Hotswap::Databases do
 
   it "keeps the order of registration" do
     expect(Hotswap.databases.to_a).to eq [primary, queue]
-    expect(Hotswap.database_path).to eq "db/app.sqlite3"
+  end
+
+  it "is counted and indexed as an Array" do
+    databases = Hotswap.databases
+
+    expect([databases.size, databases.length, databases[0], databases[-1], databases[0, 2], databases[2], databases.last, databases.last(1)])
+      .to eq [2, 2, primary, queue, [primary, queue], nil, queue, [queue]]
+    expect(databases.each.map(&:name)).to eq %w[primary queue]
+    expect(databases.each_with_index.to_a).to eq [[primary, 0], [queue, 1]]
+  end
+
+  it "has absolute paths" do
+    expect(Hotswap.database_path).to eq folder.join("db/app.sqlite3").to_s
+    expect(Hotswap.databases.map(&:path)).to eq [folder.join("db/app.sqlite3").to_s, folder.join("db/queue.sqlite3").to_s]
   end
 
   it "registers a database once" do
@@ -27,7 +40,7 @@ RSpec.describe Hotswap::Databases do
   it "manages only the database that is set" do
     Hotswap.database_path = "db/queue.sqlite3"
 
-    expect(Hotswap.databases.map(&:path)).to eq ["db/queue.sqlite3"]
+    expect(Hotswap.databases.map(&:label)).to eq ["db/queue.sqlite3"]
     expect(Hotswap.find_database("db/app.sqlite3")).to be_nil
     Hotswap.database_path = nil
     expect(Hotswap.databases).to be_empty
@@ -37,7 +50,19 @@ RSpec.describe Hotswap::Databases do
   it "manages the databases of Hotswap.configure" do
     Hotswap.configure { |config| config.database_paths = ["db/cache.sqlite3", "db/queue.sqlite3"] }
 
-    expect(Hotswap.databases.map(&:path)).to eq ["db/app.sqlite3", "db/queue.sqlite3", "db/cache.sqlite3"]
+    expect(Hotswap.databases.map(&:label)).to eq ["db/app.sqlite3", "db/queue.sqlite3", "db/cache.sqlite3"]
+  end
+
+  it "manages only the database_path of Hotswap.configure, and what the block registers" do
+    known = nil
+    Hotswap.configure do |config|
+      config.database_path = "db/cache.sqlite3"
+      config.register("db/errors.sqlite3", name: "errors")
+      known = [config.databases.map(&:label), config.find_database("errors").label]
+    end
+
+    expect(known).to eq [["db/cache.sqlite3", "db/errors.sqlite3"], "db/errors.sqlite3"]
+    expect(Hotswap.databases.map(&:label)).to eq known.first
   end
 
   it "does not register what is not a file" do

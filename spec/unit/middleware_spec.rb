@@ -8,11 +8,14 @@ RSpec.describe Hotswap::Middleware do
 
   def env(path = "/items", **more) = {"REQUEST_METHOD" => "GET", "PATH_INFO" => path}.merge(more.transform_keys(&:to_s))
 
+  # A body that the application still has to produce.
+  def stream(*parts) = parts.each
+
   # Calls the middleware around an application that returns the block's value.
   def call(env = env(), &application) = described_class.new(application).call(env)
 
   it "changes only the body of the response" do
-    status, headers, body = call { |_| [201, {"x-test" => "1"}, ["a", "b"]] }
+    status, headers, body = call { |_| [201, {"x-test" => "1"}, stream("a", "b")] }
 
     expect([status, headers]).to eq [201, {"x-test" => "1"}]
     expect(body.enum_for(:each).to_a).to eq %w[a b]
@@ -20,13 +23,34 @@ RSpec.describe Hotswap::Middleware do
   end
 
   it "keeps the request inside until its body is closed" do
-    _, _, body = call { |_| [200, {}, [inside.to_s]] }
+    _, _, body = call { |_| [200, {}, stream(inside.to_s)] }
 
     expect(inside).to eq 1
     expect(body.enum_for(:each).to_a).to eq ["1"]
     expect(inside).to eq 1
     body.close
     expect(inside).to eq 0
+  end
+
+  it "returns an array untouched, and ends the request at once" do
+    array = ["a"]
+    status, headers, body = call { |_| [201, {"x-test" => inside.to_s}, array] }
+
+    expect([status, headers]).to eq [201, {"x-test" => "1"}]
+    expect(body).to be array
+    expect(inside).to eq 0
+    expect(Hotswap::Middleware::SWAP_LOCK.try_lock).to be true
+    Hotswap::Middleware::SWAP_LOCK.unlock
+  end
+
+  it "keeps the request inside until an array is closed that has to be closed" do
+    closed = false
+    array = ["a"].tap { |body| body.define_singleton_method(:close) { closed = true } }
+    _, _, body = call { |_| [200, {}, array] }
+
+    expect(inside).to eq 1
+    body.close
+    expect([closed, inside]).to eq [true, 0]
   end
 
   it "keeps the request inside until rack.response_finished, if the server supports it" do
@@ -67,8 +91,8 @@ RSpec.describe Hotswap::Middleware do
 
   it "counts a thread's next request even if the server did not close a body" do
     running = Thread.new do
-      call(env("/forgotten")) { [200, {}, ["forgotten"]] } and GC.start
-      _, _, body = call(env("/next")) { [200, {}, []] }
+      call(env("/forgotten")) { [200, {}, stream("forgotten")] } and GC.start
+      _, _, body = call(env("/next")) { [200, {}, stream] }
       gate.running.tap { body.close }
     end
 
@@ -78,7 +102,7 @@ RSpec.describe Hotswap::Middleware do
   it "counts a request inside a request once" do
     counts = []
     _, _, body = call do
-      status, headers, inner = call(env("/inner")) { counts << inside and [200, {}, ["inner"]] }
+      status, headers, inner = call(env("/inner")) { counts << inside and [200, {}, stream("inner")] }
       counts << inside
       [status, headers, inner]
     end
@@ -91,7 +115,7 @@ RSpec.describe Hotswap::Middleware do
   it "makes requests wait while the gate is closed" do
     reached = false
     request = with_closed_gate do
-      waiting_thread { call { [(reached = true) && 200, {}, []] }.tap { |_, _, body| body.close } }
+      waiting_thread { call { [(reached = true) && 200, {}, []] } }
         .tap { expect(reached).to be false }
     end
 

@@ -38,6 +38,27 @@ RSpec.describe Hotswap::SwapLock do
     expect(lock).not_to be_locked
   end
 
+  it "is taken by try_lock only if nothing is in the way" do
+    expect(lock.try_lock).to be true
+    expect([lock.locked?, lock.owned?, lock.try_lock, Thread.new { [lock.owned?, lock.try_lock] }.value]).to eq [true, true, false, [false, false]]
+    lock.unlock
+    expect([lock.locked?, lock.owned?]).to eq [false, false]
+
+    gate.pass("request") { expect([lock.try_lock, lock.locked?]).to eq [false, false] }
+    with_closed_gate { expect([lock.try_lock, lock.locked?, lock.owned?]).to eq [false, true, false] }
+  end
+
+  it "lets requests pass while a try fails" do
+    leave = Queue.new
+    request = waiting_thread { gate.pass("request") { leave.pop } }
+
+    expect([lock.try_lock, lock.locked?, gate.pass("another") { :passed }]).to eq [false, false, :passed]
+    leave.close
+    request.join
+    expect(lock.try_lock).to be true
+    lock.unlock
+  end
+
   it "has one holder at a time" do
     at_once = most = 0
     threads = Array.new(4) do
@@ -98,7 +119,7 @@ RSpec.describe Hotswap::SwapLock do
 
   it "is separate in a forked child" do
     lock.synchronize do
-      expect(in_child { [lock.locked?, lock.synchronize { lock.locked? }, lock.locked?] }).to eq [false, true, false]
+      expect(in_child { [lock.locked?, lock.owned?, lock.synchronize { [lock.locked?, lock.owned?] }, lock.locked?] }).to eq [false, false, [true, true], false]
       expect(lock).to be_locked
     end
   end

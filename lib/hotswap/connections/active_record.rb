@@ -29,7 +29,7 @@ module Hotswap
       # @param config [ActiveRecord::DatabaseConfigurations::DatabaseConfig]
       # @return [String, nil] its absolute path; nil if it is in memory, or of another kind than SQLite
       def file_of(config)
-        Database.absolute_path(config.database) if config.adapter.to_s.start_with?("sqlite3")
+        Database.absolute_path(config.database) if config.adapter.to_s.include?("sqlite")
       end
 
       # Closes the idle connections to managed databases, and the caller's own. The caller's next query opens its

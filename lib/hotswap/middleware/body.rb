@@ -3,7 +3,7 @@
 module Hotswap
   class Middleware
     # A response body whose unit leaves when the server closes it. Everything else is up to the original body, which
-    # may be an array, a file, or a stream that responds to `call` and not to `each`.
+    # may be a proxy, a file, or a stream that responds to `call` and not to `each`.
     class Body
       def initialize(body, unit)
         @body = body

@@ -33,7 +33,7 @@ module Hotswap
     end
 
     initializer "hotswap.logger", after: :initialize_logger do
-      Hotswap.logger = ::Rails.logger
+      Hotswap.runtime.default_logger = ::Rails.logger
     end
 
     # Runs before the application's initializers, because one of them may query a database.

@@ -15,7 +15,7 @@ RSpec.describe "hotswap in a Rails application" do
       {
         middleware: Rails.application.middleware.first.name,
         logger: Hotswap.logger.equal?(Rails.logger),
-        databases: Hotswap.databases.map { |it| [it.name, it.path] },
+        databases: Hotswap.databases.map { |it| [it.name, it.label] },
         socket: Hotswap.socket_path, stderr_socket: Hotswap.stderr_socket_path
       }
     RUBY
@@ -51,22 +51,23 @@ RSpec.describe "hotswap in a Rails application" do
     RUBY
 
     expect(app.evaluate("[Hotswap.databases.map { |it| [it.name, it.label] }, Hotswap.database_path, Hotswap.socket_path, " \
-      "Hotswap.stderr_socket_path, Hotswap.configuration.max_pause, Hotswap.configuration.timeout]")).to eq [
+      "Hotswap.stderr_socket_path, Rails.application.config.hotswap[:max_pause], Hotswap.configuration.timeout]")).to eq [
         [["cache", "storage/production-cache.sqlite3"], ["primary", "storage/production.sqlite3"]],
-        "storage/production-cache.sqlite3",
+        app.root.join("storage/production-cache.sqlite3").to_s,
         app.root.join("tmp/my.sock").to_s, app.root.join("tmp/my.stderr.sock").to_s, 0.25, 60.0
       ]
   end
 
-  it "manages a database that the environment's configuration chooses" do
+  it "uses the database and the logger that the environment's configuration chooses" do
     app.write("config/environments/production.rb", app.root.join("config/environments/production.rb").read.sub(/^end\s*\z/, <<~RUBY))
         config.hotswap.database_path = "storage/elsewhere.sqlite3"
         config.hotswap.stderr_socket_path = "/run/elsewhere.stderr.sock"
+        config.hotswap.logger = Logger.new("hotswap.log", progname: "ours")
       end
     RUBY
 
-    expect(app.evaluate("[Hotswap.databases.map { |it| [it.name, it.path] }, Hotswap.stderr_socket_path]"))
-      .to eq [[[nil, "storage/elsewhere.sqlite3"]], "/run/elsewhere.stderr.sock"]
+    expect(app.evaluate("[Hotswap.databases.map { |it| [it.name, it.label] }, Hotswap.stderr_socket_path, Hotswap.logger.progname]"))
+      .to eq [[[nil, "storage/elsewhere.sqlite3"]], "/run/elsewhere.stderr.sock", "ours"]
   end
 
   it "names an invalid setting at boot" do
@@ -106,6 +107,12 @@ RSpec.describe "hotswap in a Rails application" do
         shared_memory:
           adapter: sqlite3
           database: file::memory:?cache=shared
+        custom:
+          adapter: my_sqlite3
+          database: storage/custom.sqlite3
+        lite:
+          adapter: litedb
+          database: storage/lite.sqlite3
         other:
           adapter: postgresql
           database: other
@@ -118,7 +125,7 @@ RSpec.describe "hotswap in a Rails application" do
     expect(app.evaluate("Hotswap.databases.map { |it| [it.name, it.label] }")).to eq [
       ["primary", "storage/production.sqlite3"], ["queue", "storage/production-queue.sqlite3"],
       ["cache", "storage/production-cache.sqlite3"], ["errors", "storage/production-errors.sqlite3"],
-      ["by_uri", "storage/by-uri.sqlite3"]
+      ["by_uri", "storage/by-uri.sqlite3"], ["custom", "storage/custom.sqlite3"]
     ]
   end
 
