@@ -20,6 +20,7 @@ require "hotswap/server"
 require "hotswap/fork/daemon"
 require "hotswap/middleware"
 require "hotswap/cli"
+require "hotswap/copy"
 require "hotswap/runtime"
 
 # Replaces the SQLite database of a running application, and takes consistent snapshots of it.
@@ -132,6 +133,30 @@ module Hotswap
       runtime.after_swap.register(block)
     end
 
+    # Replaces a managed database by the source, as `hotswap cp` does. It needs no server.
+    # @param source [String, Pathname, IO, #read] a file, or a stream such as an upload
+    # @param to [String, Symbol, Database] the managed database; :primary is the first one
+    # @param stderr [IO, StringIO, nil] gets status lines and warnings
+    # @return [Result] what the push did
+    # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print. Inside a
+    #   request or a job, {Refused}: the push would wait for itself
+    # @raise what the source raises while it is read; then nothing has changed
+    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, socket: nil, stderr: nil)
+      Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, socket:, stderr:).push(source)
+    end
+
+    # Writes a consistent snapshot of a managed database to the target, as `hotswap cp` does. It needs no server, and it
+    # works inside requests and jobs.
+    # @param database [String, Symbol, Database] the managed database; :primary is the first one
+    # @param to [String, Pathname, IO, #write] a file, or a stream
+    # @param stderr [IO, StringIO, nil] gets warnings
+    # @return [Result] what the pull did
+    # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print
+    # @raise what the target raises while it is written to
+    def pull(database = :primary, to:, socket: nil, stderr: nil)
+      Copy.new(database, socket:, stderr:).pull(to)
+    end
+
     # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.
     #
     #   loop do
@@ -165,8 +190,8 @@ module Hotswap
       runtime.server.stop
     end
 
-    private
-
+    # Manages the databases that the settings name.
+    # @api private
     def register_chosen
       configuration.chosen_databases.each { |path| register(path) }
     end

@@ -17,7 +17,13 @@ module Hotswap
     # How often that wait may itself be interrupted.
     MOST_INTERRUPTIONS = 10
 
+    # How much is read from a stream at a time, in bytes.
+    CHUNK = 256 * 1024
+
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
+
+    # How a command ended: its exit status, why it failed, and what it did.
+    Outcome = Data.define(:code, :error, :bytes, :held, :in_place)
 
     # @param arguments [Array<String>] as on the command line, without the program's name; none means help
     # @param stdin [IO, StringIO] read if the source is "-"
@@ -26,8 +32,9 @@ module Hotswap
     # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure. A push from inside
     #   a request or a job would wait for itself, so it is refused
     # @raise [ArgumentError] if the arguments are not an Array
+    # @raise what stdin raises while it is read, or stdout while it is written to
     def self.run(arguments, stdin: $stdin, stdout: $stdout, stderr: $stderr)
-      new(stdin, stdout, stderr).run(arguments)
+      new(stdin, stdout, stderr).run(arguments).code
     end
 
     # @api private
@@ -43,25 +50,62 @@ module Hotswap
     end
 
     # See {CLI.run}.
+    # @return [Outcome]
     def run(arguments)
       raise ArgumentError, "the arguments must be an Array, as in #{EXAMPLE}, not #{arguments.inspect}" unless arguments.is_a?(Array)
 
-      command = Native::Command.new
+      arguments = arguments.map(&:to_s)
+      closed = replace_closed(arguments)
+      return complain(closed) if closed
+
+      command = @command = Native::Command.new
       begin
-        start(command, arguments.map(&:to_s))
+        start(command, arguments)
         wait(command)
-        code = command.code
+        outcome = command.outcome
       ensure
-        end_it(command) unless code
+        end_it(command) unless outcome
       end
       @draining.each(&:join)
-      code
+      broken = @broken
+      raise broken if broken
+
+      told(outcome)
     ensure
       @feeding.each(&:kill).each(&:join)
       command&.close
     end
 
     private
+
+    # A program may have closed standard streams that a command does not need.
+    # @return [String, nil] the one that it does need
+    def replace_closed(arguments)
+      source, target = arguments.drop(1).reject { |argument| argument.start_with?("-") && argument != "-" }
+      needed = "input" if closed?(@stdin) && source == "-"
+      needed = "output" if closed?(@stdout) && target == "-"
+      @stdin, @stdout, @stderr = [@stdin, @stdout, @stderr].map { |io| closed?(io) ? null : io }
+      needed && "standard #{needed} is closed"
+    end
+
+    def closed?(io)
+      io.respond_to?(:closed?) && io.closed?
+    end
+
+    def null
+      File.open(File::NULL, "r+").tap { |file| @ends << file }
+    end
+
+    def complain(why)
+      @stderr.puts("ERROR: #{why}")
+      @ends.each(&:close)
+      Outcome.new(code: 2, error: why, bytes: nil, held: 0.0, in_place: nil)
+    end
+
+    def told(outcome)
+      code, error, (bytes, held, in_place) = outcome
+      Outcome.new(code: code, error: error, bytes: bytes, held: held.to_i / 1e6, in_place: in_place)
+    end
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
@@ -74,7 +118,7 @@ module Hotswap
 
     # @return [Array, nil] nil if this process has no application of its own
     def application
-      Hotswap.configuration.chosen_databases.each { |path| Hotswap.register(path) }
+      Hotswap.register_chosen
       Hotswap.runtime.server.description
     end
 
@@ -119,18 +163,35 @@ module Hotswap
     end
 
     def input_descriptor
-      return @stdin if @stdin.is_a?(IO)
+      return @stdin.flush if @stdin.is_a?(IO)
 
       reader, writer = IO.pipe(binmode: true)
       @ends << reader
       @feeding << Thread.new do
-        IO.copy_stream(@stdin, writer)
-      rescue Errno::EPIPE
-        # The command has stopped reading.
+        feed(writer)
+      rescue Exception => error # rubocop:disable Lint/RescueException -- what the stream raises is for the caller
+        break_off(error)
       ensure
         writer.close
       end
       reader
+    end
+
+    def feed(writer)
+      while (chunk = @stdin.read(CHUNK))
+        begin
+          writer.write(chunk)
+        rescue Errno::EPIPE
+          return # The command has stopped reading.
+        end
+      end
+    end
+
+    # Ends the command, because a stream of the caller does not work. In this order: the end of the data comes later, and
+    # then the command must not take it for the end of a complete database.
+    def break_off(error)
+      @broken ||= error
+      @command.abort
     end
 
     def output_descriptor(io)
@@ -142,6 +203,9 @@ module Hotswap
       @ends << writer
       @draining << Thread.new do
         IO.copy_stream(reader, io)
+      rescue => error
+        # Standard error that does not work is no reason to end a push.
+        break_off(error) unless io.equal?(@stderr)
       ensure
         reader.close
       end

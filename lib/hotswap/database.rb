@@ -63,11 +63,37 @@ module Hotswap
       Native.visible(path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
     end
 
+    # Replaces the database by the source, as {Hotswap.push} does, and prints what the command would print.
+    # @param source [String, Pathname, IO, #read]
+    # @return [Boolean] whether it worked
+    def push(source, stdout: $stdout, stderr: $stderr, skip_integrity_check: false, skip_schema_check: false)
+      printing_errors(stderr) { Copy.new(self, stdout:, stderr:, skip_integrity_check:, skip_schema_check:).push(source) }
+    end
+
+    # Writes a snapshot to the target, as {Hotswap.pull} does, and prints what the command would print.
+    # @param target [String, Pathname, IO, #write]
+    # @return [Boolean] whether it worked
+    def pull(target, stderr: $stderr)
+      printing_errors(stderr) { Copy.new(self, stderr:).pull(target) }
+    end
+
     # What a worker has to know about the database.
     # @return [Hash]
     def to_settings
       {path: FileName.to_json_value(path), label: label, name: name, extensions: extensions.map { |path| FileName.utf8(path).scrub },
        objection: objection && Native.visible(objection)}
+    end
+
+    private
+
+    def printing_errors(stderr)
+      yield
+      true
+    rescue Error
+      false # The command has printed it.
+    rescue => error
+      stderr.puts("ERROR: #{Native.visible(error.message)}")
+      false
     end
   end
 end

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hotswap_core::cli::{self, Application, Surroundings};
-use hotswap_core::client::{Abort, Stdio, Streams};
+use hotswap_core::client::{Abort, Outcome, Stdio, Streams};
 use hotswap_core::sys::event::Event;
+use hotswap_core::visible;
 use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
 
 use crate::file_name::FileName;
@@ -49,6 +49,7 @@ fn run_command(
         arguments.into_iter().map(|argument| argument.0).collect(),
         surroundings,
     )
+    .code
     .into())
 }
 
@@ -83,10 +84,13 @@ struct Command {
     end: RefCell<Option<Arc<End>>>,
 }
 
+/// The outcome of a command, for Ruby.
+type Told = (i32, Option<String>, Option<(u64, u64, bool)>);
+
 /// The end of a command, and the signal that reports it.
 struct End {
     signal: Event,
-    code: AtomicI32,
+    outcome: OnceLock<Outcome>,
 }
 
 impl magnus::DataTypeFunctions for Command {}
@@ -139,12 +143,12 @@ impl Command {
             };
             let end = Arc::new(End {
                 signal: Event::new()?,
-                code: AtomicI32::new(0),
+                outcome: OnceLock::new(),
             });
             let told = end.clone();
             let run = move || {
                 hotswap_core::sys::thread::leave_signals_to_others();
-                let code = cli::run(
+                let outcome = cli::run(
                     arguments.into_iter().map(|argument| argument.0).collect(),
                     surroundings,
                 );
@@ -152,7 +156,8 @@ impl Command {
                 if let Some(runtime) = runtime::existing().filter(|_| logs) {
                     runtime.mailbox.wait_for_log();
                 }
-                told.code.store(code.into(), Ordering::Release);
+                // This thread is the only one that sets it.
+                let _ = told.outcome.set(outcome);
                 told.signal.set();
             };
             std::thread::Builder::new()
@@ -170,10 +175,16 @@ impl Command {
         self.end.borrow().as_ref().map(|end| end.signal.raw())
     }
 
-    /// The exit status of a command that has ended.
-    fn code(&self) -> Option<i32> {
+    /// What a command that has ended did: `[exit status, error, [bytes, microseconds held, in place]]`. Without an error,
+    /// or if it did not do all of its work, that part is nil.
+    fn outcome(&self) -> Option<Told> {
         let end = self.end.borrow();
-        end.as_ref().map(|end| end.code.load(Ordering::Acquire))
+        let outcome = end.as_ref()?.outcome.get()?;
+        let figures = outcome
+            .figures
+            .map(|figures| (figures.bytes, figures.held_us, figures.in_place));
+        let why = outcome.why.as_ref().map(visible::lines);
+        Some((outcome.code.into(), why, figures))
     }
 
     /// Asks the command and its worker to end. Does not wait until they have.
@@ -203,7 +214,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     command.define_singleton_method("new", function!(Command::new, 0))?;
     command.define_method("start", method!(Command::start, 5))?;
     command.define_method("descriptor", method!(Command::descriptor, 0))?;
-    command.define_method("code", method!(Command::code, 0))?;
+    command.define_method("outcome", method!(Command::outcome, 0))?;
     command.define_method("abort", method!(Command::abort, 0))?;
     command.define_method("close", method!(Command::close, 0))?;
     Ok(())

@@ -35,7 +35,7 @@ end
 
 trap("INT", "DEFAULT")
 status = begin
-  Hotswap::CLI.new($stdin, output, $stderr, folder).run(ARGV)
+  Hotswap::CLI.new($stdin, output, $stderr, folder).run(ARGV).code
 rescue SignalException => signal
   128 + signal.signo
 end

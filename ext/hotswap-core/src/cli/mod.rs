@@ -1,4 +1,4 @@
-//! The command line: takes arguments, returns an exit status. Nothing in this module ends the process.
+//! The command line: takes arguments, returns how the command ended. Nothing in this module ends the process.
 
 mod application;
 mod args;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::client::{self, Abort, Stdio, Streams};
+use crate::client::{self, Abort, Outcome, Stdio, Streams};
 use crate::error::{Error, Usage};
 use crate::exit_code::ExitCode;
 use crate::visible;
@@ -54,8 +54,8 @@ pub fn offline_application(
     }
 }
 
-/// Runs `hotswap ARGUMENTS` (without the program's name) and returns the exit status.
-pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode {
+/// Runs `hotswap ARGUMENTS` (without the program's name) and returns how it ended.
+pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome {
     if arguments.is_empty() {
         return run(vec!["help".into()], surroundings);
     }
@@ -83,7 +83,7 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> ExitCode
     }
 }
 
-fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
+fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let Some(folder) = surroundings.folder.take() else {
         return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
@@ -130,31 +130,31 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> ExitCode {
     };
     let mut stderr = match surroundings.streams.stderr.try_clone() {
         Ok(stderr) => stderr,
-        Err(_) => return ExitCode::Failed,
+        Err(_) => return ExitCode::Failed.into(),
     };
     let abort = copy.abort.clone();
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
     });
     match allowed.and_then(|()| copy.run(surroundings.streams)) {
-        Ok(code) => code,
+        Ok(outcome) => outcome,
         Err(error) => {
             // The caller that ended the command knows why.
             match abort.asked() {
-                true => error.exit_code(),
+                true => Outcome::from(&error),
                 false => report(&mut stderr, &error),
             }
         }
     }
 }
 
-fn report(stderr: &mut Stdio, error: &Error) -> ExitCode {
+fn report(stderr: &mut Stdio, error: &Error) -> Outcome {
     print(stderr, &format!("ERROR: {}\n", visible::lines(error.to_string())));
-    error.exit_code()
+    error.into()
 }
 
 /// Prints `text`. A reader that has gone is not a failure.
-fn print(to: &mut Stdio, text: &str) -> ExitCode {
+fn print(to: &mut Stdio, text: &str) -> Outcome {
     let _ = to.write_all(text.as_bytes());
-    ExitCode::Done
+    ExitCode::Done.into()
 }

@@ -2,6 +2,7 @@
 
 mod abort;
 mod connect;
+mod outcome;
 mod signals;
 mod source;
 mod status;
@@ -30,6 +31,7 @@ use crate::visible::{self, Shown};
 
 pub use abort::Abort;
 use connect::{Opened, Way};
+pub use outcome::Outcome;
 use source::Source;
 use status::Listener;
 pub use stdio::Stdio;
@@ -81,7 +83,7 @@ pub struct Copy {
 
 impl Copy {
     /// Runs the copy. The server's messages are already on stderr; an error is one of the client's own.
-    pub fn run(self, mut streams: Streams) -> Result<ExitCode> {
+    pub fn run(self, mut streams: Streams) -> Result<Outcome> {
         self.require_usable(&streams)?;
         let out_of_memory = OutOfMemory::so_far();
         if self.owns_process {
@@ -121,7 +123,7 @@ impl Copy {
                 self.receive_stream(&mut main, &mut streams.stdout, &mut listener)
             }
             Message::Plan(Plan::Wait) => self.wait(&mut main, &streams.stdout),
-            Message::Done { code } => Ok(ExitCode::from_u8(code)),
+            Message::Done { code, .. } => Ok(code.into()),
             _ => Err(Gone::Worker.into()),
         };
         drop(watch);
@@ -144,16 +146,16 @@ impl Copy {
         // worker's last message.
         drop(main);
         // The server's messages come before the client's own.
-        listener.finish();
+        let why = listener.finish();
         session.into_iter().for_each(Session::finish);
-        let code = done.map_err(|error| match error.is_gone() {
+        let outcome = done.map_err(|error| match error.is_gone() {
             true => Failed::Killed {
                 killer: out_of_memory.suspect().to_string(),
             }
             .into(),
             false => error,
         })?;
-        if code == ExitCode::Done && !self.quiet && self.dst != "-" {
+        if outcome.code == ExitCode::Done && !self.quiet && self.dst != "-" {
             // In a pull, stdout receives the database or nothing.
             let ok = match pulls_to_file {
                 true => &mut streams.stderr,
@@ -162,18 +164,18 @@ impl Copy {
             // A closed stream is not a failure.
             let _ = ok.write_all(b"OK\n");
         }
-        Ok(code)
+        Ok(Outcome { why, ..outcome })
     }
 
     /// The end of an aborted command. No worker is left that could change the database. Tells the user if the worker
     /// was faster.
-    fn aborted(&self, done: Result<ExitCode>, stderr: &mut Stdio) -> Result<ExitCode> {
-        let code = done?;
-        if code == ExitCode::Done && self.dst != "-" {
+    fn aborted(&self, done: Result<Outcome>, stderr: &mut Stdio) -> Result<Outcome> {
+        let outcome = done?;
+        if outcome.code == ExitCode::Done && self.dst != "-" {
             // A closed standard error is not a failure.
             let _ = writeln!(stderr, "Interrupted too late: the new database is in place");
         }
-        Ok(code)
+        Ok(outcome)
     }
 
     /// Refuses standard streams that cannot be meant.
@@ -237,15 +239,15 @@ impl Copy {
         }
     }
 
-    fn wait(&self, main: &mut Connection, stdout: &Stdio) -> Result<ExitCode> {
-        let code = finish(main)?;
-        if code != ExitCode::Done && self.dst == "-" && stdout.is_broken() {
+    fn wait(&self, main: &mut Connection, stdout: &Stdio) -> Result<Outcome> {
+        let outcome = finish(main)?;
+        if outcome.code != ExitCode::Done && self.dst == "-" && stdout.is_broken() {
             return Err(self.stdout_failed(ErrorKind::BrokenPipe.into()));
         }
-        Ok(code)
+        Ok(outcome)
     }
 
-    fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<ExitCode> {
+    fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<Outcome> {
         let source = match self.src == "-" {
             true => Source::of_stdin(stdin.source_to_hand_over().ok_or(Gone::Worker)?)?,
             false => {
@@ -262,7 +264,7 @@ impl Copy {
         main: &mut Connection,
         stdin: &mut Stdio,
         listener: &mut Listener,
-    ) -> Result<ExitCode> {
+    ) -> Result<Outcome> {
         let mut body = BodyWriter::new(main);
         match body.copy_from(stdin, |sent| listener.progress("sending", sent, 0)) {
             Ok(()) => {
@@ -278,15 +280,15 @@ impl Copy {
         finish(main)
     }
 
-    fn receive_file(&self, main: &mut Connection, listener: &Listener) -> Result<ExitCode> {
+    fn receive_file(&self, main: &mut Connection, listener: &Listener) -> Result<Outcome> {
         let Endpoint { raw, absolute, .. } = self.destination();
         let mut target = Target::create(&absolute, &raw)?;
         main.send_with(&Message::Target, &[target.file().as_fd()])?;
-        let code = finish(main)?;
+        let outcome = finish(main)?;
         if self.abort.asked() {
             return Err(Gone::Interrupted.into());
         }
-        if code == ExitCode::Done {
+        if outcome.code == ExitCode::Done {
             let users = target.users().names;
             target.put_in_place()?;
             if let Some(doubt) = target.doubt() {
@@ -300,7 +302,7 @@ impl Copy {
                 ));
             }
         }
-        Ok(code)
+        Ok(outcome)
     }
 
     fn receive_stream(
@@ -308,7 +310,7 @@ impl Copy {
         main: &mut Connection,
         stdout: &mut Stdio,
         listener: &mut Listener,
-    ) -> Result<ExitCode> {
+    ) -> Result<Outcome> {
         let mut body = BodyReader::new(main);
         loop {
             let received = body.received();
@@ -320,7 +322,7 @@ impl Copy {
                     listener.progress("receiving", received, 0);
                 }
                 Piece::End => return finish(main),
-                Piece::Instead(Message::Done { code }) if code != 0 => return Ok(ExitCode::from_u8(code)),
+                Piece::Instead(Message::Done { code, .. }) if code != 0 => return Ok(code.into()),
                 Piece::Instead(_) => return Err(Gone::Worker.into()),
             }
         }
@@ -336,12 +338,17 @@ impl Copy {
 }
 
 /// Waits for the end of the command.
-fn finish(main: &mut Connection) -> Result<ExitCode> {
+fn finish(main: &mut Connection) -> Result<Outcome> {
     let mut lost = Failed::from(Gone::Worker);
     loop {
         match main.receive() {
             Ok(Some(Message::Committed)) => lost = Failed::NotDurable,
-            Ok(Some(Message::Done { code })) => return Ok(ExitCode::from_u8(code)),
+            Ok(Some(Message::Done { code, figures })) => {
+                return Ok(Outcome {
+                    figures,
+                    ..code.into()
+                })
+            }
             _ => return Err(lost.into()),
         }
     }

@@ -30,6 +30,8 @@ struct Screen {
     started: Instant,
     bar: Option<ProgressBar>,
     stage: Option<Stage>,
+    /// The last error from the server.
+    error: Option<String>,
 }
 
 /// A part of a command that has its own progress bar.
@@ -86,6 +88,7 @@ impl Listener {
             started: Instant::now(),
             bar: None,
             stage: None,
+            error: None,
         }));
         let shared = screen.clone();
         let listen = move || {
@@ -93,7 +96,10 @@ impl Listener {
                 let mut screen = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 match message {
                     Message::Status(text) if !quiet => screen.line(&text),
-                    Message::Error(text) => screen.line(&format!("ERROR: {text}")),
+                    Message::Error(text) => {
+                        screen.line(&format!("ERROR: {text}"));
+                        screen.error = Some(text);
+                    }
                     Message::Progress { stage, done, total } => screen.progress(&stage, done, total),
                     _ => {}
                 }
@@ -132,13 +138,15 @@ impl Listener {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Waits until everything from the server is on the screen.
-    pub(super) fn finish(&mut self) {
+    /// Waits until everything from the server is on the screen. Returns the server's error, if it sent one.
+    pub(super) fn finish(&mut self) -> Option<String> {
         if let Some(thread) = self.thread.take() {
             // A panic in the thread has already been printed.
             let _ = thread.join();
         }
-        self.screen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.clear();
+        screen.error.take()
     }
 }
 

@@ -79,6 +79,9 @@ pub enum Message {
     Done {
         /// See [`ExitCode`](crate::ExitCode).
         code: u8,
+        /// What the command did, if it did all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        figures: Option<Figures>,
     },
     /// Leader to worker: a client, with both of its connections as descriptors.
     Handover(Box<Handover>),
@@ -236,6 +239,27 @@ pub struct End {
     pub length: u64,
     /// The 64-bit XXH3 checksum of all bytes.
     pub checksum: u64,
+}
+
+/// What a command did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// The length of the database that it copied.
+    pub bytes: u64,
+    /// A push: the longest time for which it held requests, in microseconds.
+    pub held_us: u64,
+    /// A push: whether it wrote into the live file.
+    pub in_place: bool,
+}
+
+impl Figures {
+    /// Of a pull.
+    pub fn of_pull(bytes: u64) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
 }
 
 /// Leader to worker: everything that the worker needs for a command.

@@ -55,6 +55,7 @@ pub(super) fn run(
             drop(stderr);
             let _ = main.send(&Message::Done {
                 code: ExitCode::Failed as u8,
+                figures: None,
             });
         }
     }

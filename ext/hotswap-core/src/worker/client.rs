@@ -12,7 +12,7 @@ use super::summary::Spoken;
 use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::exit_code::ExitCode;
 use crate::holders;
-use crate::protocol::{Connection, Message, Narration, Plan, Request};
+use crate::protocol::{Connection, Figures, Message, Narration, Plan, Request};
 use crate::sys::poll::hung_up;
 use crate::sys::poll::takes_more;
 use crate::sys::processor::Processor;
@@ -278,7 +278,7 @@ impl Client {
     }
 
     /// Logs a failure. It takes one line, however long the difference of two schemas is.
-    pub(super) fn log_failure(&self, outcome: &Result<()>) {
+    pub(super) fn log_failure(&self, outcome: &Result<Figures>) {
         if let Err(error) = outcome {
             let (why, end) = (one_line(&error.in_a_log()), self.end());
             self.log("error", format_args!("command failed: {why} ({end})"));
@@ -293,9 +293,9 @@ impl Client {
 
     /// Ends the session: sends the reason of a failure, then the exit status. The leader gets the exit status too:
     /// if it does not, the worker was killed.
-    pub(super) fn finish(&mut self, outcome: &Result<()>) {
+    pub(super) fn finish(&mut self, outcome: &Result<Figures>) {
         let code = match outcome {
-            Ok(()) => ExitCode::Done,
+            Ok(_) => ExitCode::Done,
             Err(error @ Error::Failed(Failed::OutputClosed)) => error.exit_code(),
             // A client that has gone, or was interrupted, knows the reason.
             Err(error) if error.is_of_the_peer() && self.main.peer_is_gone() => error.exit_code(),
@@ -309,7 +309,10 @@ impl Client {
             stderr.close();
         }
         // A client that has gone does not need the answer.
-        let done = Message::Done { code: code as u8 };
+        let done = Message::Done {
+            code: code as u8,
+            figures: outcome.as_ref().ok().copied(),
+        };
         let _ = self.main.send(&done);
         let _ = self.log.0.send(&done);
     }

@@ -207,7 +207,13 @@ mod tests {
             .spawn()
             .unwrap();
         let [main, stderr, log] = [(); 3].map(|()| Wire::new(listener.accept().unwrap().0));
-        assert_eq!(main.receive().unwrap(), Some(Message::Done { code: 3 }));
+        assert_eq!(
+            main.receive().unwrap(),
+            Some(Message::Done {
+                code: 3,
+                figures: None
+            })
+        );
         let why = End::TookTooLong.error().to_string();
         assert_eq!(stderr.receive().unwrap(), Some(Message::Error(why.clone())));
         assert!(matches!(log.receive().unwrap(), Some(Message::Log(line)) if line.text.contains(&why)));

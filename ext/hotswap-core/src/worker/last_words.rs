@@ -96,6 +96,7 @@ fn lines(client: &Client, sentence: &str) -> Result<Vec<Line>> {
     };
     let done = Message::Done {
         code: ExitCode::Failed as u8,
+        figures: None,
     };
     let (main, stderr, leader) = client.connections();
     let error = Message::Error(sentence.into());

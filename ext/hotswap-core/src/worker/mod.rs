@@ -25,7 +25,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::error::{Protocol, Result};
 use crate::leftovers;
-use crate::protocol::{Connection, Message, Narration};
+use crate::protocol::{Connection, Figures, Message, Narration};
 use crate::route::Direction;
 use crate::settings::Settings;
 
@@ -88,7 +88,7 @@ fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
 
 /// Reads the client's request and carries it out. `replaced` gets the file that has to stay locked after the
 /// command, no matter how the command ends.
-fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced>) -> Result<()> {
+fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced>) -> Result<Figures> {
     let request = client.request()?;
     let settings = settings.for_request(&request);
     client.be_patient(settings.timeout())?;

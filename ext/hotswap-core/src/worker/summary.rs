@@ -1,7 +1,9 @@
-//! The result of a push, for its last line in the application's log.
+//! The result of a push, for its last line in the application's log, and for the program that asked for it.
 
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
+
+use crate::protocol::Figures;
 
 /// How long requests were held up, including failed attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,17 @@ pub(super) struct Summary<'a> {
     pub how: How,
     /// How long requests waited.
     pub held: Held,
+}
+
+impl Summary<'_> {
+    /// The same for a program.
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            bytes: self.bytes,
+            held_us: self.held.longest.as_micros() as u64,
+            in_place: self.how == How::InPlace,
+        }
+    }
 }
 
 impl Display for Summary<'_> {

@@ -164,7 +164,10 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             level: "info".into(),
             text: "push started".into(),
         }),
-        Message::Done { code: 0 },
+        Message::Done {
+            code: 0,
+            figures: None,
+        },
     ];
     let content: Vec<u8> = (0..3000_u32).map(|i| (i * 31 % 251) as u8).collect();
     let body = recorded(|connection| {

@@ -13,7 +13,7 @@ use std::path::Path;
 use nix::unistd::Whence;
 
 use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
-use crate::protocol::{Message, Plan};
+use crate::protocol::{Figures, Message, Plan};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;
@@ -31,7 +31,7 @@ use snapshot::Snapshot;
 use spool::Spool;
 
 /// Pulls a snapshot of the database to the client's destination.
-pub(super) fn run(command: &Command) -> Result<()> {
+pub(super) fn run(command: &Command) -> Result<Figures> {
     let Command {
         client,
         request,
@@ -59,7 +59,7 @@ pub(super) fn run(command: &Command) -> Result<()> {
         "pull complete: {} ({length} bytes), {end}",
         database.label
     ));
-    Ok(())
+    Ok(Figures::of_pull(length))
 }
 
 /// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the

@@ -14,6 +14,7 @@ use std::path::Path;
 use crate::error::{Busy, Context, Error, Result};
 use crate::in_place::InPlace;
 use crate::leftovers;
+use crate::protocol::Figures;
 use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -41,7 +42,7 @@ use replace::Swap;
 use rows::Rows;
 
 /// Pushes what the client sends into the database of `command`.
-pub(super) fn run(command: &Command) -> Result<()> {
+pub(super) fn run(command: &Command) -> Result<Figures> {
     let path = &*command.path;
     let was_there = path.try_exists().on_path("cannot stat", path)?;
     if !was_there {
@@ -63,7 +64,7 @@ fn gone(path: &Path) -> Error {
     .into()
 }
 
-fn push(command: &Command, was_there: bool) -> Result<()> {
+fn push(command: &Command, was_there: bool) -> Result<Figures> {
     let Command {
         client,
         request,
@@ -123,8 +124,7 @@ fn push(command: &Command, was_there: bool) -> Result<()> {
         Some(expected) if !moved => blame_another_program(error, path, expected),
         _ => error,
     })?;
-    push.report(how, &rows);
-    Ok(())
+    Ok(push.report(how, &rows))
 }
 
 /// The rows of the live database and of the pushed file.
@@ -259,7 +259,7 @@ impl Push<'_> {
     }
 
     /// Tells the user and the log what was done.
-    fn report(&self, how: How, rows: &RowCounts) {
+    fn report(&self, how: How, rows: &RowCounts) -> Figures {
         let Command { client, request, .. } = self.command;
         if let Some(warning) = self.seen.as_ref().and_then(Seen::late_jobs) {
             client.log("warn", &warning);
@@ -280,6 +280,7 @@ impl Push<'_> {
             "push complete: {summary}{options}, {}",
             client.end()
         ));
+        summary.figures()
     }
 }
 

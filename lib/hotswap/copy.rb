@@ -1,0 +1,111 @@
+# frozen_string_literal: true
+
+require "fcntl"
+require "pathname"
+require "stringio"
+
+module Hotswap
+  # What {Hotswap.push} or {Hotswap.pull} did.
+  #
+  # - database: the managed {Database}
+  # - bytes: the length of the copied database
+  # - seconds: how long the call took
+  # - held: the longest time for which the push held requests, in seconds; 0.0 for a pull
+  # - way: how the push replaced the database, :rename or :in_place; nil for a pull
+  Result = Data.define(:database, :bytes, :seconds, :held, :way)
+
+  # One copy, for a program: runs the command, and turns its end into a {Result} or an exception.
+  class Copy
+    # The exceptions by exit status.
+    ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy}.freeze
+
+    # @param database [Database, String, Symbol] a managed database, by any of its names; :primary is the first one, unless
+    #   another one has this name
+    # @param stdout [IO, StringIO, nil] gets "OK" after a push
+    # @param stderr [IO, StringIO, nil] gets status lines, warnings and errors
+    # @param options [Hash] as on the command line; options that are nil or false are left out
+    def initialize(database, stdout: nil, stderr: nil, **options)
+      @stdout = stdout
+      @stderr = stderr
+      @options = options.filter_map { |name, value| "--#{name.to_s.tr("_", "-")}#{"=#{value}" unless value == true}" if value }
+      @database = managed(database)
+    end
+
+    # @param source [String, Pathname, IO, #read]
+    # @return [Result]
+    def push(source)
+      name, stream = side(source, "source", :read)
+      outcome, seconds = run([name, @database.path], stdin: stream, stdout: @stdout)
+      result(outcome, seconds, outcome.in_place ? :in_place : :rename)
+    end
+
+    # @param target [String, Pathname, IO, #write]
+    # @return [Result]
+    def pull(target)
+      name, stream = side(target, "target", :write)
+      outcome, seconds = run([@database.path, name], stdin: nil, stdout: stream)
+      result(outcome, seconds, nil)
+    end
+
+    private
+
+    def run(sides, stdin:, stdout:)
+      began = Gate.now
+      outcome = File.open(File::NULL, "r+") do |null|
+        CLI.new(stdin || null, stdout || null, @stderr || null).run(["cp", *@options, *sides])
+      end
+      raise ERRORS.fetch(outcome.code, Failed), outcome.error unless outcome.code.zero?
+
+      [outcome, Gate.now - began]
+    end
+
+    def result(outcome, seconds, way)
+      Result.new(database: @database, bytes: outcome.bytes, seconds: seconds, held: outcome.held, way: way)
+    end
+
+    def managed(database)
+      Hotswap.register_chosen
+      found = database.is_a?(Database) ? database : named(database)
+      return found if found
+      return refuse("hotswap manages no database in this process. Name one: Hotswap.database_path = \"db/app.sqlite3\"") if Hotswap.databases.empty?
+
+      refuse("#{database.inspect} is not a managed database. Managed are #{Hotswap.databases.map(&:label).join(", ")}")
+    end
+
+    def named(name)
+      return Hotswap.find_database(name) unless name.is_a?(Symbol)
+
+      databases = Hotswap.databases
+      databases.find { |database| database.name == name.to_s } || (databases.first if %i[primary database].include?(name))
+    end
+
+    # @return [Array] the name of this side on the command line, and its stream, if it is one
+    def side(named, role, method)
+      return [path(named.to_s), nil] if named.is_a?(String) || named.is_a?(Pathname)
+
+      stream = IO.try_convert(named) || named
+      return refuse("the #{role} must be a path or an IO, not #{named.inspect}") unless stream.respond_to?(method)
+      return refuse("the #{role} is closed, or not open for this direction") unless open_for?(stream, method)
+
+      ["-", stream]
+    end
+
+    def open_for?(stream, method)
+      case stream
+      when IO then !stream.closed? && (stream.fcntl(Fcntl::F_GETFL, 0) & Fcntl::O_ACCMODE) != ((method == :read) ? Fcntl::O_WRONLY : Fcntl::O_RDONLY)
+      when StringIO then (method == :read) ? !stream.closed_read? : !stream.closed_write?
+      else true
+      end
+    end
+
+    # A name without a folder could be that of a managed database, or an option.
+    def path(name)
+      (File.basename(name) == name && !name.empty?) ? "./#{name}" : name
+    end
+
+    def refuse(why)
+      @stderr&.puts("ERROR: #{why}")
+      raise UsageError, why
+    end
+  end
+end
