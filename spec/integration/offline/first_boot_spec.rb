@@ -2,7 +2,7 @@
 
 require "hotswap"
 
-RSpec.describe "hotswap cp --offline before the first boot", lane: "default" do
+RSpec.describe "hotswap cp --offline before the first boot" do
   include Privileges
 
   before(:context) do
@@ -64,7 +64,20 @@ RSpec.describe "hotswap cp --offline before the first boot", lane: "default" do
     expect(refused).to have_attributes(exit_code: 2, stdout: "", stderr: /^ERROR: neither path matches a managed database \(.*test.sqlite3, .*test-queue.sqlite3\)/)
   end
 
-  it "names the line of the application that does not load" do
+  it "creates nothing but its lock file if a signal ends it", lane: "default" do
+    reader, writer = IO.pipe(binmode: true)
+    restore = HotswapCommand.start("cp", "-", "primary", "--offline", chdir: app.root, env: DemoApp.environment, in: reader)
+    writer.write(File.binread(backup, 50_000))
+    eventually { storage.glob(".*.staged").any? }
+    restore.kill(:TERM)
+
+    expect(restore.wait).to have_attributes(exit_code: 143, stdout: "", stderr: "loading the settings\n")
+    eventually { expect(storage.children).to eq [storage.join("production.sqlite3.hotswap")] }
+  ensure
+    [reader, writer].each(&:close)
+  end
+
+  it "names the line of the application that does not load", lane: "default" do
     settings = app.root.join("config/environments/production.rb")
     before = settings.read
     settings.write("#{before}\nraise \"no such setting\"\n")
@@ -78,7 +91,7 @@ RSpec.describe "hotswap cp --offline before the first boot", lane: "default" do
     settings&.write(before)
   end
 
-  it "needs a Rails application" do
+  it "needs a Rails application", lane: "default" do
     Dir.mktmpdir("hs") do |folder|
       failed = HotswapCommand.run("cp", "a", "b", "--offline", chdir: folder)
 
