@@ -39,6 +39,12 @@ RSpec.describe "bin/rails generate hotswap:once", lane: "default" do
     FileUtils.cp_r(backup, storage, preserve: true)
   end
 
+  it "needs templates that are part of the gem" do
+    files = Dir.chdir(Project::ROOT) { Gem::Specification.load("hotswap.gemspec").files }
+
+    expect(Project::ROOT.glob("lib/generators/**/templates/*").map { |file| file.relative_path_from(Project::ROOT).to_s } - files).to eq []
+  end
+
   it "makes hooks that bring the snapshots of a backup back, although the copied files are torn" do
     expect(@said).to match(%r{create +hooks/pre-backup$}).and match(%r{create +hooks/post-restore$}).and include("COPY hooks /hooks")
     expect(@written).to all(include(%(databases="primary queue cache errors"\n)))
