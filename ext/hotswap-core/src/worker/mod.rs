@@ -44,6 +44,8 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let handover = match leader.receive()? {
         Some(Message::Handover(handover)) => handover,
         Some(Message::Sweep(settings)) => return sweep(&leader, &settings),
+        // It has been killed, and its client has not asked for anything yet.
+        None => return Ok(()),
         _ => return Err(Protocol::Unexpected { from: "the leader" }.into()),
     };
     let (main, stderr) = connections(&leader)?;

@@ -12,8 +12,8 @@ class ObedientProgram
     require "stringio"
     LOG = StringIO.new
     Hotswap.logger = Logger.new(LOG)
-    Hotswap.database_path = "app.sqlite3"
-    def open_database = @database ||= SQLite3::Database.new("app.sqlite3").tap { |opened| opened.busy_timeout = 5_000 }
+    Hotswap.database_path = ENV.fetch("DATABASE")
+    def open_database = @database ||= SQLite3::Database.new(ENV.fetch("DATABASE")).tap { |opened| opened.busy_timeout = 5_000 }
     def names = open_database.execute("SELECT name FROM items ORDER BY id").join(" ")
     Hotswap.on_disconnect { @database&.close; @database = nil }
     def hotswap(*arguments, stdin: StringIO.new)
@@ -30,8 +30,8 @@ class ObedientProgram
 
   def self.started = (@started ||= [])
 
-  def initialize(folder, preamble: PREAMBLE)
-    @io = IO.popen([Project.bundled_environment, "bundle", "exec", "ruby", "-e", preamble], "r+", chdir: folder.to_s, unsetenv_others: true)
+  def initialize(folder, database: "app.sqlite3")
+    @io = IO.popen([Project.bundled_environment("DATABASE" => database), "bundle", "exec", "ruby", "-e", PREAMBLE], "r+", chdir: folder.to_s, unsetenv_others: true)
     @pid = @io.pid
     ObedientProgram.started << self
   end
@@ -41,12 +41,15 @@ class ObedientProgram
     self
   end
 
-  def answer = JSON.parse(@io.gets || raise("the program has ended"))
+  def answer = JSON.parse(@io.gets || raise(EOFError, "the program has ended"))
 
   def tell(line) = ask(line).answer
 
   # Returns the exit status, standard output and standard error.
   def hotswap(*arguments) = tell("hotswap(*#{arguments.inspect})")
+
+  # The signal that ends a forked child, if one does.
+  def fate_of_child(line) = tell("Process.wait2(fork { #{line}; exit!(0) }).last.termsig")
 
   def end
     Process.kill(:KILL, pid)
