@@ -69,6 +69,18 @@ class PumaServer
 
   def pid = process.pid
 
+  # The workers of a cluster.
+  def worker_pids = process.members.select { |pid| ServerProcess.command_line(pid).start_with?("puma: cluster worker") }
+
+  # Returns when these workers have ended. On Ruby 3.3 a Puma worker that is to end now and then hangs, with or without
+  # this gem, until Puma kills it after 30 s: its trap handler writes into the pipe that the server's thread closes
+  # meanwhile, and waking the thread that closes takes a mutex, which no trap handler may.
+  def end_workers(pids)
+    eventually { (worker_pids & pids).empty? }
+  rescue TooLate
+    (worker_pids & pids).each { |pid| Process.kill(:KILL, pid) }
+  end
+
   def stop = @ended = process.stop
 
   def kill = @ended = process&.kill

@@ -66,8 +66,10 @@ RSpec.describe "the systemd unit of docs/deployment.md", :slow, lane: "default" 
     expect(app.version).to eq "first"
 
     app.forget
+    old = app.worker_pids
     expect(system(*Shellwords.split(setting.call("ExecReload").sub("$MAINPID", app.pid.to_s)))).to be true
-    eventually(30) { %w[RELOADING=1 READY=1].all? { |word| app.hear.include?(word) } }
+    app.end_workers(old)
+    eventually(PumaServer::BOOT_TIMEOUT) { %w[RELOADING=1 READY=1].all? { |word| app.hear.include?(word) } }
     expect(app.process).to be_alive
     expect(app.hotswap("cp", app.databases.release("second"), "database")).to have_attributes(exit_code: 0)
     expect(app.version).to eq "second"

@@ -10,20 +10,12 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
   # Requests that died with their process do not count.
   def broken(verdict) = verdict.broken.reject { |what| what.match?(/failed/) }
 
-  # On Ruby 3.3 a Puma worker that is to end now and then hangs, with or without this gem, until Puma kills it: its
-  # trap handler writes into the pipe that the server's thread closes meanwhile, and waking the thread that closes
-  # takes a mutex, which no trap handler may. What that worker had accepted is lost.
+  # What a worker had accepted is lost when it hangs (see PumaServer#end_workers).
   def hung(app) = app.log.scan(/Stopping (\d+) for phased upgrade/).tally.count { |_, times| times > 1 }
 
   # Those whose connection a worker had taken, and not read yet, when it was to end: Puma closes it, with or without
   # this gem, and a visitor on a busy machine may well be slow between the two.
   def unread(verdict, app) = verdict.visits.size - app.log.scan(%r{Started (?:GET "/items/1"|POST "/items") }).size
-
-  def end_what_hangs(pids)
-    eventually(10) { (worker_pids(app) & pids).empty? }
-  rescue Eventually::TooLate
-    (worker_pids(app) & pids).each { |pid| Process.kill(:KILL, pid) }
-  end
 
   context "with a cluster that does not preload" do
     let(:app) { boot_app(workers: 2, preload: false) }
@@ -83,7 +75,7 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
         2.times do |n|
           old = worker_pids(app)
           app.process.signal(:USR2)
-          end_what_hangs(old)
+          app.end_workers(old)
           eventually(30) { app.log.scan("Puma starting in cluster mode").size == n + 2 && booted(app) >= 2 * (n + 2) }
           eventually(20) { app.answers? && leader_pid(app) }
 

@@ -47,9 +47,7 @@ module Fleet
   end
 
   # Puma's workers, by pid.
-  def worker_pids(app)
-    app.process.members.select { |pid| ServerProcess.command_line(pid).start_with?("puma: cluster worker") }
-  end
+  def worker_pids(app) = app.worker_pids
 
   # The process that serves the socket, which is the one that holds the lock beside it.
   def leader_pid(app)
