@@ -37,7 +37,8 @@ module Hotswap
     end
   end
 
-  # A disk, a process or a connection failed. The database is whole, old or new. Exit status 5.
+  # A disk, a process or a connection failed. The database is whole, old or new, unless the message says otherwise.
+  # Exit status 5.
   class Failed < Error
     def code
       :failed

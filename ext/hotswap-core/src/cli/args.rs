@@ -33,7 +33,7 @@ Exit status:
   2  the command line is wrong
   3  refused: this copy cannot work as it is; nothing changed
   4  busy: something was in the way at this moment; nothing changed, try again
-  5  something broke; the database is whole, old or new";
+  5  something broke; the database is whole, old or new, unless the error says otherwise";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

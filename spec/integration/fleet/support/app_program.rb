@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A program of the application that is no server: a console, a runner, a job process.
+# A console, a runner script or a job process: a process of the application that serves no requests.
 class AppProgram
   include Eventually
 
@@ -20,7 +20,7 @@ class AppProgram
     AppProgram.started << self
   end
 
-  # Its standard output is a file, which Ruby would keep waiting.
+  # Its standard output is a file, so Ruby would buffer what the console prints.
   def self.console(app, *options)
     new(app, "bundle", "exec", "ruby", "bin/rails", "console", *options, "--", "--noautocomplete", "--nomultiline")
       .tap { |console| console.say("$stdout.sync = true") }
@@ -35,7 +35,7 @@ class AppProgram
 
   def output = File.read(@output, encoding: "UTF-8").scrub
 
-  # Waits until the program has said so.
+  # Waits until the program has printed the text.
   def wait_for(text, timeout = 30)
     eventually(timeout, every: 0.05) { output.include?(text) || (!alive? && raise("it ended: #{output}")) }
   end
@@ -47,7 +47,7 @@ class AppProgram
     @waiter.value
   end
 
-  # For programs that read their standard input.
+  # Closes the standard input of the program, and waits until the program ends.
   def finish
     @input.close unless @input.closed?
     @waiter.join(15) || stop

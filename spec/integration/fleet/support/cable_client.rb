@@ -25,12 +25,12 @@ class CableClient
     eventually { said?("confirm_subscription") }
   end
 
-  # Has the channel's action run.
+  # Asks the server to run an action of the channel.
   def perform(action, **data)
     send_command("message", data: data.merge(action: action).to_json)
   end
 
-  # What the channel transmitted, each with the instant at which it came.
+  # The messages that the channel transmitted, each with the time of its arrival.
   def answers = taken.filter_map { |said, at| said["message"].merge("ended" => at) if said["identifier"] && said["message"] }
 
   def answer(&block) = eventually { answers.find(&block) }
@@ -42,7 +42,7 @@ class CableClient
     @reader.join
   end
 
-  # For the driver.
+  # The WebSocket driver calls this to send bytes.
   def write(data) = @socket.write(data)
 
   private
@@ -61,7 +61,7 @@ class CableClient
     nil # one of both sides has closed
   end
 
-  # Called with the mutex held.
+  # The caller holds the mutex.
   def take(message) = @taken << [message, Eventually.now]
 
   def taken = @mutex.synchronize { @taken.dup }

@@ -2,18 +2,18 @@
 
 require_relative "fleet"
 
-# Swaps again and again while processes are killed, stopped and restarted at random, and counts what must never happen.
+# Pushes again and again while it kills, stops and restarts processes at random, and collects broken promises.
 class Chaos
   include Fleet
   include Eventually
 
   WORKERS = 3
   MAX_PAUSE = 0.5
-  # A request may wait for one pause, and a busy machine may take a second for it.
+  # A swap may hold a request for one pause. A busy machine may add a second.
   LONGEST_WAIT = MAX_PAUSE + 1
   SETTINGS = "Rails.application.config.hotswap.timeout = 3; Rails.application.config.hotswap.max_pause = #{MAX_PAUSE}".freeze
 
-  # What a visitor may meet whose server was killed under the request.
+  # The errors that a visitor may get when the server is killed during the request.
   CUT_OFF = /empty answer|cut off|reset|Broken pipe|closed|end of file|refused/i
 
   Stop = Struct.new(:pid, :from, :to)
@@ -30,7 +30,7 @@ class Chaos
     @diary = []
   end
 
-  # Runs until so many swaps were made or the time is over. Returns what was broken, in words.
+  # Runs until it has made this many swaps or the time is over. Returns the broken promises, in words.
   def run(app, swaps: Float::INFINITY, seconds: Float::INFINITY)
     @app = app
     @generations = Generations.new(app)
@@ -55,7 +55,7 @@ class Chaos
       sleep @chance.rand(0.05..0.6)
       kind = %i[kill terminate stop stop kill_leader kill_swap kill_swap stop_swap restart].sample(random: @chance)
       next if kind == :restart && Eventually.now - phased < 8
-      # Takes away one worker at a time, so that the site keeps serving.
+      # Stops one worker at a time, so that the others keep serving.
       next if %i[kill terminate kill_leader restart].include?(kind) && !everybody_there?
 
       phased = Eventually.now if kind == :restart
@@ -105,7 +105,7 @@ class Chaos
     end
   end
 
-  # The fleet is as it should be when the trouble is over.
+  # Checks that the fleet has recovered after the last kill.
   def settle
     eventually(60) { everybody_there? && leader_pid(@app) && File.socket?(@app.socket_path) }
     @last = @generations.push
@@ -127,7 +127,7 @@ class Chaos
     @verdict.failed.reject { |visit| visit.failure.match?(CUT_OFF) }.group_by(&:failure)
   end
 
-  # OK means moved; refused means not moved. If the worker died, it may be either.
+  # After OK the database is new, after a refusal it is old. If the worker died, both are allowed.
   def pushes_that_lie
     @generations.pushes.filter_map do |push|
       code = push.result.exit_code
@@ -138,13 +138,13 @@ class Chaos
 
   def slow = @verdict.visits.select(&:good?).select { |visit| excused(visit) > LONGEST_WAIT }
 
-  # How long it took, without the time for which its own process was stopped by us.
+  # The duration of a visit, without the time for which this spec had stopped the process that answered it.
   def excused(visit)
     stopped = @stops.select { |stop| stop.pid == visit.pid }.sum { |stop| [[visit.ended, stop.to].min - [visit.started, stop.from].max, 0].max }
     visit.ended - visit.started - stopped
   end
 
-  # What we did, and what swaps there were, from shortly before the visit to its end.
+  # The signals and swaps from shortly before the visit to its end.
   def meanwhile(visit)
     pushes = @generations.pushes.flat_map do |push|
       [[push.started, "push #{push.version}"], [push.ended, "push #{push.version}: #{push.result.exit_code}"]]

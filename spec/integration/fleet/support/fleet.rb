@@ -8,7 +8,7 @@ require_relative "../../../../demo/visitors"
 module Fleet
   LIVE = "storage/production.sqlite3"
 
-  # Visitors come while the block runs. Returns the verdict.
+  # Sends requests while the block runs. Returns the verdict.
   def visited(app, generations, gets: 60, posts: 30, **options)
     visitors = Visitors.spawn(port: app.port, gets_per_second: gets, posts_per_second: posts, **options)
     yield
@@ -19,7 +19,7 @@ module Fleet
     visitors&.dismiss
   end
 
-  # Pushes, one after the other, each of which must succeed.
+  # Pushes several times in a row. Each push must succeed.
   def swap(generations, times, **options)
     times.times do
       push = generations.push(**options)
@@ -29,13 +29,13 @@ module Fleet
     end
   end
 
-  # The same if the leader may have been killed: a command fails cleanly until the next leader serves.
+  # Pushes until it succeeds. After the leader was killed, commands fail cleanly until the next leader serves.
   def swap_sooner_or_later(generations)
     push = eventually(15) { generations.push.then { |tried| tried if tried.result.exit_code != 1 } }
     expect(push.result).to have_attributes(exit_code: 0), push.result.stderr
   end
 
-  # Every process that answers says that it serves the live version.
+  # Expects the live version from every process that answers.
   def expect_all_on(app, version, processes:)
     seen = {}
     eventually(20) do
@@ -49,7 +49,7 @@ module Fleet
   # Puma's workers, by pid.
   def worker_pids(app) = app.worker_pids
 
-  # The process that serves the socket, which is the one that holds the lock beside it.
+  # The process that serves the socket. It holds the lock next to the socket.
   def leader_pid(app)
     lock = "#{app.socket_path}.lock"
     return unless File.exist?(lock)
@@ -59,7 +59,7 @@ module Fleet
     locked&.split&.fetch(4)&.to_i
   end
 
-  # The processes that are members: they hold the fence.
+  # The members. Each of them holds a lock on the fence.
   def member_pids(app)
     inode = File.stat("#{app.database_path}.hotswap").ino
     File.readlines("/proc/locks").filter_map do |line|
@@ -69,7 +69,7 @@ module Fleet
     end.uniq
   end
 
-  # The processes of hotswap's own that still run for this application.
+  # The workers that still run for this application.
   def hotswap_workers(app)
     Dir.glob("/proc/[0-9]*").map { |folder| File.basename(folder).to_i }.select do |pid|
       File.readlink("/proc/#{pid}/cwd") == app.root.to_s && ServerProcess.command_line(pid).start_with?("hotswap worker")

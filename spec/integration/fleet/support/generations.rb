@@ -3,12 +3,12 @@
 require "fileutils"
 require_relative "verdict"
 
-# All databases that were live, each kept as it was when it was replaced.
+# Keeps every database that was live, as it was when a push replaced it.
 #
-# A generation is known by the version in its data, and an acknowledged write names the version it went into:
-# every one of them has to be found in the generation that acknowledged it.
+# The data of each generation contains its version, and so does the answer to each write. The spec looks for every
+# acknowledged write in the generation that acknowledged it.
 class Generations
-  # Opening for the path alone: it breaks no lease, drops no lock, and keeps the inode after the rename.
+  # O_PATH breaks no lease and drops no lock, and the descriptor keeps the inode after the rename.
   O_PATH = 0o10000000
 
   Push = Struct.new(:version, :started, :ended, :result, :moved) do
@@ -31,7 +31,7 @@ class Generations
     @number = 0
   end
 
-  # The version that is live.
+  # The version of the live database.
   attr_reader :live
 
   def push(*options, file: nil, **how)
@@ -55,7 +55,7 @@ class Generations
     before&.close
   end
 
-  # Compares what visitors saw with the databases.
+  # Compares the answers to the visitors with the databases.
   def verdict(report) = Verdict.new(self, report, @app.database_path)
 
   private

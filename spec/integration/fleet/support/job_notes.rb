@@ -2,7 +2,7 @@
 
 require_relative "fleet"
 
-# What jobs did, from the notes that they leave outside of any database, and which processes of Solid Queue there are.
+# Reads the notes that jobs write outside of any database, and lists the processes of Solid Queue.
 class JobNotes
   Row = Struct.new(:kind, :pid, :id, :last_heartbeat_at)
 
@@ -11,15 +11,15 @@ class JobNotes
     @file = app.root.join("log/jobs.jsonl")
   end
 
-  # The notes of every run, also of those that should not have been.
+  # The notes of every run, including runs that should not have happened.
   def all = @file.exist? ? @file.readlines.map { |line| JSON.parse(line) } : []
 
   def tokens = all.map { |note| note.fetch("token") }
 
-  # The same promises hold for what jobs write and read as for what visitors do.
+  # hotswap makes the same promises for jobs as for requests.
   def verdict(generations) = generations.verdict(Visitors::Report.of_jobs(@file.to_s))
 
-  # As Solid Queue has them registered.
+  # The processes in the table of Solid Queue.
   def processes
     TestDatabase.read(@app.database_path("queue")) do |db|
       db.execute("SELECT kind, pid, id, last_heartbeat_at FROM solid_queue_processes ORDER BY id").map { |row| Row.new(*row.first(4)) }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The demo application, started the way people do at home.
+# The demo application, started with bin/rails server, as in development.
 class RailsServer < AppServer
   private
 

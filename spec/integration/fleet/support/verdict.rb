@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Whether a fleet kept its promises, from what visitors saw and from what is in the databases.
+# Decides whether a fleet kept its promises, from the answers to its visitors and the rows in its databases.
 class Verdict
   def initialize(generations, report, live_path)
     @generations = generations
@@ -8,7 +8,7 @@ class Verdict
     @live_path = live_path
   end
 
-  # Every broken promise, in words. A spec expects none.
+  # Every broken promise, in words.
   def broken
     [
       *failed.first(5).map { |visit| "#{visit.kind} failed: #{visit.failure} (pid #{visit.pid})" },
@@ -27,7 +27,7 @@ class Verdict
 
   def failed = @report.failures
 
-  # Answers to visitors who came after a push had said OK, with what was there before it.
+  # Old data in answers to requests that began after a push had printed OK.
   def stale
     order = {}
     moved = @generations.pushes.select(&:moved?)
@@ -40,12 +40,12 @@ class Verdict
     end
   end
 
-  # Rows that were promised and are not in the generation that promised them.
+  # Acknowledged rows that are missing in the generation that acknowledged them.
   def missing
     @missing ||= @report.acknowledged.reject { |visit| tokens.fetch(visit.version, {}).key?(visit.token) }
   end
 
-  # Rows that are in another generation than in the one that promised them.
+  # Rows in another generation than the one that acknowledged them.
   def strayed
     promised = @report.acknowledged.to_h { |visit| [visit.token, visit.version] }
     tokens.flat_map { |version, found| found.keys.select { |token| promised[token] && promised[token] != version } }
