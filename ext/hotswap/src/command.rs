@@ -80,6 +80,8 @@ fn failed(ruby: &Ruby, error: &std::io::Error) -> Error {
 #[derive(TypedData)]
 #[magnus(class = "Hotswap::Native::Command", free_immediately, size)]
 struct Command {
+    /// See [`runtime::generation`].
+    generation: u64,
     abort: RefCell<Option<Arc<Abort>>>,
     end: RefCell<Option<Arc<End>>>,
 }
@@ -99,6 +101,7 @@ impl Command {
     fn new(ruby: &Ruby) -> Result<Self, Error> {
         let abort = Abort::new().map_err(|error| failed(ruby, &error))?;
         Ok(Self {
+            generation: runtime::generation(),
             abort: RefCell::new(Some(abort)),
             end: RefCell::default(),
         })
@@ -199,10 +202,13 @@ impl Command {
     }
 }
 
-/// The garbage collector frees a command when the fiber that waited for it has given it up.
+/// The garbage collector frees a command when the fiber that waited for it has given it up. In a forked child, it frees
+/// its copy of the parent's command, which goes on.
 impl Drop for Command {
     fn drop(&mut self) {
-        self.abort();
+        if self.generation == runtime::generation() {
+            self.abort();
+        }
     }
 }
 

@@ -118,6 +118,29 @@ RSpec.describe "a program without a server", lane: "default" do
     expect(names).to eq "old"
   end
 
+  it "is not disturbed by a child that the program forks meanwhile" do
+    new = database("new.sqlite3", ["new"])
+    program = ObedientProgram.new(folder)
+    # The child ends as any Ruby program does: Ruby frees all objects.
+    pushed = program.tell(<<~RUBY.tr("\n", ";"))
+      stream = Class.new { def read(_) = @io ? @io.read(_) : (Process.wait(fork { GC.start }); @io = File.open(#{new.inspect}, "rb"); @io.read(_)) }.new
+      hotswap("cp", "-", "database", stdin: stream)
+    RUBY
+
+    expect(pushed).to match [0, "OK\n", HotswapCommand::SWAPPED]
+    expect(names).to eq "new"
+  end
+
+  it "ends with the program, even if a child that it has forked meanwhile lives on" do
+    program = ObedientProgram.new(folder)
+    stream = "Class.new { def read(_) = (File.write('child', fork { sleep }); Process.kill(:KILL, $$)) }.new"
+    expect(program.fate_of_child(%(hotswap("cp", "-", "database", stdin: #{stream})))).to eq Signal.list["KILL"]
+
+    eventually { expect(workers).to eq [] }
+  ensure
+    Process.kill(:KILL, folder.join("child").read.to_i)
+  end
+
   # The workers of programs in this folder.
   def workers
     Dir.glob("/proc/[0-9]*").map { |process| File.basename(process).to_i }.select do |pid|

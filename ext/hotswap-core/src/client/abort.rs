@@ -7,7 +7,6 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +18,7 @@ use crate::sys::event::Event;
 pub struct Abort {
     asked: AtomicBool,
     signal: Event,
-    connection: Mutex<Option<(UnixStream, Shutdown)>>,
+    connection: Mutex<Option<(Connection, Shutdown)>>,
 }
 
 impl Abort {
@@ -38,7 +37,7 @@ impl Abort {
         self.signal.set();
         if let Some((connection, how)) = &*self.connection() {
             // The only possible error is that the peer has closed the connection first.
-            let _ = connection.shutdown(*how);
+            let _ = connection.stream().shutdown(*how);
         }
     }
 
@@ -49,17 +48,17 @@ impl Abort {
 
     /// Makes the request shut down `connection` as well, as `how` says, for as long as the returned value lives.
     pub(super) fn watch(self: &Arc<Self>, connection: &Connection, how: Shutdown) -> io::Result<Watch> {
-        let stream = connection.stream().try_clone()?;
+        let connection = connection.try_clone()?;
         // Stored before the flag is read, so that either this thread or the asking one sees what the other has
         // written.
-        *self.connection() = Some((stream, how));
+        *self.connection() = Some((connection, how));
         if self.asked() {
             self.ask();
         }
         Ok(Watch(self.clone()))
     }
 
-    fn connection(&self) -> MutexGuard<'_, Option<(UnixStream, Shutdown)>> {
+    fn connection(&self) -> MutexGuard<'_, Option<(Connection, Shutdown)>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,6 +81,8 @@ impl Drop for Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::testing::eventually;
 

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ const LASTS: Duration = Duration::from_millis(500);
 
 /// The thread that reads the stderr socket to its end.
 pub(super) struct Listener {
-    socket: UnixStream,
+    socket: Connection,
     thread: Option<JoinHandle<()>>,
     screen: Arc<Mutex<Screen>>,
 }
@@ -78,10 +77,7 @@ impl Listener {
     /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal.
     pub(super) fn start(connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
-        let socket = connection
-            .stream()
-            .try_clone()
-            .context("cannot use the stderr socket")?;
+        let socket = connection.try_clone().context("cannot use the stderr socket")?;
         let screen = Arc::new(Mutex::new(Screen {
             stderr,
             quiet,
@@ -135,7 +131,7 @@ impl Listener {
     /// Stops listening.
     pub(super) fn abandon(&self) {
         // A connection that has already ended is just as silent.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.socket.stream().shutdown(Shutdown::Both);
     }
 
     /// Waits until everything from the server is on the screen. Returns the server's error, if it sent one.

@@ -12,11 +12,14 @@ use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, Ms
 use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
 use crate::error::{Error, Gone, Protocol, Result};
+use crate::sys::fork::CloseInChild;
 use crate::sys::poll::hung_up;
 
-/// One end of a connection.
+/// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process ends.
 #[derive(Debug)]
 pub struct Connection {
+    // Dropped before the stream that it refers to.
+    _private: CloseInChild,
     stream: UnixStream,
     /// Received, but not taken yet.
     descriptors: Mutex<VecDeque<OwnedFd>>,
@@ -32,6 +35,7 @@ impl Connection {
     /// Takes over a connected socket.
     pub fn new(stream: UnixStream) -> Self {
         Self {
+            _private: CloseInChild::keep(&stream),
             stream,
             descriptors: Mutex::default(),
             sending: Mutex::default(),

@@ -34,7 +34,7 @@ impl Here {
         let pair = || {
             let (ours, theirs) = UnixStream::pair()?;
             let private = CloseInChild::keep(&theirs);
-            Ok::<_, std::io::Error>((ours, theirs, private))
+            Ok::<_, std::io::Error>((Connection::new(ours), theirs, private))
         };
         let pairs = fork::without_fork(|| Ok::<_, std::io::Error>((pair()?, pair()?)));
         let ((main, their_main, one), (stderr, their_stderr, other)) =
@@ -54,8 +54,8 @@ impl Here {
             })
             .context("cannot start a thread for the session")?;
         Ok(Self {
-            main: Connection::new(main),
-            stderr: Connection::new(stderr),
+            main,
+            stderr,
             session: Session(ended),
         })
     }

@@ -116,8 +116,8 @@ fn hand_over(
 fn start(config: &Config) -> Result<Worker> {
     let (ours, theirs, private) = fork::without_fork(|| {
         UnixStream::pair().map(|(ours, theirs)| {
-            let private = [CloseInChild::keep(&ours), CloseInChild::keep(&theirs)];
-            (ours, theirs, private)
+            let private = CloseInChild::keep(&theirs);
+            (Connection::of_a_worker(ours), theirs, private)
         })
     })
     .context("cannot make a socket pair")?;
@@ -126,7 +126,7 @@ fn start(config: &Config) -> Result<Worker> {
     drop(theirs);
     Ok(Worker {
         process: spawned?,
-        connection: Connection::of_a_worker(ours),
+        connection: ours,
     })
 }
 
