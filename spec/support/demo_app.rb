@@ -11,6 +11,7 @@ module DemoApp
   SOURCE = Project::ROOT.join("demo")
   # What decides the content of a prepared database.
   INPUTS = "{db,app/models,config}/**/*"
+  COMPILED_GEMS = File.expand_path("demo_app/compiled_gems.rb", __dir__)
 
   module_function
 
@@ -21,7 +22,13 @@ module DemoApp
 
   def environment(extra = {})
     Project.bundled_environment("RAILS_ENV" => "production", "RACK_ENV" => "production",
-      "SECRET_KEY_BASE" => "only-for-specs" * 4, **extra)
+      "SECRET_KEY_BASE" => "only-for-specs" * 4, "RUBYOPT" => ruby_options, **extra)
+  end
+
+  # RUBYOPT has no way to write a space.
+  def ruby_options
+    given = Bundler.original_env["RUBYOPT"]
+    COMPILED_GEMS.match?(/\s/) ? given : [given, "-r#{COMPILED_GEMS}"].compact.join(" ")
   end
 
   # The seeded primary database, as it is before a server has touched it.
