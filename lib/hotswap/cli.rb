@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "io/wait"
+require "stringio"
 
 module Hotswap
   # Runs the command line inside this process, with the caller's IOs. If hotswap manages databases of this process,
@@ -18,7 +19,7 @@ module Hotswap
     MOST_INTERRUPTIONS = 10
 
     # How much is read from a stream at a time, in bytes.
-    CHUNK = 256 * 1024
+    CHUNK = 64 * 1024
 
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
 
@@ -178,9 +179,11 @@ module Hotswap
     end
 
     def feed(writer)
-      while (chunk = @stdin.read(CHUNK))
+      # With new strings, or with IO#write, which keeps a copy, the garbage would take tens of megabytes.
+      arguments = @stdin.is_a?(StringIO) ? [CHUNK, String.new(capacity: CHUNK)] : [CHUNK]
+      while (chunk = @stdin.read(*arguments))
         begin
-          writer.write(chunk)
+          chunk = chunk.byteslice(writer.syswrite(chunk)..) until chunk.empty?
         rescue Errno::EPIPE
           return # The command has stopped reading.
         end
