@@ -124,13 +124,14 @@ RSpec.describe "Action Cable", :fleet, :alone do
 
     refused = nil
     verdict = visited(app, generations) { refused = generations.push(version: "never") }
+    # Before anything can fail: the command would be in the way of every other example.
+    app.write("tmp/woken", "")
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
     expect(refused.result.stderr).to match(/process \d+ .*command to ItemsChannel for \d+\.\d s/)
     expect(verdict.broken).to eq []
     expect(verdict.longest_wait).to be < 0.8
 
-    app.write("tmp/woken", "")
     resting.answer { |answer| answer["rested"] }
     swap(generations, 1)
   end
