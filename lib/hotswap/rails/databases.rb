@@ -19,14 +19,9 @@ module Hotswap
         all.each_key { |path| Hotswap.databases.opened_as(path)&.also_opened_as(path) }
       end
 
-      # @return [Array<String>] the names of all databases of an environment
-      def names(environment)
-        found(environment).values.map { |details| details[:name] }
-      end
-
       private
 
-      def found(environment = ::Rails.env)
+      def found
         return {} unless defined?(ActiveRecord::VERSION)
 
         # ActiveRecord::Base loads this, too, but an application that loads code on demand may not have loaded it
@@ -37,7 +32,7 @@ module Hotswap
         configurations = ActiveRecord::DatabaseConfigurations.new(::Rails.application.config.database_configuration)
         # Hidden databases are those without tasks, which hotswap manages as well, and replicas, which follow another
         # database.
-        all = configurations.configs_for(env_name: environment, include_hidden: true)
+        all = configurations.configs_for(env_name: ::Rails.env, include_hidden: true)
         of_files = all.select { |config| ActiveRecordConnections.file_of(config) && !config.replica? }
         of_files.uniq { |config| config.database.to_s }.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
       end

@@ -1,42 +1,54 @@
 # frozen_string_literal: true
 
 # What ONCE does: it runs /hooks/pre-backup in the running container, copies the files of /storage, and on another day
-# runs /hooks/post-restore in a container of the same image, before the application boots there. Only the exit status
+# runs /hooks/post-restore in a container of the same image, before the application boots. Only the exit status
 # of the hooks counts. The folder is that of the image.
 RSpec.describe "bin/rails generate hotswap:once", lane: "default" do
   before(:context) do
-    @app = AppServer.start do |server|
-      said, status = Open3.capture2e(DemoApp.environment("RAILS_ENV" => "development"), "bundle", "exec", "ruby", "bin/rails", "generate", "hotswap:once",
-        chdir: server.root.to_s, unsetenv_others: true)
-      raise said unless status.success?
-
-      @said = said
-    end
-    # For speed.
-    @written = %w[pre-backup post-restore].map do |name|
-      file = app.root.join("hooks", name)
-      file.read.tap { |text| file.write(text.sub("primary queue cache errors", "primary queue")) }
-    end
-    @backup = app.root.join("backup")
+    @app = RailsApp.new
+    @said = app.rails("generate", "hotswap:once")
+    app.write("config/initializers/hotswap.rb", <<~RUBY)
+      Rails.application.config.hotswap.database_paths = %w[production production-queue].map { |name| "storage/\#{name}.sqlite3" }
+    RUBY
+    @application = SQLite3::Database.new(live("production").to_s)
+    @application.execute("PRAGMA journal_mode = WAL")
+    @taken = hook("pre-backup")
+    @names = snapshots.children.map { |file| file.basename.to_s }
+    @content = {"primary" => "production", "queue" => "production-queue"}.to_h { |name, file| [file, TestDatabase.content(snapshots.join("#{name}.sqlite3"))] }
+    @application.execute("CREATE TABLE after_the_snapshot (name)")
+    FileUtils.cp_r(storage, backup, preserve: true)
+    @application.close
   end
 
-  after(:context) { @app&.tear_down }
+  after(:context) { @app&.remove }
 
-  attr_reader :app, :backup
+  before do
+    # ONCE creates a new volume.
+    FileUtils.rm_rf(storage)
+    FileUtils.cp_r(backup, storage, preserve: true)
+  end
+
+  attr_reader :app
 
   def hook(name)
     said, status = Open3.capture2e(DemoApp.environment, app.root.join("hooks", name).to_s, chdir: app.root.to_s, unsetenv_others: true)
     [status.exitstatus, said]
   end
 
+  def backup = app.root.join("backup")
+
   def storage = app.root.join("storage")
 
   def snapshots = storage.join("once_snapshots")
 
-  # ONCE creates a new volume.
-  def restore_files
-    FileUtils.rm_rf(storage)
-    FileUtils.cp_r(backup, storage, preserve: true)
+  def live(name) = storage.join("#{name}.sqlite3")
+
+  def age(*files, by:) = files.each { |file| File.utime(file.mtime - by, file.mtime - by, file) }
+
+  it "creates the hooks, and pre-backup takes a snapshot of each database that hotswap manages" do
+    expect(@said).to match(%r{create +hooks/pre-backup$}).and match(%r{create +hooks/post-restore$}).and include("COPY hooks /hooks")
+    expect(@taken).to eq [0, ""]
+    expect(@names).to contain_exactly("primary.sqlite3", "queue.sqlite3")
   end
 
   it "needs templates that are part of the gem" do
@@ -45,39 +57,34 @@ RSpec.describe "bin/rails generate hotswap:once", lane: "default" do
     expect(Project::ROOT.glob("lib/generators/**/templates/*").map { |file| file.relative_path_from(Project::ROOT).to_s } - files).to eq []
   end
 
-  it "makes hooks that bring the snapshots of a backup back, although the copied files are torn" do
-    expect(@said).to match(%r{create +hooks/pre-backup$}).and match(%r{create +hooks/post-restore$}).and include("COPY hooks /hooks")
-    expect(@written).to all(include(%(databases="primary queue cache errors"\n)))
-    expect(hook("pre-backup")).to eq [0, ""]
-    expect(snapshots.children.map { |file| file.basename.to_s }).to contain_exactly("primary.sqlite3", "queue.sqlite3")
+  # The files of a running application are torn; those of a stopped one have newer rows.
+  it "puts the snapshots into place, also when post-restore has failed halfway, and keeps files that were written later" do
+    age(*snapshots.children, by: 3000)
+    age(live("production-queue"), by: 7200)
+    queue = snapshots.join("queue.sqlite3")
+    taken, whole = queue.mtime, queue.binread
+    queue.write("no database")
+    File.utime(taken, taken, queue)
 
-    expect(app.post("/items", token: "after the snapshot").status).to eq 201
-    content = %w[primary queue].to_h { |name| [name, TestDatabase.content(snapshots.join("#{name}.sqlite3"))] }
-    FileUtils.cp_r(storage, backup, preserve: true)
-    File.open(backup.join("production.sqlite3"), "r+b") { |file| file.pwrite("\xff" * 4096, 0) }
-    app.stop
-    # No server answers, as while the application boots.
-    status, said = hook("pre-backup")
-    expect(status).not_to eq 0
-    expect(said).to include("add --offline")
-    expect(snapshots).not_to exist
-    # ONCE has paused the container, and the files are whole.
+    status, said = hook("post-restore")
+    expect([status, said]).to match [1, /\Astorage\/production\.sqlite3 was written after the snapshot .*^ERROR: .*queue\.sqlite3/m]
+    expect(TestDatabase.content(live("production"))).to eq @content.fetch("production")
+    kept = storage.glob("*.before-restore-*Z")
+    expect(kept.map { |file| file.basename.to_s }).to match [/\Aproduction\.sqlite3\.before-restore-/]
+    expect(TestDatabase.read(kept.first) { |db| db.execute("SELECT name FROM sqlite_schema") }).to include ["after_the_snapshot"]
+
+    queue.binwrite(whole)
+    age(queue, by: 9000)
     expect(hook("post-restore")).to eq [0, ""]
-
-    restore_files
-    status, said = hook("post-restore")
-    expect([status, said]).to eq [0, ""]
-    {"primary" => "production.sqlite3", "queue" => "production-queue.sqlite3"}.each do |name, file|
-      expect(TestDatabase.content(storage.join(file))).to eq content.fetch(name)
-    end
+    @content.each { |name, content| expect(TestDatabase.content(live(name))).to eq content }
     expect(snapshots).not_to exist
+  end
 
-    restore_files
-    later = Time.now + 7200
-    File.utime(later, later, storage.join("production-queue.sqlite3"))
+  it "changes nothing if a database was written more than an hour after the snapshots" do
+    age(*snapshots.children, by: 7200)
     untouched_files = storage.glob("**/*").to_h { |file| [file, file.stat.ino] }
-    status, said = hook("post-restore")
-    expect([status, said]).to match [1, /\AThe snapshots in storage\/once_snapshots are older than the databases/]
+
+    expect(hook("post-restore")).to match [1, /\AERROR: storage\/production\.sqlite3 was written more than an hour after the snapshots in storage\/once_snapshots/]
     expect(storage.glob("**/*").to_h { |file| [file, file.stat.ino] }).to eq untouched_files
   end
 end

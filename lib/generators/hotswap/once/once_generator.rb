@@ -6,16 +6,13 @@ module Hotswap
   module Generators
     # bin/rails generate hotswap:once
     class OnceGenerator < ::Rails::Generators::Base
-      # The environment in which ONCE runs an application.
-      ENVIRONMENT = "production"
-
       desc "Creates hooks/pre-backup and hooks/post-restore, which ONCE runs when it backs up and restores this application"
 
       source_root File.expand_path("templates", __dir__)
 
       def create_hooks
         %w[pre-backup post-restore].each do |hook|
-          template "#{hook}.sh", "hooks/#{hook}"
+          copy_file "#{hook}.rb", "hooks/#{hook}"
           chmod "hooks/#{hook}", 0o755, verbose: false
         end
       end
@@ -28,12 +25,6 @@ module Hotswap
             COPY hooks /hooks
 
         TEXT
-      end
-
-      private
-
-      def databases
-        Hotswap::RailsDatabases.names(ENVIRONMENT).join(" ")
       end
     end
   end
