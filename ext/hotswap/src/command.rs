@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use hotswap_core::cli::{self, Application, Surroundings};
 use hotswap_core::client::{Abort, Outcome, Stdio, Streams};
 use hotswap_core::sys::event::Event;
+use hotswap_core::sys::fork;
 use hotswap_core::visible;
 use magnus::{function, method, Class, Error, Module, Object, RModule, Ruby, TypedData};
 
@@ -18,7 +19,7 @@ use crate::server::{self, Described};
 fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    borrowed.try_clone_to_owned().map(File::from).map(Stdio::from)
+    fork::without_fork(|| borrowed.try_clone_to_owned().map(File::from).map(Stdio::from))
 }
 
 /// Runs a command that is the whole process. Returns its exit status.
@@ -107,8 +108,9 @@ impl Command {
         })
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], application, inside)`: the application of this process, as
-    /// [`Described`], or nil; and whether the caller is part of a request or a job.
+    /// `start(arguments, folder, [stdin, stdout, stderr], application, [inside, in_transaction])`: the application of
+    /// this process, as [`Described`], or nil; whether the caller is part of a request or a job; and the resolved paths
+    /// of the databases on which it has a transaction open.
     fn start(
         ruby: &Ruby,
         command: &Self,
@@ -116,7 +118,7 @@ impl Command {
         folder: Option<FileName>,
         streams: [i32; 3],
         application: Option<Described>,
-        inside: bool,
+        (inside, in_transaction): (bool, Vec<FileName>),
     ) -> Result<(), Error> {
         let [stdin, stdout, stderr] = streams;
         let Some(abort) = command.abort.borrow().clone() else {
@@ -128,6 +130,7 @@ impl Command {
             waited_for: runtime::existing()
                 .filter(|_| inside)
                 .map_or_else(Vec::new, |runtime| runtime.member.databases()),
+            in_transaction: in_transaction.into_iter().map(FileName::into_path).collect(),
         });
         let logs = application.is_some();
         let start = || -> std::io::Result<Arc<End>> {

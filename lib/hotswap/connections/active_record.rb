@@ -52,6 +52,12 @@ module Hotswap
         in_use.each(&:release_connection)
       end
 
+      # @return [Array<String>] the resolved paths of the managed databases on which the caller has a transaction open
+      def own_transactions
+        open = pools.select { |pool| (own = pool.active_connection?) && managed?(pool) && in_transaction?(own) }
+        open.filter_map { |pool| file_of(pool.db_config) }.map { |path| Database.resolve(path) }
+      end
+
       # Clears Active Record's cached schema of the database.
       def refresh(database)
         opening_it = pools_of(database)

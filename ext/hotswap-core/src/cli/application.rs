@@ -15,6 +15,8 @@ pub struct Application {
     /// The resolved paths of the databases whose swap waits for the caller, because the caller is part of a request
     /// or a job.
     pub waited_for: Vec<PathBuf>,
+    /// The resolved paths of the databases on which the caller has a transaction open.
+    pub in_transaction: Vec<PathBuf>,
 }
 
 impl Application {
@@ -24,19 +26,33 @@ impl Application {
         can.then(|| self.config.clone())
     }
 
+    /// The paths of the databases that the sides of a copy name in another way than by the path of a file that exists.
+    /// The process at `socket` may belong to another environment of this application, in which the same name means
+    /// another database.
+    pub(super) fn paths(&self, socket: &Path, src: &Endpoint, dst: &Endpoint) -> [Option<PathBuf>; 2] {
+        if !self.is_at(socket) {
+            return [None, None];
+        }
+        let (source, destination) = self.config.settings.sides(src, dst);
+        [(source, src), (destination, dst)].map(|(database, endpoint)| {
+            let database = database.filter(|_| endpoint.identity.is_none())?;
+            Some(database.path.clone())
+        })
+    }
+
     fn is_at(&self, socket: &Path) -> bool {
         resolve(socket) == resolve(&self.config.socket)
     }
 
-    /// Refuses a push through `socket` that would wait for the end of the request or job that itself waits for the
-    /// push.
+    /// Refuses a push through `socket` that would wait for the end of the request, job or transaction that itself waits
+    /// for the push.
     pub(super) fn refuse_to_wait_for_itself(
         &self,
         socket: &Path,
         src: &Endpoint,
         dst: &Endpoint,
     ) -> Result<()> {
-        if self.waited_for.is_empty() {
+        if self.waited_for.is_empty() && self.in_transaction.is_empty() {
             return Ok(());
         }
         let settings = &self.config.settings;
@@ -47,6 +63,12 @@ impl Application {
             false => (settings.find_by_path(src), settings.find_by_path(dst)),
         };
         match sides {
+            (None, Some(database)) if self.in_transaction.contains(&database.resolved()) => {
+                Err(Refused::WaitsForTransaction {
+                    database: database.label.clone(),
+                }
+                .into())
+            }
             (None, Some(database)) if self.waited_for.contains(&database.resolved()) => {
                 Err(Refused::WaitsForItself {
                     database: database.label.clone(),

@@ -109,7 +109,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
             ),
         },
     };
-    let copy = client::Copy {
+    let mut copy = client::Copy {
         src: cp.src,
         dst: cp.dst,
         skip_integrity_check: cp.skip_integrity_check,
@@ -133,6 +133,11 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         Err(_) => return ExitCode::Failed.into(),
     };
     let abort = copy.abort.clone();
+    if let Some(application) = &surroundings.application {
+        let [src, dst] = application.paths(&copy.socket, &copy.source(), &copy.destination());
+        copy.src = src.map_or(copy.src, PathBuf::into_os_string);
+        copy.dst = dst.map_or(copy.dst, PathBuf::into_os_string);
+    }
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
     });

@@ -52,7 +52,7 @@ pub(super) struct Opened {
 pub(super) struct Way<'a> {
     /// The server's socket.
     pub socket: &'a Path,
-    /// How this process starts a worker, if no process listens at the socket.
+    /// How this process starts a worker, if no process listens at the socket, or none that manages the database.
     pub here: Option<&'a Config>,
     /// Whether such a worker's lines must not go into this process's log.
     pub silent: bool,
@@ -67,8 +67,21 @@ pub(super) fn open(
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<Opened> {
     let give_up = Instant::now() + SUCCESSION;
+    let mut request = request.clone();
+    let mut begin: fn(&Way<'_>, &Arc<Abort>) -> Result<Begun> = begin;
     loop {
-        match ask(way, request, descriptors, abort, &listen) {
+        match ask(begin(way, abort), &request, descriptors, abort, &listen) {
+            // It belongs to another application, or to another environment of this one.
+            Ok(Opened {
+                answer: Message::Declined,
+                mut listener,
+                ..
+            }) if request.may_decline => {
+                listener.abandon();
+                listener.finish();
+                request.may_decline = false;
+                begin = begin_here;
+            }
             Err(error) if abort.asked() => return Err(error),
             Err(error) if error.is_gone() && Instant::now() < give_up => std::thread::sleep(PAUSE),
             Err(error) if error.is_gone() => return Err(not_hotswap(way.socket, &error)),
@@ -78,13 +91,13 @@ pub(super) fn open(
 }
 
 fn ask(
-    way: &Way<'_>,
+    begun: Result<Begun>,
     request: &Request,
     descriptors: &[BorrowedFd<'_>],
     abort: &Arc<Abort>,
     listen: impl Fn(Connection) -> Result<Listener>,
 ) -> Result<Opened> {
-    let (main, stderr, session) = begin(way, abort)?;
+    let (main, stderr, session) = begun?;
     let watch = watch(abort, &main, Shutdown::Write)?;
     let mut listener = listen(stderr)?;
     let asking = || {
@@ -162,8 +175,18 @@ fn not_hotswap(socket: &Path, why: &impl ToString) -> Error {
     .into()
 }
 
+/// Both connections of a session, and the session itself if this process started the worker.
+type Begun = (Connection, Connection, Option<Session>);
+
+/// Starts a worker in this process.
+fn begin_here(way: &Way<'_>, _: &Arc<Abort>) -> Result<Begun> {
+    let config = way.here.ok_or(Gone::Connection)?;
+    let here = Here::start(config.clone(), way.silent)?;
+    Ok((here.main, here.stderr, Some(here.session)))
+}
+
 /// Opens both connections of a session.
-fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<(Connection, Connection, Option<Session>)> {
+fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<Begun> {
     let give_up = Instant::now() + TAKEOVER;
     loop {
         let error = match connect(way.socket) {
@@ -180,9 +203,8 @@ fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<(Connection, Connection, O
             ErrorKind::NotFound => (true, was_led(way.socket)),
             _ => (false, false),
         };
-        if let Some(config) = way.here.filter(|_| deserted) {
-            let here = Here::start(config.clone(), way.silent)?;
-            return Ok((here.main, here.stderr, Some(here.session)));
+        if deserted && way.here.is_some() {
+            return begin_here(way, abort);
         }
         if !may_come || abort.asked() || Instant::now() > give_up {
             return Err(unreachable(way.socket, error));
@@ -249,6 +271,7 @@ mod tests {
             timeout_ms: None,
             max_pause_ms: None,
             offline: false,
+            may_decline: false,
         }
     }
 

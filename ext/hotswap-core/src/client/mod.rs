@@ -98,6 +98,7 @@ impl Copy {
             timeout_ms: self.timeout_ms,
             max_pause_ms: self.max_pause_ms,
             offline: self.offline,
+            may_decline: self.here.is_some(),
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
         let handed_over = self.hand_over(&streams);

@@ -29,6 +29,9 @@ pub enum Gone {
     /// The command was ended from outside.
     #[error("the command was interrupted")]
     Interrupted,
+    /// The client can do the work itself, and this server manages neither side.
+    #[error("left to the client, which manages a database that this application does not")]
+    Declined,
 }
 
 /// The peer has sent something that the protocol does not allow, or has not sent what it requires.

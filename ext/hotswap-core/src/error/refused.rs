@@ -44,6 +44,11 @@ pub enum Refused {
          Process.detach(spawn(\"bin/hotswap\", \"cp\", SRC, DST))"
     )]
     WaitsForItself { database: String },
+    /// The push comes from a thread that keeps the database from being closed.
+    #[error(
+        "this thread has a transaction open on {database}, and the push would wait for its end. Commit it or roll it back, then push"
+    )]
+    WaitsForTransaction { database: String },
     /// The live path leads to something else.
     #[error("the managed database {} is not a regular file. Put a database there, or remove it", database.shown())]
     LiveIsNoFile { database: PathBuf },

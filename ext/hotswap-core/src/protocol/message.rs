@@ -48,6 +48,8 @@ pub enum Message {
     Request(Box<Request>),
     /// Worker: how the data will travel.
     Plan(Plan),
+    /// Worker, instead: its server manages neither side. Only if the client can do the work itself.
+    Declined,
     /// Client: the source, as descriptors: the file, then its sidecars in this order.
     File {
         /// The length of the file when it was opened, in bytes.
@@ -149,6 +151,9 @@ pub struct Request {
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,
+    /// Whether the client can do the work itself, if the server manages neither side.
+    #[serde(default)]
+    pub may_decline: bool,
 }
 
 impl Request {

@@ -188,6 +188,11 @@ impl Client {
         }
     }
 
+    /// Tells a client that can do the work itself to do so. It then leaves.
+    pub(super) fn decline(&self) -> Result<()> {
+        self.main.send(&Message::Declined)
+    }
+
     /// Raises the patience to the timeout of the command, if that is longer. A client whose pipe is idle delays no
     /// request.
     pub(super) fn be_patient(&self, timeout: Duration) -> Result<()> {
@@ -281,7 +286,10 @@ impl Client {
     pub(super) fn log_failure(&self, outcome: &Result<Figures>) {
         if let Err(error) = outcome {
             let (why, end) = (one_line(&error.in_a_log()), self.end());
-            self.log("error", format_args!("command failed: {why} ({end})"));
+            match error {
+                Error::Failed(Failed::Gone(Gone::Declined)) => self.info(format_args!("{why} ({end})")),
+                _ => self.log("error", format_args!("command failed: {why} ({end})")),
+            }
         }
     }
 
@@ -296,7 +304,9 @@ impl Client {
     pub(super) fn finish(&mut self, outcome: &Result<Figures>) {
         let code = match outcome {
             Ok(_) => ExitCode::Done,
-            Err(error @ Error::Failed(Failed::OutputClosed)) => error.exit_code(),
+            Err(
+                error @ (Error::Failed(Failed::OutputClosed) | Error::Failed(Failed::Gone(Gone::Declined))),
+            ) => error.exit_code(),
             // A client that has gone, or was interrupted, knows the reason.
             Err(error) if error.is_of_the_peer() && self.main.peer_is_gone() => error.exit_code(),
             Err(error) => {

@@ -23,7 +23,7 @@ mod summary;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use crate::error::{Protocol, Result};
+use crate::error::{Error, Gone, Protocol, Result, Usage};
 use crate::leftovers;
 use crate::protocol::{Connection, Figures, Message, Narration};
 use crate::route::Direction;
@@ -95,7 +95,13 @@ fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced
     let settings = settings.for_request(&request);
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));
-    let (direction, database) = settings.route(&request.src, &request.dst)?;
+    let (direction, database) = match settings.route(&request.src, &request.dst) {
+        Err(Error::Usage(Usage::NoneManaged { .. })) if request.may_decline => {
+            client.decline()?;
+            return Err(Gone::Declined.into());
+        }
+        route => route?,
+    };
     let command = Command::new(client, &request, &settings, database);
     let outcome = match direction {
         Direction::Push => push::run(&command),

@@ -145,6 +145,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             timeout_ms: Some(30_000),
             max_pause_ms: None,
             offline: false,
+            may_decline: false,
         })),
         Message::Plan(Plan::SendStream),
         Message::File {
