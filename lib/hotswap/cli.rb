@@ -21,6 +21,9 @@ module Hotswap
     # How much is read from a stream at a time, in bytes.
     CHUNK = 64 * 1024
 
+    # The options whose value may be the next argument.
+    VALUED = %w[--in-place --timeout --max-pause --socket].freeze
+
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
 
     # How a command ended: its exit status, why it failed, and what it did.
@@ -82,11 +85,19 @@ module Hotswap
     # A program may have closed standard streams that a command does not need.
     # @return [String, nil] the one that it does need
     def replace_closed(arguments)
-      source, target = arguments.drop(1).reject { |argument| argument.start_with?("-") && argument != "-" }
+      source, target = sides(arguments)
+      @pulls = target == "-"
       needed = "input" if closed?(@stdin) && source == "-"
       needed = "output" if closed?(@stdout) && target == "-"
       @stdin, @stdout, @stderr = [@stdin, @stdout, @stderr].map { |io| closed?(io) ? null : io }
       needed && "standard #{needed} is closed"
+    end
+
+    # @return [Array<String>] SRC and DST
+    def sides(arguments)
+      arguments.drop(1).reject.with_index do |argument, index|
+        (argument.start_with?("-") && argument != "-") || VALUED.include?(arguments[index])
+      end
     end
 
     def closed?(io)
@@ -110,7 +121,7 @@ module Hotswap
 
     def start(command, arguments)
       streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, @folder, streams.map(&:fileno), application, Gate.inside?)
+      command.start(arguments, @folder, streams.map(&:fileno), application, [Gate.inside?, in_transaction])
     ensure
       # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
       # an end of file, but only if these are closed, too.
@@ -121,6 +132,11 @@ module Hotswap
     def application
       Hotswap.register_chosen
       Hotswap.runtime.server.description
+    end
+
+    # @return [Array<String>] the databases on which this thread has a transaction open
+    def in_transaction
+      ActiveRecordConnections.loaded? ? ActiveRecordConnections.own_transactions : []
     end
 
     # Waits for a descriptor, so that other threads, and other fibers of a reactor, can run in the meantime.
@@ -168,11 +184,13 @@ module Hotswap
 
       reader, writer = IO.pipe(binmode: true)
       @ends << reader
+      ForkedPipes.add(writer)
       @feeding << Thread.new do
         feed(writer)
       rescue Exception => error # rubocop:disable Lint/RescueException -- what the stream raises is for the caller
         break_off(error)
       ensure
+        ForkedPipes.remove(writer)
         writer.close
       end
       reader
@@ -181,13 +199,25 @@ module Hotswap
     def feed(writer)
       # With new strings, or with IO#write, which keeps a copy, the garbage would take tens of megabytes.
       arguments = @stdin.is_a?(StringIO) ? [CHUNK, String.new(capacity: CHUNK)] : [CHUNK]
-      while (chunk = @stdin.read(*arguments))
+      # Not every stream returns nil at its end.
+      until (chunk = @stdin.read(*arguments)).nil? || chunk.empty?
         begin
           chunk = chunk.byteslice(writer.syswrite(chunk)..) until chunk.empty?
         rescue Errno::EPIPE
           return # The command has stopped reading.
         end
       end
+    end
+
+    def drain(reader, io)
+      while (rest = reader.readpartial(CHUNK))
+        # A stream may take a part of what it is given, and returns how much that was.
+        while (taken = io.write(rest)).is_a?(Integer) && taken.between?(1, rest.bytesize - 1)
+          rest = rest.byteslice(taken..)
+        end
+      end
+    rescue EOFError
+      # The command has ended.
     end
 
     # Ends the command, because a stream of the caller does not work. In this order: the end of the data comes later, and
@@ -205,10 +235,10 @@ module Hotswap
       reader, writer = IO.pipe(binmode: true)
       @ends << writer
       @draining << Thread.new do
-        IO.copy_stream(reader, io)
+        drain(reader, io)
       rescue => error
-        # Standard error that does not work is no reason to end a push.
-        break_off(error) unless io.equal?(@stderr)
+        # In a push, an output that does not work misses only lines.
+        break_off(error) if @pulls && io.equal?(@stdout)
       ensure
         reader.close
       end

@@ -52,7 +52,7 @@ module Hotswap
     def run(sides, stdin:, stdout:)
       began = Gate.now
       outcome = File.open(File::NULL, "r+") do |null|
-        CLI.new(stdin || null, stdout || null, @stderr || null).run(["cp", *@options, *sides])
+        CLI.new(stdin || null, stdout || null, @stderr || null).run(["cp", *@options, "--", *sides])
       end
       raise ERRORS.fetch(outcome.code, Failed), outcome.error unless outcome.code.zero?
 
@@ -73,17 +73,18 @@ module Hotswap
     end
 
     def named(name)
-      return Hotswap.find_database(name) unless name.is_a?(Symbol)
-
       databases = Hotswap.databases
-      databases.find { |database| database.name == name.to_s } || (databases.first if %i[primary database].include?(name))
+      found = name.is_a?(Symbol) ? databases.find { |database| database.name == name.to_s } : Hotswap.find_database(name)
+      found || (databases.first if %w[primary database].include?(name.to_s))
     end
 
     # @return [Array] the name of this side on the command line, and its stream, if it is one
     def side(named, role, method)
       return [path(named.to_s), nil] if named.is_a?(String) || named.is_a?(Pathname)
 
-      stream = IO.try_convert(named) || named
+      # A Tempfile or an upload is a file, as for IO.copy_stream. What else has a to_io, such as a GzipWriter or an SSL
+      # socket, changes what goes through it.
+      stream = (IO.try_convert(named) if named.respond_to?(:to_path)) || named
       return refuse("the #{role} must be a path or an IO, not #{named.inspect}") unless stream.respond_to?(method)
       return refuse("the #{role} is closed, or not open for this direction") unless open_for?(stream, method)
 

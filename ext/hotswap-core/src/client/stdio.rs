@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::Whence;
 
 use super::Abort;
+use crate::sys::fork::{self, CloseInChild};
 
 /// How much a writable pipe takes at once, in bytes. A longer write may wait for the reader.
 const AT_ONCE: usize = libc::PIPE_BUF;
@@ -22,6 +23,8 @@ const AT_ONCE: usize = libc::PIPE_BUF;
 /// A standard stream that may be non-blocking.
 #[derive(Debug)]
 pub struct Stdio {
+    /// A forked child that kept the end of a pipe would keep the other end from seeing the end. Dropped before `file`.
+    _private: CloseInChild,
     file: File,
     abort: Option<Arc<Abort>>,
 }
@@ -35,7 +38,7 @@ impl Stdio {
 
     /// A second handle of the same stream. It can be written to even after the command was asked to end.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
-        self.file.try_clone().map(Self::from)
+        fork::without_fork(|| self.file.try_clone().map(Self::from))
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
@@ -139,7 +142,11 @@ impl Stdio {
 
 impl From<File> for Stdio {
     fn from(file: File) -> Self {
-        Self { file, abort: None }
+        Self {
+            _private: CloseInChild::keep(&file),
+            file,
+            abort: None,
+        }
     }
 }
 
