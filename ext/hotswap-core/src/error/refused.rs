@@ -41,7 +41,7 @@ pub enum Refused {
     #[error(
         "this request or job would wait for its own push: hotswap replaces {database} when the running requests and jobs \
          have ended. Push from a separate process: \
-         Process.detach(spawn(\"bin/hotswap\", \"cp\", SRC, DST))"
+         Process.detach(spawn(\"bin/hotswap\", \"cp\", SRC, DST)). In bin/rails runner, pass --skip-executor or use a Rake task"
     )]
     WaitsForItself { database: String },
     /// The push comes from a thread that keeps the database from being closed.
