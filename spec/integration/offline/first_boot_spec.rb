@@ -38,6 +38,7 @@ RSpec.describe "hotswap cp --offline before the first boot" do
 
     expect(restored).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(restored.stderr).to start_with("loading the settings\nNo process of the application has storage/production.sqlite3 open.\nSwapping database...\n")
+    expect(restored.stderr).to include("Created #{storage}, which did not exist.")
     expect(listing).to eq %w[production.sqlite3 production.sqlite3.hotswap]
     expect(ownership(storage)).to eq [owner, owner, "750"]
     expect(ownership(storage.join("production.sqlite3"))).to eq [owner, owner, "640"]
@@ -64,7 +65,7 @@ RSpec.describe "hotswap cp --offline before the first boot" do
     expect(refused).to have_attributes(exit_code: 2, stdout: "", stderr: /^ERROR: neither path matches a managed database \(.*test.sqlite3, .*test-queue.sqlite3\)/)
   end
 
-  it "creates nothing but its lock file if a signal ends it", lane: "default" do
+  it "leaves nothing behind if a signal ends it", lane: "default" do
     reader, writer = IO.pipe(binmode: true)
     restore = HotswapCommand.start("cp", "-", "primary", "--offline", chdir: app.root, env: DemoApp.environment, in: reader)
     writer.write(File.binread(backup, 50_000))
@@ -72,9 +73,19 @@ RSpec.describe "hotswap cp --offline before the first boot" do
     restore.kill(:TERM)
 
     expect(restore.wait).to have_attributes(exit_code: 143, stdout: "", stderr: "loading the settings\n")
-    eventually { expect(storage.children).to eq [storage.join("production.sqlite3.hotswap")] }
+    eventually { expect(storage).not_to exist }
   ensure
     [reader, writer].each(&:close)
+  end
+
+  it "leaves nothing behind if the file is refused, and names an environment without databases", lane: "default" do
+    refused = app.hotswap("cp", "config.ru", "primary", "--offline")
+    expect(refused).to have_attributes(exit_code: 3, stdout: "")
+    expect(storage).not_to exist
+
+    app.write("config/environments/nowhere.rb", "")
+    unknown = app.hotswap("cp", backup, "primary", "--offline", env: {"RAILS_ENV" => "nowhere"})
+    expect(unknown).to have_attributes(exit_code: 2, stdout: "", stderr: /^ERROR: --offline found no SQLite database for RAILS_ENV=nowhere\. Set RAILS_ENV/)
   end
 
   it "names the line of the application that does not load", lane: "default" do

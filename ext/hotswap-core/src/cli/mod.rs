@@ -98,6 +98,14 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
             &Usage::NoRailsApplication { folder }.into(),
         );
     }
+    let is_known = |application: &Application| !application.config.settings.databases.is_empty();
+    if cp.offline && !surroundings.application.as_ref().is_some_and(is_known) {
+        let environment = std::env::var("RAILS_ENV").unwrap_or_else(|_| "development".into());
+        return report(
+            &mut surroundings.streams.stderr,
+            &Usage::NoDatabase { environment }.into(),
+        );
+    }
     let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
         Some(named) => folder.join(named),
         None => match &surroundings.application {

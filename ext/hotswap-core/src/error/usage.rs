@@ -21,6 +21,12 @@ pub enum Usage {
         folder.shown()
     )]
     NoRailsApplication { folder: PathBuf },
+    /// `--offline` in an environment without a database.
+    #[error(
+        "--offline found no SQLite database for RAILS_ENV={environment}. Set RAILS_ENV as for bin/rails, or name a \
+         database in config/database.yml"
+    )]
+    NoDatabase { environment: String },
     /// SRC or DST is an empty word.
     #[error(
         "{side} is empty, probably because of an unset shell variable. Name a file or a managed database"

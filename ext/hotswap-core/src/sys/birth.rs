@@ -6,7 +6,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Result};
 use std::os::unix::fs::{fchown, DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The mode with which SQLite creates a database, before the umask.
 const DATABASE: u32 = 0o644;
@@ -43,17 +43,19 @@ pub fn give_to_owner_of(folder: &Path, file: &File) -> Result<()> {
 }
 
 /// Creates `folder` and the folders above it, as Active Record does before it creates a database. Each gets the owner
-/// of the folder above it.
-pub fn make_folder(folder: &Path) -> Result<()> {
+/// of the folder above it. Returns those that did not exist, deepest first.
+pub fn make_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let Some(above) = folder.parent() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     match DirBuilder::new().mode(0o777).create(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make_folder(above)?;
-            return make_folder(folder);
+            let above = make_folder(above)?;
+            let mut made = make_folder(folder)?;
+            made.extend(above);
+            return Ok(made);
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(Vec::new()),
         made => made?,
     }
     let made = OpenOptions::new()
@@ -62,7 +64,8 @@ pub fn make_folder(folder: &Path) -> Result<()> {
         .open(folder)?;
     give_to_owner_of(above, &made)?;
     // Without this, a power cut could take the folder and the database in it away.
-    File::open(above)?.sync_all()
+    File::open(above)?.sync_all()?;
+    Ok(vec![folder.to_owned()])
 }
 
 #[cfg(test)]
@@ -91,8 +94,9 @@ mod tests {
         };
         std::os::unix::fs::chown(folder.path(), Some(owner), None).unwrap();
         let deep = folder.path().join("one/two");
-        make_folder(&deep).unwrap();
-        make_folder(&deep).unwrap();
+        let above = deep.parent().unwrap().to_owned();
+        assert_eq!(make_folder(&deep).unwrap(), [deep.clone(), above]);
+        assert!(make_folder(&deep).unwrap().is_empty());
         for made in [&deep, deep.parent().unwrap()] {
             assert_eq!(made.metadata().unwrap().uid(), owner, "{made:?}");
         }

@@ -9,9 +9,10 @@ mod rows;
 mod source;
 mod timeline;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Busy, Context, Error, Result};
+use crate::fence;
 use crate::in_place::InPlace;
 use crate::leftovers;
 use crate::protocol::Figures;
@@ -45,15 +46,49 @@ use rows::Rows;
 pub(super) fn run(command: &Command) -> Result<Figures> {
     let path = &*command.path;
     let was_there = path.try_exists().on_path("cannot stat", path)?;
-    if !was_there {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        birth::make_folder(folder).on_path("cannot create the folder", folder)?;
-    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let made = match was_there {
+        true => Vec::new(),
+        false => birth::make_folder(folder).on_path("cannot create the folder", folder)?,
+    };
     let is_missing = || matches!(path.try_exists(), Ok(false));
-    push(command, was_there).map_err(|error| match error {
-        error if error.is_of_a_call() && was_there && is_missing() => gone(path),
-        error => error,
-    })
+    match push(command, was_there) {
+        Ok(figures) => {
+            if let Some(new) = made.last() {
+                let new = format!(
+                    "Created {}, which did not exist. If a disk should be mounted there, mount it and push again.",
+                    new.shown()
+                );
+                command.client.log("warn", &new);
+                command.client.status(new);
+            }
+            Ok(figures)
+        }
+        Err(error) => {
+            if is_missing() {
+                unmake(&made, path);
+            }
+            match error {
+                error if error.is_of_a_call() && was_there && is_missing() => Err(gone(path)),
+                error => Err(error),
+            }
+        }
+    }
+}
+
+/// Removes the folders that a push to `path` has made, unless another program uses them by now.
+fn unmake(made: &[PathBuf], path: &Path) {
+    let Some(folder) = made.first() else {
+        return;
+    };
+    let fence = fence::path_of(path);
+    let others = std::fs::read_dir(folder)
+        .is_ok_and(|mut names| names.any(|name| name.is_ok_and(|name| name.path() != fence)));
+    if !others {
+        let _ = std::fs::remove_file(fence);
+        // Only empty ones go.
+        made.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
 }
 
 /// The error for a live database that existed when the push began and does not any more.
