@@ -31,7 +31,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
   describe "config/initializers/hotswap.rb" do
     def initializer = app.root.join("config/initializers/hotswap.rb")
 
-    def settings = Hotswap::Configuration.public_instance_methods(false).grep(/=\z/) - [:root=]
+    def settings = Hotswap::Configuration.public_instance_methods(false).grep(/\w=\z/) - %i[root= logger=]
 
     it "changes nothing by default" do
       expect(initializer.read.lines.grep_v(/\A\s*(#|$)/).join).to eq "Rails.application.configure do\nend\n"
@@ -54,7 +54,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
 
       expect(told).to eq [
         defaults.max_pause, defaults.timeout, defaults.absolute_socket_path, defaults.absolute_stderr_socket_path,
-        ["storage/production.sqlite3", "storage/production_queue.sqlite3"], false
+        %w[storage/production.sqlite3 storage/production_queue.sqlite3].map { |path| app.root.join(path).to_s }, false
       ]
     ensure
       initializer.write(before)
