@@ -132,7 +132,7 @@ impl Copy {
             drop(main);
             listener.finish();
             session.into_iter().for_each(Session::finish);
-            return self.aborted(done, &mut streams.stderr);
+            return self.aborted(done, pulls_to_file, &mut streams.stderr);
         }
         match &done {
             Err(error) if !error.is_of_the_peer() => {
@@ -169,12 +169,16 @@ impl Copy {
     }
 
     /// The end of an aborted command. No worker is left that could change the database. Tells the user if the worker
-    /// was faster.
-    fn aborted(&self, done: Result<Outcome>, stderr: &mut Stdio) -> Result<Outcome> {
+    /// was faster. `pulls` is set for a pull to a file.
+    fn aborted(&self, done: Result<Outcome>, pulls: bool, stderr: &mut Stdio) -> Result<Outcome> {
         let outcome = done?;
         if outcome.code == ExitCode::Done && self.dst != "-" {
+            let news = match pulls {
+                true => "the copy is complete",
+                false => "the new database is in place",
+            };
             // A closed standard error is not a failure.
-            let _ = writeln!(stderr, "Interrupted too late: the new database is in place");
+            let _ = writeln!(stderr, "Interrupted too late: {news}");
         }
         Ok(outcome)
     }

@@ -1,8 +1,8 @@
 //! The fence: kernel locks, and not messages, decide which process may use a database.
 //!
 //! Beside each managed database lies a small file, `<database>.hotswap`. hotswap creates it once and unlinks it
-//! only with a folder that a failed push has made (other programs do, too, see `member/fleets.rs`). POSIX locks on it decide, so a process has let go when it dies,
-//! no matter how.
+//! only with a folder that a failed push has made (other programs do, too, see `member/fleets.rs`). POSIX locks on it
+//! decide, so a process has let go when it dies, no matter how.
 //!
 //! | byte | shared | exclusive |
 //! |---|---|---|
