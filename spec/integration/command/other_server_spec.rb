@@ -11,7 +11,7 @@ RSpec.describe "a program that finds the server of another environment", lane: "
 
   def names(file) = TestDatabase.read(app.root.join(file)) { |db| db.execute("SELECT name FROM items").flatten }
 
-  it "copies its own database, by whatever name, and leaves the server's alone" do
+  it "copies the program's database under every name, and leaves that of the server alone" do
     before = app.version
     app.file("test.sqlite3", ItemsServer::SCHEMA, ["test"])
     program = ObedientProgram.new(app.root)

@@ -31,12 +31,15 @@ fn sentence(names: &[String], elsewhere: bool, database: &str) -> String {
     if names.len() > NAMED {
         named = format!("{named} and {} more", names.len() - NAMED);
     }
+    let more = match elsewhere {
+        true => " At least one more is in another container.",
+        false => "",
+    };
     match (names.len(), elsewhere) {
         (0, false) => format!("No process of the application has {database} open."),
         (0, true) => format!("A process in another container has {database} open, and takes part."),
-        (1, false) => format!("1 process takes part: {named}."),
-        (count, false) => format!("{count} processes take part: {named}."),
-        (_, true) => format!("Several processes take part, one of them in another container: {named}."),
+        (1, _) => format!("1 process takes part: {named}.{more}"),
+        (count, _) => format!("{count} processes take part: {named}.{more}"),
     }
 }
 
@@ -68,7 +71,7 @@ mod tests {
             (
                 1,
                 true,
-                "Several processes take part, one of them in another container: process 1 (puma).",
+                "1 process takes part: process 1 (puma). At least one more is in another container.",
             ),
         ] {
             assert_eq!(sentence(&names[..count], elsewhere, "db.sqlite3"), expected);

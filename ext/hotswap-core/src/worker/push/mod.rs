@@ -12,7 +12,7 @@ mod timeline;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Busy, Context, Error, Result};
-use crate::fence;
+use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
 use crate::protocol::Figures;
@@ -81,11 +81,19 @@ fn unmake(made: &[PathBuf], path: &Path) {
     let Some(folder) = made.first() else {
         return;
     };
-    let fence = fence::path_of(path);
+    // A process that has joined keeps the first lock, and a worker the second. One that opens the fence now finds under
+    // its own lock that the fence is not in place.
+    let Ok(fence) = Fence::open(path) else {
+        return;
+    };
+    if !fence.try_exclusive(Lock::Fence).got() || !fence.try_exclusive(Lock::Operation).got() {
+        return;
+    }
+    let own = fence::path_of(path);
     let others = std::fs::read_dir(folder)
-        .is_ok_and(|mut names| names.any(|name| name.is_ok_and(|name| name.path() != fence)));
+        .is_ok_and(|mut names| names.any(|name| name.is_ok_and(|name| name.path() != own)));
     if !others {
-        let _ = std::fs::remove_file(fence);
+        let _ = std::fs::remove_file(own);
         // Only empty ones go.
         made.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
     }

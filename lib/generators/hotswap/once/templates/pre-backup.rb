@@ -1,8 +1,8 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# ONCE runs this before it copies /storage into a backup. The databases are in use, so a copy of their files would be
-# worthless. This takes a consistent snapshot of each one; hooks/post-restore puts them back. If this fails, ONCE pauses
+# ONCE runs this before it copies /storage into a backup. The databases are in use, so a copy of their files may be
+# damaged. This takes a consistent snapshot of each one; hooks/post-restore puts them back. If this fails, ONCE pauses
 # the application while it copies the files.
 #
 # Created by bin/rails generate hotswap:once.
