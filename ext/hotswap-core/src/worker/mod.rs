@@ -17,6 +17,7 @@ mod low_priority;
 mod pull;
 mod push;
 mod schema;
+mod snapshot;
 mod sqlite;
 mod summary;
 

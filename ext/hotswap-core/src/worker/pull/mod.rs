@@ -1,9 +1,6 @@
 //! A pull: one snapshot, into a file of the client's or to its standard output.
 
-mod direct_io;
 mod output;
-mod pages;
-mod snapshot;
 mod spool;
 
 use std::fs::File;
@@ -23,11 +20,11 @@ use crate::worker::disk::space::{self, Growth};
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
+use crate::worker::snapshot::Snapshot;
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
 
 use output::Output;
-use snapshot::Snapshot;
 use spool::Spool;
 
 /// Pulls a snapshot of the database to the client's destination.

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::snapshot::{Snapshot, CHUNK};
 use crate::error::{Context, Gone, Result};
 use crate::protocol::Connection;
 use crate::worker::disk::space;
+use crate::worker::snapshot::{Snapshot, CHUNK};
 
 /// A copy in a file without a name. The file disappears with this process, no matter how the process ends.
 pub(super) struct Spool {

@@ -9,10 +9,13 @@
 //!   of zero keeps them from writing to the main file at all. So everything committed at that time stays where it is.
 //! - A page that a checkpoint is writing into the main file is also in the WAL, and is taken from there.
 //!
-//! [`direct_io`](super::direct_io) has the loop that copies to a file.
+//! [`direct_io`] has the loop that copies to a file.
 //!
 //! File descriptors: the raw ones are closed after SQLite's, because closing any other descriptor of a file drops
 //! SQLite's locks.
+
+mod direct_io;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,8 +25,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::direct_io;
-use super::pages::{Log, Pages};
 use crate::error::{Context, Result};
 use crate::sidecar::sidecars;
 use crate::sys::copy::reflink;
@@ -31,6 +32,8 @@ use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
 use crate::worker::sqlite::wal_index::LogIndex;
+
+use pages::{Log, Pages};
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
 pub(super) const CHUNK: usize = 256 * 1024;

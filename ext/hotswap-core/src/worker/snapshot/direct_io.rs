@@ -134,7 +134,7 @@ fn pass_cache(file: &File, past: bool) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::pull::pages::Log;
+    use crate::worker::snapshot::pages::Log;
 
     /// Pages of 512 bytes: two whole parts, and an end that no disk can write past the cache. The WAL has newer
     /// content for one page.
