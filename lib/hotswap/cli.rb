@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "io/wait"
+require "json"
 require "stringio"
 
 module Hotswap
@@ -22,12 +23,12 @@ module Hotswap
     CHUNK = 64 * 1024
 
     # The options whose value may be the next argument.
-    VALUED = %w[--in-place --timeout --max-pause --socket].freeze
+    VALUED = %w[--in-place --timeout --max-pause --label --socket].freeze
 
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
 
-    # How a command ended: its exit status, why it failed, and what it did.
-    Outcome = Data.define(:code, :error, :bytes, :held, :in_place)
+    # How a command ended: its exit status, why it failed, and what it did, as `--json` prints it.
+    Outcome = Data.define(:code, :error, :figures)
 
     # @param arguments [Array<String>] as on the command line, without the program's name; none means help
     # @param stdin [IO, StringIO] read if the source is "-"
@@ -111,12 +112,12 @@ module Hotswap
     def complain(why)
       @stderr.puts("ERROR: #{why}")
       @ends.each(&:close)
-      Outcome.new(code: 2, error: why, bytes: nil, held: 0.0, in_place: nil)
+      Outcome.new(code: 2, error: why, figures: {})
     end
 
     def told(outcome)
-      code, error, (bytes, held, in_place) = outcome
-      Outcome.new(code: code, error: error, bytes: bytes, held: held.to_i / 1e6, in_place: in_place)
+      code, error, figures = outcome
+      Outcome.new(code: code, error: error, figures: figures ? JSON.parse(figures, symbolize_names: true) : {})
     end
 
     def start(command, arguments)

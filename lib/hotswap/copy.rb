@@ -36,7 +36,7 @@ module Hotswap
     def push(source)
       name, stream = side(source, "source", :read)
       outcome, seconds = run([name, @database.path], stdin: stream, stdout: @stdout)
-      result(outcome, seconds, outcome.in_place ? :in_place : :rename)
+      result(outcome, seconds)
     end
 
     # @param target [String, Pathname, IO, #write]
@@ -44,7 +44,7 @@ module Hotswap
     def pull(target)
       name, stream = side(target, "target", :write)
       outcome, seconds = run([@database.path, name], stdin: nil, stdout: stream)
-      result(outcome, seconds, nil)
+      result(outcome, seconds)
     end
 
     private
@@ -59,8 +59,10 @@ module Hotswap
       [outcome, Gate.now - began]
     end
 
-    def result(outcome, seconds, way)
-      Result.new(database: @database, bytes: outcome.bytes, seconds: seconds, held: outcome.held, way: way)
+    def result(outcome, seconds)
+      figures = outcome.figures
+      held = figures[:held_ms].to_f / 1e3
+      Result.new(database: @database, bytes: figures[:bytes], seconds: seconds, held: held, way: figures[:way]&.to_sym)
     end
 
     def managed(database)

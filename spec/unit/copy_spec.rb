@@ -62,11 +62,11 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
 
   it "takes the options of the command line" do
     file = database("other.sqlite3", "another schema").tap { |path| SQLite3::Database.new(path) { |db| db.execute("CREATE TABLE more (a)") } }
-    pushed = Hotswap.push(file, to: "app.sqlite3", skip_schema_check: true, in_place: :always, timeout: 3, max_pause: 1)
+    pushed = Hotswap.push(file, to: "app.sqlite3", skip_schema_check: true, in_place: :always, timeout: 3, max_pause: 1, label: "build 7")
 
     expect(pushed.way).to eq :in_place
     expect(item).to eq "another schema"
-    expect(log.string).to include("--skip-schema-check, --in-place=always, --timeout=3, --max-pause=1")
+    expect(log.string).to include("--skip-schema-check, --in-place=always, --timeout=3, --max-pause=1, --label=build 7")
   end
 
   it "pulls to a path, a Pathname, an open file and a StringIO" do

@@ -1,5 +1,7 @@
 //! The exit status of a command. The README documents it; scripts depend on the numbers.
 
+use serde::{Serialize, Serializer};
+
 /// The exit status of `hotswap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -29,6 +31,12 @@ impl ExitCode {
             4 => Self::Busy,
             _ => Self::Failed,
         }
+    }
+}
+
+impl Serialize for ExitCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(*self as u8)
     }
 }
 

@@ -88,7 +88,7 @@ struct Command {
 }
 
 /// The outcome of a command, for Ruby.
-type Told = (i32, Option<String>, Option<(u64, u64, bool)>);
+type Told = (i32, Option<String>, Option<String>);
 
 /// The end of a command, and the signal that reports it.
 struct End {
@@ -181,14 +181,14 @@ impl Command {
         self.end.borrow().as_ref().map(|end| end.signal.raw())
     }
 
-    /// What a command that has ended did: `[exit status, error, [bytes, microseconds held, in place]]`. Without an error,
-    /// or if it did not do all of its work, that part is nil.
+    /// The end of a command: `[exit status, error, what it did]`. The last is JSON. Without an error, or if the command
+    /// did not do all of its work, that part is nil.
     fn outcome(&self) -> Option<Told> {
         let end = self.end.borrow();
         let outcome = end.as_ref()?.outcome.get()?;
-        let figures = outcome
-            .figures
-            .map(|figures| (figures.bytes, figures.held_us, figures.in_place));
+        let figures = outcome.figures.as_ref();
+        // Fails only for maps whose keys are not text.
+        let figures = figures.map(|figures| serde_json::to_string(figures).unwrap_or_default());
         let why = outcome.why.as_ref().map(visible::lines);
         Some((outcome.code.into(), why, figures))
     }

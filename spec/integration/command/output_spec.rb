@@ -31,6 +31,18 @@ RSpec.describe "the output of the command", lane: "default" do
     expect(refused).to have_attributes(exit_code: 3, stdout: "", stderr: /\AERROR: .*not a database/)
   end
 
+  it "is one line of JSON with --json, also for a failure" do
+    release = app.databases.release("json")
+    pushed = app.hotswap("cp", "--json", "--label", "build 7", release, live)
+    refused = app.hotswap("cp", "--json", app.databases.garbage, live)
+    pulled = app.hotswap("cp", "--json", live, "-")
+
+    expect(JSON.parse(pushed.stdout)).to include("command" => "push", "database" => live, "bytes" => File.size(release), "way" => "rename", "held_ms" => be > 0, "exit_status" => 0)
+    expect(app.log.lines.grep(/push complete/).last).to include("--label=build 7")
+    expect(JSON.parse(refused.stdout)).to match("exit_status" => 3, "error" => /not a database/)
+    expect(JSON.parse(pulled.stderr)).to include("command" => "pull", "bytes" => pulled.stdout.bytesize)
+  end
+
   it "is the database and nothing else in a pull to -" do
     pulled = app.hotswap("cp", live, "-")
 

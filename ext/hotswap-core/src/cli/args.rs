@@ -83,6 +83,12 @@ pub(super) struct Cp {
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,
+    /// Add this text to the application's log and to the record of the database, such as a commit
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// Print what the command did as one line of JSON (in a pull to -, on standard error)
+    #[arg(long)]
+    pub json: bool,
     /// Print only errors
     #[arg(long, short)]
     pub quiet: bool,

@@ -125,7 +125,9 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         in_place: cp.in_place,
         timeout_ms: cp.timeout,
         max_pause_ms: cp.max_pause,
+        label: cp.label,
         offline: cp.offline,
+        json: cp.json,
         quiet: cp.quiet,
         folder,
         here: surroundings
@@ -140,6 +142,11 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         Ok(stderr) => stderr,
         Err(_) => return ExitCode::Failed.into(),
     };
+    let pulls_to_output = copy.dst == "-";
+    let json = cp.json.then(|| match pulls_to_output {
+        true => surroundings.streams.stderr.try_clone(),
+        false => surroundings.streams.stdout.try_clone(),
+    });
     let abort = copy.abort.clone();
     if let Some(application) = &surroundings.application {
         let [src, dst] = application.paths(&copy.socket, &copy.source(), &copy.destination());
@@ -149,16 +156,16 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
     });
-    match allowed.and_then(|()| copy.run(surroundings.streams)) {
+    let outcome = match allowed.and_then(|()| copy.run(surroundings.streams)) {
         Ok(outcome) => outcome,
-        Err(error) => {
-            // The caller that ended the command knows why.
-            match abort.asked() {
-                true => Outcome::from(&error),
-                false => report(&mut stderr, &error),
-            }
-        }
+        // The caller that ended the command knows why.
+        Err(error) if abort.asked() => Outcome::from(&error),
+        Err(error) => report(&mut stderr, &error),
+    };
+    if let Some(Ok(mut to)) = json {
+        print(&mut to, &format!("{}\n", outcome.to_json()));
     }
+    outcome
 }
 
 fn report(stderr: &mut Stdio, error: &Error) -> Outcome {

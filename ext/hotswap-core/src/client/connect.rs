@@ -270,6 +270,7 @@ mod tests {
             in_place: None,
             timeout_ms: None,
             max_pause_ms: None,
+            label: None,
             offline: false,
             may_decline: false,
         }

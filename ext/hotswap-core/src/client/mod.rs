@@ -65,8 +65,12 @@ pub struct Copy {
     pub timeout_ms: Option<u64>,
     /// `--max-pause`, in milliseconds.
     pub max_pause_ms: Option<u64>,
+    /// `--label`.
+    pub label: Option<String>,
     /// `--offline`.
     pub offline: bool,
+    /// `--json`: the caller prints what the command did, and not OK.
+    pub json: bool,
     /// `--quiet`.
     pub quiet: bool,
     /// The caller's folder.
@@ -97,6 +101,7 @@ impl Copy {
             in_place: self.in_place,
             timeout_ms: self.timeout_ms,
             max_pause_ms: self.max_pause_ms,
+            label: self.label.clone(),
             offline: self.offline,
             may_decline: self.here.is_some(),
         };
@@ -156,7 +161,7 @@ impl Copy {
             .into(),
             false => error,
         })?;
-        if outcome.code == ExitCode::Done && !self.quiet && self.dst != "-" {
+        if outcome.code == ExitCode::Done && !self.quiet && !self.json && self.dst != "-" {
             // In a pull, stdout receives the database or nothing.
             let ok = match pulls_to_file {
                 true => &mut streams.stderr,

@@ -1,18 +1,31 @@
 //! How a command ended, for the program that runs it.
 
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::protocol::Figures;
 
 /// The end of a command.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// The exit status.
-    pub code: ExitCode,
     /// What the command did, if it did all of it.
+    #[serde(flatten)]
     pub figures: Option<Figures>,
+    /// The exit status.
+    #[serde(rename = "exit_status")]
+    pub code: ExitCode,
     /// Why it failed, as it is printed after `ERROR: `.
+    #[serde(rename = "error", skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl Outcome {
+    /// The outcome as one line of JSON, as docs/json.md documents it.
+    pub fn to_json(&self) -> String {
+        // Fails only for maps whose keys are not text.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 impl From<ExitCode> for Outcome {
@@ -38,5 +51,34 @@ impl From<&Error> for Outcome {
             why: Some(error.to_string()),
             ..error.exit_code().into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Way;
+
+    #[test]
+    fn the_json_has_what_the_command_did_or_why_it_failed() {
+        let done = Outcome {
+            figures: Some(Figures {
+                command: "push".into(),
+                database: "storage/production.sqlite3".into(),
+                bytes: 4096,
+                way: Some(Way::Rename),
+                held_ms: Some(3.25),
+            }),
+            ..ExitCode::Done.into()
+        };
+        assert_eq!(
+            done.to_json(),
+            r#"{"command":"push","database":"storage/production.sqlite3","bytes":4096,"way":"rename","held_ms":3.25,"exit_status":0}"#
+        );
+        let failed = Outcome {
+            why: Some("why".into()),
+            ..ExitCode::Refused.into()
+        };
+        assert_eq!(failed.to_json(), r#"{"exit_status":3,"error":"why"}"#);
     }
 }

@@ -10,6 +10,7 @@ use crate::in_place::InPlace;
 use crate::settings::Settings;
 use crate::sidecar::Sidecar;
 use crate::sys::identity::Identity;
+use crate::visible;
 
 /// One message on the main or the stderr socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +149,9 @@ pub struct Request {
     /// `--max-pause`, in milliseconds; if absent, the application's setting applies.
     #[serde(default)]
     pub max_pause_ms: Option<u64>,
+    /// `--label`: what the user calls this command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,
@@ -172,6 +176,11 @@ impl Request {
         options.extend(
             self.max_pause_ms
                 .map(|time| format!("--max-pause={}", seconds(time))),
+        );
+        options.extend(
+            self.label
+                .as_ref()
+                .map(|label| format!("--label={}", visible::line(label))),
         );
         options
     }
@@ -246,25 +255,31 @@ pub struct End {
     pub checksum: u64,
 }
 
-/// What a command did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a command did, as `--json` prints it. docs/json.md documents the fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
+    /// "push" or "pull".
+    pub command: String,
+    /// The managed database, as people write it.
+    pub database: String,
     /// The length of the database that it copied.
     pub bytes: u64,
-    /// A push: the longest time for which it held requests, in microseconds.
-    pub held_us: u64,
-    /// A push: whether it wrote into the live file.
-    pub in_place: bool,
+    /// A push: how the new content reached the live database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+    /// A push: the longest time for which it held requests, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ms: Option<f64>,
 }
 
-impl Figures {
-    /// Of a pull.
-    pub fn of_pull(bytes: u64) -> Self {
-        Self {
-            bytes,
-            ..Self::default()
-        }
-    }
+/// How new content reaches the live database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// As a file that replaces the live one.
+    Rename,
+    /// Written into the live file.
+    InPlace,
 }
 
 /// Leader to worker: everything that the worker needs for a command.

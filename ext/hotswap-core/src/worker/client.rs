@@ -321,7 +321,7 @@ impl Client {
         // A client that has gone does not need the answer.
         let done = Message::Done {
             code: code as u8,
-            figures: outcome.as_ref().ok().copied(),
+            figures: outcome.as_ref().ok().cloned(),
         };
         let _ = self.main.send(&done);
         let _ = self.log.0.send(&done);

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
-use crate::protocol::Figures;
+use crate::protocol::{Figures, Way};
 
 /// How long requests were held up, including failed attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,15 +32,6 @@ impl Display for Held {
     }
 }
 
-/// How the new content reached the live database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// As a file that replaced the live one.
-    Renamed,
-    /// Written into the live file.
-    InPlace,
-}
-
 /// The result of one push.
 #[derive(Debug)]
 pub(super) struct Summary<'a> {
@@ -49,7 +40,7 @@ pub(super) struct Summary<'a> {
     /// The length of its new content.
     pub bytes: u64,
     /// How the content reached it.
-    pub how: How,
+    pub way: Way,
     /// How long requests waited.
     pub held: Held,
 }
@@ -58,20 +49,22 @@ impl Summary<'_> {
     /// The same for a program.
     pub(super) fn figures(&self) -> Figures {
         Figures {
+            command: "push".into(),
+            database: self.label.into(),
             bytes: self.bytes,
-            held_us: self.held.longest.as_micros() as u64,
-            in_place: self.how == How::InPlace,
+            way: Some(self.way),
+            held_ms: Some(self.held.longest.as_micros() as f64 / 1e3),
         }
     }
 }
 
 impl Display for Summary<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        let how = match self.how {
-            How::Renamed => "renamed",
-            How::InPlace => "written in place",
+        let way = match self.way {
+            Way::Rename => "renamed",
+            Way::InPlace => "written in place",
         };
-        write!(out, "{}, {} bytes, {how}, {}", self.label, self.bytes, self.held)
+        write!(out, "{}, {} bytes, {way}, {}", self.label, self.bytes, self.held)
     }
 }
 
@@ -98,7 +91,7 @@ mod tests {
         let summary = |held| Summary {
             label: "storage/production.sqlite3",
             bytes: 147_456,
-            how: How::Renamed,
+            way: Way::Rename,
             held,
         };
         assert_eq!(

@@ -144,6 +144,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             in_place: None,
             timeout_ms: Some(30_000),
             max_pause_ms: None,
+            label: Some("v1".into()),
             offline: false,
             may_decline: false,
         })),

@@ -56,7 +56,12 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
         "pull complete: {} ({length} bytes), {end}",
         database.label
     ));
-    Ok(Figures::of_pull(length))
+    Ok(Figures {
+        command: "pull".into(),
+        database: database.label.clone(),
+        bytes: length,
+        ..Figures::default()
+    })
 }
 
 /// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the

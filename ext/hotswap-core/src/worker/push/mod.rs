@@ -15,7 +15,7 @@ use crate::error::{Busy, Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::protocol::Figures;
+use crate::protocol::{Figures, Way};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -33,7 +33,7 @@ use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::vfs::Purpose;
-use crate::worker::summary::{How, Summary};
+use crate::worker::summary::Summary;
 
 use in_place::{Overwriting, Why};
 use obstacle::Obstacle;
@@ -163,11 +163,11 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     };
     let outcome = push.swap(live, obstacle);
     let moved = push.staged.is_promoted();
-    let how = outcome.map_err(|error| match live_before {
+    let way = outcome.map_err(|error| match live_before {
         Some(expected) if !moved => blame_another_program(error, path, expected),
         _ => error,
     })?;
-    Ok(push.report(how, &rows))
+    Ok(push.report(way, &rows))
 }
 
 /// The rows of the live database and of the pushed file.
@@ -222,11 +222,11 @@ impl Push<'_> {
         }
     }
 
-    fn swap(&mut self, live: Option<Live>, obstacle: Option<Obstacle>) -> Result<How> {
+    fn swap(&mut self, live: Option<Live>, obstacle: Option<Obstacle>) -> Result<Way> {
         let (path, choice) = (&*self.command.path, self.command.in_place());
         let why = Why::foreseen(choice, obstacle, path, |unseen| self.warn_of_unseen(unseen));
         match why {
-            Some(why) if live.is_some() => self.overwrite(live, &why).map(|()| How::InPlace),
+            Some(why) if live.is_some() => self.overwrite(live, &why).map(|()| Way::InPlace),
             _ => match self.replace(live) {
                 Err(Error::Busy(Busy::Open {
                     holders,
@@ -239,9 +239,9 @@ impl Push<'_> {
                         of_the_application,
                     };
                     self.overwrite(Live::open(path)?, &why)?;
-                    Ok(How::InPlace)
+                    Ok(Way::InPlace)
                 }
-                replaced => replaced.map(|()| How::Renamed),
+                replaced => replaced.map(|()| Way::Rename),
             },
         }
     }
@@ -302,7 +302,7 @@ impl Push<'_> {
     }
 
     /// Tells the user and the log what was done.
-    fn report(&self, how: How, rows: &RowCounts) -> Figures {
+    fn report(&self, way: Way, rows: &RowCounts) -> Figures {
         let Command { client, request, .. } = self.command;
         if let Some(warning) = self.seen.as_ref().and_then(Seen::late_jobs) {
             client.log("warn", &warning);
@@ -311,7 +311,7 @@ impl Push<'_> {
         let summary = Summary {
             label: &self.command.database.label,
             bytes: self.staged.len(),
-            how,
+            way,
             held: self.fleet.held(),
         };
         let options = request
