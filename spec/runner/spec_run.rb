@@ -4,6 +4,9 @@
 class SpecRun
   FOLDER = "tmp/specs/#{ENV.fetch("HOTSWAP_LANE", "default")}".freeze
 
+  # The file whose lock tells whether another lane runs at the same time.
+  def self.machine = FileUtils.mkpath("tmp/specs").first + "/machine.lock"
+
   attr_reader :name, :seconds
 
   # how: "together" with other files, "alone", or "again", also alone, because the first time it failed.

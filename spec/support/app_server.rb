@@ -33,7 +33,7 @@ class AppServer < PumaServer
     write("config/initializers/spec.rb", @initializer) if @initializer
   end
 
-  def command = %w[bundle exec puma -C config/puma.rb]
+  def command = [*Project.puma, "-C", "config/puma.rb"]
 
   def environment
     DemoApp.environment(

@@ -52,7 +52,7 @@ module DemoApp
     Dir.mktmpdir("hs") do |folder|
       copy_code_to(Pathname(folder))
       FileUtils.mkdir_p(File.join(folder, "storage"))
-      said, status = Open3.capture2e(environment, "bundle", "exec", "ruby", "bin/rails", "db:prepare",
+      said, status = Open3.capture2e(environment, *Project::RUBY, "bin/rails", "db:prepare",
         chdir: folder, unsetenv_others: true)
       raise "bin/rails db:prepare failed:\n#{said}" unless status.success?
       FileUtils.cp_r(File.join(folder, "storage"), "#{target}.new-#{Process.pid}")

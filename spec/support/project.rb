@@ -7,11 +7,17 @@ require "pathname"
 module Project
   ROOT = Pathname(File.expand_path("../..", __dir__))
   CACHE = ROOT.join("tmp/specs")
+  # Ruby with the lane's gems. `bundle exec` takes more than half a second longer, and the specs start hundreds of
+  # programs.
+  RUBY = %w[ruby -rbundler/setup].freeze
 
   module_function
 
   # The set of gems that this run uses (bin/lane).
   def lane = ENV.fetch("HOTSWAP_LANE", "default")
+
+  # Puma with the lane's gems.
+  def puma = [*RUBY, Gem.bin_path("puma", "puma")]
 
   # Where a program of the system is, the administrator's ones included.
   def program(name)

@@ -26,7 +26,7 @@ class RackServer < PumaServer
   def prepare = write("config.ru", @config)
 
   def command
-    ["bundle", "exec", "puma", "--bind", "tcp://127.0.0.1:#{port}", "--workers", @workers.to_s,
+    [*Project.puma, "--bind", "tcp://127.0.0.1:#{port}", "--workers", @workers.to_s,
       "--threads", "#{@threads}:#{@threads}", "--environment", "production", "config.ru"]
   end
 

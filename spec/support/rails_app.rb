@@ -37,7 +37,7 @@ class RailsApp
     stdout
   end
 
-  def rails(*arguments, **options) = run("bundle", "exec", "ruby", "bin/rails", *arguments, **options)
+  def rails(*arguments, **options) = run(*Project::RUBY, "bin/rails", *arguments, **options)
 
   # The command, in the application's environment.
   def hotswap(*arguments, env: {}, **options) = HotswapCommand.run(*arguments, chdir: root, env: DemoApp.environment(env), **options)

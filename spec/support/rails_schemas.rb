@@ -25,7 +25,7 @@ class RailsSchemas
 
   def initialize
     @folder = Pathname(Dir.mktmpdir("hs"))
-    said, status = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", MAKER, folder.to_s,
+    said, status = Open3.capture2e(Project.bundled_environment, *Project::RUBY, MAKER, folder.to_s,
       *self.class.recorded.map(&:to_s), unsetenv_others: true)
     raise "no schemas were made:\n#{said}" unless status.success?
     folder.glob("*.sqlite3").each { |file| SQLite3::Database.new(file.to_s) { |db| db.execute("INSERT INTO items (name) VALUES (?)", [name(file)]) } }

@@ -86,7 +86,7 @@ RSpec.describe "a push from a program that is interrupted", lane: "default" do
 
   # The program's answer to one line is one line.
   def program(code)
-    IO.popen([Project.bundled_environment, "bundle", "exec", "ruby", "-e", "$stdout.sync = true\n#{code}"],
+    IO.popen([Project.bundled_environment, *Project::RUBY, "-e", "$stdout.sync = true\n#{code}"],
       "r+", chdir: app.root.to_s, err: [:child, :out], unsetenv_others: true) { |io| yield io }
   end
 

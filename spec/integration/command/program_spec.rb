@@ -30,7 +30,7 @@ RSpec.describe "a program that is not a web server" do
         [Hotswap::CLI.run(arguments, stdin: stdin, stdout: out, stderr: err), out.string, err.string]
       end
     RUBY
-    said, status = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", "-w", "-e", preamble + program,
+    said, status = Open3.capture2e(Project.bundled_environment, *Project::RUBY, "-w", "-e", preamble + program,
       chdir: folder.to_s, unsetenv_others: true)
     raise said unless status.success?
     told, rest = said.lines.partition { |line| line.start_with?("told ") }

@@ -64,7 +64,7 @@ RSpec.describe "a backup as docs/backups.md shows it", lane: "default" do
   end
 
   it "with the Rake task has every database" do
-    said, status = Open3.capture2e(DemoApp.environment, "bundle", "exec", "ruby", "bin/rails", "backup", chdir: app.root.to_s, unsetenv_others: true)
+    said, status = Open3.capture2e(DemoApp.environment, *Project::RUBY, "bin/rails", "backup", chdir: app.root.to_s, unsetenv_others: true)
 
     expect(status).to be_success, said
     expect(said).to match(/^primary: \d+ bytes in \d\.\d s\n/)
@@ -83,7 +83,7 @@ RSpec.describe "a backup as docs/backups.md shows it", lane: "default" do
 
   it "with the Active Job can be made by a job process" do
     app.post("/nightly")
-    AppProgram.new(app, "bundle", "exec", "ruby", "bin/jobs")
+    AppProgram.new(app, *Project::RUBY, "bin/jobs")
 
     eventually(30) { backups.key?(".sqlite3") }
     expect_backup(backups.fetch(".sqlite3"))

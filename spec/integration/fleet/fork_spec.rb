@@ -77,7 +77,7 @@ RSpec.describe "forks by the application", :fleet do
         Process.wait(fork { puts "the child has #{files.call.size} files open" })
         puts "the parent counts the same: #{count.call == before}"
       RUBY
-      folder.run("bundle", "exec", "ruby", "-r", "./config/environment", "fork.rb")
+      folder.run(*Project::RUBY, "-r", "./config/environment", "fork.rb")
     end
 
     expect(said).to match(/the parent has [1-9]\d* files open/)

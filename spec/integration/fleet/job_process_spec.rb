@@ -7,7 +7,7 @@ RSpec.describe "a job process", :fleet, lane: "default" do
     app = boot_app(workers: 2)
     generations = Generations.new(app)
     notes = JobNotes.new(app)
-    jobs = AppProgram.new(app, "bundle", "exec", "ruby", "bin/jobs")
+    jobs = AppProgram.new(app, *Project::RUBY, "bin/jobs")
     app.post("/jobs", token: "first")
     eventually(30) { notes.tokens == ["first"] }
 

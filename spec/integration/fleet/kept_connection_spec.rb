@@ -22,7 +22,7 @@ RSpec.describe "a thread that keeps a connection outside any request", :fleet do
         end
       end
     RUBY
-    AppProgram.new(app, "bundle", "exec", "ruby", "-r", "./config/environment", "keeper.rb")
+    AppProgram.new(app, *Project::RUBY, "-r", "./config/environment", "keeper.rb")
       .tap { |program| program.wait_for("read v1.") }
   end
 
@@ -95,7 +95,7 @@ RSpec.describe "a thread that keeps a connection outside any request", :fleet do
         end
         puts "closed #{closed}, queried #{queries}, troubles #{troubles.tally}"
       RUBY
-      folder.run("bundle", "exec", "ruby", "-r", "./config/environment", "busy.rb")
+      folder.run(*Project::RUBY, "-r", "./config/environment", "busy.rb")
     end
 
     expect(said).to match(/closed 100, queried [1-9]\d+, troubles \{\}/)

@@ -168,7 +168,7 @@ RSpec.describe "Solid Queue", :fleet, :alone, lane: "rails_8_1" do
     running_jobs
 
     before(:context) do
-      @jobs = ServerProcess.start(DemoApp.environment, "bundle", "exec", "ruby", "bin/jobs",
+      @jobs = ServerProcess.start(DemoApp.environment, *Project::RUBY, "bin/jobs",
         chdir: app.root.to_s, output: app.root.join("log/jobs.log"))
     end
     after(:context) { @jobs&.stop }

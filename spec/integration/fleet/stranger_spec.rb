@@ -86,7 +86,7 @@ RSpec.describe "a connection from outside the fleet", :fleet, lane: "default" do
       end
     RUBY
     app.write("raw.rb", "class ApplicationRecord; end\n#{code}")
-    raw = AppProgram.new(app, "bundle", "exec", "ruby", "-r", "./config/environment", "raw.rb")
+    raw = AppProgram.new(app, *Project::RUBY, "-r", "./config/environment", "raw.rb")
     raw.wait_for("open")
 
     refused = nil

@@ -47,7 +47,7 @@ RSpec.describe "hotswap cp --offline before the first boot" do
     expect(Dir.glob(app.root.join("**/*")) - before).to match_array([storage, *listing.map { |name| storage.join(name) }].map(&:to_s))
 
     boot_initializer.delete
-    booted = app.run(*as_app, "bundle", "exec", "ruby", "bin/rails", "runner", 'Release.create!(version: "booted"); puts Release.pluck(:version).last(2)', env: {"HOME" => "/tmp"})
+    booted = app.run(*as_app, *Project::RUBY, "bin/rails", "runner", 'Release.create!(version: "booted"); puts Release.pluck(:version).last(2)', env: {"HOME" => "/tmp"})
     expect(booted.lines(chomp: true).last(2)).to eq %w[restored booted]
   end
 

@@ -103,7 +103,7 @@ RSpec.describe "a pull" do
 
   def under_writes_of(program)
     reader, writer = IO.pipe
-    pid = Process.spawn(Project.bundled_environment, "bundle", "exec", "ruby", "-e", program, app.database_path, out: writer, unsetenv_others: true)
+    pid = Process.spawn(Project.bundled_environment, *Project::RUBY, "-e", program, app.database_path, out: writer, unsetenv_others: true)
     writer.close
     progress = Thread.new { reader.each_line { |line| @written = line.to_i } }
     eventually(30) { @written.to_i > 5 }

@@ -42,7 +42,7 @@ RSpec.describe "the owner of a database", lane: "default" do
   RUBY
 
   define_method(:member) do |prefix, &block|
-    io = IO.popen([Project.bundled_environment, *prefix, "bundle", "exec", "ruby", "-e", another_process, app.database_path],
+    io = IO.popen([Project.bundled_environment, *prefix, *Project::RUBY, "-e", another_process, app.database_path],
       "r+", err: [:child, :out], unsetenv_others: true)
     block.call(io)
   ensure

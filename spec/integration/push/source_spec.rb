@@ -216,7 +216,7 @@ RSpec.describe "the source of a push", lane: "default" do
   # client/source.rs, `in_application`: closing a file drops the locks of an SQLite that has it open in the same
   # process.
   it "that the process of the command has open keeps its locks" do
-    said, = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "ruby", "-e", <<~RUBY, file, chdir: app.root.to_s, unsetenv_others: true)
+    said, = Open3.capture2e(Project.bundled_environment, *Project::RUBY, "-e", <<~RUBY, file, chdir: app.root.to_s, unsetenv_others: true)
       require "hotswap"
       Hotswap.configure { |config| config.database_path = "storage/app.sqlite3" }
       db = SQLite3::Database.new(ARGV[0])

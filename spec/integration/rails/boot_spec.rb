@@ -7,7 +7,7 @@ RSpec.describe "an application that boots" do
   rails_server = Class.new(AppServer) do
     private
 
-    def command = ["bundle", "exec", "ruby", "bin/rails", "server", "--binding", "127.0.0.1", "--port", port.to_s]
+    def command = [*Project::RUBY, "bin/rails", "server", "--binding", "127.0.0.1", "--port", port.to_s]
   end
 
   # Without the right to write where it may not, which root has otherwise.

@@ -5,7 +5,7 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
   rails_server = Class.new(AppServer) do
     private
 
-    def command = ["bundle", "exec", "ruby", "bin/rails", "server", "--binding", "127.0.0.1", "--port", port.to_s]
+    def command = [*Project::RUBY, "bin/rails", "server", "--binding", "127.0.0.1", "--port", port.to_s]
   end
 
   def boot(server = AppServer, **options)

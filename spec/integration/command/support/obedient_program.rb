@@ -31,7 +31,7 @@ class ObedientProgram
   def self.started = (@started ||= [])
 
   def initialize(folder, database: "app.sqlite3")
-    @io = IO.popen([Project.bundled_environment("DATABASE" => database), "bundle", "exec", "ruby", "-e", PREAMBLE], "r+", chdir: folder.to_s, unsetenv_others: true)
+    @io = IO.popen([Project.bundled_environment("DATABASE" => database), *Project::RUBY, "-e", PREAMBLE], "r+", chdir: folder.to_s, unsetenv_others: true)
     @pid = @io.pid
     ObedientProgram.started << self
   end

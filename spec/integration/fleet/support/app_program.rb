@@ -22,11 +22,11 @@ class AppProgram
 
   # Its standard output is a file, so Ruby would buffer what the console prints.
   def self.console(app, *options)
-    new(app, "bundle", "exec", "ruby", "bin/rails", "console", *options, "--", "--noautocomplete", "--nomultiline")
+    new(app, *Project::RUBY, "bin/rails", "console", *options, "--", "--noautocomplete", "--nomultiline")
       .tap { |console| console.say("$stdout.sync = true") }
   end
 
-  def self.runner(app, code) = new(app, "bundle", "exec", "ruby", "bin/rails", "runner", code)
+  def self.runner(app, code) = new(app, *Project::RUBY, "bin/rails", "runner", code)
 
   def say(line)
     @input.puts(line)

@@ -4,5 +4,5 @@
 class RailsServer < AppServer
   private
 
-  def command = %w[bundle exec ruby bin/rails server]
+  def command = [*Project::RUBY, "bin/rails", "server"]
 end
