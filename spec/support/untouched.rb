@@ -18,10 +18,10 @@ module Untouched
     answer
   end
 
-  # Without the lock file and the files that SQLite keeps next to an open database.
+  # Without the lock file, the record and the files that SQLite keeps next to an open database.
   def self.listing(folder)
     names = Dir.children(folder)
-    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap)\z/, 1]) }.sort
+    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1)\z/, 1]) }.sort
   end
 
   private

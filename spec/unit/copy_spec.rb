@@ -109,12 +109,12 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
   refusals.each do |what, (error, message, source)|
     it "refuses #{what}, changes nothing and leaves nothing" do
       new_file
-      before = files - ["app.sqlite3.hotswap"]
+      before = files - %w[app.sqlite3.hotswap app.sqlite3.hotswap.log]
       source = source.to_proc.call(self)
 
       expect { Hotswap.push(source, to: :primary) }.to raise_error(error, message)
       expect(item).to eq "old"
-      eventually { expect(files - ["app.sqlite3.hotswap"]).to eq before }
+      eventually { expect(files - %w[app.sqlite3.hotswap app.sqlite3.hotswap.log]).to eq before }
     end
   end
 

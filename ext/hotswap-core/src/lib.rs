@@ -23,6 +23,7 @@ mod leftovers;
 pub mod member;
 mod path;
 pub mod protocol;
+pub mod record;
 mod route;
 pub mod server;
 pub mod settings;

@@ -6,6 +6,7 @@ use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
 use crate::protocol::{Endpoint, Request};
+use crate::record;
 use crate::settings::{Database, Settings};
 use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
@@ -157,7 +158,7 @@ impl Database {
     }
 }
 
-/// Whether the endpoint is the WAL, the WAL index, the journal or the fence of the database at `place`. Also true if
+/// Whether the endpoint is the WAL, the WAL index, the journal, the fence or the record of the database at `place`. Also true if
 /// the database at `place` has the name of such a file of the endpoint.
 fn owns(place: &Path, endpoint: &Endpoint) -> bool {
     // Compares the identity too, because a hard link gives a file a second name.
@@ -179,7 +180,9 @@ fn leads_to(path: &Path, resolved: &Path) -> bool {
 
 /// The files that SQLite and hotswap may keep beside a database.
 fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
-    sidecars(database).chain([fence::path_of(database)])
+    sidecars(database)
+        .chain([fence::path_of(database)])
+        .chain(record::paths_of(database))
 }
 
 #[cfg(test)]

@@ -39,10 +39,11 @@ RSpec.describe "hotswap cp --offline before the first boot" do
     expect(restored).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(restored.stderr).to start_with("loading the settings\nNo process of the application has storage/production.sqlite3 open.\nSwapping database...\n")
     expect(restored.stderr).to include("Created #{storage}, which did not exist.")
-    expect(listing).to eq %w[production.sqlite3 production.sqlite3.hotswap]
+    expect(listing).to eq %w[production.sqlite3 production.sqlite3.hotswap production.sqlite3.hotswap.log]
     expect(ownership(storage)).to eq [owner, owner, "750"]
     expect(ownership(storage.join("production.sqlite3"))).to eq [owner, owner, "640"]
     expect(ownership(storage.join("production.sqlite3.hotswap"))).to eq [owner, owner, "600"]
+    expect(ownership(storage.join("production.sqlite3.hotswap.log"))).to eq [owner, owner, "640"]
     # Such as a log that would belong to root.
     expect(Dir.glob(app.root.join("**/*")) - before).to match_array([storage, *listing.map { |name| storage.join(name) }].map(&:to_s))
 
@@ -57,7 +58,7 @@ RSpec.describe "hotswap cp --offline before the first boot" do
     pulled = app.hotswap("cp", "storage/test-queue.sqlite3", "-", "--offline", env: env)
 
     expect(restored).to have_attributes(exit_code: 0, stdout: "", stderr: "loading the settings\n")
-    expect(listing).to eq %w[test-queue.sqlite3 test-queue.sqlite3.hotswap]
+    expect(listing).to eq %w[test-queue.sqlite3 test-queue.sqlite3.hotswap test-queue.sqlite3.hotswap.log]
     expect(pulled).to have_attributes(exit_code: 0, stderr: "loading the settings\nNo process of the application has storage/test-queue.sqlite3 open.\n")
     expect(pulled.stdout.b == File.binread(backup)).to be true
 

@@ -94,9 +94,9 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
 
   # Replacing any of them would destroy the database or drop the application's locks (route.rs,
   # refuse_files_of_databases).
-  it "refuses the WAL, the index, the journal and the lock file of a database, by any name" do
+  it "refuses the WAL, the index, the journal, the record and the lock file of a database, by any name" do
     app.version
-    own = %w[-wal -shm -journal .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }
+    own = %w[-wal -shm -journal .hotswap.log .hotswap].map { |suffix| "storage/app.sqlite3#{suffix}" }
     File.symlink(app.root.join(own.first), folder.join("link"))
     File.symlink(app.root.join("storage/app.sqlite3-journal"), folder.join("to-be"))
     File.link(app.root.join(own.last), folder.join("second-name"))

@@ -3,16 +3,19 @@
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use super::account::Account;
 use super::summary::Spoken;
 use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::exit_code::ExitCode;
 use crate::holders;
 use crate::protocol::{Connection, Figures, Message, Narration, Plan, Request};
+use crate::record::Entry;
 use crate::sys::poll::hung_up;
 use crate::sys::poll::takes_more;
 use crate::sys::processor::Processor;
@@ -121,6 +124,8 @@ pub(super) struct Client {
     pub user: User,
     /// The application's log.
     pub log: Log,
+    /// What the record gets to know about the command.
+    pub account: Account,
     /// The client process: "uid 1000 in process 4711 (ruby bin/hotswap cp ...)".
     who: String,
     began: Instant,
@@ -167,6 +172,7 @@ impl Client {
             main,
             user: User::new(Some(stderr)),
             log: Log(leader),
+            account: Account::default(),
             began: Instant::now(),
         })
     }
@@ -268,6 +274,7 @@ impl Client {
                 let _ = connection.set_patience(Some(HASTE));
             }
             second.log_failure(&outcome);
+            second.record(&outcome, HASTE);
             second.finish(&outcome);
         })
     }
@@ -277,6 +284,7 @@ impl Client {
             main: self.main.try_clone()?,
             user: self.user.try_clone()?,
             log: Log(self.log.0.try_clone()?),
+            account: self.account.clone(),
             who: self.who.clone(),
             began: self.began,
         })
@@ -290,6 +298,27 @@ impl Client {
                 Error::Failed(Failed::Gone(Gone::Declined)) => self.info(format_args!("{why} ({end})")),
                 _ => self.log("error", format_args!("command failed: {why} ({end})")),
             }
+        }
+    }
+
+    /// Begins the account of a command on the database at `path`.
+    pub(super) fn begin_account(&self, path: &Path, entry: Entry) {
+        self.account.begin(
+            path,
+            Entry {
+                who: Some(self.who.clone()),
+                ..entry
+            },
+        );
+    }
+
+    /// Adds what the command did to the record. A slow disk delays the end of the command by at most `bound`.
+    pub(super) fn record(&self, outcome: &Result<Figures>, bound: Duration) {
+        if matches!(outcome, Err(Error::Failed(Failed::Gone(Gone::Declined)))) {
+            return;
+        }
+        if let Err((level, error)) = self.account.close(outcome, self.began.elapsed(), bound) {
+            self.log(level, error);
         }
     }
 

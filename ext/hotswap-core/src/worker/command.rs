@@ -9,6 +9,8 @@ use super::live::replaced::Replaced;
 use super::low_priority::at_low_priority;
 use crate::in_place::InPlace;
 use crate::protocol::Request;
+use crate::record::Entry;
+use crate::route::Direction;
 use crate::settings::{Database, Settings};
 
 /// The command of one client. Threads of the worker share it.
@@ -41,6 +43,24 @@ impl<'a> Command<'a> {
             database,
             path: database.resolved(),
             replaced: Mutex::default(),
+        }
+    }
+
+    /// What the record gets to know about the command before it begins.
+    pub(super) fn entry(&self, direction: Direction) -> Entry {
+        let Request { src, dst, .. } = self.request;
+        let (command, from, to) = match direction {
+            Direction::Push => ("push", Some(src.raw.clone()), None),
+            Direction::Pull => ("pull", None, Some(dst.raw.clone())),
+        };
+        Entry {
+            command: Some(command.into()),
+            database: Some(self.database.label.clone()),
+            name: self.database.name.clone(),
+            from,
+            to,
+            label: self.request.label.clone(),
+            ..Entry::default()
         }
     }
 

@@ -4,6 +4,7 @@
 //! same process believes it holds. So hotswap never opens a database in a process where the application's own SQLite
 //! runs. For the same reason a worker has one descriptor of a file, or closes the others after SQLite's.
 
+mod account;
 mod check;
 mod client;
 mod command;
@@ -58,6 +59,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let outcome = carry_out(&client, handover.settings, &mut replaced);
     drop(last_words);
     client.log_failure(&outcome);
+    client.record(&outcome, account::PATIENCE);
     client.finish(&outcome);
     // The client has its answer by now.
     let Client { log, .. } = client;
@@ -104,6 +106,7 @@ fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced
         route => route?,
     };
     let command = Command::new(client, &request, &settings, database);
+    client.begin_account(&command.path, command.entry(direction));
     let outcome = match direction {
         Direction::Push => push::run(&command),
         Direction::Pull => command.at_low_priority(|| pull::run(&command)),

@@ -308,6 +308,7 @@ impl Push<'_> {
             client.log("warn", &warning);
             client.status(warning);
         }
+        client.account.note(|entry| entry.rows = rows.1.counted());
         let summary = Summary {
             label: &self.command.database.label,
             bytes: self.staged.len(),

@@ -1,5 +1,6 @@
 //! How many rows a push has added or removed, for the user.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::time::Duration;
@@ -63,6 +64,11 @@ impl Rows {
             rows.push((name, count.unwrap_or(0) as u64));
         }
         Ok(Some(rows))
+    }
+
+    /// The same for the record.
+    pub(super) fn counted(&self) -> Option<BTreeMap<String, u64>> {
+        Some(self.0.as_ref()?.iter().cloned().collect())
     }
 
     fn of_table(&self, name: &str) -> Option<u64> {

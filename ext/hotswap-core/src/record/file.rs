@@ -1,0 +1,196 @@
+//! The files of the record.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::entry::{now, parsed, Entry, LONGEST_LINE};
+use crate::leftovers::is_absent;
+use crate::sys::birth;
+use crate::sys::identity::Identity;
+
+const SUFFIX: &str = ".hotswap.log";
+const OLDER: &str = ".hotswap.log.1";
+
+/// The length at which a new file begins, in bytes.
+pub(super) const LONGEST: u64 = 1024 * 1024;
+
+/// The files of the record of `database` (its resolved path), the newer one first.
+pub fn paths_of(database: &Path) -> [PathBuf; 2] {
+    [SUFFIX, OLDER].map(|suffix| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
+    })
+}
+
+/// How long a worker waits for its turn.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+pub(super) fn append(database: &Path, entry: Entry) -> io::Result<()> {
+    let [path, older] = paths_of(database);
+    loop {
+        let mut file = open_to_append(&path, database)?;
+        let is_locked = lock(&file);
+        // Another worker has moved it in the meantime.
+        if is_locked && !leads_to(&path, &file) {
+            continue;
+        }
+        let length = file.metadata()?.len();
+        let line = Entry {
+            time: now(),
+            sequence: 1 + last_number(&file, length, &older),
+            ..entry.clone()
+        }
+        .into_line()?;
+        if is_locked && length > 0 && length + line.len() as u64 + 1 > LONGEST {
+            std::fs::rename(&path, &older)?;
+            continue;
+        }
+        return write(&mut file, length, &line, is_locked);
+    }
+}
+
+fn write(file: &mut File, length: u64, line: &[u8], is_locked: bool) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    let begin: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
+    let whole = [begin, line].concat();
+    let written = file.write(&whole);
+    if is_locked && !matches!(written, Ok(all) if all == whole.len()) {
+        // The disk is full. If the rest of the line stays, readers skip it.
+        let _ = file.set_len(length);
+    }
+    match written? {
+        all if all == whole.len() => Ok(()),
+        // The kernel reports the reason only to a write that gets nothing done.
+        _ => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+    }
+}
+
+/// The number of the last entry, or 0.
+fn last_number(file: &File, length: u64, older: &Path) -> u64 {
+    let last_in = |file: &File, length: u64| {
+        // Two lines: the last one may be a part.
+        let begin = length.saturating_sub(2 * LONGEST_LINE as u64);
+        let mut end = vec![0; (length - begin) as usize];
+        file.read_exact_at(&mut end, begin).ok()?;
+        let lines = end.split(|byte| *byte == b'\n').rev();
+        lines
+            .filter_map(|line| parsed::<Entry>(std::str::from_utf8(line).ok()?))
+            .map(|entry| entry.sequence)
+            .next()
+    };
+    let of_older = || {
+        let file = open_to_read(older).ok().flatten()?;
+        last_in(&file, file.metadata().ok()?.len())
+    };
+    last_in(file, length).or_else(of_older).unwrap_or(0)
+}
+
+/// Opens the file. If there is none, creates it with the owner, the group and the mode of the database.
+fn open_to_append(path: &Path, database: &Path) -> io::Result<File> {
+    let mut options = options();
+    options.append(true);
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        opened => return require_file(opened?),
+    }
+    match options.create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            adopt_owner_and_mode(&file, database)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => open_to_append(path, database),
+        Err(error) => Err(error),
+    }
+}
+
+fn adopt_owner_and_mode(file: &File, database: &Path) -> io::Result<()> {
+    let Ok(live) = std::fs::metadata(database) else {
+        let folder = database.parent().unwrap_or(Path::new("/"));
+        return birth::give_to_owner_of(folder, file);
+    };
+    // Some file systems have neither, and only root may give a file away.
+    let _ = file.set_permissions(Permissions::from_mode(live.mode() & 0o666 | 0o600));
+    let give = |owner| fchown(file, owner, Some(live.gid()));
+    let _ = give(Some(live.uid())).or_else(|_| give(None));
+    Ok(())
+}
+
+fn open_to_read(path: &Path) -> io::Result<Option<File>> {
+    match options().open(path) {
+        Err(error) if is_absent(&error) => Ok(None),
+        opened => require_file(opened?).map(Some),
+    }
+}
+
+/// A pipe in place of the file would make its opener wait.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+}
+
+fn require_file(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
+/// Waits for the turn of this worker. Returns whether it has come.
+fn lock(file: &File) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // SAFETY: takes no pointer, and the descriptor is open.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn leads_to(path: &Path, file: &File) -> bool {
+    let (there, own) = (std::fs::symlink_metadata(path), file.metadata());
+    matches!((there, own), (Ok(there), Ok(own)) if Identity::of(&there) == Identity::of(&own))
+}
+
+/// The lines of both files, oldest first. The newer file is opened first: if it moves in between, it is found again as
+/// the older one.
+pub(super) fn lines(database: &Path) -> io::Result<Vec<String>> {
+    let [newer, older] = paths_of(database).map(|path| open_to_read(&path));
+    let (newer, older) = (newer?, older?);
+    let identity = |file: &Option<File>| Some(Identity::of(&file.as_ref()?.metadata().ok()?));
+    let has_moved = newer.is_some() && identity(&newer) == identity(&older);
+    let files = [older.filter(|_| !has_moved), newer];
+    let mut lines = Vec::new();
+    for file in files.into_iter().flatten() {
+        lines.extend(lines_of(file)?);
+    }
+    Ok(lines)
+}
+
+fn lines_of(mut file: File) -> io::Result<Vec<String>> {
+    // Another program may have made it longer than hotswap does.
+    let begin = file.metadata()?.len().saturating_sub(2 * LONGEST);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut content = Vec::new();
+    file.take(2 * LONGEST).read_to_end(&mut content)?;
+    let lines = content.split(|byte| *byte == b'\n');
+    Ok(lines
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
