@@ -11,13 +11,16 @@ module Hotswap
   # - bytes: the length of the copied database
   # - seconds: how long the call took
   # - held: the longest time for which the push held requests, in seconds; 0.0 for a pull
-  # - way: how the push replaced the database, :rename or :in_place; nil for a pull
-  Result = Data.define(:database, :bytes, :seconds, :held, :way)
+  # - way: how the push replaced the database, :rename or :in_place; nil for a pull, and if nothing was swapped
+  # - identity: the identity of the content that a pull has copied, for the if_match of a push; after a push with if_match or
+  #   if_changed that of the new content; otherwise nil
+  # - changed: whether a push with if_changed swapped the database; otherwise nil
+  Result = Data.define(:database, :bytes, :seconds, :held, :way, :identity, :changed)
 
   # One copy, for a program: runs the command, and turns its end into a {Result} or an exception.
   class Copy
     # The exceptions by exit status.
-    ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy}.freeze
+    ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy, 6 => Changed}.freeze
 
     # @param database [Database, String, Symbol] a managed database, by any of its names; :primary is the first one, unless
     #   another one has this name
@@ -62,7 +65,10 @@ module Hotswap
     def result(outcome, seconds)
       figures = outcome.figures
       held = figures[:held_ms].to_f / 1e3
-      Result.new(database: @database, bytes: figures[:bytes], seconds: seconds, held: held, way: figures[:way]&.to_sym)
+      Result.new(
+        database: @database, bytes: figures[:bytes], seconds: seconds, held: held, way: figures[:way]&.to_sym,
+        identity: figures[:identity], changed: figures[:changed]
+      )
     end
 
     def managed(database)

@@ -45,6 +45,13 @@ module Hotswap
     end
   end
 
+  # The database was written since the content that `if_match` names. Nothing changed. Exit status 6.
+  class Changed < Error
+    def code
+      :changed
+    end
+  end
+
   # Work waited at the gate for longer than any swap may take. The work did not run.
   class GateTimeout < Error
     def code

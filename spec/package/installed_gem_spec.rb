@@ -51,7 +51,7 @@ RSpec.shared_examples "a bin/hotswap that works" do |name, command|
     it "pulls what the application serves" do
       pulled = app.hotswap("cp", "storage/production.sqlite3", "backup.sqlite3")
 
-      expect(pulled).to have_attributes(exit_code: 0, stdout: "", stderr: "OK\n")
+      expect(pulled).to have_attributes(exit_code: 0, stdout: "", stderr: HotswapCommand::PULLED)
       expect(TestDatabase.integrity(app.root.join("backup.sqlite3"))).to eq "ok"
       expect(TestDatabase.version(app.root.join("backup.sqlite3"))).to eq app.version
     end

@@ -11,6 +11,10 @@ class HotswapCommand
   # What a push says that succeeds: on a busy machine it may have to wait.
   SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*.+, \d+ bytes, renamed, requests held for .+\n\z/
 
+  # What a pull says that succeeds: to a file, and to standard output.
+  PULLED = /\Aidentity: \h{32}\nOK\n\z/
+  STREAMED = /\Aidentity: \h{32}\n\z/
+
   Result = Struct.new(:stdout, :stderr, :exit_code, :signal) do
     def success? = exit_code == 0
   end

@@ -18,6 +18,8 @@ pub enum ExitCode {
     Busy = 4,
     /// A disk, a process or a connection failed. The database is whole.
     Failed = 5,
+    /// The live database was written since the content that `--if-match` names. Nothing changed.
+    Changed = 6,
 }
 
 impl ExitCode {
@@ -29,6 +31,7 @@ impl ExitCode {
             2 => Self::Usage,
             3 => Self::Refused,
             4 => Self::Busy,
+            6 => Self::Changed,
             _ => Self::Failed,
         }
     }
@@ -59,6 +62,7 @@ mod tests {
             ExitCode::Refused,
             ExitCode::Busy,
             ExitCode::Failed,
+            ExitCode::Changed,
         ] {
             assert_eq!(ExitCode::from_u8(code as u8), code);
         }

@@ -13,6 +13,7 @@
 
 pub mod cli;
 pub mod client;
+mod content_id;
 pub mod error;
 pub mod exit_code;
 pub mod fence;

@@ -45,6 +45,7 @@ fn class_of(error: &hotswap_core::Error) -> &'static str {
         Error::Refused(_) => "Refused",
         Error::Busy(_) => "Busy",
         Error::Failed(_) => "Failed",
+        Error::Changed(_) => "Changed",
     }
 }
 

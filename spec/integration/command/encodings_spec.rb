@@ -25,7 +25,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
       it "are read, written and shown #{where}" do
         ["naïve 漢字.sqlite3", latin1].each do |name|
           pulled = hotswap("cp", "database", name, env: env)
-          expect(pulled).to have_attributes(exit_code: 0, stderr: "OK\n")
+          expect(pulled).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
           copy = "#{folder}/#{name.dup.force_encoding(Encoding::UTF_8)}"
           expect(TestDatabase.integrity(copy)).to eq "ok"
           expect(hotswap("cp", name, "database", env: env)).to have_attributes(exit_code: 0)

@@ -8,7 +8,7 @@ RSpec.describe "the name of a database on the command line", lane: "default" do
 
   def pulled(name, **options)
     answer = app.hotswap("cp", name, "pulled.sqlite3", **options)
-    expect(answer).to have_attributes(exit_code: 0, stdout: "", stderr: "OK\n")
+    expect(answer).to have_attributes(exit_code: 0, stdout: "", stderr: HotswapCommand::PULLED)
     TestDatabase.content(Pathname(options.fetch(:chdir, app.root)).join("pulled.sqlite3"))
   end
 

@@ -14,7 +14,7 @@ RSpec.describe "the output of the command", lane: "default" do
   it "says OK on stderr after a pull to a file" do
     pulled = app.hotswap("cp", live, "pulled.sqlite3")
 
-    expect(pulled).to have_attributes(exit_code: 0, stdout: "", stderr: "OK\n")
+    expect(pulled).to have_attributes(exit_code: 0, stdout: "", stderr: HotswapCommand::PULLED)
   end
 
   it "is empty with --quiet or -q if the command succeeds" do
@@ -46,7 +46,7 @@ RSpec.describe "the output of the command", lane: "default" do
   it "is the database and nothing else in a pull to -" do
     pulled = app.hotswap("cp", live, "-")
 
-    expect(pulled).to have_attributes(exit_code: 0, stderr: "")
+    expect(pulled).to have_attributes(exit_code: 0, stderr: HotswapCommand::STREAMED)
     copy = app.root.join("stdout.sqlite3").tap { |file| file.binwrite(pulled.stdout) }
     expect(TestDatabase.integrity(copy)).to eq "ok"
     expect(TestDatabase.content(copy)).to eq TestDatabase.content(app.database_path)

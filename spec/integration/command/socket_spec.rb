@@ -23,7 +23,7 @@ RSpec.describe "the socket", lane: "default" do
   # As a pull of what only this application has.
   def reach(*arguments, **options)
     pulled = app.hotswap("cp", "primary", "-", *arguments, **options)
-    expect(pulled).to have_attributes(exit_code: 0, stderr: "")
+    expect(pulled).to have_attributes(exit_code: 0, stderr: HotswapCommand::STREAMED)
     expect(pulled.stdout).to start_with("SQLite format 3\0").and include(@mark)
   end
 

@@ -59,7 +59,7 @@ RSpec.describe "hotswap cp --offline before the first boot" do
 
     expect(restored).to have_attributes(exit_code: 0, stdout: "", stderr: "loading the settings\n")
     expect(listing).to eq %w[test-queue.sqlite3 test-queue.sqlite3.hotswap test-queue.sqlite3.hotswap.log]
-    expect(pulled).to have_attributes(exit_code: 0, stderr: "loading the settings\nNo process of the application has storage/test-queue.sqlite3 open.\n")
+    expect(pulled).to have_attributes(exit_code: 0, stderr: /\Aloading the settings\nNo process of the application has storage\/test-queue.sqlite3 open.\nidentity: \h{32}\n\z/)
     expect(pulled.stdout.b == File.binread(backup)).to be true
 
     refused = app.hotswap("cp", backup, "cache", "--offline", env: env)

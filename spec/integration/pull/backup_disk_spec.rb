@@ -20,7 +20,7 @@ RSpec.describe "a pull to a disk that lacks what a database needs", lane: "defau
   def pull(*options, **others) = app.hotswap("cp", "database", backup, *options, timeout: 30, **others)
 
   # Without any other file in the folder.
-  def expect_a_backup(stderr: "OK\n")
+  def expect_a_backup(stderr: HotswapCommand::PULLED)
     expect(pull).to have_attributes(exit_code: 0, stdout: "", stderr: stderr)
     expect_the_content
     expect(Dir.children(folder)).to eq %w[backup.sqlite3]
@@ -64,7 +64,7 @@ RSpec.describe "a pull to a disk that lacks what a database needs", lane: "defau
     backup.chmod(0o640)
     disk.refuse(:setattr, :EPERM)
 
-    expect_a_backup(stderr: /\AWARNING: #{backup} has mode 600 instead of 640, because its file system did not set the mode\. .*\nOK\n\z/)
+    expect_a_backup(stderr: /\AWARNING: #{backup} has mode 600 instead of 640, because its file system did not set the mode\. .*\nidentity: \h{32}\nOK\n\z/)
   end
 
   it "suggests standard output if the disk cannot rename, and leaves no files" do

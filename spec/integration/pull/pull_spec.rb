@@ -11,7 +11,7 @@ RSpec.describe "a pull" do
 
   def pull(to = backup, **options)
     pulled = app.hotswap("cp", live, to, **options)
-    expect(pulled).to have_attributes(exit_code: 0, stderr: (to == "-") ? "" : "OK\n")
+    expect(pulled).to have_attributes(exit_code: 0, stderr: (to == "-") ? HotswapCommand::STREAMED : HotswapCommand::PULLED)
     pulled
   end
 

@@ -78,7 +78,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   end
 
   it "does not affect the next pull to a good target" do
-    expect(app.hotswap("cp", "database", "backups/backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "", stderr: "OK\n")
+    expect(app.hotswap("cp", "database", "backups/backup.sqlite3")).to have_attributes(exit_code: 0, stdout: "", stderr: HotswapCommand::PULLED)
     expect(TestDatabase.content(folder.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
   end
 
@@ -112,7 +112,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   it "warns about a program that writes to the replaced file, but not about a reader" do
     backup = app.file("backups/backup.sqlite3", ItemsServer::SCHEMA, %w[yesterday's])
     reader = Process.spawn("sleep", "60", in: backup)
-    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
 
     writer = Stranger.ruby(backup)
     pulled = app.hotswap("cp", "database", backup)

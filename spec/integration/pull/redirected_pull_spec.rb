@@ -20,7 +20,7 @@ RSpec.describe "a pull to a redirected file", lane: "default" do
     file.write("")
     file.chmod(0o640)
 
-    expect(pull(file.to_s)).to have_attributes(exit_code: 0, stderr: "")
+    expect(pull(file.to_s)).to have_attributes(exit_code: 0, stderr: HotswapCommand::STREAMED)
     expect(file.binread == pulled.binread).to be true
     expect(file.stat.mode & 0o777).to eq 0o640
     expect(TestDatabase.integrity(file)).to eq "ok"
@@ -37,7 +37,7 @@ RSpec.describe "a pull to a redirected file", lane: "default" do
     'printf before > "$0"; { printf before; "$@" cp database -; } 1<> "$0"' => "what is overwritten"
   }.each do |line, what|
     it "writes at the shell's position in #{what}" do
-      expect(shell(line)).to have_attributes(exit_code: 0, stderr: "")
+      expect(shell(line)).to have_attributes(exit_code: 0, stderr: HotswapCommand::STREAMED)
       expect(file.binread == "before#{pulled.binread}").to be true
     end
   end

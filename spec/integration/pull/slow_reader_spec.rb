@@ -17,7 +17,7 @@ module SlowReader
     pull = app.start_hotswap("cp", "database", "-", out: writer)
     writer.close
     yield pull
-    reader.read.tap { expect(pull.wait).to have_attributes(exit_code: 0, stderr: "") }
+    reader.read.tap { expect(pull.wait).to have_attributes(exit_code: 0, stderr: HotswapCommand::STREAMED) }
   ensure
     reader&.close
   end

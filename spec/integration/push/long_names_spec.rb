@@ -38,7 +38,7 @@ RSpec.describe "long names", lane: "default" do
         expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n")
         expect(TestDatabase.version(app.root.join("storage", name))).to eq version
       end
-      expect(app.hotswap("cp", "storage/#{name}", "pulled.sqlite3")).to have_attributes(exit_code: 0, stderr: "OK\n")
+      expect(app.hotswap("cp", "storage/#{name}", "pulled.sqlite3")).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
       eventually { app.root.glob("storage/.*hotswap*").empty? }
     end
   end
@@ -54,7 +54,7 @@ RSpec.describe "long names", lane: "default" do
     it "of a target may have #{length} bytes" do
       pulled = app.hotswap("cp", live, "p" * length)
 
-      expect(pulled).to have_attributes(exit_code: 0, stderr: "OK\n")
+      expect(pulled).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
       File.rename(app.root.join("p" * length), app.root.join("pulled.sqlite3"))
       expect(TestDatabase.integrity(app.root.join("pulled.sqlite3"))).to eq "ok"
     end
@@ -65,6 +65,6 @@ RSpec.describe "long names", lane: "default" do
     server = boot_rack(config, database: "storage/app.sqlite3", env: {"SOCKET" => socket}, &with_databases)
     eventually { server.root.join(socket).socket? }
 
-    expect(server.hotswap("cp", live, "pulled.sqlite3", "--socket", socket)).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(server.hotswap("cp", live, "pulled.sqlite3", "--socket", socket)).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
   end
 end

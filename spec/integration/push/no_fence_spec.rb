@@ -26,7 +26,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     expect(app.version).to eq "old"
     expect(app.log).to include("hotswap cannot replace storage/app.sqlite3 while this process has it open: cannot open the lock file")
 
-    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
     expect(TestDatabase.content(app.root.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
 
     options.each do |option|
@@ -89,7 +89,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
       refused = untouched { push(option) }
       expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot lock #{app.database_path}, because it can only be opened for reading.*#{words}/)
     end
-    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
   end
 
   def require_protection
@@ -120,7 +120,7 @@ RSpec.describe "a database in a folder that the application cannot write", lane:
     SH
     expect(app.version).to eq "old"
 
-    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(app.hotswap("cp", "database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
     expect(untouched { push("--in-place=never") }).to have_attributes(exit_code: 3, stderr: /is mounted as a single file/)
     expect(untouched { push }).to have_attributes(exit_code: 3, stderr: /Read-only file system.* Make .* writable/)
   end

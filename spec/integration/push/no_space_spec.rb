@@ -131,7 +131,7 @@ RSpec.describe "a full disk for temporary files", lane: "default" do
 
     expect(copy(file, "database", "--skip-schema-check")).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(copy(file, "database", "--in-place=always")).to have_attributes(exit_code: 0, stdout: "OK\n")
-    expect(copy("database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(copy("database", "backup.sqlite3")).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
     expect(copy("-", "database", in: file)).to have_attributes(exit_code: 0, stdout: "OK\n")
     expect(TestDatabase.content(app.root.join("backup.sqlite3"))).to eq TestDatabase.content(app.database_path)
   end

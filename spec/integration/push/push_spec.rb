@@ -51,7 +51,7 @@ RSpec.describe "a push" do
   it "accepts the output of a pull, as over ssh from one server to another" do
     app.hotswap("cp", app.databases.release("sent"), live)
     before = TestDatabase.content(app.database_path)
-    chain = ["sh", "-c", '"$@" cp "$0" - | "$@" cp - "$0"', live, *HotswapCommand::PROGRAM]
+    chain = ["sh", "-c", '"$@" cp "$0" - --quiet | "$@" cp - "$0"', live, *HotswapCommand::PROGRAM]
 
     expect(app.hotswap(program: chain)).to have_attributes(released)
     expect(TestDatabase.content(app.database_path)).to eq before

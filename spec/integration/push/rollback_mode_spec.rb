@@ -69,7 +69,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
   end
 
   it "can be pulled byte for byte" do
-    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
     expect(backup.binread == File.binread(app.database_path)).to be true
     expect(app.hotswap("cp", "database", "-").stdout == backup.binread).to be true
     expect(journal_mode(backup)).to eq "delete"
@@ -81,7 +81,7 @@ RSpec.describe "a database with a rollback journal", lane: "default" do
       expect(folder.children.map { |file| file.basename.to_s }.grep_v(/\A\.hotswap-/)).to eq []
     end
 
-    expect(pull.wait).to have_attributes(exit_code: 0, stderr: "OK\n")
+    expect(pull.wait).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)
     expect(folder.children).to eq [backup]
     expect(TestDatabase.content(backup)).to eq TestDatabase.content(app.database_path)
   end

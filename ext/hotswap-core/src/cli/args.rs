@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::content_id::ContentId;
 use crate::in_place::InPlace;
 
 /// Copy SQLite databases into and out of a running application, without a restart
@@ -33,7 +34,8 @@ Exit status:
   2  the command line is wrong
   3  refused: this copy cannot work as it is; nothing changed
   4  busy: something was in the way at this moment; nothing changed, try again
-  5  something broke; the database is whole, old or new, unless the error says otherwise";
+  5  something broke; the database is whole, old or new, unless the error says otherwise
+  6  changed: the database was written since the content that --if-match names; nothing was swapped";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -80,6 +82,12 @@ pub(super) struct Cp {
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Push only if the database still has this identity, which a pull has printed. Otherwise exit with 6
+    #[arg(long, value_name = "ID")]
+    pub if_match: Option<ContentId>,
+    /// Swap nothing if the database already has the content of the file
+    #[arg(long)]
+    pub if_changed: bool,
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,

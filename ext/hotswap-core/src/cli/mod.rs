@@ -125,6 +125,8 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         in_place: cp.in_place,
         timeout_ms: cp.timeout,
         max_pause_ms: cp.max_pause,
+        if_match: cp.if_match,
+        if_changed: cp.if_changed,
         label: cp.label,
         offline: cp.offline,
         json: cp.json,

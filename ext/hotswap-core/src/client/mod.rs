@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::content_id::ContentId;
 use crate::error::{Error, Failed, FileKind, Gone, Result, Usage};
 use crate::exit_code::ExitCode;
 use crate::in_place::InPlace;
@@ -65,6 +66,10 @@ pub struct Copy {
     pub timeout_ms: Option<u64>,
     /// `--max-pause`, in milliseconds.
     pub max_pause_ms: Option<u64>,
+    /// `--if-match`.
+    pub if_match: Option<ContentId>,
+    /// `--if-changed`.
+    pub if_changed: bool,
     /// `--label`.
     pub label: Option<String>,
     /// `--offline`.
@@ -101,6 +106,10 @@ impl Copy {
             in_place: self.in_place,
             timeout_ms: self.timeout_ms,
             max_pause_ms: self.max_pause_ms,
+            // Otherwise the identity is not computed for the user to not see it.
+            identity: self.json || !self.quiet,
+            if_match: self.if_match,
+            if_changed: self.if_changed,
             label: self.label.clone(),
             offline: self.offline,
             may_decline: self.here.is_some(),
@@ -161,6 +170,11 @@ impl Copy {
             .into(),
             false => error,
         })?;
+        let identity = outcome.figures.as_ref().and_then(|figures| figures.identity);
+        if let Some(identity) = identity.filter(|_| !self.quiet && !self.json) {
+            // A closed stream is not a failure.
+            let _ = writeln!(streams.stderr, "identity: {identity}");
+        }
         if outcome.code == ExitCode::Done && !self.quiet && !self.json && self.dst != "-" {
             // In a pull, stdout receives the database or nothing.
             let ok = match pulls_to_file {

@@ -68,6 +68,7 @@ mod tests {
                 bytes: 4096,
                 way: Some(Way::Rename),
                 held_ms: Some(3.25),
+                ..Figures::default()
             }),
             ..ExitCode::Done.into()
         };

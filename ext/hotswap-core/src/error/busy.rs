@@ -91,6 +91,9 @@ pub enum Busy {
     /// The disk is too slow for a rename while requests wait. The worker tries again.
     #[error("the disk is too slow for a swap while requests wait")]
     SlowDisk,
+    /// SQLite counted a write since `--if-match` was compared. The worker compares again.
+    #[error("the database was written while --if-match was compared")]
+    Written,
     /// The disk was too slow until the timeout.
     #[error(
         "gave up: the disk of {} needs more than half of max_pause ({}) for a sync. Nothing was swapped. \

@@ -8,6 +8,7 @@
 
 mod bad_file;
 mod busy;
+mod changed;
 mod failed;
 mod no_server;
 mod peer;
@@ -25,6 +26,7 @@ use crate::visible::Shown;
 
 pub use bad_file::BadFile;
 pub use busy::{Busy, Change};
+pub use changed::Changed;
 pub use failed::Failed;
 pub use no_server::NoServer;
 pub use peer::{Gone, Protocol};
@@ -53,6 +55,9 @@ pub enum Error {
     /// A disk, a process or a connection failed. The database is whole.
     #[error(transparent)]
     Failed(#[from] Failed),
+    /// The live database is not the one that the user has seen. Nothing changed.
+    #[error(transparent)]
+    Changed(#[from] Changed),
 }
 
 impl From<BadFile> for Error {
@@ -133,6 +138,7 @@ impl Error {
             Error::Refused(_) => ExitCode::Refused,
             Error::Busy(_) => ExitCode::Busy,
             Error::Failed(_) => ExitCode::Failed,
+            Error::Changed(_) => ExitCode::Changed,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Header, Kind, Stamp};
+use crate::content_id::ContentId;
 use crate::error::{Protocol, Result};
 use crate::in_place::InPlace;
 use crate::settings::Settings;
@@ -152,6 +153,15 @@ pub struct Request {
     /// `--label`: what the user calls this command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether a pull reports the [identity](ContentId) of what it takes.
+    #[serde(default)]
+    pub identity: bool,
+    /// `--if-match`: the identity that the live database must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<ContentId>,
+    /// `--if-changed`: whether a push leaves a live database alone that has the same content already.
+    #[serde(default)]
+    pub if_changed: bool,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,
@@ -177,6 +187,10 @@ impl Request {
             self.max_pause_ms
                 .map(|time| format!("--max-pause={}", seconds(time))),
         );
+        options.extend(self.if_match.map(|identity| format!("--if-match={identity}")));
+        if self.if_changed {
+            options.push("--if-changed".into());
+        }
         options.extend(
             self.label
                 .as_ref()
@@ -270,6 +284,12 @@ pub struct Figures {
     /// A push: the longest time for which it held requests, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ms: Option<f64>,
+    /// A pull: the identity of what it copied. A push with `--if-match` or `--if-changed`: that of the new content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ContentId>,
+    /// A push with `--if-changed`: whether the live database had other content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
 }
 
 /// How new content reaches the live database.

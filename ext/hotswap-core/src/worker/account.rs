@@ -51,6 +51,10 @@ impl Account {
         let Some(Open { database, entry }) = self.lock().take() else {
             return Ok(());
         };
+        // Nothing happened to the database.
+        if matches!(outcome, Ok(figures) if figures.changed == Some(false)) {
+            return Ok(());
+        }
         // A failed push of a first database must leave nothing behind.
         if outcome.is_err() && matches!(database.try_exists(), Ok(false)) {
             return Ok(());
@@ -79,6 +83,7 @@ fn finished(entry: Entry, outcome: &Result<Figures>, took: Duration) -> Entry {
                 _ => Event::Push,
             },
             bytes: Some(figures.bytes),
+            identity: figures.identity.map(|identity| identity.to_string()),
             way: figures.way,
             held_ms: figures.held_ms,
             took_ms,

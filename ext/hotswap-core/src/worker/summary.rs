@@ -54,6 +54,7 @@ impl Summary<'_> {
             bytes: self.bytes,
             way: Some(self.way),
             held_ms: Some(self.held.longest.as_micros() as f64 / 1e3),
+            ..Figures::default()
         }
     }
 }

@@ -289,6 +289,15 @@ int linkat(int from_at, const char *from, int to_at, const char *to, int flags) 
   return result;
 }
 
+int utimensat(int at, const char *path, const struct timespec times[2], int flags) {
+  char file[NAME];
+  if (!path || !role_at(at, path, file)) return syscall(SYS_utimensat, at, path, times, flags);
+  if (fails("utimensat", file)) return -1;
+  int result = syscall(SYS_utimensat, at, path, times, flags);
+  note("utimensat", file, inode_at(path), result, "-", 0, 0, 0);
+  return result;
+}
+
 static int controlled(int fd, int command, void *argument) {
   char file[NAME];
   const char *as = command == F_SETLK || command == F_OFD_SETLK ? "lock" : command == F_GETLK ? "who_locks"

@@ -37,8 +37,14 @@ impl PullLock {
         if fence.board().phase == Phase::Moving {
             fence.finish_what_a_dead_worker_began(command.max_pause());
         }
-        participants::tell(&fence, command);
         Ok(Self { fence: Some(fence) })
+    }
+
+    /// Tells the user of `--offline` which processes take part.
+    pub(crate) fn tell_of_participants(&self, command: &Command) {
+        self.fence
+            .iter()
+            .for_each(|fence| participants::tell(fence, command));
     }
 
     /// Refuses the pull if a process that writes past SQLite's locks has opened the database in the meantime.

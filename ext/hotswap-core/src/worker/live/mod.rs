@@ -7,7 +7,9 @@ mod lease;
 pub(super) mod replaced;
 pub(super) mod writers_out;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{ffi, Connection};
@@ -33,6 +35,8 @@ pub(super) struct Live {
     path: PathBuf,
     identity: Identity,
     wal: bool,
+    /// Raw files of the database, which must not be closed before the connection.
+    raw: Vec<Arc<File>>,
 }
 
 impl Live {
@@ -61,6 +65,7 @@ impl Live {
             path: path.to_owned(),
             identity,
             wal,
+            raw: Vec::new(),
         }))
     }
 
@@ -100,6 +105,23 @@ impl Live {
         &mut self.connection
     }
 
+    /// Another connection like this one. The caller has to drop it before [`Live::lock_exclusively`].
+    pub(super) fn another_connection(&self) -> Result<Connection> {
+        Connection::open_with_flags(&self.path, flags()).on_path("cannot open", &self.path)
+    }
+
+    /// Keeps a raw file of the database open for as long as the connection: closing it would drop the connection's locks.
+    pub(super) fn keep_open(&mut self, file: Arc<File>) {
+        self.raw.push(file);
+    }
+
+    /// Moves everything from the WAL to the file, if no other process reads at this moment.
+    pub(super) fn empty_the_log(&self) {
+        // Best effort, and the connection is about to be closed.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+        let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_TRUNCATE);
+    }
+
     /// Moves what it can from the WAL to the file, so that little is left to move while requests wait.
     pub(super) fn checkpoint(&self) {
         // Best effort: another connection may be reading, and the next step moves the rest.
@@ -112,6 +134,7 @@ impl Live {
         let path = self.path;
         // SQLite checkpoints and removes the WAL if this is the last connection.
         drop(self.connection);
+        drop(self.raw);
         Exclusive::take(path, patience)
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use nix::unistd::Whence;
 
+use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
 use crate::protocol::{Figures, Message, Plan};
 use crate::sidecar::sidecars;
@@ -20,7 +21,7 @@ use crate::worker::disk::space::{self, Growth};
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
-use crate::worker::snapshot::Snapshot;
+use crate::worker::snapshot::{identity_of, Snapshot};
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
 
@@ -41,7 +42,7 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
         database.label, request.dst.raw
     ));
     checksums::refuse(path, &database.label)?;
-    let length = if request.dst.stdio {
+    let Taken { length, identity } = if request.dst.stdio {
         match client.main.take_descriptor() {
             Some(descriptor) if is_regular(&descriptor)? => redirect(command, &File::from(descriptor))?,
             pipe => send(command, Pinned::take(command)?, pipe)?,
@@ -60,8 +61,15 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
         command: "pull".into(),
         database: database.label.clone(),
         bytes: length,
+        identity,
         ..Figures::default()
     })
+}
+
+/// What a pull has copied.
+struct Taken {
+    length: u64,
+    identity: Option<ContentId>,
 }
 
 /// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the
@@ -74,6 +82,7 @@ struct Pinned {
 impl Pinned {
     fn take(command: &Command) -> Result<Self> {
         let lock = PullLock::take(command)?;
+        lock.tell_of_participants(command);
         Ok(Self {
             snapshot: Snapshot::take(&command.path, command.client).map_err(|error| match error {
                 Error::Busy(Busy::Locked { .. }) => locks::unreadable(&command.path),
@@ -108,7 +117,7 @@ fn require_new(target: &File) -> Result<()> {
 
 /// Writes into the empty file that is the client's standard output. What the user's shell writes there next
 /// comes after it.
-fn redirect(command: &Command, target: &File) -> Result<u64> {
+fn redirect(command: &Command, target: &File) -> Result<Taken> {
     let database = &*command.path;
     require_new(target)?;
     // Closing a second descriptor of a file that SQLite has open would drop SQLite's locks.
@@ -121,70 +130,92 @@ fn redirect(command: &Command, target: &File) -> Result<u64> {
         .into());
     }
     command.client.ask(Plan::Wait)?;
-    let length = write(command, Pinned::take(command)?, target, "standard output")?;
-    nix::unistd::lseek(target, length as i64, Whence::SeekSet).context("cannot seek in standard output")?;
-    Ok(length)
+    let taken = write(command, Pinned::take(command)?, target, "standard output")?;
+    nix::unistd::lseek(target, taken.length as i64, Whence::SeekSet)
+        .context("cannot seek in standard output")?;
+    Ok(taken)
 }
 
 /// Copies the snapshot into `target`, which the user calls `name`. Releases the database before it waits for the disk
 /// to have all of it.
-fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result<u64> {
-    let length = pinned.snapshot.len();
+fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result<Taken> {
+    let Pinned { snapshot, lock } = &pinned;
+    let length = snapshot.len();
     let (_watchdog, steps) = Watchdog::of_copy(name, command)?;
     space::require(target.as_fd(), length, "the snapshot")?;
-    pinned.snapshot.copy_to(target, 0, |done| {
+    let copied = |done| {
         steps.taken();
         command.client.progress("copying", done, length);
         command.client.check_presence()
-    })?;
-    pinned.lock.confirm()?;
+    };
+    let shared = snapshot.share_with(target, copied)?;
+    let ((), mut identity) = match shared {
+        true => ((), None),
+        false => snapshot.identified(command.request.identity, |pace| {
+            snapshot.copy_to(target, 0, |done| {
+                pace.reach(done);
+                copied(done)
+            })
+        })?,
+    };
+    lock.confirm()?;
     drop(pinned);
     steps.are_done();
     backup_disk::sync_content(target).context("cannot sync the target")?;
-    Ok(length)
+    // Shared blocks were not read yet, and reading them keeps no push waiting now.
+    if shared && command.request.identity {
+        identity = Some(identity_of(target, Path::new(name), |_| {
+            command.client.check_presence()
+        })?);
+    }
+    Ok(Taken { length, identity })
 }
 
 /// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
 /// held the WAL grows, or writers wait, and no push can swap the database.
-fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<u64> {
+fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<Taken> {
     let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
-    let length = pinned.snapshot.len();
+    let Pinned { snapshot, lock } = &pinned;
+    let length = snapshot.len();
     let mut output = Output::open(pipe, main)?;
     let progress = |output: &Output| user.progress("receiving", output.sent(), length);
-    let sent = pinned.snapshot.stream(0, |chunk| {
-        progress(&output);
-        output.send(chunk)
-    })?;
-    if sent < length {
-        let spool = Spool::copy(&pinned.snapshot, sent, database, output.client());
-        match spool {
-            Ok(spool) => {
-                pinned.lock.confirm()?;
-                drop(pinned);
-                log.write(
-                    "info",
-                    "slow reader: copied the remaining pages and released the database",
-                );
-                spool.stream(|chunk| {
-                    progress(&output);
-                    output.send_all(chunk)
-                })?;
-            }
-            Err(error) if error.is_gone() => return Err(error),
+    let (spool, identity) = snapshot.identified(command.request.identity, |pace| {
+        let sent = snapshot.stream(0, |chunk| {
+            progress(&output);
+            pace.reach(output.sent());
+            output.send(chunk)
+        })?;
+        if sent == length {
+            return Ok(None);
+        }
+        pace.reach(length);
+        match Spool::copy(snapshot, sent, database, output.client()) {
+            Ok(spool) => Ok(Some(spool)),
+            Err(error) if error.is_gone() => Err(error),
             Err(error) => {
                 let held = format!("slow reader: the database stays open until it is done: {error}");
                 log.write("warn", held);
                 let growth = Growth::of_log(database)?;
-                pinned.snapshot.stream(sent, |chunk| {
+                snapshot.stream(sent, |chunk| {
                     progress(&output);
                     output.send_while(chunk, || growth.check()).map(|()| chunk.len())
                 })?;
-                pinned.lock.confirm()?;
+                Ok(None)
             }
         }
-    } else {
-        pinned.lock.confirm()?;
+    })?;
+    lock.confirm()?;
+    drop(pinned);
+    if let Some(spool) = spool {
+        log.write(
+            "info",
+            "slow reader: copied the remaining pages and released the database",
+        );
+        spool.stream(|chunk| {
+            progress(&output);
+            output.send_all(chunk)
+        })?;
     }
     output.finish()?;
-    Ok(length)
+    Ok(Taken { length, identity })
 }

@@ -28,10 +28,13 @@ impl Spool {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let file = tempfile::tempfile_in(folder).on_path("cannot create a file in", folder)?;
         space::require(&file, snapshot.len() - begin, "a copy for a slow reader")?;
-        snapshot.copy_to(&file, begin, |_| match client.peer_is_gone() {
+        let wanted = |_| match client.peer_is_gone() {
             true => Err(Gone::Client.into()),
             false => Ok(()),
-        })?;
+        };
+        if !snapshot.share_with(&file, wanted)? {
+            snapshot.copy_to(&file, begin, wanted)?;
+        }
         Ok(Self {
             file,
             begin,

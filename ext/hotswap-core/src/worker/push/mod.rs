@@ -1,5 +1,7 @@
 //! A push: receives the new database, checks it, and swaps it in.
 
+mod if_changed;
+mod if_match;
 mod in_place;
 mod obstacle;
 mod quick_disk;
@@ -11,11 +13,12 @@ mod timeline;
 
 use std::path::{Path, PathBuf};
 
+use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::protocol::{Figures, Way};
+use crate::protocol::{Figures, Request, Way};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -29,12 +32,14 @@ use crate::worker::fleet::participants;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::fleet::Fleet;
 use crate::worker::live::{require_same_file, Live};
+use crate::worker::snapshot::identity_of;
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::vfs::Purpose;
 use crate::worker::summary::Summary;
 
+use if_match::IfMatch;
 use in_place::{Overwriting, Why};
 use obstacle::Obstacle;
 use quick_disk::QuickDisk;
@@ -128,6 +133,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     let fence = open_fence(path)?;
     require_locks(&fence)?;
     checksums::refuse(path, &database.label)?;
+    let if_match = IfMatch::of(command)?;
     let mut staged = command.at_low_priority(|| receive(command))?;
     let (checking, checked) = match request.skip_integrity_check {
         true => ("integrity check skipped", "integrity check skipped"),
@@ -144,6 +150,11 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     if was_there && live.is_none() {
         return Err(gone(path));
     }
+    if request.if_changed {
+        if let Some(identity) = if_changed::identity_of_both(&staged, live.as_mut(), command)? {
+            return Ok(if_changed::report(staged.len(), identity, command));
+        }
+    }
     let (passed, rows) = check(command, &mut staged, &mut live, obstacle)?;
     for warning in &passed.warnings {
         client.log("warn", warning);
@@ -159,8 +170,11 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         fleet: &mut fleet,
         schema_changes: passed.schema_changes,
         seen: passed.seen,
+        if_match,
+        identity: None,
         watchdog: None,
     };
+    push.identify()?;
     let outcome = push.swap(live, obstacle);
     let moved = push.staged.is_promoted();
     let way = outcome.map_err(|error| match live_before {
@@ -206,11 +220,30 @@ struct Push<'a> {
     fleet: &'a mut Fleet,
     schema_changes: bool,
     seen: Option<Seen>,
+    /// The content that the live database must have.
+    if_match: Option<IfMatch>,
+    /// The identity of the staged file, if the user compares identities.
+    identity: Option<ContentId>,
     /// Ends the worker if a slow disk delays the end of the push. Dropped after the staged file.
     watchdog: Option<Watchdog>,
 }
 
 impl Push<'_> {
+    /// Computes the identity of the new content, for a user who compares identities.
+    fn identify(&mut self) -> Result<()> {
+        let Self { command, staged, .. } = self;
+        let Request {
+            if_match, if_changed, ..
+        } = command.request;
+        if if_match.is_some() || *if_changed {
+            let identity = command.at_low_priority(|| {
+                identity_of(staged.file(), staged.path(), |_| command.client.check_presence())
+            });
+            self.identity = Some(identity?);
+        }
+        Ok(())
+    }
+
     fn warn_of_unseen(&self, unseen: &[String]) {
         if !unseen.is_empty() {
             let who = unseen.join(", ");
@@ -252,6 +285,10 @@ impl Push<'_> {
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
         let mut disk = QuickDisk::of(self.command);
         loop {
+            let unwritten = match &mut self.if_match {
+                Some(if_match) => Some(if_match.compare(live.as_mut(), self.command)?),
+                None => None,
+            };
             let swap = Swap {
                 fleet: self.fleet,
                 live,
@@ -260,13 +297,17 @@ impl Push<'_> {
                 disk: &disk,
                 schema_changes: self.schema_changes,
                 seen: self.seen.as_ref(),
+                unwritten,
             };
-            match swap.run(self.command) {
-                Err(Error::Busy(Busy::SlowDisk)) => {}
+            let slow = match swap.run(self.command) {
+                Err(Error::Busy(Busy::SlowDisk)) => true,
+                Err(Error::Busy(Busy::Written)) => false,
                 outcome => return outcome,
-            }
+            };
             self.fleet.resume()?;
-            disk.wait(self.staged.path(), self.command, &mut self.watchdog)?;
+            if slow {
+                disk.wait(self.staged.path(), self.command, &mut self.watchdog)?;
+            }
             live = match expected {
                 Some(expected) => {
                     let again = Live::open(path)?;
@@ -284,21 +325,37 @@ impl Push<'_> {
         if let Some(seen) = &self.seen {
             require_same_file(live.path(), seen.identity)?;
         }
+        let expected = live.identity();
         let (command, staged, open) = (self.command, &mut self.staged, &mut live);
-        command.at_low_priority(move || match in_place::fit(staged, open, command)? {
-            true => pass(command, staged, Some(&*open)).map(drop),
-            false => Ok(()),
+        let rewritten = command.at_low_priority(move || match in_place::fit(staged, open, command)? {
+            true => pass(command, staged, Some(&*open)).map(|_| true),
+            false => Ok(false),
         })?;
-        let overwriting = Overwriting {
-            fleet: self.fleet,
-            live,
-            staged: &self.staged,
-            schema_changes: self.schema_changes,
-            seen: self.seen.as_ref(),
-            why,
-            all_pages: false,
-        };
-        overwriting.run(command)
+        if rewritten {
+            self.identify()?;
+        }
+        loop {
+            let unwritten = match &mut self.if_match {
+                Some(if_match) => Some(if_match.compare(Some(&mut live), command)?),
+                None => None,
+            };
+            let overwriting = Overwriting {
+                fleet: self.fleet,
+                live,
+                staged: &self.staged,
+                schema_changes: self.schema_changes,
+                seen: self.seen.as_ref(),
+                unwritten,
+                why,
+                all_pages: false,
+            };
+            match overwriting.run(command) {
+                Err(Error::Busy(Busy::Written)) => self.fleet.resume()?,
+                outcome => return outcome,
+            }
+            live = Live::open(&command.path)?.ok_or_else(|| gone(&command.path))?;
+            require_same_file(&command.path, expected)?;
+        }
     }
 
     /// Tells the user and the log what was done.
@@ -324,7 +381,11 @@ impl Push<'_> {
             "push complete: {summary}{options}, {}",
             client.end()
         ));
-        summary.figures()
+        Figures {
+            identity: self.identity,
+            changed: request.if_changed.then_some(true),
+            ..summary.figures()
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
+use super::if_match::Unwritten;
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
 use super::timeline::Timeline;
@@ -35,10 +36,13 @@ pub(super) struct Swap<'a> {
     pub schema_changes: bool,
     /// What the staged file was compared with.
     pub seen: Option<&'a Seen>,
+    /// With `--if-match`: what shows a write since the comparison.
+    pub unwritten: Option<Unwritten>,
 }
 
 impl Swap<'_> {
-    /// Swaps the files, or changes nothing. [`Busy::SlowDisk`] means that the swap may work a little later.
+    /// Swaps the files, or changes nothing. [`Busy::SlowDisk`] and [`Busy::Written`] mean that the swap may work a
+    /// little later.
     /// Past the commit point the command keeps the old file locked, even if this fails.
     pub(super) fn run(self, command: &Command) -> Result<()> {
         let (client, path) = (command.client, &*command.path);
@@ -53,6 +57,8 @@ impl Swap<'_> {
         let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
         let mut timeline = Timeline::begin(fleet.gather(self.disk.deadline(), client, || {
+            // Most writes show here, before any request waits.
+            self.unwritten.iter().try_for_each(Unwritten::require)?;
             self.live.iter().for_each(Live::checkpoint);
             self.disk.require()
         })?);
@@ -63,6 +69,10 @@ impl Swap<'_> {
         if let Some(live_before) = live_before {
             require_same_file(path, live_before)?;
         }
+        let seal = match (self.unwritten, &self.live) {
+            (Some(unwritten), Some(live)) => Some(unwritten.seal(live)?),
+            _ => None,
+        };
         let exclusive = self
             .live
             .map(|live| live.lock_exclusively(command.max_pause() / 4))
@@ -73,6 +83,9 @@ impl Swap<'_> {
                 change: Change::Created,
             }
             .into());
+        }
+        if let Some(seal) = seal {
+            seal.confirm(path)?;
         }
         // The push may have waited for a migration.
         if let (Some(exclusive), Some(seen)) = (&exclusive, self.seen) {

@@ -15,6 +15,7 @@
 //! SQLite's locks.
 
 mod direct_io;
+mod hashing;
 mod pages;
 
 use std::collections::BTreeMap;
@@ -25,20 +26,24 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::content_id::ContentId;
 use crate::error::{Context, Result};
 use crate::sidecar::sidecars;
 use crate::sys::copy::reflink;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
+use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::wal_index::LogIndex;
 
+pub(super) use hashing::Pace;
 use pages::{Log, Pages};
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// A pinned state of a database. Fields are dropped in this order: SQLite first.
+/// A pinned state of a database. Fields are dropped in this order: SQLite first. Closing the connection ends the read
+/// transaction.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     connection: Connection,
@@ -126,20 +131,32 @@ impl Snapshot {
         self.pages.len()
     }
 
-    /// Writes the snapshot from the byte `from` on to the same place in an empty file. `copied` gets the progress,
-    /// and can stop the copy.
-    pub(super) fn copy_to(
+    /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot at
+    /// the same time, if it is `wanted`.
+    pub(super) fn identified<T>(
+        &self,
+        wanted: bool,
+        copy: impl FnOnce(&Pace) -> Result<T>,
+    ) -> Result<(T, Option<ContentId>)> {
+        match wanted {
+            true => hashing::alongside(&self.pages, copy).map(|(copied, identity)| (copied, Some(identity))),
+            false => copy(&Pace::default()).map(|copied| (copied, None)),
+        }
+    }
+
+    /// Makes `target`, an empty file, a copy that shares the blocks of the database, and puts the newer pages from the
+    /// WAL into it. Returns false if the file system cannot share blocks.
+    pub(super) fn share_with(
         &self,
         target: &File,
-        from: u64,
         mut copied: impl FnMut(u64) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if !reflink(&self.pages.main, target) {
-            return direct_io::copy(&self.pages, target, from, copied);
+            return Ok(false);
         }
         let writing = || "cannot write the snapshot".to_string();
         target.set_len(self.len()).context(writing())?;
-        for newer in self.pages.newer((from / self.pages.size + 1) as u32) {
+        for newer in self.pages.newer(1) {
             let (number, page) = newer?;
             let at = (u64::from(number) - 1) * self.pages.size;
             target.write_all_at(&page, at).context(writing())?;
@@ -147,7 +164,37 @@ impl Snapshot {
                 copied(at)?;
             }
         }
-        copied(self.len())
+        copied(self.len())?;
+        Ok(true)
+    }
+
+    /// Writes the snapshot from the byte `from` on to the same place in an empty file. `copied` gets the progress,
+    /// and can stop the copy.
+    pub(super) fn copy_to(
+        &self,
+        target: &File,
+        from: u64,
+        copied: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        direct_io::copy(&self.pages, target, from, copied)
+    }
+
+    /// Computes the identity of the snapshot. `hashed` gets the progress, and can stop it.
+    pub(super) fn identity(&self, hashed: impl FnMut(u64) -> Result<()>) -> Result<ContentId> {
+        hashing::identity(&self.pages, hashed)
+    }
+
+    /// The raw file of the database.
+    pub(super) fn file(&self) -> &File {
+        &self.pages.main
+    }
+
+    /// Closes the connection, and returns the raw file. The file has to stay open for as long as this process has another
+    /// connection to the database: closing it would drop the locks of that connection.
+    pub(super) fn into_file(self) -> File {
+        let Self { connection, pages } = self;
+        drop(connection);
+        pages.main
     }
 
     /// Passes the snapshot from the byte `from` on to `sink`, in chunks, until `sink` takes less than a whole one.
@@ -170,9 +217,23 @@ impl Snapshot {
     }
 }
 
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        // A failed rollback of a read transaction loses nothing. Closing the connection ends the transaction, too.
-        let _ = self.connection.execute_batch("ROLLBACK");
-    }
+/// Computes the identity of the database in `file`, which lies at `path`. It has no WAL, and no process writes it.
+/// `hashed` gets the progress, and can stop it.
+pub(super) fn identity_of(
+    file: &File,
+    path: &Path,
+    hashed: impl FnMut(u64) -> Result<()>,
+) -> Result<ContentId> {
+    let mut head = [0; 100];
+    file.read_exact_at(&mut head, 0).on_path("cannot read", path)?;
+    let size = DatabaseHeader::read(&head).page_size;
+    let length = file.metadata().on_path("cannot stat", path)?.len();
+    let pages = Pages {
+        main: file.try_clone().on_path("cannot read", path)?,
+        log: None,
+        size,
+        count: length / size,
+        path: path.to_owned(),
+    };
+    hashing::identity(&pages, hashed)
 }

@@ -28,6 +28,7 @@ use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::live::{require_same_file, unlockable};
+use crate::worker::push::if_match::Unwritten;
 use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
 use crate::worker::sqlite::vfs::{self, Purpose};
@@ -61,6 +62,8 @@ impl Overwriting<'_> {
                 Instant::now() + command.timeout(),
                 command.client,
                 || {
+                    // Most writes show here, before any request waits.
+                    self.unwritten.iter().try_for_each(Unwritten::require)?;
                     self.live.checkpoint();
                     Ok(())
                 },
@@ -101,6 +104,8 @@ impl Overwriting<'_> {
                         return Ok(());
                     }
                     self.all_pages = true;
+                    // The worker itself has written since.
+                    self.unwritten = None;
                     Self::wrong
                 }
                 vain => {
@@ -177,6 +182,7 @@ impl Overwriting<'_> {
             staged,
             schema_changes,
             seen,
+            unwritten,
             why,
             ..
         } = self;
@@ -189,8 +195,11 @@ impl Overwriting<'_> {
             .busy_timeout(command.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
         // Checked once, with the lock and before the first page: the push may have waited for a migration.
-        let (seen, wal) = (Cell::new(*seen), live.is_wal());
-        let confirm = || seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal));
+        let (seen, unwritten, wal) = (Cell::new(*seen), Cell::new(unwritten.as_ref()), live.is_wal());
+        let confirm = || {
+            unwritten.take().map_or(Ok(()), Unwritten::require)?;
+            seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal))
+        };
         let go_on = |part: f64| {
             command.client.check_presence()?;
             confirm()?;

@@ -5,6 +5,7 @@ use crate::worker::check::seen::Seen;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::Fleet;
 use crate::worker::live::Live;
+use crate::worker::push::if_match::Unwritten;
 
 /// Everything that a write in place needs. This worker has held the operation lock since before it looked at the
 /// live database.
@@ -19,6 +20,8 @@ pub(crate) struct Overwriting<'a> {
     pub schema_changes: bool,
     /// What the staged file was compared with.
     pub seen: Option<&'a Seen>,
+    /// With `--if-match`: what shows a write since the comparison.
+    pub unwritten: Option<Unwritten>,
     /// Why the file is not replaced.
     pub why: &'a Why,
     /// Whether to write all pages, including those that seem to be right.
