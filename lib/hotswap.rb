@@ -162,6 +162,17 @@ module Hotswap
       Copy.new(database, socket:, stderr:).pull(to)
     end
 
+    # Goes back to the version that the last push replaced, as `hotswap rollback` does. What this replaces becomes the
+    # previous version, so a second rollback undoes the first. It needs no server.
+    # @param database [String, Symbol, Database] the managed database; :primary is the first one
+    # @param label [String, nil] what to call this rollback in the application's log and in the record of the database
+    # @param stderr [IO, StringIO, nil] gets status lines and warnings
+    # @return [Result] what the rollback did
+    # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print, as {push}
+    def rollback(database = :primary, in_place: nil, timeout: nil, max_pause: nil, label: nil, socket: nil, stderr: nil)
+      Copy.new(database, in_place:, timeout:, max_pause:, label:, socket:, stderr:).rollback
+    end
+
     # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.
     #
     #   loop do

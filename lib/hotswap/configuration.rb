@@ -5,7 +5,7 @@ module Hotswap
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
-    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place root logger].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place keep root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
@@ -26,6 +26,8 @@ module Hotswap
     attr_reader :low_priority
     # @return [String] "auto", "always" or "never": whether a push may write into the live file instead of replacing it
     attr_reader :in_place
+    # @return [Integer] how many previous versions of a database stay beside it
+    attr_reader :keep
 
     def initialize
       @socket_path = SOCKET_PATH
@@ -34,6 +36,7 @@ module Hotswap
       @timeout = 30.0
       @low_priority = true
       @in_place = "auto"
+      @keep = 1
     end
 
     # Manages this database instead of those that were registered before.
@@ -66,6 +69,12 @@ module Hotswap
       end
 
       @in_place = choice.to_s
+    end
+
+    def keep=(count)
+      raise ConfigurationError, "config.hotswap.keep must be a number of versions from 0 to 100, not #{count.inspect}" unless count.is_a?(Integer) && count.between?(0, 100)
+
+      @keep = count
     end
 
     # @return [String] the default for hotswap.sock is hotswap.stderr.sock

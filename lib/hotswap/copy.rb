@@ -5,7 +5,7 @@ require "pathname"
 require "stringio"
 
 module Hotswap
-  # What {Hotswap.push} or {Hotswap.pull} did.
+  # What {Hotswap.push}, {Hotswap.pull} or {Hotswap.rollback} did.
   #
   # - database: the managed {Database}
   # - bytes: the length of the copied database
@@ -38,7 +38,7 @@ module Hotswap
     # @return [Result]
     def push(source)
       name, stream = side(source, "source", :read)
-      outcome, seconds = run([name, @database.path], stdin: stream, stdout: @stdout)
+      outcome, seconds = run("cp", name, @database.path, stdin: stream, stdout: @stdout)
       result(outcome, seconds)
     end
 
@@ -46,16 +46,22 @@ module Hotswap
     # @return [Result]
     def pull(target)
       name, stream = side(target, "target", :write)
-      outcome, seconds = run([@database.path, name], stdin: nil, stdout: stream)
+      outcome, seconds = run("cp", @database.path, name, stdin: nil, stdout: stream)
+      result(outcome, seconds)
+    end
+
+    # @return [Result]
+    def rollback
+      outcome, seconds = run("rollback", @database.path, stdin: nil, stdout: @stdout)
       result(outcome, seconds)
     end
 
     private
 
-    def run(sides, stdin:, stdout:)
+    def run(command, *sides, stdin:, stdout:)
       began = Gate.now
       outcome = File.open(File::NULL, "r+") do |null|
-        CLI.new(stdin || null, stdout || null, @stderr || null).run(["cp", *@options, "--", *sides])
+        CLI.new(stdin || null, stdout || null, @stderr || null).run([command, *@options, "--", *sides])
       end
       raise ERRORS.fetch(outcome.code, Failed), outcome.error unless outcome.code.zero?
 

@@ -57,7 +57,8 @@ module Hotswap
         max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
         timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
         low_priority: Hotswap.configuration.low_priority,
-        in_place: Hotswap.configuration.in_place
+        in_place: Hotswap.configuration.in_place,
+        keep: Hotswap.configuration.keep
       }
     end
 

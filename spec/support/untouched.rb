@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "digest"
 require_relative "eventually"
 require_relative "test_database"
 
@@ -18,20 +19,26 @@ module Untouched
     answer
   end
 
-  # Without the lock file, the record and the files that SQLite keeps next to an open database.
+  # Without the lock file, the record, the newest previous version and the files that SQLite keeps next to an open database.
   def self.listing(folder)
     names = Dir.children(folder)
-    names.reject { |name| names.include?(name[/\A(.+)(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1)\z/, 1]) }.sort
+    names.reject { |name| names.include?(name[/\A(.+?)(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous)\z/, 1]) }.sort
   end
 
   private
+
+  # The newest previous version, if there is one.
+  def previous(database)
+    file = "#{database}.previous"
+    [File.stat(file).ino, Digest::SHA256.file(file).hexdigest] if File.exist?(file)
+  end
 
   def standing(server, database)
     stat = File.stat(database)
     {
       content: TestDatabase.content(database), integrity: TestDatabase.integrity(database),
       file: [stat.ino, stat.mode, stat.uid, stat.gid], served: server.version,
-      folder: Untouched.listing(File.dirname(database))
+      folder: Untouched.listing(File.dirname(database)), previous: previous(database)
     }
   end
 end

@@ -11,7 +11,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto"
+      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1
     )
   end
 
@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   it "lists the settings if one does not exist" do
-    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, root, logger"
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, keep, root, logger"
     [
       -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
     ].each do |mistake|

@@ -4,6 +4,9 @@
 //! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
 //! the worker lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
 //! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
+//!
+//! A version of a database that moves to or from its [place](crate::previous) is `.<database>.hotswap-<random><hash of
+//! the database's name>.kept`. It may be the only name of that content, so no sweep removes it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -15,7 +18,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::sidecar::{sidecars, SUFFIXES};
+use crate::sys::random;
 use crate::sys::socket::address_of;
 use crate::visible;
 
@@ -24,6 +30,9 @@ pub(crate) const STAGED: &str = ".staged";
 const REPORT: &str = ".report";
 /// The suffix of the file that a pull is about to put in place.
 const DRAFT: &str = ".part";
+
+/// The suffix of a version on its way.
+const KEPT: &str = ".kept";
 
 /// The start of a name that does not contain the database's name. Otherwise it follows the database's name.
 const OURS: &str = ".hotswap-";
@@ -46,6 +55,36 @@ pub(crate) fn prefix(database: &Path) -> String {
     format!(".{}{OURS}", &name[..end])
 }
 
+/// A new name for a version of `database` on its way.
+pub(crate) fn hidden_name(database: &Path) -> io::Result<PathBuf> {
+    let random = random::number().map_err(io::Error::other)?;
+    let name = format!("{}{random:016x}{}", prefix(database), hidden_suffix(database));
+    Ok(database.with_file_name(name))
+}
+
+/// The versions of `database` that are on their way, or that a dead worker left there.
+pub(crate) fn hidden(database: &Path) -> Vec<PathBuf> {
+    let (begin, end) = (prefix(database), hidden_suffix(database));
+    names_in(database.parent().unwrap_or(Path::new("/")))
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with(&begin) && name.ends_with(&end)
+        })
+        .map(|name| database.with_file_name(name))
+        .collect()
+}
+
+/// Whether `path` is the name of a version on its way, of any database.
+fn is_hidden(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(KEPT.as_bytes())
+}
+
+/// Distinguishes databases that share a [`prefix`], because a version must not become that of another database.
+fn hidden_suffix(database: &Path) -> String {
+    let name = database.file_name().unwrap_or_default();
+    format!("{:016x}{KEPT}", xxh3_64(name.as_bytes()))
+}
+
 /// The name of the report socket beside a database. It is short, because a socket address has little room.
 pub(crate) fn report_name(id: u64) -> OsString {
     format!("{OURS}{id:016x}{REPORT}").into()
@@ -56,8 +95,12 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
-/// Removes a staged file and all files beside it, as far as possible.
+/// Removes a staged file and all files beside it, as far as possible. Leaves a version that was to be swapped in: it
+/// may be the only copy, and the next worker puts it back.
 pub(crate) fn remove_staged(staged: &Path) {
+    if is_hidden(staged) {
+        return;
+    }
     sidecars(staged).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     drop(std::fs::remove_file(staged));
 }
@@ -135,7 +178,7 @@ pub(crate) fn sweep_drafts(target: &Path) {
 }
 
 /// The names in `folder`, or nothing if this user may not list it.
-fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
+pub(crate) fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
     std::fs::read_dir(folder)
         .into_iter()
         .flatten()

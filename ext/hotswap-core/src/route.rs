@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
+use crate::previous;
 use crate::protocol::{Endpoint, Request};
 use crate::record;
 use crate::settings::{Database, Settings};
@@ -27,7 +28,7 @@ impl Settings {
     pub fn find(&self, endpoint: &Endpoint) -> Option<&Database> {
         self.find_by_path(endpoint).or_else(|| {
             let is_a_name = !endpoint.stdio && endpoint.identity.is_none();
-            self.find_by_name(&endpoint.raw).filter(|_| is_a_name)
+            self.find_by_name(endpoint.database()).filter(|_| is_a_name)
         })
     }
 
@@ -42,10 +43,10 @@ impl Settings {
 
     fn find_below_root(&self, endpoint: &Endpoint) -> Option<&Database> {
         let is_elsewhere = endpoint.stdio || !endpoint.absent || self.root.as_os_str().is_empty();
-        if is_elsewhere || Path::new(&endpoint.raw).is_absolute() {
+        if is_elsewhere || Path::new(endpoint.database()).is_absolute() {
             return None;
         }
-        let path = resolve(&self.root.join(&endpoint.raw));
+        let path = resolve(&self.root.join(endpoint.database()));
         self.databases.iter().find(|database| database.leads_to(&path))
     }
 
@@ -79,9 +80,17 @@ impl Settings {
             .into_iter()
             .find_map(|endpoint| owner(endpoint).map(|index| (endpoint, &self.databases[index])));
         found.map_or(Ok(()), |(endpoint, database)| {
-            Err(Usage::PartOfDatabase {
-                name: endpoint.raw.clone(),
-                database: database.label.clone(),
+            let name = endpoint.raw.clone();
+            let place = database.place();
+            Err(match is_version(&place, &endpoint.resolved) {
+                true => Usage::VersionOfDatabase {
+                    name,
+                    database: database.shortest_name(),
+                },
+                false => Usage::PartOfDatabase {
+                    name,
+                    database: database.label.clone(),
+                },
             }
             .into())
         })
@@ -96,14 +105,37 @@ impl Settings {
         }
     }
 
-    /// The direction of a copy, and its database. Exactly one side must be managed.
+    /// The direction of a copy, and its database. Exactly one side must be managed, or the source is a previous version
+    /// of the destination.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<(Direction, &Database)> {
+        if let (Some((number, "")), "") = (src.version(), &*dst.raw) {
+            return self
+                .only()
+                .map(|database| (Direction::Rollback(number), database));
+        }
         self.refuse_files_of_databases([src, dst])?;
-        match self.sides(src, dst) {
-            (Some(_), Some(_)) => Err(Usage::BothManaged.into()),
-            (Some(database), None) => database.require_managed().map(|()| (Direction::Pull, database)),
-            (None, Some(database)) => database.require_managed().map(|()| (Direction::Push, database)),
-            (None, None) => Err(self.none_managed().into()),
+        match (self.sides(src, dst), src.version()) {
+            ((Some(source), Some(database)), Some((number, _))) if source == database => database
+                .require_managed()
+                .map(|()| (Direction::Rollback(number), database)),
+            ((Some(database), None), Some((number, _))) => database
+                .require_managed()
+                .map(|()| (Direction::PullVersion(number), database)),
+            ((Some(_), Some(_)), _) => Err(Usage::BothManaged.into()),
+            ((Some(database), None), _) => database.require_managed().map(|()| (Direction::Pull, database)),
+            ((None, Some(database)), _) => database.require_managed().map(|()| (Direction::Push, database)),
+            ((None, None), _) => Err(self.none_managed().into()),
+        }
+    }
+
+    /// The database that a user means who names none.
+    fn only(&self) -> Result<&Database> {
+        match &*self.databases {
+            [database] => database.require_managed().map(|()| database),
+            databases => Err(Usage::SeveralManaged {
+                databases: databases.iter().map(Database::shortest_name).collect(),
+            }
+            .into()),
         }
     }
 }
@@ -115,9 +147,17 @@ pub enum Direction {
     Push,
     /// Out of the application.
     Pull,
+    /// The version with this number, out of the application.
+    PullVersion(u32),
+    /// The version with this number, back into the application.
+    Rollback(u32),
 }
 
 impl Database {
+    fn shortest_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.label.clone())
+    }
+
     /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls
     /// this for all databases, and there may be thousands.
     fn place(&self) -> PathBuf {
@@ -158,8 +198,8 @@ impl Database {
     }
 }
 
-/// Whether the endpoint is the WAL, the WAL index, the journal, the fence or the record of the database at `place`. Also true if
-/// the database at `place` has the name of such a file of the endpoint.
+/// Whether the endpoint is the WAL, the WAL index, the journal, the fence, the record or a previous version of the
+/// database at `place`. Also true if the database at `place` has the name of such a file of the endpoint.
 fn owns(place: &Path, endpoint: &Endpoint) -> bool {
     // Compares the identity too, because a hard link gives a file a second name.
     let same_file = |identity: Identity| {
@@ -167,6 +207,7 @@ fn owns(place: &Path, endpoint: &Endpoint) -> bool {
         own.any(|path| std::fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == identity))
     };
     files_beside(place).any(|path| leads_to(&path, &endpoint.resolved))
+        || is_version(place, &endpoint.resolved)
         || sidecars(&endpoint.resolved).any(|path| leads_to(place, &path))
         || endpoint.identity.is_some_and(same_file)
 }
@@ -178,7 +219,14 @@ fn leads_to(path: &Path, resolved: &Path) -> bool {
     path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
 }
 
-/// The files that SQLite and hotswap may keep beside a database.
+/// Whether the file at `resolved` is a previous version of the database at `place`, or lies beside one.
+fn is_version(place: &Path, resolved: &Path) -> bool {
+    let names = place.file_name().zip(resolved.file_name());
+    names.is_some_and(|(database, name)| previous::is_version(name, database))
+        && place.parent().map(resolve).as_deref() == resolved.parent()
+}
+
+/// The files that SQLite and hotswap may keep beside a database, except its previous versions.
 fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     sidecars(database)
         .chain([fence::path_of(database)])
@@ -200,6 +248,7 @@ mod tests {
                 .ok()
                 .map(|metadata| Identity::of(&metadata)),
             absent: std::fs::symlink_metadata(path).is_err(),
+            is_version: false,
         }
     }
 

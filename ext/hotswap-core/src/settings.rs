@@ -25,6 +25,13 @@ pub struct Settings {
     pub low_priority: bool,
     /// Whether a push may write into the live file, unless the user chooses otherwise.
     pub in_place: InPlace,
+    /// How many previous versions stay beside a database.
+    #[serde(default = "one")]
+    pub keep: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A managed database.

@@ -29,7 +29,7 @@ RSpec.describe "a program without a server", lane: "default" do
 
   def files = Dir.children(folder).sort
 
-  it "pushes and pulls all the same, and leaves nothing but the fence and the record" do
+  it "pushes and pulls all the same, and leaves nothing but the fence, the record and the previous version" do
     new = database("new.sqlite3", ["new"])
     before = files
     program = ObedientProgram.new(folder)
@@ -42,7 +42,7 @@ RSpec.describe "a program without a server", lane: "default" do
     expect(program.tell("LOG.string")).to match(/push complete: app\.sqlite3.*pull complete/m)
     # The program's own connection is open, so its WAL is there.
     program.tell("@database.close")
-    eventually { expect(files).to eq((before + %w[app.sqlite3.hotswap app.sqlite3.hotswap.log backup.sqlite3]).sort) }
+    eventually { expect(files).to eq((before + %w[app.sqlite3.hotswap app.sqlite3.hotswap.log app.sqlite3.previous backup.sqlite3]).sort) }
   end
 
   it "moves the other programs that have the database open, none of which serves" do

@@ -1,10 +1,11 @@
 //! The application in whose process a command runs.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Refused, Result};
 use crate::path::resolve;
-use crate::protocol::Endpoint;
+use crate::protocol::{previous_of, Endpoint};
 use crate::server::Config;
 
 /// An application, as the command sees it.
@@ -26,17 +27,21 @@ impl Application {
         can.then(|| self.config.clone())
     }
 
-    /// The paths of the databases that the sides of a copy name in another way than by the path of a file that exists.
+    /// What to call the databases that the sides of a copy name in another way than by the path of a file that exists.
     /// The process at `socket` may belong to another environment of this application, in which the same name means
     /// another database.
-    pub(super) fn paths(&self, socket: &Path, src: &Endpoint, dst: &Endpoint) -> [Option<PathBuf>; 2] {
+    pub(super) fn names(&self, socket: &Path, src: &Endpoint, dst: &Endpoint) -> [Option<OsString>; 2] {
         if !self.is_at(socket) {
             return [None, None];
         }
         let (source, destination) = self.config.settings.sides(src, dst);
         [(source, src), (destination, dst)].map(|(database, endpoint)| {
             let database = database.filter(|_| endpoint.identity.is_none())?;
-            Some(database.path.clone())
+            let path = database.path.as_os_str();
+            Some(match endpoint.version() {
+                Some((number, _)) => previous_of(number, path),
+                None => path.to_owned(),
+            })
         })
     }
 
@@ -61,6 +66,11 @@ impl Application {
         let sides = match self.is_at(socket) {
             true => settings.sides(src, dst),
             false => (settings.find_by_path(src), settings.find_by_path(dst)),
+        };
+        // The source of a rollback is a version of the same database.
+        let sides = match src.version() {
+            Some(_) => (None, sides.1),
+            None => sides,
         };
         match sides {
             (None, Some(database)) if self.in_transaction.contains(&database.resolved()) => {

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::content_id::ContentId;
 use crate::in_place::InPlace;
+use crate::protocol::previous_of;
 
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]
@@ -19,9 +20,10 @@ pub(super) struct Cli {
 /// The commands with their arguments. Clap would list only their names.
 pub(super) const COMMANDS: &str = "\
 Commands:
-  cp SRC DST  Copy a database to or from the running application
-  version     Print the version
-  help        Print help for a command";
+  cp SRC DST           Copy a database to or from the running application
+  rollback [DATABASE]  Go back to the previous version of a database
+  version              Print the version
+  help                 Print help for a command";
 
 fn help() -> String {
     format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{COMMANDS}\n\nOptions:\n{{options}}{{after-help}}")
@@ -45,9 +47,15 @@ pub(super) enum Command {
     /// the first one. The other side is a file, or - for standard input or output.
     ///
     /// A push (SRC is the file) stages the file next to the live database, checks it, and swaps it in for every
-    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot.
+    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot. previous:NAME stands
+    /// for the version of a database that the last push replaced.
     #[command(after_help = CP_EXAMPLES)]
     Cp(Cp),
+    /// Go back to the previous version of a database
+    ///
+    /// A push keeps the version that it replaces, as DATABASE.previous. This command swaps it in for every process of
+    /// the application at once, and keeps what it replaces. So a second rollback undoes the first.
+    Rollback(Rollback),
     /// Print the version
     Version,
 }
@@ -58,7 +66,7 @@ Examples:
   bin/hotswap cp db/production.sqlite3 ./backup.sqlite3
   cat new.sqlite3 | ssh server 'cd app && bin/hotswap cp - db/production.sqlite3'";
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct Cp {
     /// Source: a file, a managed database, or - for standard input
     pub src: OsString,
@@ -102,6 +110,56 @@ pub(super) struct Cp {
     pub quiet: bool,
 }
 
+#[derive(Args, Clone, Debug)]
+pub(super) struct Rollback {
+    /// The managed database; it can be left out if there is only one
+    pub database: Option<OsString>,
+    /// Write into the live file, in one transaction, instead of replacing it [default: config.hotswap.in_place]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub in_place: Option<InPlace>,
+    /// Give up after this time if the application stays busy [default: config.hotswap.timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub timeout: Option<u64>,
+    /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub max_pause: Option<u64>,
+    /// The name of this rollback in the record and in --json
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Work without a server: load the settings of the Rails application, and start the worker from this command
+    #[arg(long)]
+    pub offline: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print only errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// A rollback copies the previous version of the database into the database.
+impl From<Rollback> for Cp {
+    fn from(rollback: Rollback) -> Self {
+        let dst = rollback.database.unwrap_or_default();
+        Self {
+            src: previous_of(1, &dst),
+            dst,
+            in_place: rollback.in_place,
+            timeout: rollback.timeout,
+            max_pause: rollback.max_pause,
+            label: rollback.label,
+            socket: rollback.socket,
+            offline: rollback.offline,
+            json: rollback.json,
+            quiet: rollback.quiet,
+            ..Self::default()
+        }
+    }
+}
+
 /// Converts seconds, as in the settings, to milliseconds. The smallest result is 1.
 fn milliseconds(seconds: &str) -> Result<u64, String> {
     match seconds.parse::<f64>() {
@@ -126,14 +184,19 @@ mod tests {
     #[test]
     fn the_help_lists_every_command_with_its_arguments() {
         for command in Cli::command().get_subcommands() {
-            let arguments = command
-                .get_positionals()
-                .filter_map(|argument| argument.get_value_names());
-            let arguments: Vec<_> = arguments.flatten().map(|name| name.as_str()).collect();
+            let arguments = command.get_positionals().filter_map(|argument| {
+                Some((argument.get_value_names()?.first()?, argument.is_required_set()))
+            });
+            let arguments: Vec<_> = arguments
+                .map(|(name, is_required)| match is_required {
+                    true => name.to_string(),
+                    false => format!("[{name}]"),
+                })
+                .collect();
             let typed = format!("{} {}", command.get_name(), arguments.join(" "));
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(
-                COMMANDS.contains(&format!("\n  {:10}  {about}\n", typed.trim_end())),
+                COMMANDS.contains(&format!("\n  {:19}  {about}\n", typed.trim_end())),
                 "{typed}"
             );
         }

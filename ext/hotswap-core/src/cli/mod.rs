@@ -5,7 +5,7 @@ mod args;
 mod mistake;
 mod socket;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use clap::Parser;
 use crate::client::{self, Abort, Outcome, Stdio, Streams};
 use crate::error::{Error, Usage};
 use crate::exit_code::ExitCode;
+use crate::protocol::previous_of;
 use crate::visible;
 
 pub use application::Application;
@@ -49,7 +50,10 @@ pub fn offline_application(
 ) -> Option<PathBuf> {
     let words = std::iter::once("hotswap".into()).chain(arguments.iter().cloned());
     match Cli::try_parse_from(words).ok()?.command {
-        Some(Command::Cp(cp)) if cp.offline => socket::rails_application(folder, program, gemfile),
+        Some(Command::Cp(args::Cp { offline: true, .. }))
+        | Some(Command::Rollback(args::Rollback { offline: true, .. })) => {
+            socket::rails_application(folder, program, gemfile)
+        }
         _ => None,
     }
 }
@@ -64,6 +68,9 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
         Ok(Cli {
             command: Some(Command::Cp(cp)),
         }) => copy(cp, surroundings),
+        Ok(Cli {
+            command: Some(Command::Rollback(rollback)),
+        }) => copy(rollback.into(), surroundings),
         Ok(Cli {
             command: Some(Command::Version) | None,
         }) => print(
@@ -87,8 +94,9 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let Some(folder) = surroundings.folder.take() else {
         return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
+    let names_none = cp.src == previous_of(1, OsStr::new("")) && cp.dst.is_empty();
     for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
-        if typed.is_empty() {
+        if typed.is_empty() && !names_none {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
@@ -151,9 +159,9 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     });
     let abort = copy.abort.clone();
     if let Some(application) = &surroundings.application {
-        let [src, dst] = application.paths(&copy.socket, &copy.source(), &copy.destination());
-        copy.src = src.map_or(copy.src, PathBuf::into_os_string);
-        copy.dst = dst.map_or(copy.dst, PathBuf::into_os_string);
+        let [src, dst] = application.names(&copy.socket, &copy.source(), &copy.destination());
+        copy.src = src.unwrap_or(copy.src);
+        copy.dst = dst.unwrap_or(copy.dst);
     }
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())

@@ -261,6 +261,7 @@ mod tests {
             absolute: raw.into(),
             identity: None,
             absent: true,
+            is_version: false,
         };
         Request {
             src: endpoint("-"),

@@ -23,7 +23,7 @@ use crate::exit_code::ExitCode;
 use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::protocol::{
-    BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
+    version_of, BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
 };
 use crate::server::{Config, Session};
 use crate::sys::identity::Identity;
@@ -231,8 +231,14 @@ impl Copy {
     }
 
     fn endpoint(&self, raw: &OsStr) -> Endpoint {
-        let absolute = self.folder.join(raw);
+        let text = raw.to_str().and_then(version_of);
+        let version = text.filter(|_| is_absent(&self.folder.join(raw)));
+        let absolute = match version {
+            Some((_, name)) => self.folder.join(name),
+            None => self.folder.join(raw),
+        };
         Endpoint {
+            is_version: version.is_some(),
             raw: visible::line(raw.as_bytes()),
             stdio: raw == "-",
             resolved: resolve(&absolute),

@@ -42,6 +42,9 @@ pub enum Busy {
         /// Whether these processes belong to the application.
         of_the_application: bool,
     },
+    /// A process has the version open that is to be rolled back to.
+    #[error("{} is open in {holders}. Close it there and try again", version.shown())]
+    VersionOpen { version: PathBuf, holders: String },
     /// Another worker swaps the database.
     #[error("{other} is already swapping {}. Try again when it has finished", database.shown())]
     Swapping { database: PathBuf, other: String },

@@ -157,6 +157,19 @@ pub enum Refused {
         at: PathBuf,
         source: std::io::Error,
     },
+    /// There is nothing to go back to.
+    #[error(
+        "there is no previous version of {database}: {} does not exist. A push keeps one, unless config.hotswap.keep is 0",
+        version.shown()
+    )]
+    NoVersion { database: String, version: PathBuf },
+    /// The version to go back to cannot be used.
+    #[error(
+        "cannot roll back {}: {why}. The running database is untouched. Repair that version (sqlite3 FILE .recover) and push \
+         the result, or push a backup",
+        database.shown()
+    )]
+    BadVersion { database: PathBuf, why: String },
     /// An extension of the application cannot be loaded.
     #[error("cannot load the extension {extension} named in database.yml: {why}")]
     BadExtension { extension: String, why: String },

@@ -70,6 +70,18 @@ pub enum Usage {
         databases: Vec<String>,
         names: Vec<String>,
     },
+    /// `hotswap rollback` without a name.
+    #[error(
+        "there are several managed databases. Name one: hotswap rollback DATABASE. They are {}",
+        list(databases)
+    )]
+    SeveralManaged { databases: Vec<String> },
+    /// One side is a previous version, by its path.
+    #[error(
+        "{name} is a previous version of the managed database {database}. Name it previous:{database}, or run hotswap rollback \
+         {database}"
+    )]
+    VersionOfDatabase { name: String, database: String },
     /// One side is a file that SQLite or hotswap keeps beside a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
     PartOfDatabase { name: String, database: String },

@@ -66,23 +66,13 @@ pub(super) fn holder(file: &File, lock: Lock, kind: Kind) -> Option<i32> {
 
 /// The processes that hold a lock on the file, according to `/proc/locks`.
 pub(super) fn holders(file: Identity) -> Vec<u32> {
-    let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
-    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
-    let mut pids: Vec<_> = list.lines().filter_map(|line| holder_in(line, &here)).collect();
+    let mut pids: Vec<_> = record_lock::listed(file)
+        .into_iter()
+        .map(|(pid, _)| pid)
+        .collect();
     pids.sort_unstable();
     pids.dedup();
     pids
-}
-
-/// The pid in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
-/// `->` follows the first number.
-fn holder_in(line: &str, file: &str) -> Option<u32> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    match *words {
-        [_, "POSIX", _, _, pid, at, ..] if at == file => pid.parse().ok(),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The messages, in the order in which a session uses them.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -202,7 +203,12 @@ impl Request {
 
 impl std::fmt::Display for Request {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "cp {} {}", self.src.raw, self.dst.raw)?;
+        match self.src.version() {
+            Some((1, name)) if name == self.dst.raw => {
+                write!(out, "{}", format!("rollback {name}").trim_end())?;
+            }
+            _ => write!(out, "cp {} {}", self.src.raw, self.dst.raw)?,
+        }
         self.options()
             .iter()
             .try_for_each(|option| write!(out, " {option}"))
@@ -216,7 +222,7 @@ pub struct Endpoint {
     pub raw: String,
     /// Whether this is standard input or output.
     pub stdio: bool,
-    /// The absolute path, resolved against the caller's folder.
+    /// The absolute path, resolved against the caller's folder. For `previous:NAME`, that of NAME.
     #[serde(with = "crate::path")]
     pub absolute: PathBuf,
     /// With every symlink resolved, as far as the path exists.
@@ -228,12 +234,52 @@ pub struct Endpoint {
     /// not search.
     #[serde(default)]
     pub absent: bool,
+    /// Whether this is a previous version of a database: there is no file called `raw`.
+    #[serde(default)]
+    pub is_version: bool,
+}
+
+/// What a user writes before the name of a database to name its previous version. A number names an older one:
+/// `previous.2:primary`.
+const PREVIOUS: &str = "previous";
+
+/// The version that `raw` names, and the name of the database. 1 is the newest version.
+pub fn version_of(raw: &str) -> Option<(u32, &str)> {
+    let (version, name) = raw.strip_prefix(PREVIOUS)?.split_once(':')?;
+    match version.strip_prefix('.') {
+        None if version.is_empty() => Some((1, name)),
+        None => None,
+        Some(number) => {
+            let number = number.parse().ok().filter(|number| *number > 0)?;
+            Some((number, name))
+        }
+    }
+}
+
+/// How a user names a version of the database that the user calls `name`.
+pub fn previous_of(number: u32, name: &OsStr) -> OsString {
+    let mut raw = OsString::from(match number {
+        1 => format!("{PREVIOUS}:"),
+        older => format!("{PREVIOUS}.{older}:"),
+    });
+    raw.push(name);
+    raw
 }
 
 /// The name of standard input in messages.
 pub const STANDARD_INPUT: &str = "standard input";
 
 impl Endpoint {
+    /// The previous version that this is, and the name of its database. A file of that name comes first.
+    pub fn version(&self) -> Option<(u32, &str)> {
+        version_of(&self.raw).filter(|_| self.is_version)
+    }
+
+    /// What the user calls the database.
+    pub fn database(&self) -> &str {
+        self.version().map_or(&*self.raw, |(_, name)| name)
+    }
+
     /// The name of a source in messages.
     pub fn name(&self) -> &str {
         if self.stdio {
@@ -272,7 +318,7 @@ pub struct End {
 /// What a command did, as `--json` prints it. docs/json.md documents the fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// "push" or "pull".
+    /// "push", "pull" or "rollback".
     pub command: String,
     /// The managed database, as people write it.
     pub database: String,

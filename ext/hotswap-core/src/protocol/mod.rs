@@ -34,7 +34,10 @@ mod stamp;
 pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
-pub use message::{End, Endpoint, Figures, Handover, Message, Narration, Plan, Request, Way, STANDARD_INPUT};
+pub use message::{
+    previous_of, version_of, End, Endpoint, Figures, Handover, Message, Narration, Plan, Request, Way,
+    STANDARD_INPUT,
+};
 pub use stamp::Stamp;
 
 /// The version of this protocol. Both sides must use the same one; the greeting itself never changes.

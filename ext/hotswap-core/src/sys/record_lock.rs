@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 
+use super::identity::Identity;
+
 /// The bytes of a file that a lock covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes {
@@ -79,4 +81,29 @@ pub fn holder_of_any(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
     let mut record = record(kind.of_the_kernel(), bytes);
     let answered = fcntl(file, FcntlArg::F_OFD_GETLK(&mut record)).is_ok();
     (answered && libc::c_int::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
+}
+
+/// The locks on a file and the processes that hold them, according to `/proc/locks`. This does not open the file.
+pub fn listed(file: Identity) -> Vec<(u32, Kind)> {
+    let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
+    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
+    list.lines().filter_map(|line| lock_in(line, &here)).collect()
+}
+
+/// The lock in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
+/// `->` follows the first number.
+fn lock_in(line: &str, file: &str) -> Option<(u32, Kind)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match *words {
+        [_, "POSIX", _, kind, pid, at, ..] if at == file => {
+            let kind = if kind == "WRITE" {
+                Kind::Exclusive
+            } else {
+                Kind::Shared
+            };
+            Some((pid.parse().ok()?, kind))
+        }
+        _ => None,
+    }
 }

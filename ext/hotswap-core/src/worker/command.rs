@@ -52,6 +52,8 @@ impl<'a> Command<'a> {
         let (command, from, to) = match direction {
             Direction::Push => ("push", Some(src.raw.clone()), None),
             Direction::Pull => ("pull", None, Some(dst.raw.clone())),
+            Direction::PullVersion(_) => ("pull", Some(src.raw.clone()), Some(dst.raw.clone())),
+            Direction::Rollback(_) => ("rollback", Some(src.raw.clone()), None),
         };
         Entry {
             command: Some(command.into()),

@@ -24,9 +24,12 @@ mod summary;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use crate::error::{Error, Gone, Protocol, Result, Usage};
+use crate::fence::{Fence, Lock};
 use crate::leftovers;
+use crate::previous;
 use crate::protocol::{Connection, Figures, Message, Narration};
 use crate::route::Direction;
 use crate::settings::Settings;
@@ -82,13 +85,28 @@ fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
 /// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
 fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
-    for name in leftovers::sweep(&settings.resolved()) {
+    let databases = settings.resolved();
+    let removed = leftovers::sweep(&databases);
+    let removed = removed.iter().map(|name| leftovers::removed(name));
+    let recovered = databases.iter().filter(|path| recover(path));
+    for text in removed.chain(recovered.map(|path| previous::recovered(path))) {
         leader.send(&Message::Log(Narration {
             level: "info".into(),
-            text: leftovers::removed(&name),
+            text,
         }))?;
     }
     Ok(())
+}
+
+/// Finishes what a dead worker began with a version of `database`, unless a living one is at work. Returns whether a
+/// version came back.
+fn recover(database: &Path) -> bool {
+    if leftovers::hidden(database).is_empty() {
+        return false;
+    }
+    let fence = Fence::open(database).ok();
+    let fence = fence.filter(|fence| fence.try_exclusive(Lock::Operation).got());
+    fence.is_some() && previous::recover(database).is_ok_and(|count| count > 0)
 }
 
 /// Reads the client's request and carries it out. `replaced` gets the file that has to stay locked after the
@@ -109,7 +127,9 @@ fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced
     client.begin_account(&command.path, command.entry(direction));
     let outcome = match direction {
         Direction::Push => push::run(&command),
-        Direction::Pull => command.at_low_priority(|| pull::run(&command)),
+        Direction::Rollback(number) => push::roll_back(&command, number),
+        Direction::Pull => command.at_low_priority(|| pull::run(&command, None)),
+        Direction::PullVersion(number) => command.at_low_priority(|| pull::run(&command, Some(number))),
     };
     *replaced = command.into_replaced();
     outcome

@@ -35,6 +35,8 @@ impl Display for Held {
 /// The result of one push.
 #[derive(Debug)]
 pub(super) struct Summary<'a> {
+    /// "push" or "rollback".
+    pub command: &'static str,
     /// The database, as people write it.
     pub label: &'a str,
     /// The length of its new content.
@@ -49,7 +51,7 @@ impl Summary<'_> {
     /// The same for a program.
     pub(super) fn figures(&self) -> Figures {
         Figures {
-            command: "push".into(),
+            command: self.command.into(),
             database: self.label.into(),
             bytes: self.bytes,
             way: Some(self.way),
@@ -90,6 +92,7 @@ mod tests {
         let mut held = Held::default();
         held.add(Duration::from_micros(3_210));
         let summary = |held| Summary {
+            command: "push",
             label: "storage/production.sqlite3",
             bytes: 147_456,
             way: Way::Rename,

@@ -127,6 +127,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             inode: 1_234_567,
         }),
         absent: false,
+        is_version: false,
     };
     let messages = [
         Message::Hello {

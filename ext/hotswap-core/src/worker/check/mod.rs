@@ -62,6 +62,21 @@ impl<'a> Check<'a> {
             .map_err(|error| deadline.explain(error))
     }
 
+    /// Runs the checks that need only the file, whose header does not ask for WAL mode. Returns its schema.
+    pub(super) fn alone(&self, staged: &Staged) -> Result<Schema> {
+        let extensions = &self.0.database.extensions;
+        let judging = Foreign::open(staged.path(), Purpose::Changing, extensions, self.0.client)?;
+        self.judge(&judging).map_err(|error| judging.explain(error))
+    }
+
+    /// Reads the schema of a file that needs no other check.
+    pub(super) fn schema(&self, staged: &Staged) -> Result<Schema> {
+        let extensions = &self.0.database.extensions;
+        let reading = Foreign::open(staged.path(), Purpose::Reading, extensions, self.0.client)?;
+        let schema = Schema::read(&reading);
+        schema.map_err(|error| reading.explain(schemas::unreadable(error, self.0.request.src.name())))
+    }
+
     /// Compares the file with the live database.
     fn beside(&self, live: &Live, judging: &Connection, incoming: &Schema) -> Result<Passed> {
         let Some(current) = self.schema_of(live)? else {

@@ -61,6 +61,23 @@ impl Staged {
         })
     }
 
+    /// Takes a file that is there already, such as a previous version. If it is not promoted, it stays.
+    pub(crate) fn adopt(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .on_path("cannot open", path)?;
+        let mut path = TempPath::try_from_path(path).on_path("cannot use", path)?;
+        path.disable_cleanup(true);
+        Ok(Self {
+            length: file.metadata().on_path("cannot stat", &path)?.len(),
+            path,
+            file: Some(Arc::new(file)),
+            flusher: Flusher::default(),
+        })
+    }
+
     /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -22,7 +22,9 @@ use crate::error::{Busy, Change, Error, Result};
 use crate::fence::report::Collector;
 use crate::fence::{self, Board, Fence, Lock, Phase, Tried};
 use crate::holders;
+use crate::previous;
 use crate::visible::Shown;
+use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::summary::Held;
 
@@ -76,6 +78,7 @@ impl Fleet {
             command.client.check_presence()?;
             std::thread::sleep(Duration::from_millis(20));
         }
+        recover_versions(live, command.client);
         let reports = Collector::open(live)?;
         if matches!(fence.board().phase, Phase::Moving | Phase::Moved) {
             fence.finish_what_a_dead_worker_began(command.timeout());
@@ -180,6 +183,18 @@ impl Fleet {
     /// How long requests have been held up so far.
     pub(super) fn held(&self) -> Held {
         self.held
+    }
+}
+
+/// Finishes what a dead worker began with the previous versions. The caller holds the operation lock.
+fn recover_versions(live: &Path, client: &Client) {
+    match previous::recover(live) {
+        Ok(0) => {}
+        Ok(_) => client.info(previous::recovered(live)),
+        Err(error) => client.log(
+            "warn",
+            format_args!("cannot recover the previous version of {}: {error}", live.shown()),
+        ),
     }
 }
 

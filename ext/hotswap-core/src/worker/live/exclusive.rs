@@ -94,6 +94,18 @@ impl Exclusive {
         Ok(())
     }
 
+    /// Fails if another process has opened the file before it got the name `path`.
+    pub(crate) fn require_alone_at(&self, path: &Path) -> Result<()> {
+        let is_alone = match &self.lease {
+            Some(lease) => lease.is_unbroken(),
+            None => Strangers::of(path, Bound::Hasty).names.is_empty(),
+        };
+        match is_alone {
+            true => Ok(()),
+            false => Err(open_in(&self.path, &Strangers::of(path, Bound::Hasty))),
+        }
+    }
+
     /// What the worker has to keep of the file once another one has taken its place.
     pub(crate) fn replaced(self) -> Replaced {
         Replaced::new(self.connection, self.lease, self.descriptor, self.path)

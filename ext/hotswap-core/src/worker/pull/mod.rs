@@ -6,11 +6,13 @@ mod spool;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Whence;
 
 use crate::content_id::ContentId;
-use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
+use crate::error::{Busy, Context, Error, Protocol, Refused, Result, Usage};
+use crate::previous;
 use crate::protocol::{Figures, Message, Plan};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
@@ -28,8 +30,11 @@ use crate::worker::sqlite::locks;
 use output::Output;
 use spool::Spool;
 
-/// Pulls a snapshot of the database to the client's destination.
-pub(super) fn run(command: &Command) -> Result<Figures> {
+/// How long a pull of a version waits for the worker that replaced it, at most.
+const LINGERING: Duration = Duration::from_secs(2);
+
+/// Pulls a snapshot of the database, or a previous version of it, to the client's destination.
+pub(super) fn run(command: &Command, version: Option<u32>) -> Result<Figures> {
     let Command {
         client,
         request,
@@ -37,26 +42,28 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
         path,
         ..
     } = command;
-    client.info(format_args!(
-        "pull started: {} → {}",
-        database.label, request.dst.raw
-    ));
-    checksums::refuse(path, &database.label)?;
+    let version = version.map(|number| previous::path_of(path, number));
+    let source = version.as_ref().unwrap_or(path);
+    let label = match version {
+        Some(_) => &request.src.raw,
+        None => &database.label,
+    };
+    client.info(format_args!("pull started: {} → {}", label, request.dst.raw));
+    checksums::refuse(source, label)?;
     let Taken { length, identity } = if request.dst.stdio {
         match client.main.take_descriptor() {
-            Some(descriptor) if is_regular(&descriptor)? => redirect(command, &File::from(descriptor))?,
-            pipe => send(command, Pinned::take(command)?, pipe)?,
+            Some(descriptor) if is_regular(&descriptor)? => {
+                redirect(command, source, &File::from(descriptor))?
+            }
+            pipe => send(command, Pinned::take(command, source)?, pipe)?,
         }
     } else {
         client.ask(Plan::ReceiveFile)?;
         let target = target(client)?;
-        write(command, Pinned::take(command)?, &target, &request.dst.raw)?
+        write(command, Pinned::take(command, source)?, &target, &request.dst.raw)?
     };
     let end = client.end();
-    client.info(format_args!(
-        "pull complete: {} ({length} bytes), {end}",
-        database.label
-    ));
+    client.info(format_args!("pull complete: {label} ({length} bytes), {end}"));
     Ok(Figures {
         command: "pull".into(),
         database: database.label.clone(),
@@ -80,17 +87,39 @@ struct Pinned {
 }
 
 impl Pinned {
-    fn take(command: &Command) -> Result<Self> {
+    /// Pins the database or its previous version, whichever `source` is. A push moves the versions, so this keeps
+    /// pushes away in both cases.
+    fn take(command: &Command, source: &Path) -> Result<Self> {
         let lock = PullLock::take(command)?;
         lock.tell_of_participants(command);
+        if source != command.path {
+            wait_for_last_worker(command, source)?;
+        }
+        if source != command.path && !source.try_exists().on_path("cannot stat", source)? {
+            return Err(Refused::NoVersion {
+                database: command.database.label.clone(),
+                version: source.to_owned(),
+            }
+            .into());
+        }
         Ok(Self {
-            snapshot: Snapshot::take(&command.path, command.client).map_err(|error| match error {
-                Error::Busy(Busy::Locked { .. }) => locks::unreadable(&command.path),
+            snapshot: Snapshot::take(source, command.client).map_err(|error| match error {
+                Error::Busy(Busy::Locked { .. }) => locks::unreadable(source),
                 other => other,
             })?,
             lock,
         })
     }
+}
+
+/// Waits for the worker that replaced the version, which keeps it locked for a moment longer.
+fn wait_for_last_worker(command: &Command, version: &Path) -> Result<()> {
+    let since = Instant::now();
+    while locks::is_locked(version) && since.elapsed() < LINGERING {
+        command.client.check_presence()?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 fn target(client: &Client) -> Result<File> {
@@ -117,20 +146,21 @@ fn require_new(target: &File) -> Result<()> {
 
 /// Writes into the empty file that is the client's standard output. What the user's shell writes there next
 /// comes after it.
-fn redirect(command: &Command, target: &File) -> Result<Taken> {
+fn redirect(command: &Command, source: &Path, target: &File) -> Result<Taken> {
     let database = &*command.path;
     require_new(target)?;
     // Closing a second descriptor of a file that SQLite has open would drop SQLite's locks.
     let there = Identity::of(&target.metadata().context("cannot stat standard output")?);
     let taken = |file: &Path| std::fs::metadata(file).is_ok_and(|metadata| Identity::of(&metadata) == there);
-    if taken(database) || sidecars(database).any(|sidecar| taken(&sidecar)) {
+    if [database, source].iter().any(|file| taken(file)) || sidecars(database).any(|sidecar| taken(&sidecar))
+    {
         return Err(Usage::OutputIsDatabase {
             database: database.to_owned(),
         }
         .into());
     }
     command.client.ask(Plan::Wait)?;
-    let taken = write(command, Pinned::take(command)?, target, "standard output")?;
+    let taken = write(command, Pinned::take(command, source)?, target, "standard output")?;
     nix::unistd::lseek(target, taken.length as i64, Whence::SeekSet)
         .context("cannot seek in standard output")?;
     Ok(taken)

@@ -3,10 +3,12 @@
 mod if_changed;
 mod if_match;
 mod in_place;
+mod kept;
 mod obstacle;
 mod quick_disk;
 pub(super) mod receive;
 mod replace;
+mod rollback;
 mod rows;
 mod source;
 mod timeline;
@@ -18,7 +20,8 @@ use crate::error::{Busy, Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::protocol::{Figures, Request, Way};
+use crate::previous::Hidden;
+use crate::protocol::{Figures, Plan, Request, Way};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -161,9 +164,6 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         client.status(warning);
     }
     client.info(format_args!("{checked}, acquiring swap lock"));
-    participants::tell(fleet.fence(), command);
-    client.status("Swapping database...");
-    let live_before = live.as_ref().map(Live::identity);
     let mut push = Push {
         command,
         staged,
@@ -173,15 +173,54 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         if_match,
         identity: None,
         watchdog: None,
+        keep: command.settings.keep,
+        version: None,
     };
     push.identify()?;
-    let outcome = push.swap(live, obstacle);
-    let moved = push.staged.is_promoted();
-    let way = outcome.map_err(|error| match live_before {
-        Some(expected) if !moved => blame_another_program(error, path, expected),
-        _ => error,
-    })?;
-    Ok(push.report(way, &rows))
+    push.finish(live, obstacle, &rows)
+}
+
+/// Rolls the database of `command` back to the version `number`. What this replaces becomes the previous version.
+pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
+    let Command {
+        client,
+        database,
+        path,
+        ..
+    } = command;
+    client.info(format_args!("rollback started: {}", database.label));
+    client.ask(Plan::Wait)?;
+    sweep(path, client);
+    let obstacle = Obstacle::of(path)?;
+    if let (InPlace::Never, Some(obstacle)) = (command.in_place(), obstacle) {
+        return Err(obstacle.refusal(path));
+    }
+    let fence = open_fence(path)?;
+    require_locks(&fence)?;
+    let mut fleet = Fleet::lead(fence, command)?;
+    require_locks(fleet.fence())?;
+    let version = rollback::take(command, number)?;
+    let is_as_kept = rollback::is_as_kept(path, version.path());
+    let mut staged = Staged::adopt(version.path())?;
+    let mut live = Live::open(path)?;
+    let (there, own) = (&mut staged, &mut live);
+    // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
+    let schema_changes = command
+        .at_low_priority(move || rollback::examine(command, there, own.as_ref(), obstacle, is_as_kept))?;
+    let push = Push {
+        command,
+        staged,
+        fleet: &mut fleet,
+        schema_changes,
+        seen: None,
+        if_match: None,
+        identity: None,
+        watchdog: None,
+        // What it replaces stays, so that a second rollback undoes the first.
+        keep: command.settings.keep.max(1),
+        version: Some(version),
+    };
+    push.finish(live, obstacle, &RowCounts::default())
 }
 
 /// The rows of the live database and of the pushed file.
@@ -226,6 +265,10 @@ struct Push<'a> {
     identity: Option<ContentId>,
     /// Ends the worker if a slow disk delays the end of the push. Dropped after the staged file.
     watchdog: Option<Watchdog>,
+    /// How many previous versions stay beside the database.
+    keep: u32,
+    /// A rollback: the version that is to take the place of the live file.
+    version: Option<Hidden>,
 }
 
 impl Push<'_> {
@@ -242,6 +285,21 @@ impl Push<'_> {
             self.identity = Some(identity?);
         }
         Ok(())
+    }
+
+    /// Swaps the file in, and tells the user and the log.
+    fn finish(mut self, live: Option<Live>, obstacle: Option<Obstacle>, rows: &RowCounts) -> Result<Figures> {
+        participants::tell(self.fleet.fence(), self.command);
+        self.command.client.status("Swapping database...");
+        let live_before = live.as_ref().map(Live::identity);
+        let outcome = self.swap(live, obstacle);
+        let moved = self.staged.is_promoted();
+        let way = outcome.map_err(|error| match live_before {
+            Some(expected) if !moved => blame_another_program(error, &self.command.path, expected),
+            _ => error,
+        })?;
+        kept::trim(self.command, self.keep);
+        Ok(self.report(way, rows))
     }
 
     fn warn_of_unseen(&self, unseen: &[String]) {
@@ -298,6 +356,7 @@ impl Push<'_> {
                 schema_changes: self.schema_changes,
                 seen: self.seen.as_ref(),
                 unwritten,
+                keep: self.keep > 0,
             };
             let slow = match swap.run(self.command) {
                 Err(Error::Busy(Busy::SlowDisk)) => true,
@@ -322,6 +381,9 @@ impl Push<'_> {
     /// Writes the new content into the live file, in one transaction.
     fn overwrite(&mut self, live: Option<Live>, why: &Why) -> Result<()> {
         let mut live = live.ok_or_else(|| gone(&self.command.path))?;
+        if self.version.is_some() {
+            self.staged = rollback::copy(&self.staged, self.command)?;
+        }
         if let Some(seen) = &self.seen {
             require_same_file(live.path(), seen.identity)?;
         }
@@ -367,6 +429,10 @@ impl Push<'_> {
         }
         client.account.note(|entry| entry.rows = rows.1.counted());
         let summary = Summary {
+            command: match self.version {
+                Some(_) => "rollback",
+                None => "push",
+            },
             label: &self.command.database.label,
             bytes: self.staged.len(),
             way,
@@ -378,7 +444,8 @@ impl Push<'_> {
             .fold(String::new(), |all, option| format!("{all}, {option}"));
         client.status(format_args!("{summary}{}.", rows.0.changes_to(&rows.1)));
         client.info(format_args!(
-            "push complete: {summary}{options}, {}",
+            "{} complete: {summary}{options}, {}",
+            summary.command,
             client.end()
         ));
         Figures {

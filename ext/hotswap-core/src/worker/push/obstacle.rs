@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Busy, Context, Error, Refused, Result};
+use crate::previous;
 use crate::sys::statx;
 
 /// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
@@ -60,10 +61,15 @@ impl Obstacle {
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         let about_folder = std::fs::metadata(folder).on_path("cannot stat", folder)?;
+        let names = match live.nlink() {
+            // A worker that was killed at the wrong moment has left a second name.
+            names @ 2.. => names.saturating_sub(previous::hidden_names_of(path)),
+            one => one,
+        };
         Ok(if mount_of(path)? != mount_of(folder)? {
             Some(Obstacle::SingleFileMount)
-        } else if live.nlink() > 1 {
-            Some(Obstacle::HardLinks(live.nlink()))
+        } else if names > 1 {
+            Some(Obstacle::HardLinks(names))
         } else if keeps_others_out(&about_folder, &live) {
             Some(Obstacle::StickyFolder)
         } else if takes_access_away(&about_folder, &live) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::if_match::Unwritten;
+use super::kept::Kept;
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
 use super::timeline::Timeline;
@@ -38,6 +39,8 @@ pub(super) struct Swap<'a> {
     pub seen: Option<&'a Seen>,
     /// With `--if-match`: what shows a write since the comparison.
     pub unwritten: Option<Unwritten>,
+    /// Whether the replaced file stays beside the new one.
+    pub keep: bool,
 }
 
 impl Swap<'_> {
@@ -104,10 +107,15 @@ impl Swap<'_> {
         Obstacle::require_none(path)?;
         self.staged.require_unchanged(self.stamp)?;
         client.check_presence()?;
+        let kept = match self.keep && exclusive.is_some() {
+            true => Kept::link(path)?,
+            false => Kept::Nothing,
+        };
         fleet.announce(self.schema_changes)?;
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
         self.staged.promote(path).inspect_err(|_| fleet.retract())?;
+        let kept = kept.put_in_place();
         sync.begin();
         client.committed();
         timeline.note(format!("renamed {} → {}", staged_path.display(), path.display()));
@@ -143,6 +151,7 @@ impl Swap<'_> {
         timeline.note("reconnected ActiveRecord");
 
         timeline.write(closed_for, client);
+        kept.tell(path, client);
         if let Some(doubt) = exclusive.as_ref().and_then(Exclusive::doubt) {
             client.log("warn", doubt);
         }

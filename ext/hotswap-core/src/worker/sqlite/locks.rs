@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::{Busy, Error};
 use crate::sidecar::sidecars;
+use crate::sys::identity::Identity;
 use crate::sys::processes::name;
 use crate::sys::record_lock::{self, Bytes, Kind};
 
@@ -27,6 +28,15 @@ pub(crate) fn unreadable(database: &Path) -> Error {
         holder: holder(database, OF_THE_FILE, Kind::Shared).map(name),
     }
     .into()
+}
+
+/// Whether a process keeps readers out of `database`. Does not open it: that would break the lease of a worker that has
+/// just replaced it, and keep this worker from ending.
+pub(crate) fn is_locked(database: &Path) -> bool {
+    std::fs::metadata(database).is_ok_and(|database| {
+        let locks = record_lock::listed(Identity::of(&database));
+        locks.iter().any(|(_, kind)| *kind == Kind::Exclusive)
+    })
 }
 
 /// The process that keeps others from writing into `database`. `wal` says whether the database is in WAL mode.

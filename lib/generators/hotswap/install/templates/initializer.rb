@@ -28,6 +28,10 @@ Rails.application.configure do
   # writes the new content into the file: :auto if that takes no longer than max_pause, :always in any case. With :never
   # it refuses the push.
   # config.hotswap.in_place = :auto
+
+  # How many previous versions of a database stay beside it, for bin/hotswap rollback. Each one takes as much space as
+  # the database. 0 keeps none.
+  # config.hotswap.keep = 1
 end
 
 # Where hotswap logs. The default is Rails.logger.

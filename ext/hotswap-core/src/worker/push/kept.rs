@@ -1,0 +1,101 @@
+//! The database that a push replaces, which stays beside the new one.
+
+use std::io;
+use std::path::Path;
+
+use crate::error::{Context, Result};
+use crate::leftovers::is_absent;
+use crate::previous::{self, Hidden};
+use crate::record;
+use crate::visible::Shown;
+use crate::worker::client::Client;
+use crate::worker::command::Command;
+
+/// Errors of a file system that has no hard links, or does not give one to this user or to this file.
+const CANNOT: [i32; 6] = [
+    libc::EPERM,
+    libc::EACCES,
+    libc::EOPNOTSUPP,
+    libc::ENOSYS,
+    libc::EMLINK,
+    libc::ENAMETOOLONG,
+];
+
+/// The replaced file.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// It does not stay.
+    Nothing,
+    /// It is in its place.
+    Placed(record::Kept),
+    /// It has a second name, because the new file takes the first one.
+    Linked(Hidden),
+    /// It cannot have a second name, so it does not stay.
+    Unlinked(io::Error),
+    /// It stays, but not yet in its place.
+    Misplaced(io::Error),
+}
+
+impl Kept {
+    /// Gives the live file a second name, right before the new file takes the first one.
+    pub(super) fn link(live: &Path) -> Result<Self> {
+        // A database without content is nothing to go back to.
+        if std::fs::metadata(live).is_ok_and(|live| live.len() == 0) {
+            return Ok(Self::Nothing);
+        }
+        match Hidden::link(live) {
+            Ok(hidden) => Ok(Self::Linked(hidden)),
+            Err(error) if error.raw_os_error().is_some_and(|code| CANNOT.contains(&code)) => {
+                Ok(Self::Unlinked(error))
+            }
+            Err(error) => Err(error).on_path("cannot keep the previous version of", live),
+        }
+    }
+
+    /// Makes the replaced file the newest version. Called right after the new file has taken its place, and before the
+    /// sync that makes both durable.
+    pub(super) fn put_in_place(self) -> Self {
+        match self {
+            Self::Linked(hidden) => {
+                let mark = previous::mark_of(hidden.path());
+                let placed = hidden.settle().and(mark);
+                placed.map_or_else(Self::Misplaced, Self::Placed)
+            }
+            other => other,
+        }
+    }
+
+    /// Tells the record what is kept, and the log what went wrong. Called when the gates are open again.
+    pub(super) fn tell(&self, live: &Path, client: &Client) {
+        let live = live.shown();
+        match self {
+            Self::Nothing | Self::Linked(_) => {}
+            Self::Placed(mark) => client.account.note(|entry| entry.previous = Some(*mark)),
+            Self::Unlinked(error) => client.log(
+                "warn",
+                format_args!("cannot keep the previous version of {live}, because the file cannot have a second name: {error}"),
+            ),
+            Self::Misplaced(error) => client.log(
+                "warn",
+                format_args!("the previous version of {live} is not in its place yet: {error}. The next push puts it there"),
+            ),
+        }
+    }
+}
+
+/// Removes the versions that are too many. Called when the gates are open again, because removing a large file takes
+/// time.
+pub(super) fn trim(command: &Command, keep: u32) {
+    let removed = command.at_low_priority(|| previous::trim(&command.path, keep));
+    match removed {
+        Ok(_) => {}
+        Err(error) if is_absent(&error) => {}
+        Err(error) => command.client.log(
+            "warn",
+            format_args!(
+                "cannot remove an old version of {}: {error}",
+                command.path.shown()
+            ),
+        ),
+    }
+}

@@ -1,0 +1,153 @@
+//! What a rollback does before its swap: takes the previous version out of reach, and looks at it. It copies nothing,
+//! so a rollback takes as long as a swap.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::obstacle::Obstacle;
+use crate::error::{BadFile, Busy, Context, Error, Refused, Result};
+use crate::holders::Strangers;
+use crate::previous::{self, Hidden};
+use crate::record;
+use crate::sidecar::sidecars;
+use crate::sys::processes::Bound;
+use crate::worker::check::Check;
+use crate::worker::command::Command;
+use crate::worker::disk::space;
+use crate::worker::disk::staged::Staged;
+use crate::worker::live::exclusive::Exclusive;
+use crate::worker::live::Live;
+use crate::worker::sqlite::header::DatabaseHeader;
+
+/// How long the worker tries to lock the version at once.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it rests in between. Another worker may wait until no process has the file open.
+const REST: Duration = Duration::from_millis(50);
+/// The user gets no line about a wait that is shorter than this.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Takes the version out of every other process's reach. Waits for a process that has it open.
+pub(super) fn take(command: &Command, number: u32) -> Result<Hidden> {
+    let version = previous::path_of(&command.path, number);
+    let (begun, deadline) = (Instant::now(), Instant::now() + command.timeout());
+    let mut told = false;
+    loop {
+        if !version.try_exists().on_path("cannot stat", &version)? {
+            return Err(Refused::NoVersion {
+                database: command.database.label.clone(),
+                version,
+            }
+            .into());
+        }
+        let error = match hide(&version, command, number) {
+            Err(Error::Busy(Busy::Open { holders, .. } | Busy::VersionOpen { holders, .. })) => {
+                Busy::VersionOpen {
+                    version: version.clone(),
+                    holders,
+                }
+            }
+            taken => return taken,
+        };
+        if Instant::now() >= deadline {
+            return Err(error.into());
+        }
+        if !told && begun.elapsed() >= SOON {
+            told = true;
+            command.client.status(format_args!("Waiting: {error}."));
+        }
+        command.client.check_presence()?;
+        std::thread::sleep(REST);
+    }
+}
+
+/// A process that has the version open under its old name would go on with the WAL of that name, and the application
+/// would use another one. So the version gets a hidden name while this process is the only one that has it open.
+fn hide(version: &Path, command: &Command, number: u32) -> Result<Hidden> {
+    // Comes first, because opening the file breaks the lease of a worker that is about to end.
+    let strangers = Strangers::of(version, Bound::Hasty);
+    if !strangers.names.is_empty() {
+        return Err(Busy::VersionOpen {
+            version: version.to_owned(),
+            holders: strangers.phrase(),
+        }
+        .into());
+    }
+    // Moves a WAL that another program has left into the file.
+    let exclusive = Exclusive::take(version.to_owned(), PATIENCE)?;
+    let hidden = Hidden::take(&command.path, number).on_path("cannot rename", version)?;
+    exclusive.require_alone_at(hidden.path())?;
+    drop(exclusive);
+    sidecars(version).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
+    Ok(hidden)
+}
+
+/// Whether no program has written to the version since hotswap kept it. Then it is as sound as the live database was.
+pub(super) fn is_as_kept(database: &Path, version: &Path) -> bool {
+    let Ok(mark) = previous::mark_of(version) else {
+        return false;
+    };
+    record::entries(database).is_ok_and(|entries| {
+        let mut entries = entries.into_iter();
+        entries.any(|entry| entry.previous == Some(mark))
+    })
+}
+
+/// Checks the version, and makes it fit. Returns whether the members have to forget the schema.
+pub(super) fn examine(
+    command: &Command,
+    staged: &mut Staged,
+    live: Option<&Live>,
+    obstacle: Option<Obstacle>,
+    is_as_kept: bool,
+) -> Result<bool> {
+    let unusable = |error| match error {
+        Error::Refused(Refused::File(why)) => unusable(&command.path, why),
+        other => other,
+    };
+    let header = DatabaseHeader::judge(&staged.head()?, staged.len(), command.request.src.name());
+    let own = header.map_err(unusable)?.wal;
+    let wal = live.map_or(own, Live::is_wal);
+    let schema = match is_as_kept {
+        true => Check::of(command).schema(staged),
+        false => {
+            staged.set_wal(false)?;
+            let checked = Check::of(command).alone(staged);
+            staged.set_wal(own)?;
+            checked
+        }
+    };
+    let schema = schema.map_err(unusable)?;
+    if own != wal {
+        staged.set_wal(wal)?;
+    }
+    if live.is_some() && obstacle.is_none() {
+        staged.copy_ownership_from(&command.path)?;
+    }
+    staged.sync(|| command.client.check_presence())?;
+    let current = live.map(|live| live.schema(&command.database.extensions));
+    Ok(!current.is_some_and(|current| current.is_ok_and(|current| current.is_written_like(&schema))))
+}
+
+/// A copy of the version, to be written into the live file. The version itself stays as it is.
+pub(super) fn copy(version: &Staged, command: &Command) -> Result<Staged> {
+    let mut copy = Staged::create(&command.path)?;
+    space::require(copy.file(), version.len(), "copying the previous version")?;
+    command.at_low_priority(|| {
+        copy.append_file(version.file(), version.len(), |done| {
+            command.client.progress("copying", done, version.len());
+            command.client.check_presence()
+        })?;
+        copy.sync(|| command.client.check_presence())
+    })?;
+    Ok(copy)
+}
+
+/// The refusal of a version that is damaged.
+fn unusable(database: &Path, why: BadFile) -> Error {
+    let why = why.to_string();
+    Refused::BadVersion {
+        database: database.to_owned(),
+        why: why.split(". The running").next().unwrap_or(&why).to_owned(),
+    }
+    .into()
+}

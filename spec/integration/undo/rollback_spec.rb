@@ -1,0 +1,147 @@
+# frozen_string_literal: true
+
+require_relative "support/versions"
+
+RSpec.describe "the previous version, and a rollback to it" do
+  include Versions
+
+  running_app(ItemsServer)
+
+  it "is what a push replaces, with every write that was acknowledged" do
+    app.post("/", name: "written-last")
+    before = app.version.split
+    expect(push("new")).to be_ok
+
+    expect(items(1)).to eq before
+    expect(items(1)).to include "written-last"
+    expect(File.stat(version(1)).mode).to eq File.stat(app.database_path).mode
+    expect(TestDatabase.integrity(version(1))).to eq "ok"
+    expect(versions).to eq [1]
+    expect(app.stray_files).to eq []
+  end
+
+  it "comes back with hotswap rollback, and again with the next one" do
+    push("first")
+    app.post("/", name: "written-to-first")
+    push("second")
+    app.post("/", name: "written-to-second")
+
+    expect(rollback("storage/app.sqlite3")).to be_ok
+    expect(app.version).to eq "first written-to-first"
+    expect(items(1)).to eq %w[second written-to-second]
+    app.post("/", name: "after")
+
+    expect(rollback("storage/app.sqlite3")).to be_ok
+    expect(app.version).to eq "second written-to-second"
+    expect(items(1)).to eq %w[first written-to-first after]
+    expect(versions).to eq [1]
+  end
+
+  it "is the only database's if no name is given, and is logged" do
+    push("for-the-log")
+    push("on-top")
+
+    result = rollback("--json", "--label", "back")
+    expect(JSON.parse(result.stdout)).to include("command" => "rollback", "way" => "rename", "exit_status" => 0)
+    expect(app.version).to eq "for-the-log"
+    eventually { expect(app.log).to include("command: rollback --label=back", "rollback started: storage/app.sqlite3", "rollback complete: storage/app.sqlite3") }
+  end
+
+  it "needs no schema check, and makes the application forget the schema" do
+    wider = app.file("storage/wider.sqlite3", "#{ItemsServer::SCHEMA.chop}, price REAL)", %w[wide])
+    push("narrow")
+    expect(app.hotswap("cp", "--skip-schema-check", wider, "storage/app.sqlite3")).to be_ok
+    expect(app.version).to eq "wide"
+
+    expect(rollback).to be_ok
+    expect(app.version).to eq "narrow"
+    expect(rollback).to be_ok
+    expect(app.version).to eq "wide"
+    expect(rollback).to be_ok
+  ensure
+    FileUtils.rm_f(wider)
+  end
+
+  it "can be pulled, and named as it is not meant" do
+    push("to-pull")
+    push("live-now")
+    copy = app.root.join("pulled.sqlite3").to_s
+    live = "storage/app.sqlite3"
+
+    expect(app.hotswap("cp", "previous:#{live}", copy)).to be_ok
+    expect(names_in(copy)).to eq %w[to-pull]
+    piped = app.hotswap("cp", "previous:database", "-")
+    expect(piped).to have_attributes(exit_code: 0)
+    expect(piped.stdout.b).to eq File.binread(copy)
+    expect(app.hotswap("cp", "previous.2:#{live}", copy)).to have_attributes(exit_code: 3, stderr: /there is no previous version .*app\.sqlite3\.previous\.2 does not exist/)
+    ["#{live}.previous", "#{live}.previous-wal", "#{live}.previous.7"].each do |part|
+      [[part, live], [live, part]].each do |sides|
+        expect(app.hotswap("cp", *sides)).to have_attributes(exit_code: 2, stderr: /is a previous version of the managed database .* hotswap rollback/)
+      end
+    end
+    expect(app.hotswap("cp", "previous:#{live}", live)).to be_ok
+    expect(app.version).to eq "to-pull"
+    expect(app.root.join("storage").glob("*.previous-*")).to eq []
+  end
+
+  it "is taken back from a process that has written to it and left its rows in a WAL" do
+    push("written-by-hand")
+    push("current")
+    settled
+    shell = Stranger.ruby(version(1))
+    shell.ask("INSERT INTO items (name) VALUES ('by-hand')")
+    shell.stop
+    expect(File.size("#{version(1)}-wal")).to be > 0
+
+    expect(rollback).to be_ok
+    expect(app.version).to eq "written-by-hand by-hand"
+    expect(app.stray_files).to eq []
+  end
+
+  it "stays where it is while a process has it open, and the refusal names the process" do
+    push("kept-open")
+    push("served")
+    settled
+    shell = Stranger.ruby(version(1))
+    expect(shell.ask("SELECT name FROM items")).to eq "kept-open"
+
+    refused = untouched { rollback("--timeout=1.5") }
+    expect(refused).to have_attributes(exit_code: 4, stderr: /^Waiting: .*app\.sqlite3\.previous is open in process #{shell.pid} .*^ERROR: .*Close it there and try again$/m)
+    expect(shell.ask("SELECT name FROM items")).to eq "kept-open"
+
+    waiting = app.start_hotswap("rollback")
+    sleep 0.3
+    shell.stop
+    expect(waiting.wait(30)).to be_ok
+    expect(app.version).to eq "kept-open"
+  end
+
+  it "is refused if it was damaged since, and the live database stays" do
+    push("damaged")
+    push("sound")
+    settled
+    File.open(version(1), "r+b") { |file| file.seek(4096) && file.write("\xff" * 4096) }
+
+    refused = untouched { rollback }
+    expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: integrity check failed.* or push a backup$/m)
+    File.truncate(version(1), 5000)
+    expect(untouched { rollback }).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: the file is truncated/)
+    File.delete(version(1))
+    expect(untouched { rollback }).to have_attributes(exit_code: 3, stderr: /^ERROR: there is no previous version of storage.app\.sqlite3: .*config\.hotswap\.keep/)
+  end
+
+  it "is swapped by one of two rollbacks after the other, and pushes wait as well" do
+    push("below")
+    push("above")
+    both = Array.new(2) { app.start_hotswap("rollback") }
+    expect(both.map { |command| command.wait(30) }).to all be_ok
+    expect([app.version, items(1)]).to eq ["above", %w[below]]
+
+    offer("pushed")
+    mixed = [app.start_hotswap("cp", "storage/new.sqlite3", "storage/app.sqlite3"), app.start_hotswap("rollback")]
+    expect(mixed.map { |command| command.wait(30) }).to all be_ok
+    # Whichever came first, the other one has kept what it found.
+    expect([app.version, *items(1)]).to eq(%w[above pushed]).or eq(%w[pushed below])
+    expect(versions).to eq [1]
+  end
+end
