@@ -5,7 +5,7 @@ module Hotswap
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
-    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place keep root logger].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
@@ -28,6 +28,8 @@ module Hotswap
     attr_reader :in_place
     # @return [Integer] how many previous versions of a database stay beside it
     attr_reader :keep
+    # @return [Float, nil] the part of its rows that a table may lose in a push, in percent; nil means all of them
+    attr_reader :max_shrink
 
     def initialize
       @socket_path = SOCKET_PATH
@@ -75,6 +77,17 @@ module Hotswap
       raise ConfigurationError, "config.hotswap.keep must be a number of versions from 0 to 100, not #{count.inspect}" unless count.is_a?(Integer) && count.between?(0, 100)
 
       @keep = count
+    end
+
+    # The value of `--max-shrink` if a command does not pass it.
+    # @param percent [String, Numeric, nil] such as "50%"
+    def max_shrink=(percent)
+      part = Float(percent.to_s.delete_suffix("%"), exception: false)
+      unless percent.nil? || part&.between?(0, 100)
+        raise ConfigurationError, "config.hotswap.max_shrink must be a percentage from 0% to 100%, not #{percent.inspect}"
+      end
+
+      @max_shrink = part
     end
 
     # @return [String] the default for hotswap.sock is hotswap.stderr.sock

@@ -58,7 +58,8 @@ module Hotswap
         timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
         low_priority: Hotswap.configuration.low_priority,
         in_place: Hotswap.configuration.in_place,
-        keep: Hotswap.configuration.keep
+        keep: Hotswap.configuration.keep,
+        max_shrink: Hotswap.configuration.max_shrink
       }
     end
 

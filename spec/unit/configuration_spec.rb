@@ -11,7 +11,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1
+      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1, max_shrink: nil
     )
   end
 
@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   it "lists the settings if one does not exist" do
-    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, keep, root, logger"
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, root, logger"
     [
       -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
     ].each do |mistake|
@@ -124,6 +124,21 @@ RSpec.describe Hotswap::Configuration do
       expect { configuration.in_place = nonsense }
         .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.in_place must be one of .* not #{Regexp.escape(nonsense.inspect)}/)
       expect(configuration.in_place).to eq "auto"
+    end
+  end
+
+  {"50%" => 50.0, 12.5 => 12.5, "0" => 0.0, nil => nil}.each do |choice, part|
+    it "accepts #{choice.inspect} for max_shrink" do
+      configuration.max_shrink = choice
+
+      expect(configuration.max_shrink).to eq part
+    end
+  end
+
+  ["", "half", -1, "101%", true].each do |nonsense|
+    it "rejects #{nonsense.inspect} for max_shrink" do
+      expect { configuration.max_shrink = nonsense }
+        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.max_shrink must be a percentage from 0% to 100%, not #{Regexp.escape(nonsense.inspect)}/)
     end
   end
 end

@@ -23,6 +23,7 @@ mod in_place;
 mod leftovers;
 pub mod member;
 mod path;
+mod percent;
 mod previous;
 pub mod protocol;
 pub mod record;

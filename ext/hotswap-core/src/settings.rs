@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Refused, Result};
 use crate::in_place::InPlace;
 use crate::path::resolve;
+use crate::percent::Percent;
 
 /// The databases and the settings of one application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Settings {
     pub low_priority: bool,
     /// Whether a push may write into the live file, unless the user chooses otherwise.
     pub in_place: InPlace,
+    /// How many of its rows each table may lose in a push, unless the user chooses otherwise.
+    #[serde(default)]
+    pub max_shrink: Option<Percent>,
     /// How many previous versions stay beside a database.
     #[serde(default = "one")]
     pub keep: u32,

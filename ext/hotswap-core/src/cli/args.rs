@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::content_id::ContentId;
 use crate::in_place::InPlace;
+use crate::percent::Percent;
 use crate::protocol::previous_of;
 
 /// Copy SQLite databases into and out of a running application, without a restart
@@ -96,6 +97,9 @@ pub(super) struct Cp {
     /// Swap nothing if the database already has the content of the file
     #[arg(long)]
     pub if_changed: bool,
+    /// Refuse a push that loses more of its rows than this in any table [default: config.hotswap.max_shrink]
+    #[arg(long, value_name = "PERCENT")]
+    pub max_shrink: Option<Percent>,
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,

@@ -135,6 +135,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         max_pause_ms: cp.max_pause,
         if_match: cp.if_match,
         if_changed: cp.if_changed,
+        max_shrink: cp.max_shrink,
         label: cp.label,
         offline: cp.offline,
         json: cp.json,

@@ -274,6 +274,7 @@ mod tests {
             identity: false,
             if_match: None,
             if_changed: false,
+            max_shrink: None,
             label: None,
             offline: false,
             may_decline: false,

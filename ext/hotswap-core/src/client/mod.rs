@@ -22,6 +22,7 @@ use crate::error::{Error, Failed, FileKind, Gone, Result, Usage};
 use crate::exit_code::ExitCode;
 use crate::in_place::InPlace;
 use crate::path::resolve;
+use crate::percent::Percent;
 use crate::protocol::{
     version_of, BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
 };
@@ -70,6 +71,8 @@ pub struct Copy {
     pub if_match: Option<ContentId>,
     /// `--if-changed`.
     pub if_changed: bool,
+    /// `--max-shrink`.
+    pub max_shrink: Option<Percent>,
     /// `--label`.
     pub label: Option<String>,
     /// `--offline`.
@@ -110,6 +113,7 @@ impl Copy {
             identity: self.json || !self.quiet,
             if_match: self.if_match,
             if_changed: self.if_changed,
+            max_shrink: self.max_shrink,
             label: self.label.clone(),
             offline: self.offline,
             may_decline: self.here.is_some(),

@@ -1,6 +1,7 @@
 //! Exit status 3, for a pushed file: it cannot be used, or it fails a check. The running database is untouched.
 
 use super::words::in_words;
+use crate::percent::Percent;
 
 /// What is wrong with the pushed file. `name` is what the user calls it.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +162,18 @@ pub enum BadFile {
         name: String,
         database: String,
         table: String,
+    },
+    /// It has too few rows.
+    #[error(
+        "{name} loses more of its rows than max_shrink ({limit}) allows: {tables}. {database} is untouched. If these rows are \
+         meant to go, push with a larger --max-shrink"
+    )]
+    Shrunk {
+        name: String,
+        database: String,
+        limit: Percent,
+        /// "users 100 → 10 (-90%)".
+        tables: String,
     },
     /// It stores text in another encoding, which cannot change in place.
     #[error(

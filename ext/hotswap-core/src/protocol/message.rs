@@ -9,6 +9,7 @@ use super::{Header, Kind, Stamp};
 use crate::content_id::ContentId;
 use crate::error::{Protocol, Result};
 use crate::in_place::InPlace;
+use crate::percent::Percent;
 use crate::settings::Settings;
 use crate::sidecar::Sidecar;
 use crate::sys::identity::Identity;
@@ -163,6 +164,9 @@ pub struct Request {
     /// `--if-changed`: whether a push leaves a live database alone that has the same content already.
     #[serde(default)]
     pub if_changed: bool,
+    /// `--max-shrink`; if absent, the application's setting applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_shrink: Option<Percent>,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,
@@ -189,6 +193,7 @@ impl Request {
                 .map(|time| format!("--max-pause={}", seconds(time))),
         );
         options.extend(self.if_match.map(|identity| format!("--if-match={identity}")));
+        options.extend(self.max_shrink.map(|limit| format!("--max-shrink={limit}")));
         if self.if_changed {
             options.push("--if-changed".into());
         }

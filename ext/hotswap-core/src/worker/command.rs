@@ -8,6 +8,7 @@ use super::client::Client;
 use super::live::replaced::Replaced;
 use super::low_priority::at_low_priority;
 use crate::in_place::InPlace;
+use crate::percent::Percent;
 use crate::protocol::Request;
 use crate::record::Entry;
 use crate::route::Direction;
@@ -79,6 +80,11 @@ impl<'a> Command<'a> {
     /// Whether the worker may write into the live file.
     pub(super) fn in_place(&self) -> InPlace {
         self.request.in_place.unwrap_or(self.settings.in_place)
+    }
+
+    /// How many of its rows each table may lose.
+    pub(super) fn max_shrink(&self) -> Option<Percent> {
+        self.request.max_shrink.or(self.settings.max_shrink)
     }
 
     /// Runs `work` in a thread of low priority, unless the application has turned that off, and waits for it.

@@ -148,6 +148,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             identity: true,
             if_match: Some("0123456789abcdef0123456789abcdef".to_string().try_into().unwrap()),
             if_changed: true,
+            max_shrink: None,
             label: Some("v1".into()),
             offline: false,
             may_decline: false,

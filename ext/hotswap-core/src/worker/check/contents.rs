@@ -13,7 +13,8 @@ pub(super) fn table_with_rows(connection: &Connection, schema: &Schema, unreadab
     found.map(|table| printable(&table.name))
 }
 
-fn has_rows(connection: &Connection, table: &[u8]) -> rusqlite::Result<bool> {
+/// Whether a table has a row.
+pub(super) fn has_rows(connection: &Connection, table: &[u8]) -> rusqlite::Result<bool> {
     let quoted = std::str::from_utf8(table)?.replace('"', "\"\"");
     connection
         .prepare(&format!("SELECT 1 FROM \"{quoted}\" LIMIT 1"))?

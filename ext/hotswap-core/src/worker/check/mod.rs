@@ -5,6 +5,7 @@ mod contents;
 mod hostile_files;
 mod integrity;
 mod lost_jobs;
+mod lost_rows;
 mod schemas;
 pub(super) mod seen;
 mod without_views;
@@ -24,6 +25,7 @@ use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::vfs::Purpose;
 
 use contents::{environment, table_with_rows};
+use lost_rows::Side;
 use seen::Seen;
 
 /// The checks that one push asks for.
@@ -92,6 +94,12 @@ impl<'a> Check<'a> {
                 &self.0.database.label,
             )?;
             without_rows = self.brings_no_rows(live, &current, judging, incoming)?;
+        }
+        let side = |connection, schema| Side { connection, schema };
+        if let Some(limit) = self.0.max_shrink() {
+            let (name, label) = (self.0.request.src.name(), &self.0.database.label);
+            let (old, new) = (side(live.connection(), &current), side(judging, incoming));
+            lost_rows::require_within(limit, old, new, name, label)?;
         }
         let last_job = lost_jobs::last(live.connection());
         Ok(Passed {
@@ -183,7 +191,12 @@ impl<'a> Check<'a> {
             )
         });
         let lost = last_job.and_then(|last| lost_jobs::lost(live.connection(), judging, last));
-        [foreign, unreadable, lost].into_iter().flatten().collect()
+        let side = |connection, schema| Side { connection, schema };
+        let emptied = lost_rows::emptied(side(live.connection(), current), side(judging, incoming));
+        [foreign, unreadable, lost, emptied]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

@@ -32,6 +32,9 @@ Rails.application.configure do
   # How many previous versions of a database stay beside it, for bin/hotswap rollback. Each one takes as much space as
   # the database. 0 keeps none.
   # config.hotswap.keep = 1
+
+  # The part of its rows that each table may lose in a push, such as "50%". With it, a push counts all rows.
+  # config.hotswap.max_shrink = nil
 end
 
 # Where hotswap logs. The default is Rails.logger.
