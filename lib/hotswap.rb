@@ -22,6 +22,7 @@ require "hotswap/fork/pipes"
 require "hotswap/middleware"
 require "hotswap/cli"
 require "hotswap/copy"
+require "hotswap/question"
 require "hotswap/runtime"
 
 # Replaces the SQLite database of a running application, and takes consistent snapshots of it.
@@ -172,6 +173,25 @@ module Hotswap
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print, as {push}
     def rollback(database = :primary, in_place: nil, timeout: nil, max_pause: nil, label: nil, socket: nil, stderr: nil)
       Copy.new(database, in_place:, timeout:, max_pause:, label:, socket:, stderr:).rollback
+    end
+
+    # The state of the managed databases, as `hotswap status --json` prints it (docs/json.md): their files, the last push,
+    # the processes that have them open, and the commands that run now. It needs no server, changes nothing, and delays
+    # no request.
+    # @param database [String, Symbol, Database, nil] nil means all
+    # @return [Hash] with symbols as keys
+    # @raise [UsageError, Failed] with the message that the command would print
+    def status(database = nil, socket: nil)
+      Question.new("status", database, socket:).ask.first
+    end
+
+    # What commands did to the managed databases, as `hotswap log --json` prints it (docs/json.md).
+    # @param database [String, Symbol, Database, nil] nil means all
+    # @param newest [Integer, nil] how many entries; nil means all
+    # @return [Array<Hash>] the entries with symbols as keys, the newest one last
+    # @raise [UsageError, Failed] with the message that the command would print
+    def log(database = nil, newest: nil, socket: nil)
+      Question.new("log", database, lines: newest, socket:).ask
     end
 
     # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.

@@ -9,11 +9,13 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 
 use crate::fence;
 use crate::sys::identity::Identity;
 use crate::sys::processes::{self, Bound, Found};
+use crate::sys::publication::{content_of, is_link_to};
 use crate::sys::statx::known_identity;
 
 pub(crate) use crate::sys::processes::name;
@@ -94,6 +96,60 @@ impl Strangers {
     }
 }
 
+/// Which of `files` every process has open, and what it publishes under `name`. Processes that have none of them open
+/// and publish nothing are left out.
+pub(crate) fn survey(files: &[PathBuf], name: &'static str, bound: Bound) -> Vec<Surveyed> {
+    let sought: Vec<_> = files.iter().map(|file| Sought::at(file).ok()).collect();
+    let (tell, hear) = channel();
+    processes::find(bound, move |pid| {
+        let surveyed = Surveyed::of(pid, &sought, name);
+        // The receiver is gone if this took too long.
+        surveyed.is_of_interest() && tell.send(surveyed).is_ok()
+    });
+    hear.try_iter().collect()
+}
+
+/// What a survey finds out about one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Surveyed {
+    /// The pid of the process.
+    pub pid: u32,
+    /// Whether it has each of the files open or mapped.
+    pub open: Vec<bool>,
+    /// What it publishes.
+    pub published: Vec<Vec<u8>>,
+}
+
+impl Surveyed {
+    fn of(pid: u32, sought: &[Option<Sought>], name: &str) -> Self {
+        let mut surveyed = Self {
+            pid,
+            open: vec![false; sought.len()],
+            published: Vec::new(),
+        };
+        for (number, path) in descriptors(pid) {
+            match std::fs::read_link(&path) {
+                Ok(link) if is_link_to(&link, name) => surveyed.published.extend(content_of(&path)),
+                Ok(link) if link.is_absolute() => {
+                    let Ok(about) = About::of(pid, &number) else {
+                        continue;
+                    };
+                    let files = surveyed.open.iter_mut().zip(sought);
+                    files.for_each(|(open, file)| {
+                        *open |= file.as_ref().is_some_and(|file| file.is_open_as(&about, &path));
+                    });
+                }
+                _ => {}
+            }
+        }
+        surveyed
+    }
+
+    fn is_of_interest(&self) -> bool {
+        self.open.contains(&true) || !self.published.is_empty()
+    }
+}
+
 fn is_another(pid: u32) -> bool {
     pid != std::process::id()
 }
@@ -108,6 +164,13 @@ pub(crate) fn has_a_fence_open(pid: u32) -> bool {
         let path = std::fs::read_link(entry.path()).unwrap_or_default();
         path.as_os_str().as_bytes().ends_with(fence::SUFFIX.as_bytes())
     })
+}
+
+/// The descriptors of a process: the number and the path in `/proc` of each.
+fn descriptors(pid: u32) -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let entries = entries.into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
 }
 
 /// A file as `/proc` shows it.
@@ -157,21 +220,14 @@ impl Sought {
     }
 
     fn is_open_in(&self, pid: u32) -> bool {
-        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        descriptors.into_iter().any(|entry| {
+        descriptors(pid).any(|(number, path)| {
             // A socket or a pipe has no path. Most descriptors are of this kind.
-            let is_file = std::fs::read_link(entry.path()).is_ok_and(|name| name.is_absolute());
-            is_file && self.is_open_as(pid, &entry.file_name().to_string_lossy(), &entry.path())
+            let is_file = std::fs::read_link(&path).is_ok_and(|name| name.is_absolute());
+            is_file && About::of(pid, &number).is_ok_and(|about| self.is_open_as(&about, &path))
         })
     }
 
-    fn is_open_as(&self, pid: u32, descriptor: &str, path: &Path) -> bool {
-        let Ok(about) = About::read(&format!("/proc/{pid}/fdinfo/{descriptor}")) else {
-            return false;
-        };
+    fn is_open_as(&self, about: &About, path: &Path) -> bool {
         let may_be = self.number.is_none() || about.inode.is_none() || about.inode == self.number;
         may_be
             && about.has_opened()
@@ -208,6 +264,10 @@ struct About {
 }
 
 impl About {
+    fn of(pid: u32, descriptor: &str) -> io::Result<Self> {
+        Self::read(&format!("/proc/{pid}/fdinfo/{descriptor}"))
+    }
+
     fn read(fdinfo: &str) -> io::Result<Self> {
         let text = std::fs::read_to_string(fdinfo)?;
         let value = |name: &str| {

@@ -31,6 +31,7 @@ mod route;
 pub mod server;
 pub mod settings;
 pub mod sidecar;
+pub mod status;
 pub mod sys;
 #[cfg(test)]
 mod testing;

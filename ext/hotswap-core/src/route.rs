@@ -96,6 +96,19 @@ impl Settings {
         })
     }
 
+    /// The one database that `endpoint` names.
+    pub fn named(&self, endpoint: &Endpoint) -> Result<&Database> {
+        let found = self.find(endpoint).or_else(|| self.find_below_root(endpoint));
+        let labels = || self.databases.iter().map(|database| database.label.clone());
+        found.ok_or_else(|| {
+            Usage::NotManaged {
+                name: endpoint.raw.clone(),
+                databases: labels().collect(),
+            }
+            .into()
+        })
+    }
+
     /// The error for a user who has named none of the managed databases.
     fn none_managed(&self) -> Usage {
         let databases = self.databases.iter();

@@ -23,6 +23,8 @@ pub(super) const COMMANDS: &str = "\
 Commands:
   cp SRC DST           Copy a database to or from the running application
   rollback [DATABASE]  Go back to the previous version of a database
+  status [DATABASE]    Show the databases, their processes, and what runs now
+  log [DATABASE]       Show what commands did to the databases
   version              Print the version
   help                 Print help for a command";
 
@@ -57,6 +59,14 @@ pub(super) enum Command {
     /// A push keeps the version that it replaces, as DATABASE.previous. This command swaps it in for every process of
     /// the application at once, and keeps what it replaces. So a second rollback undoes the first.
     Rollback(Rollback),
+    /// Show the databases, their processes, and what runs now
+    ///
+    /// Changes nothing, and delays no request.
+    Status(Status),
+    /// Show what commands did to the databases
+    ///
+    /// One line for each push, pull, rollback and refusal, the newest last.
+    Log(Log),
     /// Print the version
     Version,
 }
@@ -162,6 +172,45 @@ impl From<Rollback> for Cp {
             ..Self::default()
         }
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Status {
+    /// The managed database [default: all]
+    pub database: Option<OsString>,
+    /// Show it again every second, until you press Ctrl-C
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Log {
+    /// The managed database [default: all]
+    pub database: Option<OsString>,
+    /// Show only the newest COUNT lines
+    #[arg(short = 'n', long = "lines", value_name = "COUNT")]
+    pub newest: Option<usize>,
+    /// Print the lines as they are in the record, as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where the worker that answers comes from.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Place {
+    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Work without a server: load the settings of the Rails application, and start the worker from this command
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// Converts seconds, as in the settings, to milliseconds. The smallest result is 1.

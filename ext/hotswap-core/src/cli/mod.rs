@@ -3,42 +3,25 @@
 mod application;
 mod args;
 mod mistake;
+mod question;
 mod socket;
+mod surroundings;
+mod text;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::client::{self, Abort, Outcome, Stdio, Streams};
-use crate::error::{Error, Usage};
+use crate::client::{self, Outcome};
+use crate::error::Usage;
 use crate::exit_code::ExitCode;
 use crate::protocol::previous_of;
-use crate::visible;
 
 pub use application::Application;
 use args::{Cli, Command};
-
-/// The environment that a command runs in.
-#[derive(Debug)]
-pub struct Surroundings {
-    /// The caller's folder; relative paths are relative to it. None if it has been deleted.
-    pub folder: Option<PathBuf>,
-    /// The script that was started. An application's binstub reveals the application's folder.
-    pub program: Option<PathBuf>,
-    /// `BUNDLE_GEMFILE`, for the same purpose.
-    pub gemfile: Option<PathBuf>,
-    /// The application whose process this is, if the command does not have its own process.
-    pub application: Option<Application>,
-    /// Standard input, output and error.
-    pub streams: Streams,
-    /// Whether the command is the whole process, so that a signal may end it.
-    pub owns_process: bool,
-    /// Ends the command from outside.
-    pub abort: Arc<Abort>,
-}
+pub use surroundings::Surroundings;
+use surroundings::{print, report, require_application, socket_of};
 
 /// The root of the Rails application whose process has to run `arguments`, because they contain `--offline`. `None` if
 /// any process can run them.
@@ -52,6 +35,11 @@ pub fn offline_application(
     match Cli::try_parse_from(words).ok()?.command {
         Some(Command::Cp(args::Cp { offline: true, .. }))
         | Some(Command::Rollback(args::Rollback { offline: true, .. })) => {
+            socket::rails_application(folder, program, gemfile)
+        }
+        Some(Command::Status(args::Status { place, .. }) | Command::Log(args::Log { place, .. }))
+            if place.offline =>
+        {
             socket::rails_application(folder, program, gemfile)
         }
         _ => None,
@@ -71,6 +59,12 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
         Ok(Cli {
             command: Some(Command::Rollback(rollback)),
         }) => copy(rollback.into(), surroundings),
+        Ok(Cli {
+            command: Some(Command::Status(status)),
+        }) => question::ask(status.into(), surroundings),
+        Ok(Cli {
+            command: Some(Command::Log(log)),
+        }) => question::ask(log.into(), surroundings),
         Ok(Cli {
             command: Some(Command::Version) | None,
         }) => print(
@@ -100,31 +94,12 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
-    if cp.offline && surroundings.owns_process {
-        return report(
-            &mut surroundings.streams.stderr,
-            &Usage::NoRailsApplication { folder }.into(),
-        );
+    if cp.offline {
+        if let Err(error) = require_application(&folder, &surroundings) {
+            return report(&mut surroundings.streams.stderr, &error);
+        }
     }
-    let is_known = |application: &Application| !application.config.settings.databases.is_empty();
-    if cp.offline && !surroundings.application.as_ref().is_some_and(is_known) {
-        let environment = std::env::var("RAILS_ENV").unwrap_or_else(|_| "development".into());
-        return report(
-            &mut surroundings.streams.stderr,
-            &Usage::NoDatabase { environment }.into(),
-        );
-    }
-    let socket = match cp.socket.clone().or_else(socket::of_the_environment) {
-        Some(named) => folder.join(named),
-        None => match &surroundings.application {
-            Some(application) => application.config.socket.clone(),
-            None => socket::find(
-                &folder,
-                surroundings.program.as_deref(),
-                surroundings.gemfile.as_deref(),
-            ),
-        },
-    };
+    let socket = socket_of(cp.socket.as_ref(), &folder, &surroundings);
     let mut copy = client::Copy {
         src: cp.src,
         dst: cp.dst,
@@ -177,15 +152,4 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         print(&mut to, &format!("{}\n", outcome.to_json()));
     }
     outcome
-}
-
-fn report(stderr: &mut Stdio, error: &Error) -> Outcome {
-    print(stderr, &format!("ERROR: {}\n", visible::lines(error.to_string())));
-    error.into()
-}
-
-/// Prints `text`. A reader that has gone is not a failure.
-fn print(to: &mut Stdio, text: &str) -> Outcome {
-    let _ = to.write_all(text.as_bytes());
-    ExitCode::Done.into()
 }

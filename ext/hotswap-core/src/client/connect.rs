@@ -30,9 +30,9 @@ const GREETING: Duration = Duration::from_secs(10);
 /// How long a socket may refuse connections while another process takes over from a dead leader.
 const TAKEOVER: Duration = Duration::from_secs(1);
 /// How long one leader may follow another before one of them answers.
-const SUCCESSION: Duration = Duration::from_secs(5);
+pub(super) const SUCCESSION: Duration = Duration::from_secs(5);
 /// The pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// An opened session with a server that has answered.
 pub(super) struct Opened {
@@ -120,7 +120,7 @@ fn ask(
     }
 }
 
-fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> {
+pub(super) fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Result<Watch> {
     abort.watch(main, how).context("cannot use the socket")
 }
 
@@ -176,7 +176,7 @@ fn not_hotswap(socket: &Path, why: &impl ToString) -> Error {
 }
 
 /// Both connections of a session, and the session itself if this process started the worker.
-type Begun = (Connection, Connection, Option<Session>);
+pub(super) type Begun = (Connection, Connection, Option<Session>);
 
 /// Starts a worker in this process.
 fn begin_here(way: &Way<'_>, _: &Arc<Abort>) -> Result<Begun> {
@@ -186,7 +186,7 @@ fn begin_here(way: &Way<'_>, _: &Arc<Abort>) -> Result<Begun> {
 }
 
 /// Opens both connections of a session.
-fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<Begun> {
+pub(super) fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<Begun> {
     let give_up = Instant::now() + TAKEOVER;
     loop {
         let error = match connect(way.socket) {

@@ -3,6 +3,7 @@
 mod abort;
 mod connect;
 mod outcome;
+mod question;
 mod signals;
 mod source;
 mod status;
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::content_id::ContentId;
@@ -34,21 +35,11 @@ use crate::visible::{self, Shown};
 pub use abort::Abort;
 use connect::{Opened, Way};
 pub use outcome::Outcome;
+pub use question::Question;
 use source::Source;
 use status::Listener;
-pub use stdio::Stdio;
+pub use stdio::{Stdio, Streams};
 use target::Target;
-
-/// Standard input, output and error of a command.
-#[derive(Debug)]
-pub struct Streams {
-    /// Read if the source is `-`.
-    pub stdin: Stdio,
-    /// Receives the database in a pull to `-`, and the `OK` of a push.
-    pub stdout: Stdio,
-    /// Receives everything else.
-    pub stderr: Stdio,
-}
 
 /// A parsed `hotswap cp`.
 #[derive(Debug)]
@@ -235,23 +226,7 @@ impl Copy {
     }
 
     fn endpoint(&self, raw: &OsStr) -> Endpoint {
-        let text = raw.to_str().and_then(version_of);
-        let version = text.filter(|_| is_absent(&self.folder.join(raw)));
-        let absolute = match version {
-            Some((_, name)) => self.folder.join(name),
-            None => self.folder.join(raw),
-        };
-        Endpoint {
-            is_version: version.is_some(),
-            raw: visible::line(raw.as_bytes()),
-            stdio: raw == "-",
-            resolved: resolve(&absolute),
-            identity: std::fs::metadata(&absolute)
-                .ok()
-                .map(|metadata| Identity::of(&metadata)),
-            absent: is_absent(&absolute),
-            absolute,
-        }
+        endpoint(&self.folder, raw)
     }
 
     /// The way to a worker.
@@ -371,6 +346,27 @@ impl Copy {
     }
 }
 
+/// What the user calls `raw`, as seen from `folder`.
+pub fn endpoint(folder: &Path, raw: &OsStr) -> Endpoint {
+    let text = raw.to_str().and_then(version_of);
+    let version = text.filter(|_| is_absent(&folder.join(raw)));
+    let absolute = match version {
+        Some((_, name)) => folder.join(name),
+        None => folder.join(raw),
+    };
+    Endpoint {
+        is_version: version.is_some(),
+        raw: visible::line(raw.as_bytes()),
+        stdio: raw == "-",
+        resolved: resolve(&absolute),
+        identity: std::fs::metadata(&absolute)
+            .ok()
+            .map(|metadata| Identity::of(&metadata)),
+        absent: is_absent(&absolute),
+        absolute,
+    }
+}
+
 /// Waits for the end of the command.
 fn finish(main: &mut Connection) -> Result<Outcome> {
     let mut lost = Failed::from(Gone::Worker);
@@ -389,7 +385,7 @@ fn finish(main: &mut Connection) -> Result<Outcome> {
 }
 
 /// Whether there is no file at `path`.
-fn is_absent(path: &std::path::Path) -> bool {
+fn is_absent(path: &Path) -> bool {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
     std::fs::symlink_metadata(path).is_err_and(|error| absent.contains(&error.kind()))
 }

@@ -20,6 +20,17 @@ use crate::sys::fork::{self, CloseInChild};
 /// How much a writable pipe takes at once, in bytes. A longer write may wait for the reader.
 const AT_ONCE: usize = libc::PIPE_BUF;
 
+/// Standard input, output and error of a command.
+#[derive(Debug)]
+pub struct Streams {
+    /// Read if the source is `-`.
+    pub stdin: Stdio,
+    /// Receives the database in a pull to `-`, and the `OK` of a push.
+    pub stdout: Stdio,
+    /// Receives everything else.
+    pub stderr: Stdio,
+}
+
 /// A standard stream that may be non-blocking.
 #[derive(Debug)]
 pub struct Stdio {

@@ -83,6 +83,8 @@ pub enum Usage {
     )]
     VersionOfDatabase { name: String, database: String },
     /// One side is a file that SQLite or hotswap keeps beside a managed database.
+    #[error("{name} is not a managed database. Managed are {}", databases.join(", "))]
+    NotManaged { name: String, databases: Vec<String> },
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
     PartOfDatabase { name: String, database: String },
 }

@@ -28,6 +28,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::error::{Context, Result};
+use crate::leftovers;
 use crate::sys::backup_disk;
 use crate::sys::birth;
 use crate::sys::identity::Identity;
@@ -35,6 +36,7 @@ use crate::sys::record_lock::Kind;
 use crate::sys::thread::leave_signals_to_others;
 
 pub use board::{Board, Phase};
+use file::open_as_it_is;
 pub(crate) use file::open_or_make;
 pub use lock::{Lock, Tried};
 
@@ -63,6 +65,21 @@ impl Fence {
         };
         fence.adopt_owner_and_mode()?;
         Ok(fence)
+    }
+
+    /// Opens the fence of `database` (its resolved path) as it is. `None` if there is none: no process has joined yet.
+    pub fn existing(database: &Path) -> Result<Option<Self>> {
+        let path = path_of(database);
+        let file = match open_as_it_is(&path) {
+            Err(error) if leftovers::is_absent(&error) => return Ok(None),
+            opened => opened.on_path("cannot open the lock file", &path)?,
+        };
+        let identity = Identity::of(&file.metadata().on_path("cannot stat", &path)?);
+        Ok(Some(Self {
+            file,
+            identity,
+            database: database.to_owned(),
+        }))
     }
 
     /// The resolved path of the database behind this fence.

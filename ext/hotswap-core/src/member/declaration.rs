@@ -5,22 +5,15 @@
 //! each member declares which fence it holds for which path, in a file without a name that it keeps open. A worker
 //! finds that file in `/proc`, and waits for the members that hold another fence than its own.
 
-use std::fs::File;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use nix::sys::memfd::{memfd_create, MFdFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
+use crate::sys::publication::{published_by, Publication};
 
 const NAME: &str = "hotswap-member";
-/// The length and the checksum of the content, eight bytes each, come before it.
-const HEAD: usize = 16;
-
 /// The hash of a path, and the fence that the process holds for it. No fence means that the process is about to open
 /// one.
 type Entry = (u64, Option<Identity>);
@@ -29,22 +22,16 @@ type Entry = (u64, Option<Identity>);
 #[derive(Debug)]
 pub(super) struct Declaration {
     entries: Vec<Entry>,
-    file: Option<(File, CloseInChild)>,
+    publication: Option<Publication>,
 }
 
 impl Declaration {
     /// Declares nothing yet. If the kernel provides no such file, workers have to trust that this process follows
     /// its fence in time.
     pub(super) fn new() -> Self {
-        // A forked child is no member, and must not keep its parent's declaration.
-        let make = || {
-            let file = file_without_a_name().ok()?;
-            let private = CloseInChild::keep(&file);
-            Some((file, private))
-        };
         Self {
             entries: Vec::new(),
-            file: fork::without_fork(make),
+            publication: Publication::new(NAME),
         }
     }
 
@@ -73,23 +60,10 @@ impl Declaration {
     }
 
     fn publish(&self) {
-        let Some((file, _)) = &self.file else { return };
-        let content = serde_json::to_vec(&self.entries).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(HEAD + content.len());
-        bytes.extend((content.len() as u64).to_le_bytes());
-        bytes.extend(xxh3_64(&content).to_le_bytes());
-        bytes.extend(content);
-        // The file is in memory. Without room for it a worker reads the old declaration, and waits.
-        let _ = file.write_all_at(&bytes, 0);
+        if let Some(publication) = &self.publication {
+            publication.publish(&serde_json::to_vec(&self.entries).unwrap_or_default());
+        }
     }
-}
-
-fn file_without_a_name() -> nix::Result<File> {
-    // Without this flag the kernel may refuse, or log a warning. Before 6.3 it does not know the flag.
-    let sealed = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
-    memfd_create(NAME, MFdFlags::MFD_CLOEXEC | sealed)
-        .or_else(|_| memfd_create(NAME, MFdFlags::MFD_CLOEXEC))
-        .map(File::from)
 }
 
 fn hash(path: &Path) -> u64 {
@@ -126,37 +100,11 @@ pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
 }
 
 fn declared_by(pid: u32) -> Vec<Entry> {
-    let name = format!("/memfd:{NAME} (deleted)");
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    descriptors
-        .map(|entry| entry.path())
-        // Compares the name of a descriptor, because that asks no file system.
-        .filter(|path| std::fs::read_link(path).is_ok_and(|link| link == Path::new(&name)))
-        .filter_map(|path| File::open(path).ok())
-        .filter_map(|file| read(&file))
+    let published = published_by(pid, NAME).into_iter();
+    published
+        .filter_map(|content| serde_json::from_slice::<Vec<Entry>>(&content).ok())
         .flatten()
         .collect()
-}
-
-/// A reader can see half of a write. Then the checksum is wrong, and it reads again.
-fn read(file: &File) -> Option<Vec<Entry>> {
-    (0..100).find_map(|_| read_once(file).ok())
-}
-
-fn read_once(file: &File) -> io::Result<Vec<Entry>> {
-    let mut head = [0; HEAD];
-    file.read_exact_at(&mut head, 0)?;
-    let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-    let length = file.metadata()?.len().saturating_sub(HEAD as u64);
-    let mut content = vec![0; word(0).min(length) as usize];
-    file.read_exact_at(&mut content, HEAD as u64)?;
-    match xxh3_64(&content) == word(8) {
-        true => Ok(serde_json::from_slice(&content)?),
-        false => Err(io::ErrorKind::InvalidData.into()),
-    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub enum Message {
     },
     /// Client: the parsed command line.
     Request(Box<Request>),
+    /// Client, instead of a request: a question. The answer is a body. The client may then ask again, or leave.
+    Query(Box<Query>),
     /// Worker: how the data will travel.
     Plan(Plan),
     /// Worker, instead: its server manages neither side. Only if the client can do the work itself.
@@ -218,6 +220,29 @@ impl std::fmt::Display for Request {
             .iter()
             .try_for_each(|option| write!(out, " {option}"))
     }
+}
+
+/// A question that changes nothing: `hotswap status` or `hotswap log`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Query {
+    /// What the user wants to know.
+    pub about: About,
+    /// The database, or every one.
+    #[serde(default)]
+    pub database: Option<Endpoint>,
+    /// How many entries of the record, the newest ones. If absent, all.
+    #[serde(default)]
+    pub newest: Option<usize>,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// The answer is a [`Status`](crate::status::Status), as JSON.
+    Status,
+    /// The answer is the lines of the record, as they are.
+    Log,
 }
 
 /// One side of a copy, as the client's file system shows it. The worker decides whether it is a managed database.

@@ -14,6 +14,7 @@
 //!   push, stream  -> body, body, …, end {length, checksum}                      <- committed, done {exit code}
 //!   pull, file    -> target + descriptor                                        <- done {exit code}
 //!   pull, stream                               <- body, body, …, end {…}, done {exit code}
+//! main socket     -> query {about, …}          <- body, …, end {…}, or done {exit code} if it fails
 //! ```
 //!
 //! A standard input or output that is a pipe, an input that is a file, or an output that is an empty file comes with
@@ -35,8 +36,8 @@ pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 pub use message::{
-    previous_of, version_of, End, Endpoint, Figures, Handover, Message, Narration, Plan, Request, Way,
-    STANDARD_INPUT,
+    previous_of, version_of, About, End, Endpoint, Figures, Handover, Message, Narration, Plan, Query,
+    Request, Way, STANDARD_INPUT,
 };
 pub use stamp::Stamp;
 

@@ -145,11 +145,12 @@ pub(super) fn parsed<T: DeserializeOwned>(line: &str) -> Option<T> {
 }
 
 /// "2026-11-26T12:34:45.042Z"
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     rfc3339(SystemTime::now())
 }
 
-fn rfc3339(at: SystemTime) -> String {
+/// The same for any time.
+pub(crate) fn rfc3339(at: SystemTime) -> String {
     let since_1970 = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since_1970.as_secs() as libc::time_t;
     // SAFETY: all fields of `tm` are integers, or a pointer that is not read; zero is a value of each.

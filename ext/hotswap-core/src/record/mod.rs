@@ -22,6 +22,7 @@ use crate::error::{Context, Result};
 use crate::sys::thread::leave_signals_to_others;
 
 use entry::parsed;
+pub(crate) use entry::{now, rfc3339};
 pub use entry::{Entry, Event, Kept};
 pub use file::paths_of;
 

@@ -15,6 +15,7 @@ pub mod oom;
 pub mod poll;
 pub mod processes;
 pub mod processor;
+pub mod publication;
 pub mod random;
 pub mod record_lock;
 pub mod socket;

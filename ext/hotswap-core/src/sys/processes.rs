@@ -119,24 +119,31 @@ fn in_a_thread(work: impl FnOnce() + Send + 'static) -> bool {
 /// The maximum length of a shown command line, in characters.
 const LONGEST_COMMAND: usize = 120;
 
-/// "process 4711 (bin/rails console)".
-pub fn name(pid: u32) -> String {
+/// The command line of a process, with its words as they are. Empty if it cannot be read in time, or if the process has
+/// none.
+pub fn command(pid: u32) -> Vec<String> {
     let (tell, hear) = channel();
     in_a_thread(move || {
         // The receiver is gone if this took too long.
         let _ = tell.send(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default());
     });
     let command = hear.recv_timeout(Bound::Hasty.each()).unwrap_or_default();
-    let words: Vec<_> = command
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(visible::line)
-        .collect();
+    let words = command.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(visible::line).collect()
+}
+
+/// The words of a command line as one text that is not too long.
+pub fn shown(words: &[String]) -> String {
     let mut command = words.join(" ");
     if let Some((end, _)) = command.char_indices().nth(LONGEST_COMMAND) {
         command.replace_range(end.., "…");
     }
-    match command.as_str() {
+    command
+}
+
+/// "process 4711 (bin/rails console)".
+pub fn name(pid: u32) -> String {
+    match shown(&command(pid)).as_str() {
         // A process that is just starting, that has changed its command line, or whose memory is locked still has
         // the name of its program.
         "" => std::fs::read(format!("/proc/{pid}/comm")).map_or_else(

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::account::Account;
+use super::progress::Progress;
 use super::summary::Spoken;
 use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::exit_code::ExitCode;
 use crate::holders;
-use crate::protocol::{Connection, Figures, Message, Narration, Plan, Request};
-use crate::record::Entry;
+use crate::protocol::{Connection, Figures, Message, Narration, Plan, Query, Request};
+use crate::record::{self, Entry};
+use crate::status::CommandStatus;
 use crate::sys::poll::hung_up;
 use crate::sys::poll::takes_more;
 use crate::sys::processor::Processor;
@@ -34,6 +36,7 @@ const HASTE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct User {
     stderr: Option<Connection>,
+    published: Progress,
     pace: Mutex<Pace>,
 }
 
@@ -46,9 +49,10 @@ struct Pace {
 
 impl User {
     /// A user who reads `stderr`.
-    fn new(stderr: Option<Connection>) -> Self {
+    fn new(stderr: Option<Connection>, published: Progress) -> Self {
         Self {
             stderr,
+            published,
             pace: Mutex::new(Pace {
                 told: Instant::now(),
                 processor: Processor::of_this_thread(),
@@ -60,6 +64,7 @@ impl User {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self::new(
             self.stderr.as_ref().map(Connection::try_clone).transpose()?,
+            self.published.clone(),
         ))
     }
 
@@ -67,10 +72,14 @@ impl User {
     /// processor. Returns whether it waits.
     pub(super) fn progress(&self, stage: &str, done: u64, total: u64) -> bool {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if pace.told.elapsed() < Duration::from_millis(100) || !self.listens() {
+        if pace.told.elapsed() < Duration::from_millis(100) {
             return false;
         }
         pace.told = Instant::now();
+        self.published.report(stage, done, total);
+        if !self.listens() {
+            return false;
+        }
         let waits = pace.processor.is_awaited();
         let stage = match waits {
             true => format!("{stage}, waiting for a processor"),
@@ -113,6 +122,15 @@ impl Log {
             text: visible::line(text.to_string()),
         }));
     }
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// A copy.
+    Request(Request),
+    /// The answer to a question.
+    Query(Query),
 }
 
 /// The client of one command, with everything the worker tells it or logs about it.
@@ -170,7 +188,7 @@ impl Client {
         Ok(Self {
             who: who(&main),
             main,
-            user: User::new(Some(stderr)),
+            user: User::new(Some(stderr), Progress::default()),
             log: Log(leader),
             account: Account::default(),
             began: Instant::now(),
@@ -187,11 +205,17 @@ impl Client {
     }
 
     /// Reads what the user typed.
-    pub(super) fn request(&self) -> Result<Request> {
+    pub(super) fn asks(&self) -> Result<Asked> {
         match self.main.receive()? {
-            Some(Message::Request(request)) => Ok(*request),
+            Some(Message::Request(request)) => Ok(Asked::Request(*request)),
+            Some(Message::Query(query)) => Ok(Asked::Query(*query)),
             _ => Err(Protocol::Unexpected { from: "the client" }.into()),
         }
+    }
+
+    /// Whether the client is the process with this pid.
+    pub(super) fn is(&self, pid: u32) -> bool {
+        getsockopt(&self.main, PeerCredentials).is_ok_and(|peer| peer.pid() as u32 == pid)
     }
 
     /// Tells a client that can do the work itself to do so. It then leaves.
@@ -301,15 +325,28 @@ impl Client {
         }
     }
 
-    /// Begins the account of a command on the database at `path`.
+    /// Begins the account of a command on the database at `path`, and publishes that it runs.
     pub(super) fn begin_account(&self, path: &Path, entry: Entry) {
-        self.account.begin(
-            path,
-            Entry {
-                who: Some(self.who.clone()),
-                ..entry
-            },
-        );
+        let entry = Entry {
+            who: Some(self.who.clone()),
+            ..entry
+        };
+        let running = CommandStatus {
+            command: entry.command.clone(),
+            phase: "preparing".into(),
+            began: Some(record::now()),
+            who: entry.who.clone(),
+            from: entry.from.clone(),
+            label: entry.label.clone(),
+            ..CommandStatus::default()
+        };
+        self.user.published.begin(path, running);
+        self.account.begin(path, entry);
+    }
+
+    /// Publishes that the next phase of the command has begun.
+    pub(super) fn phase(&self, phase: &str) {
+        self.user.published.phase(phase);
     }
 
     /// Adds what the command did to the record. A slow disk delays the end of the command by at most `bound`.

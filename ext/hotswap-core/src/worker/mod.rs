@@ -15,11 +15,13 @@ mod fleet;
 mod last_words;
 mod live;
 mod low_priority;
+mod progress;
 mod pull;
 mod push;
 mod schema;
 mod snapshot;
 mod sqlite;
+mod status;
 mod summary;
 
 use std::os::fd::OwnedFd;
@@ -30,13 +32,13 @@ use crate::error::{Error, Gone, Protocol, Result, Usage};
 use crate::fence::{Fence, Lock};
 use crate::leftovers;
 use crate::previous;
-use crate::protocol::{Connection, Figures, Message, Narration};
+use crate::protocol::{Connection, Figures, Message, Narration, Request};
 use crate::route::Direction;
 use crate::settings::Settings;
 
 pub use sqlite::host::adopt_sqlite;
 
-use client::Client;
+use client::{Asked, Client};
 use command::Command;
 use last_words::LastWords;
 use live::replaced::Replaced;
@@ -59,7 +61,15 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let mut client = Client::new(main, stderr, leader)?;
     let last_words = LastWords::prepare(&client)?;
     let mut replaced = None;
-    let outcome = carry_out(&client, handover.settings, &mut replaced);
+    let outcome = match client.asks() {
+        Ok(Asked::Request(request)) => carry_out(&client, request, handover.settings, &mut replaced),
+        Ok(Asked::Query(query)) => {
+            // A client that started this worker itself serves no socket.
+            let server = Some(handover.leader).filter(|leader| !client.is(*leader));
+            status::answer(&client, &handover.settings, query, server).map(|()| Figures::default())
+        }
+        Err(error) => Err(error),
+    };
     drop(last_words);
     client.log_failure(&outcome);
     client.record(&outcome, account::PATIENCE);
@@ -109,10 +119,14 @@ fn recover(database: &Path) -> bool {
     fence.is_some() && previous::recover(database).is_ok_and(|count| count > 0)
 }
 
-/// Reads the client's request and carries it out. `replaced` gets the file that has to stay locked after the
-/// command, no matter how the command ends.
-fn carry_out(client: &Client, settings: Settings, replaced: &mut Option<Replaced>) -> Result<Figures> {
-    let request = client.request()?;
+/// Carries out what the client asks for. `replaced` gets the file that has to stay locked after the command, no matter
+/// how the command ends.
+fn carry_out(
+    client: &Client,
+    request: Request,
+    settings: Settings,
+    replaced: &mut Option<Replaced>,
+) -> Result<Figures> {
     let settings = settings.for_request(&request);
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));

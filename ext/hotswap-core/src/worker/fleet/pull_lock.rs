@@ -53,6 +53,18 @@ impl PullLock {
     }
 }
 
+/// Runs `look` with the locks, without waiting for them: `None` if a worker wants the members to finish or to close. If
+/// `look` has left a thread behind that still has the database open, the worker that waits is let in all the same.
+pub(crate) fn glance<T>(fence: &Fence, look: impl FnOnce() -> T) -> Option<T> {
+    if fence.board().phase != Phase::Quiet || !enter(fence) {
+        return None;
+    }
+    let seen = look();
+    fence.unlock(Lock::Fence);
+    fence.unlock(Lock::Straggler);
+    Some(seen)
+}
+
 /// Takes both locks or none: with only the fence lock, a pull would let a push close the gates, and then be in its
 /// way.
 fn enter(fence: &Fence) -> bool {

@@ -137,6 +137,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     require_locks(&fence)?;
     checksums::refuse(path, &database.label)?;
     let if_match = IfMatch::of(command)?;
+    client.phase("receiving");
     let mut staged = command.at_low_priority(|| receive(command))?;
     let (checking, checked) = match request.skip_integrity_check {
         true => ("integrity check skipped", "integrity check skipped"),
@@ -146,7 +147,9 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
     checksums::refuse(staged.path(), request.src.name())?;
 
+    client.phase("waiting for another command");
     let mut fleet = Fleet::lead(fence, command)?;
+    client.phase("checking");
     // Checked again, because receiving may have taken long.
     require_locks(fleet.fence())?;
     let mut live = Live::open(path)?;

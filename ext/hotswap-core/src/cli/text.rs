@@ -1,0 +1,216 @@
+//! The answers to questions, for people.
+
+use std::fmt::Write;
+
+use indicatif::HumanBytes;
+
+use crate::protocol::Way;
+use crate::record::{Entry, Event};
+use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Role, Status};
+
+/// The state of the databases, a paragraph for each.
+pub(super) fn of_status(status: &Status) -> String {
+    let databases: Vec<_> = status.databases.iter().map(of_database).collect();
+    let server = match status.server {
+        Some(pid) => format!("Served by process {pid}.\n"),
+        None => "No server is running.\n".into(),
+    };
+    format!("{}\n{server}", databases.join("\n"))
+}
+
+fn of_database(database: &DatabaseStatus) -> String {
+    let mut text = database.database.clone();
+    if let Some(name) = &database.name {
+        add(&mut text, format_args!(" ({name})"));
+    }
+    add(&mut text, format_args!(": {}\n", facts(database)));
+    if let Some(objection) = &database.objection {
+        add(
+            &mut text,
+            format_args!("  hotswap leaves it alone: {objection}\n"),
+        );
+    }
+    for command in &database.commands {
+        add(&mut text, format_args!("  now: {}\n", of_command(command)));
+    }
+    match &database.last_push {
+        Some(entry) => add(&mut text, format_args!("  last: {}\n", of_entry(entry))),
+        None => text.push_str("  last: no push in the record\n"),
+    }
+    for version in &database.previous {
+        let size = HumanBytes(version.bytes);
+        add(
+            &mut text,
+            format_args!("  previous: {}, {size}, of {}\n", version.path, version.modified),
+        );
+    }
+    for process in &database.processes {
+        add(&mut text, format_args!("  {}\n", of_process(process)));
+    }
+    if database.elsewhere {
+        text.push_str("  a process in another container has it open\n");
+    }
+    text
+}
+
+fn facts(database: &DatabaseStatus) -> String {
+    let Some(bytes) = database.bytes else {
+        return "there is no file".into();
+    };
+    let mut facts = vec![HumanBytes(bytes).to_string()];
+    facts.extend(
+        database
+            .journal_mode
+            .as_ref()
+            .map(|mode| format!("journal mode {mode}")),
+    );
+    facts.extend(
+        database
+            .wal_bytes
+            .map(|bytes| format!("WAL {}", HumanBytes(bytes))),
+    );
+    facts.extend(
+        database
+            .schema_version
+            .as_ref()
+            .map(|version| format!("schema version {version}")),
+    );
+    facts.join(", ")
+}
+
+fn of_command(command: &CommandStatus) -> String {
+    let mut text = format!(
+        "{}, {}",
+        command.command.as_deref().unwrap_or("a worker"),
+        command.phase
+    );
+    match (command.done, command.total) {
+        (Some(done), Some(total)) => add(&mut text, format_args!(" {} %", done * 100 / total.max(1))),
+        (Some(done), None) => add(&mut text, format_args!(" {}", HumanBytes(done))),
+        _ => {}
+    }
+    let parts = [
+        ("from", &command.from),
+        ("label", &command.label),
+        ("since", &command.began),
+        ("by", &command.who),
+    ];
+    for (word, part) in parts {
+        part.iter()
+            .for_each(|part| add(&mut text, format_args!(", {word} {part}")));
+    }
+    text
+}
+
+fn of_process(process: &ProcessStatus) -> String {
+    let role = match process.role {
+        Role::Web => "web",
+        Role::Job => "job",
+        Role::Console => "console",
+        Role::Hotswap => "hotswap",
+        Role::Other => "other",
+    };
+    let holds = process.holds.iter().map(|holds| match holds {
+        Holds::Membership => "takes part in swaps",
+        Holds::File => "has the file open",
+        Holds::Operation => "may swap now",
+        Holds::Objection => "prevents swaps: it has the database open without SQLite's locks",
+    });
+    let holds: Vec<_> = holds.collect();
+    format!(
+        "{role} {} ({}): {}",
+        process.pid,
+        process.command,
+        holds.join(", ")
+    )
+}
+
+/// An entry of the record, in one line.
+pub(super) fn of_entry(entry: &Entry) -> String {
+    let event = match entry.event {
+        Event::Push => "push",
+        Event::Pull => "pull",
+        Event::Rollback => "rollback",
+        Event::Refused => "refused",
+        Event::Failed => "failed",
+        Event::Other => "other",
+    };
+    let mut text = format!(
+        "{}  {event:8}  {}",
+        entry.time,
+        entry.database.as_deref().unwrap_or_default()
+    );
+    if let (Event::Refused | Event::Failed, Some(command)) = (entry.event, &entry.command) {
+        add(&mut text, format_args!(" ({command})"));
+    }
+    entry
+        .bytes
+        .iter()
+        .for_each(|bytes| add(&mut text, format_args!(", {bytes} bytes")));
+    match entry.way {
+        Some(Way::Rename) => text.push_str(", renamed"),
+        Some(Way::InPlace) => text.push_str(", written in place"),
+        None => {}
+    }
+    entry
+        .held_ms
+        .iter()
+        .for_each(|held| add(&mut text, format_args!(", requests held for {held:.1} ms")));
+    let parts = [
+        ("from", &entry.from),
+        ("to", &entry.to),
+        ("label", &entry.label),
+        ("by", &entry.who),
+    ];
+    for (word, part) in parts {
+        part.iter()
+            .for_each(|part| add(&mut text, format_args!(", {word} {part}")));
+    }
+    entry
+        .error
+        .iter()
+        .for_each(|error| add(&mut text, format_args!(": {error}")));
+    text
+}
+
+fn add(text: &mut String, more: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_readable_line() {
+        let entry = Entry {
+            time: "2026-11-26T12:34:45.042Z".into(),
+            event: Event::Push,
+            database: Some("storage/production.sqlite3".into()),
+            from: Some("new.sqlite3".into()),
+            label: Some("v42".into()),
+            bytes: Some(4096),
+            way: Some(Way::Rename),
+            held_ms: Some(3.21),
+            ..Entry::default()
+        };
+        assert_eq!(
+            of_entry(&entry),
+            "2026-11-26T12:34:45.042Z  push      storage/production.sqlite3, 4096 bytes, renamed, requests held for 3.2 ms, \
+             from new.sqlite3, label v42"
+        );
+    }
+
+    #[test]
+    fn a_command_that_runs_shows_its_progress() {
+        let command = CommandStatus {
+            command: Some("push".into()),
+            phase: "checking".into(),
+            done: Some(45),
+            total: Some(100),
+            ..CommandStatus::default()
+        };
+        assert_eq!(of_command(&command), "push, checking 45 %");
+    }
+}

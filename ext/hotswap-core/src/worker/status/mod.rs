@@ -1,0 +1,89 @@
+//! Answers questions that change nothing: what is the state of the databases, and what does the record say.
+//!
+//! An answer must not disturb the application or a push. So it does not wake the members: it reads `/proc`, the fence
+//! files and the records. It looks into a database only with the locks of a pull, for a few milliseconds, and not at
+//! all while a worker wants the members to close.
+
+mod database;
+mod role;
+
+use crate::error::{Protocol, Result};
+use crate::holders;
+use crate::protocol::{About, BodyWriter, Message, Query, CHUNK};
+use crate::record;
+use crate::settings::{Database, Settings};
+use crate::status::Status;
+use crate::sys::processes::Bound;
+
+use super::client::Client;
+use super::progress;
+
+/// Answers the client's questions, one after the other, until it leaves. `server` is the pid of the process that serves
+/// the socket.
+pub(super) fn answer(
+    client: &Client,
+    settings: &Settings,
+    mut query: Query,
+    server: Option<u32>,
+) -> Result<()> {
+    loop {
+        let answer = match query.about {
+            About::Status => status(settings, &query, server)?,
+            About::Log => log(settings, &query)?,
+        };
+        let mut body = BodyWriter::new(&client.main);
+        answer.chunks(CHUNK).try_for_each(|chunk| body.send(chunk))?;
+        body.finish()?;
+        query = match client.main.receive() {
+            Ok(Some(Message::Query(next))) => *next,
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_gone() => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(Some(_)) => return Err(Protocol::Unexpected { from: "the client" }.into()),
+        };
+    }
+}
+
+/// The databases that the question is about.
+fn asked<'a>(settings: &'a Settings, query: &Query) -> Result<Vec<&'a Database>> {
+    match &query.database {
+        None => Ok(settings.databases.iter().collect()),
+        Some(endpoint) => settings.named(endpoint).map(|database| vec![database]),
+    }
+}
+
+fn status(settings: &Settings, query: &Query, server: Option<u32>) -> Result<Vec<u8>> {
+    let databases = asked(settings, query)?;
+    let paths: Vec<_> = databases.iter().map(|database| database.resolved()).collect();
+    let survey = holders::survey(&paths, progress::NAME, Bound::Patient);
+    let open = |index: usize| -> Vec<u32> {
+        let open = survey.iter().filter(|one| one.open[index]);
+        open.map(|one| one.pid).collect()
+    };
+    let published = database::published(&survey);
+    let statuses = databases.iter().zip(&paths).enumerate();
+    let status = Status {
+        time: record::now(),
+        version: crate::VERSION.into(),
+        server,
+        databases: statuses
+            .map(|(index, (database, path))| database::status(database, path, &open(index), &published))
+            .collect(),
+    };
+    serde_json::to_vec(&status).map_err(|source| Protocol::Unsendable { source }.into())
+}
+
+/// The lines of all records that are asked for, oldest first.
+fn log(settings: &Settings, query: &Query) -> Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for database in asked(settings, query)? {
+        lines.extend(record::lines(&database.resolved())?);
+    }
+    // The time is the first field, and has the same length in every line.
+    lines.sort();
+    let skipped = query
+        .newest
+        .map_or(0, |newest| lines.len().saturating_sub(newest));
+    let lines = lines.into_iter().skip(skipped);
+    Ok(lines.flat_map(|line| (line + "\n").into_bytes()).collect())
+}
