@@ -114,6 +114,11 @@ impl Hidden {
             false => settle(&self.path, &self.database).map(drop),
         }
     }
+
+    /// Removes the file. The live database has its content.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
 }
 
 impl Drop for Hidden {

@@ -8,7 +8,7 @@ require_relative "support/trouble"
 RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
   watched_app
 
-  {push: "a push", overwrite: "a push in place", pull: "a pull"}.each do |command, named|
+  {push: "a push", overwrite: "a push in place", undo: "a rollback", pull: "a pull"}.each do |command, named|
     it "leaves the old or the new database and open gates, and gives a reason, if any call of #{named} fails", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|

@@ -35,7 +35,9 @@ class Trouble
   CORE = {
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
-      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "rename staged"],
+      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "link app.sqlite3", "rename staged", "rename kept"],
+    undo: ["rename app.sqlite3.previous", "lease app.sqlite3.previous", "open kept", "read kept", "fsync kept", "fchmod kept", "link app.sqlite3", "rename kept",
+      "fsync folder"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
     rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
       "fdatasync folder"],
@@ -44,7 +46,8 @@ class Trouble
 
   # How a process that is killed there has to be survived.
   LAST_CALLS = {
-    push: ["fsync staged", "unlink app.sqlite3-wal", "rename staged", "fsync folder", "report client", "is_leased app.sqlite3"],
+    push: ["fsync staged", "unlink app.sqlite3-wal", "link app.sqlite3", "rename staged", "rename kept", "fsync folder", "report client", "is_leased app.sqlite3"],
+    undo: ["rename app.sqlite3.previous", "fsync kept", "link app.sqlite3", "rename kept", "fsync folder", "report client"],
     overwrite: ["write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "report client"],
     pull: ["write nameless", "link part", "rename part"]
   }.freeze
@@ -56,7 +59,7 @@ class Trouble
   # Numbers that no other one on the same server has used.
   def self.begin = @begin = (@begin || 0) + 10_000
 
-  # command: :push, :overwrite or :pull.
+  # command: :push, :overwrite, :undo or :pull.
   def initialize(app, command)
     @app = app
     @command = command
@@ -115,8 +118,25 @@ class Trouble
     @number += 1
     # A log with a row in it belongs to the old database.
     @app.add("row-#{@number}") unless @app.names.include?("row-#{@number}")
-    @app.offer("new-#{@number}") if push?
+    offer
     @number
+  end
+
+  def offer
+    return unless push?
+
+    @app.offer("new-#{@number}")
+    return unless @command == :undo
+
+    # The database to go back to, below the one that is live.
+    raise "no push" unless @app.push.success?
+
+    eventually(20) { worker_gone? }
+    @app.offer("live-#{@number}")
+    raise "no push" unless @app.push.success?
+
+    eventually(20) { worker_gone? }
+    @app.add("row-#{@number}")
   end
 
   # What must be unchanged after a failure.
@@ -162,12 +182,27 @@ class Trouble
     ["the application waited #{(Eventually.now - begun).round(1)} s"] if Eventually.now - begun > 5
   end
 
+  # After the next command, the other database of a rollback that failed is the previous version.
+  def lost_version
+    return [] unless @command == :undo
+
+    result = @app.hotswap("rollback")
+    eventually(20) { worker_gone? }
+    return ["the next rollback failed: #{result.stderr}"] unless result.success?
+
+    two = [@app.names.first, rows("#{@app.database_path}.previous").first]
+    (two.sort == %W[live-#{@number} new-#{@number}]) ? [] : ["the databases are #{two.join(" and ")}"]
+  end
+
   def left_behind = (listing - @folder).map { |name| "left behind: #{name}" }
 
   # The next command works, and removes the files of dead processes.
   def aftermath
+    lost = lost_version
+    return lost if lost.any?
+
     @number += 1
-    @app.offer("new-#{@number}") if push?
+    offer
     result = @app.public_send(@command)
     return ["the next #{@command} failed: #{result.stderr}"] unless result.success? && state(@number, nil) == :new
 

@@ -29,6 +29,9 @@ class WatchedServer < ItemsServer
   # In one transaction, into the file that is there.
   def overwrite(**options) = hotswap("cp", "--in-place=always", NEW, LIVE, **options)
 
+  # The database to go back to is a push below.
+  def undo(**options) = hotswap("rollback", **options)
+
   def pull(**options) = hotswap("cp", LIVE, BACKUP, **options)
 
   # Rows that are in the WAL only: SQLite makes no checkpoint before a thousand pages.

@@ -14,6 +14,7 @@ use tempfile::TempPath;
 use super::flusher::Flusher;
 use crate::error::{BadFile, Context, Result};
 use crate::leftovers;
+use crate::previous;
 use crate::sidecar::sidecars;
 use crate::sys::attributes;
 use crate::sys::birth;
@@ -241,6 +242,13 @@ impl Staged {
             return Ok(());
         }
         Err(BadFile::StagedChanged.into())
+    }
+
+    /// Makes the file, which is complete and durable, the newest previous version of the database at `live`.
+    pub(crate) fn become_version(mut self, live: &Path) -> Result<()> {
+        previous::put_first(&self.path, live).on_path("cannot rename the copy of", live)?;
+        self.path.disable_cleanup(true);
+        Ok(())
     }
 
     /// Moves the file to the live path: the commit point of a swap.

@@ -178,6 +178,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         watchdog: None,
         keep: command.settings.keep,
         version: None,
+        name: "push",
     };
     push.identify()?;
     push.finish(live, obstacle, &rows)
@@ -222,6 +223,7 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
         // What it replaces stays, so that a second rollback undoes the first.
         keep: command.settings.keep.max(1),
         version: Some(version),
+        name: "rollback",
     };
     push.finish(live, obstacle, &RowCounts::default())
 }
@@ -272,6 +274,8 @@ struct Push<'a> {
     keep: u32,
     /// A rollback: the version that is to take the place of the live file.
     version: Option<Hidden>,
+    /// "push" or "rollback".
+    name: &'static str,
 }
 
 impl Push<'_> {
@@ -392,7 +396,10 @@ impl Push<'_> {
         }
         let expected = live.identity();
         let (command, staged, open) = (self.command, &mut self.staged, &mut live);
+        let rolls_back = self.version.is_some();
         let rewritten = command.at_low_priority(move || match in_place::fit(staged, open, command)? {
+            // A version may have another schema.
+            true if rolls_back => rollback::pass(command, staged, open.is_wal()).map(|()| true),
             true => pass(command, staged, Some(&*open)).map(|_| true),
             false => Ok(false),
         })?;
@@ -412,14 +419,32 @@ impl Push<'_> {
                 seen: self.seen.as_ref(),
                 unwritten,
                 why,
+                keep: self.keep > 0,
                 all_pages: false,
             };
             match overwriting.run(command) {
                 Err(Error::Busy(Busy::Written)) => self.fleet.resume()?,
-                outcome => return outcome,
+                outcome => {
+                    let kept = outcome?;
+                    self.end_version(kept);
+                    return Ok(());
+                }
             }
             live = Live::open(&command.path)?.ok_or_else(|| gone(&command.path))?;
             require_same_file(&command.path, expected)?;
+        }
+    }
+
+    /// A rollback in place: the live file has the content of the version now. If nothing else is kept, the version stays.
+    fn end_version(&mut self, kept: bool) {
+        let Some(version) = self.version.take().filter(|_| kept) else {
+            return;
+        };
+        if let Err(error) = version.remove() {
+            let path = version.path().shown();
+            self.command
+                .client
+                .log("warn", format_args!("cannot remove {path}: {error}"));
         }
     }
 
@@ -432,10 +457,7 @@ impl Push<'_> {
         }
         client.account.note(|entry| entry.rows = rows.1.counted());
         let summary = Summary {
-            command: match self.version {
-                Some(_) => "rollback",
-                None => "push",
-            },
+            command: self.name,
             label: &self.command.database.label,
             bytes: self.staged.len(),
             way,

@@ -142,6 +142,14 @@ pub(super) fn copy(version: &Staged, command: &Command) -> Result<Staged> {
     Ok(copy)
 }
 
+/// Checks a copy of the version that was rewritten for the live file.
+pub(super) fn pass(command: &Command, copy: &mut Staged, wal: bool) -> Result<()> {
+    copy.set_wal(false)?;
+    Check::of(command).alone(copy)?;
+    copy.set_wal(wal)?;
+    copy.sync(|| command.client.check_presence())
+}
+
 /// The refusal of a version that is damaged.
 fn unusable(database: &Path, why: BadFile) -> Error {
     let why = why.to_string();

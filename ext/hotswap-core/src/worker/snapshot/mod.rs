@@ -17,6 +17,7 @@
 mod direct_io;
 mod hashing;
 mod pages;
+pub(super) mod pin;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -100,17 +101,18 @@ impl Snapshot {
     }
 
     fn overlay_log(&mut self) -> Result<()> {
-        let mut sidecars = sidecars(&self.pages.path);
-        let (log, index) = (
-            sidecars.next().expect("the log"),
-            sidecars.next().expect("its index"),
-        );
+        let index = sidecars(&self.pages.path).nth(1).expect("the index comes second");
         let index_file = File::open(&index).on_path("cannot open", &index)?;
-        let file = File::open(&log).on_path("cannot open", &log)?;
         let state = LogIndex::read(&index_file).on_path("cannot read", &index);
         // Its descriptor stays open until the process ends, because closing it now would drop SQLite's locks.
         std::mem::forget(index_file);
-        let state = state?;
+        self.overlay(&state?)
+    }
+
+    /// Lays the part of the WAL over the main file that `state`, read in this transaction, has as committed.
+    fn overlay(&mut self, state: &LogIndex) -> Result<()> {
+        let log = sidecars(&self.pages.path).next().expect("the log comes first");
+        let file = File::open(&log).on_path("cannot open", &log)?;
         // A WAL without a commit says nothing about the length, not even zero.
         if state.frames > 0 {
             self.pages.count = u64::from(state.pages);

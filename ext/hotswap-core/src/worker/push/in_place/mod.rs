@@ -9,6 +9,7 @@ mod adapt;
 mod backup;
 mod changed_pages;
 mod estimate;
+mod keep;
 mod overwriting;
 mod pages;
 mod plan;
@@ -36,6 +37,7 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 pub(super) use adapt::fit;
 use backup::Written;
 use changed_pages::Difference;
+use keep::Keep;
 pub(super) use overwriting::Overwriting;
 use pages::number;
 use plan::Plan;
@@ -46,12 +48,13 @@ pub(super) use reason::Why;
 const ATTEMPTS: u32 = 3;
 
 impl Overwriting<'_> {
-    /// Writes the new content, or changes nothing.
-    pub(super) fn run(mut self, command: &Command) -> Result<()> {
+    /// Writes the new content, or changes nothing. Returns whether the content before stays as the previous version.
+    pub(super) fn run(mut self, command: &Command) -> Result<bool> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, command)?;
         let deadline = Instant::now() + command.timeout();
         let mut in_vain: fn(&Self) -> Error = Self::locked;
+        let mut kept = false;
         for _ in 0..ATTEMPTS {
             command.client.info(format_args!(
                 "writing in place, because the database {}: {}",
@@ -75,9 +78,10 @@ impl Overwriting<'_> {
                 difference,
                 bound,
                 proof,
+                mut keep,
                 ..
             } = plan;
-            let outcome = self.attempt(closed_at, difference, bound, page_size, command);
+            let outcome = self.attempt(closed_at, difference, bound, page_size, &mut keep, command);
             if backup::nothing_came_of(&outcome) {
                 self.fleet.retract();
             }
@@ -99,9 +103,11 @@ impl Overwriting<'_> {
                     timeline.note("swap lock released, requests resuming");
                     timeline.note("reconnected ActiveRecord");
                     self.tell(timeline, closed_at.elapsed(), command);
+                    kept |= keep.finish(self.live.path(), self.why, command);
+                    self.checkpoint(command);
                     resumed.map_err(Error::past_the_commit)?;
                     if !held || self.is_right(proof, command) {
-                        return Ok(());
+                        return Ok(kept);
                     }
                     self.all_pages = true;
                     // The worker itself has written since.
@@ -174,6 +180,7 @@ impl Overwriting<'_> {
         difference: Option<Difference>,
         bound: Duration,
         page_size: u32,
+        keep: &mut Keep,
         command: &Command,
     ) -> Result<Written> {
         let Self {
@@ -196,13 +203,9 @@ impl Overwriting<'_> {
             .on_path("cannot set up a connection to", &path)?;
         // Checked once, with the lock and before the first page: the push may have waited for a migration.
         let (seen, unwritten, wal) = (Cell::new(*seen), Cell::new(unwritten.as_ref()), live.is_wal());
-        let confirm = || {
-            unwritten.take().map_or(Ok(()), Unwritten::require)?;
-            seen.take().map_or(Ok(()), |seen| seen.confirm_locked(&path, wal))
-        };
-        let go_on = |part: f64| {
+        let keep = Cell::new(Some(keep));
+        let in_time = |part: f64| {
             command.client.check_presence()?;
-            confirm()?;
             if closed_at.elapsed() < bound.mul_f64(0.9) {
                 return Ok(());
             }
@@ -213,6 +216,16 @@ impl Overwriting<'_> {
                 cure: why.cure(),
             }
             .into())
+        };
+        let confirm = || {
+            unwritten.take().map_or(Ok(()), Unwritten::require)?;
+            seen.take()
+                .map_or(Ok(()), |seen| seen.confirm_locked(&path, wal))?;
+            keep.take().map_or(Ok(()), |keep| keep.take(|| in_time(0.0)))
+        };
+        let go_on = |part: f64| {
+            confirm()?;
+            in_time(part)
         };
         let commit = || {
             command.client.check_presence()?;
@@ -299,7 +312,11 @@ impl Overwriting<'_> {
             .client
             .status(format_args!("In place, because the database {}.", self.why));
         timeline.write(closed_for, command.client);
-        // Otherwise the next request that writes would checkpoint.
+        self.checkpoint(command);
+    }
+
+    /// Otherwise the next request that writes would checkpoint.
+    fn checkpoint(&mut self, command: &Command) {
         let live = &mut self.live;
         command.at_low_priority(move || live.checkpoint());
     }

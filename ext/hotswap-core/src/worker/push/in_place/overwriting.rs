@@ -24,6 +24,8 @@ pub(crate) struct Overwriting<'a> {
     pub unwritten: Option<Unwritten>,
     /// Why the file is not replaced.
     pub why: &'a Why,
+    /// Whether the content before stays as the previous version.
+    pub keep: bool,
     /// Whether to write all pages, including those that seem to be right.
     pub all_pages: bool,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::changed_pages::Difference;
 use super::estimate::Estimate;
+use super::keep::Keep;
 use super::overwriting::Overwriting;
 use super::proof::Proof;
 use crate::error::{Context, Error, Refused, Result};
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     /// How long the worker will ask the members to wait.
     pub bound: Duration,
     pub proof: Proof,
+    /// The version that stays.
+    pub keep: Keep,
 }
 
 impl Overwriting<'_> {
@@ -33,7 +36,13 @@ impl Overwriting<'_> {
         let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
         self.require_space(bytes)?;
         // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
-        let estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
+        let mut estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
+        // The worker itself has written wrong pages, if it writes all of them.
+        let keep = match self.keep && !self.all_pages {
+            true => Keep::prepare(&self.live),
+            false => Keep::Nothing,
+        };
+        estimate.time += keep.time();
         // Wrong pages have to be replaced, no matter how long that takes.
         let in_any_case = command.in_place() == InPlace::Always || self.all_pages;
         if !in_any_case && estimate.time > command.max_pause() {
@@ -48,6 +57,7 @@ impl Overwriting<'_> {
             estimate,
             bound,
             proof: Proof::prepare(self.live.path(), self.staged)?,
+            keep,
         })
     }
 

@@ -1,0 +1,77 @@
+//! A state of a database in WAL mode that is pinned at one moment and copied later.
+
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::pages::Pages;
+use super::Snapshot;
+use crate::error::{Context, Result};
+use crate::sidecar::sidecars;
+use crate::worker::sqlite::wal_index::LogIndex;
+
+/// A connection that can begin to hold a state in microseconds.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    connection: Connection,
+    /// Stays open until the process ends, because closing it would drop SQLite's locks.
+    index: ManuallyDrop<File>,
+    held: Option<LogIndex>,
+    path: PathBuf,
+}
+
+impl Pin {
+    /// Opens the database at `path` (resolved), which is in WAL mode and open in this process.
+    pub(crate) fn prepare(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        let index = sidecars(path).nth(1).expect("the index comes second");
+        Ok(Self {
+            connection,
+            index: ManuallyDrop::new(File::open(&index).on_path("cannot open", &index)?),
+            held: None,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Holds the committed state.
+    pub(crate) fn hold(&mut self) -> Result<()> {
+        // The only number that SQLite reads without the schema, which may be long.
+        let begun = self.connection.execute_batch("BEGIN").and_then(|()| {
+            self.connection
+                .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))
+        });
+        begun.on_path("cannot read", &self.path)?;
+        self.held = Some(LogIndex::read(&self.index).on_path("cannot read the WAL index of", &self.path)?);
+        Ok(())
+    }
+
+    /// The state that it holds. `None` if it holds none.
+    pub(crate) fn snapshot(self) -> Result<Option<Snapshot>> {
+        let Some(state) = self.held else {
+            return Ok(None);
+        };
+        let number = |pragma: &str| {
+            let number = self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+            number.on_path("cannot read", &self.path)
+        };
+        let (size, count) = (
+            number("PRAGMA page_size")? as u64,
+            number("PRAGMA page_count")? as u64,
+        );
+        let mut snapshot = Snapshot {
+            connection: self.connection,
+            pages: Pages {
+                main: File::open(&self.path).on_path("cannot open", &self.path)?,
+                log: None,
+                size,
+                count,
+                path: self.path,
+            },
+        };
+        snapshot.overlay(&state)?;
+        Ok(Some(snapshot))
+    }
+}

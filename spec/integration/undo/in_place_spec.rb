@@ -1,0 +1,53 @@
+# frozen_string_literal: true
+
+require_relative "support/versions"
+
+# A program without the gem keeps the file open, so hotswap writes into it.
+RSpec.describe "the previous version of a database that keeps its file" do
+  include Versions
+
+  {"wal" => "in WAL mode", "delete" => "with a rollback journal"}.each do |mode, named|
+    describe named do
+      running_app(ItemsServer, journal_mode: mode)
+
+      it "is the state before the commit, and a rollback writes it back" do
+        shell = Stranger.ruby(app.database_path)
+        expect(shell.ask("SELECT count(*) FROM items")).to match(/\A\d+\z/)
+        app.post("/", name: "written-last-#{mode}")
+        before = app.version.split
+        inode = File.stat(app.database_path).ino
+
+        pushed = push("new-#{mode}", *Array.new(50) { |number| "row-#{number}" })
+        expect(pushed).to be_ok
+        expect(pushed.stderr).to include "In place, because the database is open in process #{shell.pid}"
+        expect(items(1)).to eq before
+        expect(TestDatabase.integrity(version(1))).to eq "ok"
+        expect(File.stat(version(1))).to have_attributes(mode: File.stat(app.database_path).mode, uid: File.stat(app.database_path).uid)
+        app.post("/", name: "since-then")
+
+        expect(rollback).to be_ok
+        expect(app.version.split).to eq before
+        expect(shell.ask("SELECT count(*) FROM items")).to eq before.size.to_s
+        expect(items(1)).to eq ["new-#{mode}", *Array.new(50) { |number| "row-#{number}" }, "since-then"]
+        expect(File.stat(app.database_path).ino).to eq inode
+        expect(versions).to eq [1]
+
+        expect(rollback).to be_ok
+        expect(app.version).to start_with("new-#{mode}").and end_with("since-then")
+        expect(items(1)).to eq before
+        expect(app.stray_files).to eq []
+      end
+
+      it "comes back into the file although its schema is another one" do
+        wider = app.file("wider.sqlite3", "#{ItemsServer::SCHEMA.chop}, price REAL)", %w[wide])
+        push("narrow")
+        expect(app.hotswap("cp", "--in-place=always", "--skip-schema-check", wider, Versions::LIVE)).to be_ok
+
+        expect(rollback("--in-place=always")).to be_ok
+        expect(app.version).to eq "narrow"
+        expect(items(1)).to eq %w[wide]
+        expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+      end
+    end
+  end
+end
