@@ -15,8 +15,8 @@ Gem::Specification.new do |spec|
   spec.metadata = {"rubygems_mfa_required" => "true"}
 
   spec.files = Dir[
-    "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
-    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs/*.{md,svg}"
+    "lib/**/*.{rb,erb,css,js}", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
+    "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs/*.{md,svg,png}"
   ].grep_v(%r{\Aext/.*/(tests|target)/})
   spec.bindir = "exe"
   spec.executables = ["hotswap"]

@@ -175,6 +175,7 @@ class Tour
     @terminal.command("bin/hotswap cp mine.sqlite3 #{LIVE}")
     @terminal.command("curl #{@site.url("/version")}")
     @terminal.command("tail -f log/production.log")
+    @terminal.note("the dashboard: #{@site.url("/hotswap")} (user demo, password hotswap)")
     sleep 0.2 until @site.gone?
     raise Stopped, "Puma has ended\n#{@site.last_words}"
   rescue Interrupt

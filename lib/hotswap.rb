@@ -34,6 +34,9 @@ require "hotswap/runtime"
 #   use Hotswap::Middleware
 #   Hotswap.start
 module Hotswap
+  # Loaded by an application that mounts it.
+  autoload :Dashboard, "hotswap/dashboard"
+
   @runtime = Runtime.new
 
   class << self

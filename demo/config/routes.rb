@@ -13,6 +13,9 @@ Rails.application.routes.draw do
   get "stream", to: "slow#stream"
   get "live", to: "live#show"
 
+  # An application with accounts would ask them instead (docs/dashboard.md).
+  mount Rack::Auth::Basic.new(Hotswap::Dashboard) { |user, password| [user, password] == %w[demo hotswap] } => "/hotswap"
+
   scope "benchmarking", controller: "benchmarking" do
     %w[
       read_heavy write_heavy balanced

@@ -5,7 +5,7 @@ module Hotswap
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
-    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep root logger].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep dashboard_actions root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
@@ -30,6 +30,8 @@ module Hotswap
     attr_reader :keep
     # @return [Float, nil] the part of its rows that a table may lose in a push, in percent; nil means all of them
     attr_reader :max_shrink
+    # @return [Boolean] whether {Dashboard} has a button for a rollback
+    attr_reader :dashboard_actions
 
     def initialize
       @socket_path = SOCKET_PATH
@@ -39,6 +41,7 @@ module Hotswap
       @low_priority = true
       @in_place = "auto"
       @keep = 1
+      @dashboard_actions = false
     end
 
     # Manages this database instead of those that were registered before.
@@ -59,9 +62,11 @@ module Hotswap
     end
 
     def low_priority=(choice)
-      raise ConfigurationError, "config.hotswap.low_priority must be true or false, not #{choice.inspect}" unless [true, false].include?(choice)
+      @low_priority = boolean!(:low_priority, choice)
+    end
 
-      @low_priority = choice
+    def dashboard_actions=(choice)
+      @dashboard_actions = boolean!(:dashboard_actions, choice)
     end
 
     # The value of `--in-place` if a command does not pass it.
@@ -155,6 +160,12 @@ module Hotswap
       return setting if SETTINGS.include?(setting.to_sym)
 
       raise ConfigurationError, "config.hotswap has no setting #{setting}. The settings are #{SETTINGS.join(", ")}"
+    end
+
+    def boolean!(setting, choice)
+      return choice if [true, false].include?(choice)
+
+      raise ConfigurationError, "config.hotswap.#{setting} must be true or false, not #{choice.inspect}"
     end
 
     def seconds!(setting, seconds)

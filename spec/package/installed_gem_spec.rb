@@ -16,7 +16,8 @@ RSpec.shared_examples "a gem that works" do
   end
 
   it "contains its licence, documents and types, and no development files" do
-    expect(gems.contents).to include("/LICENSE\n", "/README.md\n", "/docs/protocol.md\n", "/sig/hotswap.rbs\n")
+    expect(gems.contents).to include("/LICENSE\n", "/README.md\n", "/docs/protocol.md\n", "/sig/hotswap.rbs\n", "/lib/hotswap/dashboard/overview.erb\n",
+      "/lib/hotswap/dashboard/dashboard.css\n", "/lib/hotswap/dashboard/dashboard.js\n")
     expect(gems.contents).not_to match(%r{/(spec|demo|bench|target|tmp|vendor|gemfiles)/})
   end
 

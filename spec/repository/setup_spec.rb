@@ -31,8 +31,8 @@ RSpec.describe "bin/setup", lane: "default" do
     folder.join("programs", name).chmod(0o755)
   end
 
-  def setup(*arguments)
-    path = [folder.join("programs"), ENV.fetch("PATH")].join(File::PATH_SEPARATOR)
+  def setup(*arguments, path: [ENV.fetch("PATH")])
+    path = [folder.join("programs"), *path].join(File::PATH_SEPARATOR)
     said, status = Open3.capture2e(Project.plain_environment("PATH" => path), "bin/setup", *arguments,
       chdir: folder.to_s, unsetenv_others: true, stdin_data: "")
     [status.exitstatus, said]
@@ -99,5 +99,46 @@ RSpec.describe "bin/setup", lane: "default" do
     program("apt-cache", "echo 'ruby-rails | 2:7.2.2 |'; echo ' Candidate: 2:7.2.2'")
 
     expect(setup("--install-packages")).to match [1, /and apt-get install failed: Unable to locate package puma; before that, apt-get update failed: Some source is broken\.\n\z/]
+  end
+
+  describe "--browser" do
+    # This machine's programs without its browser.
+    before(:context) do
+      @tools = Pathname(Dir.mktmpdir("hs"))
+      %w[/usr/sbin /bin /usr/bin /usr/local/bin].flat_map { |path| Pathname(path).children }.each do |file|
+        FileUtils.ln_sf(file, @tools.join(file.basename)) unless file.directory? || file.basename.to_s.match?(/chrom/)
+      end
+    end
+
+    after(:context) { FileUtils.rm_rf(@tools) }
+
+    def setup(*arguments) = super("--lane", "small", *arguments, path: [@tools, File.join(Dir.home, ".cargo/bin")])
+
+    it "says what is missing, and installs nothing by itself" do
+      program("apt-get", "touch '#{folder}/changed'")
+
+      expect(setup("--browser")).to match [0, /no Chromium .*bin\/setup --browser --install-packages installs them/m]
+      expect(folder.join("changed")).not_to exist
+    end
+
+    it "installs Debian's packages if it may" do
+      program("apt-get", "echo \"$*\" >>'#{folder}/asked'")
+
+      expect(setup("--browser", "--install-packages")).to match [0, /133 MB/]
+      expect(folder.join("asked").readlines.last).to eq "install -y --no-install-recommends chromium chromium-driver\n"
+    end
+
+    it "is ready all the same if that fails, and says why" do
+      program("apt-get", "echo 'E: No network.'; exit 100")
+
+      expect(setup("--browser", "--install-packages")).to match [0, /left out: apt-get install failed: No network\. That spec will be pending\n\z/]
+    end
+
+    it "says nothing if they are there" do
+      setup
+      %w[chromium chromedriver].each { |name| program(name, "") }
+
+      expect(setup("--browser", "--install-packages")).to eq [0, ""]
+    end
   end
 end

@@ -11,7 +11,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1, max_shrink: nil
+      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1, max_shrink: nil, dashboard_actions: false
     )
   end
 
@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   it "lists the settings if one does not exist" do
-    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, root, logger"
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, dashboard_actions, root, logger"
     [
       -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
     ].each do |mistake|
@@ -100,15 +100,17 @@ RSpec.describe Hotswap::Configuration do
     end
   end
 
-  it "accepts only true and false for low_priority" do
-    configuration.low_priority = false
-    expect(configuration.low_priority).to be false
+  {low_priority: true, dashboard_actions: false}.each do |setting, default|
+    it "accepts only true and false for #{setting}" do
+      configuration.public_send(:"#{setting}=", !default)
+      expect(configuration.public_send(setting)).to be !default
 
-    [nil, "false", 0, :low].each do |nonsense|
-      expect { configuration.low_priority = nonsense }
-        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.low_priority .* not #{Regexp.escape(nonsense.inspect)}/)
+      [nil, "false", 0, :low].each do |nonsense|
+        expect { configuration.public_send(:"#{setting}=", nonsense) }
+          .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.#{setting} .* not #{Regexp.escape(nonsense.inspect)}/)
+      end
+      expect(configuration.public_send(setting)).to be !default
     end
-    expect(configuration.low_priority).to be false
   end
 
   [:auto, "always", :never].each do |choice|

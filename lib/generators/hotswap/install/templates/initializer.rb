@@ -35,6 +35,9 @@ Rails.application.configure do
 
   # The part of its rows that each table may lose in a push, such as "50%". With it, a push counts all rows.
   # config.hotswap.max_shrink = nil
+
+  # Whether Hotswap::Dashboard, if you mount it, has a button that rolls a database back.
+  # config.hotswap.dashboard_actions = false
 end
 
 # Where hotswap logs. The default is Rails.logger.

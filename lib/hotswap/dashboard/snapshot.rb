@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+module Hotswap
+  class Dashboard
+    # What the page shows. A process asks at most once a second, for all viewers together: a question starts a worker.
+    class Snapshot
+      # How long an answer is good for, in seconds.
+      LIFETIME = 1.0
+      # How many entries of the records the page knows, the newest ones.
+      ENTRIES = 500
+
+      # The answer of {Hotswap.status}, the entries of the records by the label of their database, why there is no
+      # answer, and when that was.
+      Facts = Data.define(:status, :entries, :error, :at)
+
+      def initialize
+        @lock = Mutex.new
+      end
+
+      # @return [Facts]
+      def take
+        outside_the_gate { @lock.synchronize { @facts = fresh || ask } }
+      end
+
+      # After an action.
+      def forget
+        @facts = nil
+      end
+
+      private
+
+      def fresh
+        @facts if @facts && Gate.now - @born < LIFETIME
+      end
+
+      def ask
+        Facts.new(status: Hotswap.status, entries: entries, error: nil, at: Time.now.utc)
+      rescue Error => error
+        Facts.new(status: {databases: []}, entries: {}, error: error.message, at: Time.now.utc)
+      ensure
+        @born = Gate.now
+      end
+
+      # Another question, so only if a record has changed.
+      def entries
+        changed = records
+        return @entries if changed == @records
+
+        @entries = Hotswap.log(newest: ENTRIES).group_by { |entry| entry[:database] }
+        @records = changed
+        @entries
+      end
+
+      def records
+        Hotswap.databases.map do |database|
+          stat = File.stat("#{database.resolved_path}.hotswap.log")
+          [stat.ino, stat.size, stat.mtime]
+        rescue SystemCallError
+          nil # There is none yet, or only the server's user may see it.
+        end
+      end
+
+      # So that no swap waits for the answer.
+      def outside_the_gate
+        outside = false
+        Hotswap.release do
+          outside = true
+          yield
+        end
+      rescue ReleaseRefused
+        raise if outside
+
+        yield # The application has a transaction open around the page.
+      end
+    end
+  end
+end
