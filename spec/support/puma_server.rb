@@ -109,11 +109,11 @@ class PumaServer
     left
   end
 
-  # Files beside the databases that are neither databases nor their journals, fences, records and newest previous versions.
+  # Files beside the databases that are neither databases nor their journals, fences, records and previous versions.
   def stray_files
     watched_folders.flat_map do |folder|
       files = folder.glob("*", File::FNM_DOTMATCH).select(&:file?)
-      files.reject { |file| @known.any? { |name| file.to_s.match?(/\A#{Regexp.escape(name)}(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous)?\z/) } }
+      files.reject { |file| @known.any? { |name| file.to_s.match?(/\A#{Regexp.escape(name)}(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous(\.\d+)?)?\z/) } }
     end.map(&:to_s)
   end
 

@@ -170,6 +170,15 @@ pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
     excess.map(|number| remove(database, number)).collect()
 }
 
+/// Removes the oldest version. Returns its path and its length, or `None` if there is none.
+pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)>> {
+    let Some(number) = numbers(database).pop() else {
+        return Ok(None);
+    };
+    let length = std::fs::metadata(path_of(database, number))?.len();
+    remove(database, number).map(|path| Some((path, length)))
+}
+
 fn remove(database: &Path, number: u32) -> io::Result<PathBuf> {
     let path = path_of(database, number);
     std::fs::remove_file(&path)?;
@@ -270,7 +279,11 @@ mod tests {
         assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b"), (3, "a")]));
         assert_eq!(trim(&folder.database, 2).unwrap(), [path_of(&folder.database, 3)]);
         assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
-        assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b")]));
+        assert_eq!(
+            remove_oldest(&folder.database).unwrap().unwrap().0,
+            path_of(&folder.database, 2)
+        );
+        assert_eq!(folder.contents(), pairs(&[(1, "c")]));
     }
 
     #[test]

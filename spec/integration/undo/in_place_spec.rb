@@ -17,7 +17,8 @@ RSpec.describe "the previous version of a database that keeps its file" do
         before = app.version.split
         inode = File.stat(app.database_path).ino
 
-        pushed = push("new-#{mode}", *Array.new(50) { |number| "row-#{number}" })
+        rows = ["new-#{mode}"] + Array.new(50) { |number| "row-#{number}" }
+        pushed = push(*rows)
         expect(pushed).to be_ok
         expect(pushed.stderr).to include "In place, because the database is open in process #{shell.pid}"
         expect(items(1)).to eq before
@@ -28,7 +29,7 @@ RSpec.describe "the previous version of a database that keeps its file" do
         expect(rollback).to be_ok
         expect(app.version.split).to eq before
         expect(shell.ask("SELECT count(*) FROM items")).to eq before.size.to_s
-        expect(items(1)).to eq ["new-#{mode}", *Array.new(50) { |number| "row-#{number}" }, "since-then"]
+        expect(items(1)).to eq [*rows, "since-then"]
         expect(File.stat(app.database_path).ino).to eq inode
         expect(versions).to eq [1]
 

@@ -35,8 +35,8 @@ class Trouble
   CORE = {
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
       "write app.sqlite3.hotswap", "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "truncate app.sqlite3-wal",
-      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "link app.sqlite3", "rename staged", "rename kept"],
-    undo: ["rename app.sqlite3.previous", "lease app.sqlite3.previous", "open kept", "read kept", "fsync kept", "fchmod kept", "link app.sqlite3", "rename kept",
+      "lease app.sqlite3", "unlink app.sqlite3-wal", "fsync folder", "link kept", "rename staged", "rename kept"],
+    undo: ["rename app.sqlite3.previous", "lease app.sqlite3.previous", "open kept", "read kept", "fsync kept", "fchmod kept", "link kept", "rename kept",
       "fsync folder"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
     rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
@@ -46,8 +46,8 @@ class Trouble
 
   # How a process that is killed there has to be survived.
   LAST_CALLS = {
-    push: ["fsync staged", "unlink app.sqlite3-wal", "link app.sqlite3", "rename staged", "rename kept", "fsync folder", "report client", "is_leased app.sqlite3"],
-    undo: ["rename app.sqlite3.previous", "fsync kept", "link app.sqlite3", "rename kept", "fsync folder", "report client"],
+    push: ["fsync staged", "unlink app.sqlite3-wal", "link kept", "rename staged", "rename kept", "fsync folder", "report client", "is_leased app.sqlite3"],
+    undo: ["rename app.sqlite3.previous", "fsync kept", "link kept", "rename kept", "fsync folder", "report client"],
     overwrite: ["write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "report client"],
     pull: ["write nameless", "link part", "rename part"]
   }.freeze

@@ -9,6 +9,7 @@ mod quick_disk;
 pub(super) mod receive;
 mod replace;
 mod rollback;
+mod room;
 mod rows;
 mod source;
 mod timeline;

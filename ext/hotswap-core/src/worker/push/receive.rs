@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::{ffi, Connection, ErrorCode};
 
+use super::room::{self, Operation};
 use super::source::{changed, Source};
 use crate::error::{is_of_the_machine, BadFile, Context, Error, Gone, Result};
 use crate::protocol::{BodyReader, Message, Piece, Plan, CHUNK};
@@ -15,7 +16,6 @@ use crate::visible;
 use crate::worker::client::{gave_up, Client};
 use crate::worker::command::Command;
 use crate::worker::disk::pipe::Pipe;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::admission::no_place_beside;
 use crate::worker::live::checkpoint;
@@ -44,7 +44,7 @@ fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
         return receive_file(command, staged);
     }
     let Some(descriptor) = client.main.take_descriptor() else {
-        return receive_stream(client, Arriving::into(staged, request.src.name())?);
+        return receive_stream(client, Arriving::into(staged, command)?);
     };
     if is_regular(&descriptor)? {
         // The client hands the file over again, with the files beside it.
@@ -52,7 +52,7 @@ fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
         return receive_file(command, staged);
     }
     client.ask(Plan::Wait)?;
-    let arriving = Arriving::into(staged, request.src.name())?;
+    let arriving = Arriving::into(staged, command)?;
     receive_pipe(client, arriving, Pipe::take(descriptor)?)
 }
 
@@ -95,6 +95,7 @@ fn receive_stream(client: &Client, mut arriving: Arriving<'_>) -> Result<()> {
 /// A file of unknown length. It is refused as soon as its first bytes show that it cannot be a database or does not
 /// fit.
 struct Arriving<'a> {
+    command: &'a Command<'a>,
     staged: &'a mut Staged,
     /// What the user calls the file.
     name: &'a str,
@@ -104,9 +105,11 @@ struct Arriving<'a> {
 }
 
 impl<'a> Arriving<'a> {
-    fn into(staged: &'a mut Staged, name: &'a str) -> Result<Self> {
+    fn into(staged: &'a mut Staged, command: &'a Command<'a>) -> Result<Self> {
+        let name = command.request.src.name();
         let folder = staged.path().parent().unwrap_or(Path::new("/"));
         Ok(Self {
+            command,
             folder: File::open(folder).on_path("cannot open", folder)?,
             staged,
             name,
@@ -118,13 +121,25 @@ impl<'a> Arriving<'a> {
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         if self.staged.len() >= self.enough_for {
             self.enough_for = self.staged.len() + STEP;
-            space::require(&self.folder, STEP, "receiving the database")?;
+            room::require(
+                &self.folder,
+                STEP,
+                "receiving the database",
+                self.command,
+                Operation::Free,
+            )?;
         }
         self.staged.append(bytes)?;
         if self.header.is_none() && self.staged.len() >= HEADER {
             let header = DatabaseHeader::judge_head(&self.staged.head()?, self.name)?;
             let rest = header.announced().unwrap_or(0).saturating_sub(self.staged.len());
-            space::require(&self.folder, rest, "the rest of the database")?;
+            room::require(
+                &self.folder,
+                rest,
+                "the rest of the database",
+                self.command,
+                Operation::Free,
+            )?;
             self.header = Some(header);
         }
         match self.header.and_then(|header| header.announced()) {
@@ -161,7 +176,7 @@ fn receive_file(command: &Command, staged: &mut Staged) -> Result<()> {
     }
     // The WAL is copied, and its content then goes into the file as well.
     let logs: u64 = beside.iter().map(|(_, file)| file.length).sum();
-    require_room(live, source.length + 2 * logs)?;
+    require_room(command, source.length + 2 * logs)?;
     copy(client, staged, &source, name)?;
     checksums::refuse(staged.path(), name)?;
     for (sidecar, file) in &beside {
@@ -189,14 +204,15 @@ fn of_several_databases(name: &str) -> Error {
 fn copy_alone(command: &Command, staged: &mut Staged, source: &Source) -> Result<()> {
     let name = command.request.src.name();
     DatabaseHeader::judge(&source.head()?, source.length, name)?;
-    require_room(&command.path, source.length)?;
+    require_room(command, source.length)?;
     copy(command.client, staged, source, name)
 }
 
-fn require_room(live: &Path, bytes: u64) -> Result<()> {
+fn require_room(command: &Command, bytes: u64) -> Result<()> {
+    let live = &*command.path;
     let folder =
         File::open(live.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", live)?;
-    space::require(&folder, bytes, "copying the database")
+    room::require(&folder, bytes, "copying the database", command, Operation::Free)
 }
 
 fn copy(client: &Client, staged: &mut Staged, source: &Source, name: &str) -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::obstacle::Obstacle;
+use super::room::{self, Operation};
 use crate::error::{BadFile, Busy, Context, Error, Refused, Result};
 use crate::holders::Strangers;
 use crate::previous::{self, Hidden};
@@ -13,7 +14,6 @@ use crate::sidecar::sidecars;
 use crate::sys::processes::Bound;
 use crate::worker::check::Check;
 use crate::worker::command::Command;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::exclusive::Exclusive;
 use crate::worker::live::Live;
@@ -131,7 +131,13 @@ pub(super) fn examine(
 /// A copy of the version, to be written into the live file. The version itself stays as it is.
 pub(super) fn copy(version: &Staged, command: &Command) -> Result<Staged> {
     let mut copy = Staged::create(&command.path)?;
-    space::require(copy.file(), version.len(), "copying the previous version")?;
+    room::require(
+        copy.file(),
+        version.len(),
+        "copying the previous version",
+        command,
+        Operation::Held,
+    )?;
     command.at_low_priority(|| {
         copy.append_file(version.file(), version.len(), |done| {
             command.client.progress("copying", done, version.len());

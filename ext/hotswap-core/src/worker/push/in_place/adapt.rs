@@ -10,9 +10,9 @@ use rusqlite::{params_from_iter, types::Value, Connection};
 use crate::error::{is_of_the_machine, BadFile, Context, Error, Refused, Result};
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
+use crate::worker::push::room::{self, Operation};
 use crate::worker::schema::definition::Definition;
 use crate::worker::schema::is_of_a_tool;
 use crate::worker::sqlite::foreign::Foreign;
@@ -75,10 +75,12 @@ pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Re
 /// KEY and index, and a full-text index that refers to the old ones would find other rows.
 fn repaged(staged: &Staged, live: &Path, page_size: u32, command: &Command) -> Result<Staged> {
     let mut repaged = Staged::create(live)?;
-    space::require(
+    room::require(
         repaged.file(),
         staged.len(),
         "rewriting the file with pages of another size",
+        command,
+        Operation::Held,
     )?;
     let target = repaged.path().to_str().ok_or_else(|| Refused::NameIsNotUtf8 {
         database: live.to_owned(),

@@ -14,10 +14,10 @@ use crate::previous;
 use crate::record;
 use crate::visible::Shown;
 use crate::worker::command::Command;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
 use crate::worker::push::obstacle::Obstacle;
+use crate::worker::push::room::{self, Operation};
 use crate::worker::snapshot::pin::Pin;
 
 /// How much is copied to find out how long the copy takes, in bytes.
@@ -45,22 +45,28 @@ pub(super) enum Keep {
 
 impl Keep {
     /// Prepares it, with the gates open.
-    pub(super) fn prepare(live: &Live) -> Self {
+    pub(super) fn prepare(live: &Live, command: &Command) -> Self {
         let path = live.path();
         let prepared = match std::fs::metadata(path) {
             // A database without content is nothing to go back to.
             Ok(metadata) if metadata.len() == 0 => Ok(Self::Nothing),
             Ok(_) if live.is_wal() => Pin::prepare(path).map(Self::Pinned),
-            Ok(metadata) => Self::prepare_copy(path, metadata.len()),
+            Ok(metadata) => Self::prepare_copy(path, metadata.len(), command),
             Err(error) => Err(error).on_path("cannot stat", path),
         };
         prepared.unwrap_or_else(Self::Failed)
     }
 
-    fn prepare_copy(live: &Path, length: u64) -> Result<Self> {
+    fn prepare_copy(live: &Path, length: u64, command: &Command) -> Result<Self> {
         let source = ManuallyDrop::new(File::open(live).on_path("cannot open", live)?);
         let (mut part, begun) = (Staged::create(live)?, Instant::now());
-        space::require(part.file(), length, "keeping the previous version")?;
+        room::require(
+            part.file(),
+            length,
+            "keeping the previous version",
+            command,
+            Operation::Held,
+        )?;
         part.append_file(&source, length.min(PART), |_| Ok(()))?;
         let rest = length as f64 / part.len().max(1) as f64;
         Ok(Self::Copied {
@@ -116,7 +122,7 @@ impl Keep {
             Self::Failed(error) => Err(error),
             Self::Copied { copy, .. } => place(copy, live, !in_sticky_folder).map(Some),
             Self::Pinned(pin) => {
-                let copy = copy_of(pin, live)?;
+                let copy = copy_of(pin, live, command)?;
                 copy.map(|copy| place(copy, live, !in_sticky_folder)).transpose()
             }
         });
@@ -138,12 +144,18 @@ impl Keep {
     }
 }
 
-fn copy_of(pin: Pin, live: &Path) -> Result<Option<Staged>> {
+fn copy_of(pin: Pin, live: &Path, command: &Command) -> Result<Option<Staged>> {
     let Some(snapshot) = pin.snapshot()? else {
         return Ok(None);
     };
     let mut copy = Staged::create(live)?;
-    space::require(copy.file(), snapshot.len(), "keeping the previous version")?;
+    room::require(
+        copy.file(),
+        snapshot.len(),
+        "keeping the previous version",
+        command,
+        Operation::Held,
+    )?;
     let copied = snapshot
         .share_with(copy.file(), |_| Ok(()))
         .and_then(|shared| match shared {

@@ -12,7 +12,7 @@ use super::proof::Proof;
 use crate::error::{Context, Error, Refused, Result};
 use crate::in_place::InPlace;
 use crate::worker::command::Command;
-use crate::worker::disk::space;
+use crate::worker::push::room::{self, Operation};
 
 /// The plan of one attempt.
 pub(super) struct Plan {
@@ -34,12 +34,12 @@ impl Overwriting<'_> {
             false => self.difference(page_size, command)?,
         };
         let bytes = difference.as_ref().map_or(self.staged.len(), Difference::bytes);
-        self.require_space(bytes)?;
+        self.require_space(bytes, command)?;
         // Runs at full priority, as the write itself will. At a low one a busy machine would seem slower than it is.
         let mut estimate = Estimate::of(bytes, self.live.path(), page_size, self.live.is_wal())?;
         // The worker itself has written wrong pages, if it writes all of them.
         let keep = match self.keep && !self.all_pages {
-            true => Keep::prepare(&self.live),
+            true => Keep::prepare(&self.live, command),
             false => Keep::Nothing,
         };
         estimate.time += keep.time();
@@ -68,14 +68,20 @@ impl Overwriting<'_> {
     }
 
     /// A WAL takes the new pages, and a journal takes the old ones. The file may have to grow as well.
-    fn require_space(&self, bytes: u64) -> Result<()> {
+    fn require_space(&self, bytes: u64, command: &Command) -> Result<()> {
         let path = self.live.path();
         let folder =
             File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
         let live = std::fs::metadata(path).on_path("cannot stat", path)?.len();
         let kept = if self.live.is_wal() { bytes } else { live };
         let growth = self.staged.len().saturating_sub(live);
-        space::require(&folder, kept + growth, "writing into the database")
+        room::require(
+            &folder,
+            kept + growth,
+            "writing into the database",
+            command,
+            Operation::Held,
+        )
     }
 
     fn takes_too_long(&self, estimate: &Estimate, command: &Command) -> Error {
