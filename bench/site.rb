@@ -72,6 +72,9 @@ module Bench
       Command.shell("cat \"$FILE\" | #{client.join(" ")} cp - #{DATABASE}", chdir: folder, env: @settings.merge("FILE" => file))
     end
 
+    # Runs a command that copies nothing.
+    def ask(command) = hotswap(command)
+
     # Pulls into a file.
     def pull(file) = hotswap("cp", DATABASE, file)
 

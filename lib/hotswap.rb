@@ -11,6 +11,8 @@ require "hotswap/database"
 require "hotswap/databases"
 require "hotswap/gate"
 require "hotswap/connections"
+require "hotswap/events"
+require "hotswap/before_swap"
 require "hotswap/after_swap"
 require "hotswap/membership"
 require "hotswap/fork/connections"
@@ -23,6 +25,7 @@ require "hotswap/middleware"
 require "hotswap/cli"
 require "hotswap/copy"
 require "hotswap/question"
+require "hotswap/metrics"
 require "hotswap/runtime"
 
 # Replaces the SQLite database of a running application, and takes consistent snapshots of it.
@@ -129,6 +132,14 @@ module Hotswap
       runtime.connections.on_disconnect(&block)
     end
 
+    # Registers a block to get a process ready for a swap. hotswap calls it in every process that has the database open,
+    # before that process's gate closes. It runs in its own thread while requests go on. The swap waits for it for a
+    # second at most. Its exceptions are logged, and do not stop the swap. A swap may still be refused after it.
+    # @yieldparam database [Database] the database
+    def before_swap(&block)
+      runtime.before_swap.register(block)
+    end
+
     # Registers a block to clear what a process remembers of the old database. hotswap calls it in every process that
     # has had the database open, after the database was replaced. It runs in its own thread while requests go on. Its
     # exceptions are logged. If a swap died or the disk failed in the last step, the block may be called once too
@@ -195,6 +206,14 @@ module Hotswap
     # @raise [UsageError, Failed] with the message that the command would print
     def log(database = nil, newest: nil, socket: nil)
       Question.new("log", database, lines: newest, socket:).ask
+    end
+
+    # The state of the managed databases for a monitoring system: counters of commands and of the time for which swaps
+    # held requests, sizes, processes.
+    # @return [String] OpenMetrics text
+    # @raise [Failed] with the message that `hotswap status` would print
+    def metrics
+      runtime.metrics.text
     end
 
     # Runs the block without letting a push wait for the calling request or job. Use it in a stream that stays open.

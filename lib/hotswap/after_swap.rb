@@ -7,7 +7,7 @@ module Hotswap
   # The blocks run in their own thread, while requests go on. Neither the thread that closes connections nor the swap
   # may wait for them.
   class AfterSwap
-    # The event for those who count swaps, where Active Support is loaded.
+    # The event for those who count swaps.
     EVENT = "swap.hotswap"
 
     # What wraps the blocks, such as Rails' reloader.
@@ -62,12 +62,10 @@ module Hotswap
       complain(database, error)
     end
 
-    def subscribed?
-      defined?(ActiveSupport::Notifications) && ActiveSupport::Notifications.notifier.listening?(EVENT)
-    end
+    def subscribed? = Hotswap.runtime.events.wanted?(EVENT)
 
     def event(held)
-      ->(database) { ActiveSupport::Notifications.instrument(EVENT, database: database, held_ms: held) }
+      ->(database) { Hotswap.runtime.events.tell(EVENT, {database: database, held_ms: held}) }
     end
 
     def complain(database, error)

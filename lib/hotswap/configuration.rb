@@ -114,6 +114,12 @@ module Hotswap
       FileName.expand(stderr_socket_path, root)
     end
 
+    # Registers a block that gets the name and the payload of every event, also without Active Support: push.hotswap,
+    # pull.hotswap, rollback.hotswap and refused.hotswap in the process that serves, swap.hotswap in every process.
+    # @yieldparam name [String]
+    # @yieldparam payload [Hash]
+    def on_event(&block) = Hotswap.runtime.events.register(block)
+
     # See {Hotswap.logger}.
     def logger = Hotswap.logger
 

@@ -37,6 +37,8 @@ module Hotswap
     end
 
     def answer(number, kind, subject, detail)
+      return prepare(number, subject) if kind == "prepare"
+
       lines = send(:"answer_#{kind}", subject, detail)
       Native.answer(number, true, Array(lines)) unless number.zero?
     rescue => error
@@ -53,6 +55,16 @@ module Hotswap
     def answer_log(level, text)
       Log.write(level, text)
       nil
+    end
+
+    def answer_event(_, json)
+      Hotswap.runtime.events.tell_beside(json)
+      nil
+    end
+
+    # The answer comes when the application's blocks have run. Meanwhile, this thread answers other questions.
+    def prepare(number, path)
+      Hotswap.runtime.before_swap.run_beside(database_at(path)) { Native.answer(number, true, []) }
     end
 
     # The lines before this question are written.

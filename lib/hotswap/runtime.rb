@@ -9,8 +9,14 @@ module Hotswap
   class Runtime
     # @return [Connections] the connections to managed databases, and the on_disconnect blocks
     attr_reader :connections
+    # @return [BeforeSwap] the before_swap blocks
+    attr_reader :before_swap
     # @return [AfterSwap] the after_swap blocks
     attr_reader :after_swap
+    # @return [Events] the programs that want to know what commands did
+    attr_reader :events
+    # @return [Metrics] what has been counted so far
+    attr_reader :metrics
     # @return [Membership] the fleets that this process belongs to
     attr_reader :membership
     # @return [Host] the thread that answers native threads
@@ -26,7 +32,10 @@ module Hotswap
     def initialize(host: Host.new)
       @host = host
       @connections = Connections.new
+      @before_swap = BeforeSwap.new
       @after_swap = AfterSwap.new
+      @events = Events.new
+      @metrics = Metrics.new
       @membership = Membership.new
       @server = Server.new
     end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "open3"
 require_relative "demo_app"
 require_relative "puma_server"
 require_relative "test_database"
@@ -23,6 +24,14 @@ class AppServer < PumaServer
 
   # The version of the data that it serves.
   def version = get("/version").json.fetch("version")
+
+  # What a program of the application prints.
+  def runner(code)
+    said, status = Open3.capture2(environment, *Project::RUBY, "bin/rails", "runner", code, chdir: root.to_s, unsetenv_others: true)
+    raise "bin/rails runner failed:\n#{said}" unless status.success?
+
+    said
+  end
 
   def databases = @databases ||= TestDatabase.new(root.join("files").tap(&:mkpath))
 

@@ -90,7 +90,7 @@ RSpec.describe Hotswap::AfterSwap do
     ActiveSupport::Notifications.subscribed(->(_event) { raise "no metrics there" }, "swap.hotswap") { run.join }
 
     expect(done).to eq [:called]
-    expect(log.string).to match(/after_swap of app\.sqlite3 failed: .*no metrics there/)
+    expect(log.string).to match(/a subscriber of swap\.hotswap failed: no metrics there/)
   end
 
   it "starts no thread if there is no block" do

@@ -1,4 +1,5 @@
-//! Passes the core's `tracing` events to the application's logger, through the mailbox.
+//! Passes the core's `tracing` events to the application's logger, and what commands did to its subscribers, through the
+//! mailbox.
 
 use std::fmt::{Debug, Write};
 use std::sync::Once;
@@ -8,6 +9,11 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::runtime;
+
+/// Lines for the log.
+const LINES: &str = "hotswap";
+/// What commands did, as JSON.
+const EVENTS: &str = "hotswap::event";
 
 struct ToMailbox;
 
@@ -32,7 +38,7 @@ impl Visit for Message {
 
 impl Subscriber for ToMailbox {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == "hotswap"
+        metadata.is_event() && [LINES, EVENTS].contains(&metadata.target())
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -41,6 +47,9 @@ impl Subscriber for ToMailbox {
         };
         let mut message = Message(String::new());
         event.record(&mut message);
+        if event.metadata().target() == EVENTS {
+            return runtime.mailbox.event(message.0);
+        }
         let level = match *event.metadata().level() {
             Level::ERROR => "error",
             Level::WARN => "warn",

@@ -23,6 +23,8 @@ const MOST_LINES: usize = 1000;
 const SOON: Duration = Duration::from_millis(100);
 /// How long a command that has ended waits for its last lines in the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long a swap waits for the application's `before_swap` blocks, with the gate open.
+const PREPARATION: Duration = Duration::from_secs(1);
 /// How long the application may take to clear its cached schema while requests wait.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -53,9 +55,18 @@ impl Mailbox {
 
     /// Queues a line for the application's log.
     pub(crate) fn log(&self, level: &'static str, text: String) {
+        self.tell("log", level, text);
+    }
+
+    /// Queues what a command did, as JSON, for the application's subscribers.
+    pub(crate) fn event(&self, json: String) {
+        self.tell("event", "", json);
+    }
+
+    fn tell(&self, kind: &'static str, subject: &str, text: String) {
         let mut questions = lock(&self.questions);
         if questions.len() < MOST_LINES {
-            questions.push_back((0, "log", FileName(level.into()), text));
+            questions.push_back((0, kind, FileName(subject.into()), text));
             self.posted.set();
         }
     }
@@ -105,6 +116,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Host for Mailbox {
+    fn prepare(&self, database: &Path) {
+        // Blocks that take longer still finish, while the swap goes on.
+        let _ = self.ask("prepare", FileName::of(database), String::new(), PREPARATION);
+    }
+
     fn disconnect(&self, database: &Path, timeout: Duration) -> Result<(), String> {
         let path = FileName::of(database);
         match self.ask("disconnect", path, timeout.as_secs_f64().to_string(), timeout) {

@@ -7,6 +7,8 @@ use crate::fence::report::Running;
 
 /// What a member asks of the application around it.
 pub trait Host: Send + Sync {
+    /// Lets the application get ready for a swap of the database. The gate is open. Returns within a second or so.
+    fn prepare(&self, database: &Path);
     /// Closes every connection of the database, within `timeout`. The text of a refusal goes to the user.
     fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
     /// Forgets the cached schema of the database. Called with the fence lock held again.

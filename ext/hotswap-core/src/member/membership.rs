@@ -15,6 +15,8 @@ pub(crate) struct Membership {
     pub generation: AtomicU64,
     pub answered: AtomicU64,
     pub owes_straggler_lock: AtomicBool,
+    /// The report socket of the worker for which the application is ready: it has one name for each worker.
+    pub prepared_for: AtomicU64,
     objects: AtomicBool,
     /// Whether the watcher has asked the kernel to report posts.
     pub watched: AtomicBool,
@@ -60,6 +62,7 @@ impl Membership {
         Ok(Some(Self {
             generation: AtomicU64::new(board.generation),
             answered: AtomicU64::new(0),
+            prepared_for: AtomicU64::new(0),
             owes_straggler_lock: AtomicBool::new(owes_straggler_lock),
             objects: AtomicBool::new(false),
             watched: AtomicBool::new(false),

@@ -165,6 +165,9 @@ impl Watcher {
         }
         let asked_for = || one.fence.board() == board && worker_lives(&one.fence);
         let asked_at = Instant::now();
+        if one.prepared_for.swap(board.report, Ordering::Relaxed) != board.report {
+            self.shared.host.prepare(&one.database());
+        }
         let mut told = asked_at;
         let settled = self.shared.gate.settle(|| {
             if told.elapsed() >= Duration::from_millis(500) {

@@ -99,6 +99,8 @@ pub enum Message {
     Taken,
     /// Worker to leader: a line for the application's log.
     Log(Narration),
+    /// Worker to leader: what a command did, as in the record, for the programs of the application that want to know.
+    Event(serde_json::Value),
 }
 
 impl Message {

@@ -43,6 +43,7 @@ impl Here {
         let mut end = Some(end);
         let hear = move |message: &Message| match message {
             Message::Done { .. } => drop(end.take()),
+            event @ Message::Event(_) => session::log(event),
             _ if silent => {}
             line => session::log(line),
         };

@@ -187,6 +187,9 @@ fn error_line(text: String) -> Message {
 
 /// Passes a worker's line on to the application's log.
 pub(super) fn log(message: &Message) {
+    if let Message::Event(event) = message {
+        tracing::info!(target: "hotswap::event", "{event}");
+    }
     let Message::Log(line) = message else { return };
     match line.level.as_str() {
         "error" => tracing::error!(target: "hotswap", "{}", line.text),

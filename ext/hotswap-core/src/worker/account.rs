@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exit_code::ExitCode;
 use crate::protocol::Figures;
-use crate::record::{self, Entry, Event};
+use crate::record::{Entry, Event};
 
 /// How long a slow disk may delay the end of a command for the sake of its entry.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,32 +40,12 @@ impl Account {
         }
     }
 
-    /// Adds the entry to the record, once. A command that was about no database leaves none. On failure returns the
-    /// level for the log as well.
-    pub(super) fn close(
-        &self,
-        outcome: &Result<Figures>,
-        took: Duration,
-        bound: Duration,
-    ) -> std::result::Result<(), (&'static str, Error)> {
-        let Some(Open { database, entry }) = self.lock().take() else {
-            return Ok(());
-        };
-        // Nothing happened to the database.
-        if matches!(outcome, Ok(figures) if figures.changed == Some(false)) {
-            return Ok(());
-        }
-        // A failed push of a first database must leave nothing behind.
-        if outcome.is_err() && matches!(database.try_exists(), Ok(false)) {
-            return Ok(());
-        }
-        // A user who may pull need not be one who may write to the folder.
-        let level = match entry.command.as_deref() {
-            Some("pull") => "debug",
-            _ => "warn",
-        };
-        let entry = finished(entry, outcome, took);
-        record::append(&database, entry, bound).map_err(|error| (level, error))
+    /// The end of the command: the path of its database, and the whole entry. `None` if the command was about no database,
+    /// or if it did nothing to it.
+    pub(super) fn close(&self, outcome: &Result<Figures>, took: Duration) -> Option<(PathBuf, Entry)> {
+        let Open { database, entry } = self.lock().take()?;
+        let changed = !matches!(outcome, Ok(figures) if figures.changed == Some(false));
+        changed.then(|| (database, finished(entry, outcome, took)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Open>> {

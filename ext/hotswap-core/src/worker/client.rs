@@ -354,7 +354,28 @@ impl Client {
         if matches!(outcome, Err(Error::Failed(Failed::Gone(Gone::Declined)))) {
             return;
         }
-        if let Err((level, error)) = self.account.close(outcome, self.began.elapsed(), bound) {
+        let Some((database, entry)) = self.account.close(outcome, self.began.elapsed()) else {
+            return;
+        };
+        let entry = Entry {
+            time: record::now(),
+            ..entry
+        };
+        // Without a leader no program wants to know.
+        let _ = self
+            .log
+            .0
+            .send(&Message::Event(serde_json::to_value(&entry).unwrap_or_default()));
+        // A failed push of a first database must leave nothing behind.
+        if outcome.is_err() && matches!(database.try_exists(), Ok(false)) {
+            return;
+        }
+        // A user who may pull need not be one who may write to the folder.
+        let level = match entry.command.as_deref() {
+            Some("pull") => "debug",
+            _ => "warn",
+        };
+        if let Err(error) = record::append(&database, entry, bound) {
             self.log(level, error);
         }
     }
