@@ -42,6 +42,12 @@ RSpec.describe Hotswap::Dashboard do
       expect(described_class::Template.html(%(<a href="x">'&\e\u202e\xff))).to eq "&lt;a href=&quot;x&quot;&gt;&#39;&amp;\\x1b\\u{202e}\\xff"
     end
 
+    it "names its own line in an error" do
+      view = Class.new(described_class::Overview) { def facts = raise("no facts") }.new(nil, "/", false)
+
+      expect { view.to_s }.to raise_error("no facts") { |error| expect(error.backtrace.grep(/overview\.erb:1:/)).not_to be_empty }
+    end
+
     it "keeps the lines of a text" do
       expect(described_class::Template.html("- a\n+ b\r\n")).to eq "- a\n+ b\\r\n"
     end

@@ -14,7 +14,7 @@ module Hotswap
       # What `<%= %>` becomes.
       class Compiler < ERB::Compiler
         def add_insert_cmd(out, content)
-          out.push("#{@insert_cmd}(::Hotswap::Dashboard::Template.html((#{content}\n)))")
+          out.push("#{@insert_cmd}(::Hotswap::Dashboard::Template.html((#{content})))")
         end
       end
 
@@ -24,8 +24,8 @@ module Hotswap
       def self.define(name, view)
         file = File.expand_path("#{name}.erb", __dir__.to_s)
         source = new(File.read(file, encoding: Encoding::UTF_8), trim_mode: "-").src
-        # Not ERB#def_method, in which the template would not see our constants.
-        view.class_eval("def #{name} = ::Hotswap::Dashboard::Template::Html.new(begin; #{source}\nend)", __FILE__, __LINE__)
+        # Not ERB#def_method, in which the template would not see our constants. The source has one line more, at its start.
+        view.class_eval("def #{name} = ::Hotswap::Dashboard::Template::Html.new(begin; #{source}\nend)", file, 0) # rubocop:disable Style/EvalWithLocation
       end
 
       # @return [Html] the text, escaped. Characters that are invisible or change how others are shown appear as escapes
