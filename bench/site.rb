@@ -18,13 +18,14 @@ module Bench
     # @param server [Symbol] :puma, or :rails for `bin/rails server`
     # @param environment [Hash] more variables for the server and its workers
     # @param low_priority [Boolean] config.hotswap.low_priority
-    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma, low_priority: true, environment: {})
+    # @param keep [Integer] config.hotswap.keep
+    def initialize(folder, bundle: :hotswap, workers: 0, preload: true, server: :puma, low_priority: true, keep: 1, environment: {})
       settings = {"WEB_CONCURRENCY" => workers.to_s, "PRELOAD" => preload ? "1" : "0", "RAILS_MAX_THREADS" => "5", "RAILS_LOG_LEVEL" => "warn"}
       super(folder, settings.merge("BUNDLE_GEMFILE" => Bundle.gemfile(bundle), **environment))
       @bundle = bundle
       @workers = workers
       @server = server
-      configure(low_priority)
+      configure(low_priority, keep)
     end
 
     def install(databases, live)
@@ -63,6 +64,9 @@ module Bench
 
     # Pushes a file, as a user in the site's folder does. Returns the time in seconds.
     def push(file, *flags) = hotswap("cp", file, DATABASE, *flags)
+
+    # Goes back to the version that the last push replaced. Returns the time in seconds.
+    def rollback(*flags) = hotswap("rollback", DATABASE, *flags)
 
     # Does the same with the file as standard input.
     def push_stream(file) = hotswap("cp", "-", DATABASE, input: file)
@@ -120,11 +124,12 @@ module Bench
     end
 
     # The namesake knows only the first of these settings.
-    def configure(low_priority)
+    def configure(low_priority, keep)
       FileUtils.mkdir_p(path("config/initializers"))
       File.write(path("config/initializers/hotswap.rb"), <<~RUBY)
         Hotswap.logger = Logger.new(Rails.root.join(#{LOG.inspect})) if defined?(Hotswap)
         #{"Rails.application.config.hotswap.low_priority = false" unless low_priority}
+        #{"Rails.application.config.hotswap.keep = #{keep}" unless keep == 1}
       RUBY
     end
 
