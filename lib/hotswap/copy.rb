@@ -15,7 +15,8 @@ module Hotswap
   # - identity: the identity of the content that a pull has copied, for the if_match of a push; after a push with if_match or
   #   if_changed that of the new content; otherwise nil
   # - changed: whether a push with if_changed swapped the database; otherwise nil
-  Result = Data.define(:database, :bytes, :seconds, :held, :way, :identity, :changed)
+  # - dry_run: what a push with dry_run would do, as `--json` prints it: a Hash with symbols as keys; otherwise nil
+  Result = Data.define(:database, :bytes, :seconds, :held, :way, :identity, :changed, :dry_run)
 
   # One copy, for a program: runs the command, and turns its end into a {Result} or an exception.
   class Copy
@@ -73,7 +74,7 @@ module Hotswap
       held = figures[:held_ms].to_f / 1e3
       Result.new(
         database: @database, bytes: figures[:bytes], seconds: seconds, held: held, way: figures[:way]&.to_sym,
-        identity: figures[:identity], changed: figures[:changed]
+        identity: figures[:identity], changed: figures[:changed], dry_run: figures[:dry_run]
       )
     end
 

@@ -91,6 +91,18 @@ pub enum Role {
     Other,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Role::Web => "web",
+            Role::Job => "job",
+            Role::Console => "console",
+            Role::Hotswap => "hotswap",
+            Role::Other => "other",
+        })
+    }
+}
+
 /// What a process holds of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -25,7 +25,7 @@ RSpec.describe "the command line without a server", lane: "default" do
     help = hotswap("help").stdout
 
     expect(help).to match(/^  cp SRC DST +\S/).and match(/^  version +\S/)
-    expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5]
+    expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5 6]
   end
 
   it "explains cp, its options and its uses with help cp and cp --help" do
@@ -109,7 +109,7 @@ RSpec.describe "the command line without a server", lane: "default" do
 
   {
     "--force" => "a push does not ask for confirmation",
-    "--dry-run" => "there is no dry run",
+    "--simulate" => "to see what a push would do, pass --dry-run",
     "--skip-schema" => "did you mean '--skip-schema-check'?",
     "--nothing" => "the options are --skip-integrity-check, --skip-schema-check"
   }.each do |option, hint|

@@ -107,6 +107,9 @@ pub(super) struct Cp {
     /// Swap nothing if the database already has the content of the file
     #[arg(long)]
     pub if_changed: bool,
+    /// Do everything up to the swap, swap nothing, and print what the push would do
+    #[arg(long)]
+    pub dry_run: bool,
     /// Refuse a push that loses more of its rows than this in any table [default: config.hotswap.max_shrink]
     #[arg(long, value_name = "PERCENT")]
     pub max_shrink: Option<Percent>,

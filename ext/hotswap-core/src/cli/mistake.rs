@@ -13,8 +13,8 @@ const MISSED: &[(&[&str], &str)] = &[
          pass --skip-schema-check or --skip-integrity-check",
     ),
     (
-        &["--dry-run", "-n", "--check", "--simulate"],
-        "there is no dry run. If the file fails a check, the push changes nothing",
+        &["-n", "--check", "--simulate"],
+        "to see what a push would do, pass --dry-run",
     ),
     (
         &["--verbose", "-v", "--debug"],
@@ -136,7 +136,7 @@ mod tests {
     fn an_option_gets_a_hint_that_is_true() {
         for (option, hint) in [
             ("--force", "does not ask for confirmation"),
-            ("--dry-run", "there is no dry run"),
+            ("--simulate", "to see what a push would do, pass --dry-run"),
             ("--skip-schema", "did you mean '--skip-schema-check'?"),
             ("--timeuot=3", "did you mean '--timeout'?"),
             ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --in-place, --timeout, --max-pause, "),

@@ -111,6 +111,7 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         if_match: cp.if_match,
         if_changed: cp.if_changed,
         max_shrink: cp.max_shrink,
+        dry_run: cp.dry_run,
         label: cp.label,
         offline: cp.offline,
         json: cp.json,

@@ -6,7 +6,7 @@ use indicatif::HumanBytes;
 
 use crate::protocol::Way;
 use crate::record::{Entry, Event};
-use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Role, Status};
+use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Status};
 
 /// The state of the databases, a paragraph for each.
 pub(super) fn of_status(status: &Status) -> String {
@@ -103,13 +103,6 @@ fn of_command(command: &CommandStatus) -> String {
 }
 
 fn of_process(process: &ProcessStatus) -> String {
-    let role = match process.role {
-        Role::Web => "web",
-        Role::Job => "job",
-        Role::Console => "console",
-        Role::Hotswap => "hotswap",
-        Role::Other => "other",
-    };
     let holds = process.holds.iter().map(|holds| match holds {
         Holds::Membership => "takes part in swaps",
         Holds::File => "has the file open",
@@ -118,7 +111,8 @@ fn of_process(process: &ProcessStatus) -> String {
     });
     let holds: Vec<_> = holds.collect();
     format!(
-        "{role} {} ({}): {}",
+        "{} {} ({}): {}",
+        process.role,
         process.pid,
         process.command,
         holds.join(", ")

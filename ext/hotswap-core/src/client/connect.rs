@@ -275,6 +275,7 @@ mod tests {
             if_match: None,
             if_changed: false,
             max_shrink: None,
+            dry_run: false,
             label: None,
             offline: false,
             may_decline: false,

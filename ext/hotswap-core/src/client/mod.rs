@@ -2,6 +2,7 @@
 
 mod abort;
 mod connect;
+mod dry_run;
 mod outcome;
 mod question;
 mod signals;
@@ -25,7 +26,8 @@ use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::percent::Percent;
 use crate::protocol::{
-    version_of, BodyReader, BodyWriter, Connection, Endpoint, Message, Piece, Plan, Request, STANDARD_INPUT,
+    version_of, BodyReader, BodyWriter, Connection, Endpoint, Figures, Message, Piece, Plan, Request,
+    STANDARD_INPUT,
 };
 use crate::server::{Config, Session};
 use crate::sys::identity::Identity;
@@ -34,6 +36,7 @@ use crate::visible::{self, Shown};
 
 pub use abort::Abort;
 use connect::{Opened, Way};
+use dry_run::Report;
 pub use outcome::Outcome;
 pub use question::Question;
 use source::Source;
@@ -64,6 +67,8 @@ pub struct Copy {
     pub if_changed: bool,
     /// `--max-shrink`.
     pub max_shrink: Option<Percent>,
+    /// `--dry-run`.
+    pub dry_run: bool,
     /// `--label`.
     pub label: Option<String>,
     /// `--offline`.
@@ -105,6 +110,7 @@ impl Copy {
             if_match: self.if_match,
             if_changed: self.if_changed,
             max_shrink: self.max_shrink,
+            dry_run: self.dry_run,
             label: self.label.clone(),
             offline: self.offline,
             may_decline: self.here.is_some(),
@@ -170,7 +176,18 @@ impl Copy {
             // A closed stream is not a failure.
             let _ = writeln!(streams.stderr, "identity: {identity}");
         }
-        if outcome.code == ExitCode::Done && !self.quiet && !self.json && self.dst != "-" {
+        if let Some(Figures {
+            database,
+            dry_run: Some(run),
+            ..
+        }) = &outcome.figures
+        {
+            if !self.json {
+                let report = Report { database, run }.to_string();
+                // A closed stream is not a failure.
+                let _ = streams.stdout.write_all(visible::lines(report).as_bytes());
+            }
+        } else if outcome.code == ExitCode::Done && !self.quiet && !self.json && self.dst != "-" {
             // In a pull, stdout receives the database or nothing.
             let ok = match pulls_to_file {
                 true => &mut streams.stderr,
@@ -186,7 +203,7 @@ impl Copy {
     /// was faster. `pulls` is set for a pull to a file.
     fn aborted(&self, done: Result<Outcome>, pulls: bool, stderr: &mut Stdio) -> Result<Outcome> {
         let outcome = done?;
-        if outcome.code == ExitCode::Done && self.dst != "-" {
+        if outcome.code == ExitCode::Done && self.dst != "-" && !self.dry_run {
             let news = match pulls {
                 true => "the copy is complete",
                 false => "the new database is in place",

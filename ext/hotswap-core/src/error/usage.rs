@@ -11,6 +11,9 @@ pub enum Usage {
     /// The words do not make a command.
     #[error("{explanation}")]
     NoCommand { explanation: String },
+    /// `--dry-run` is about a swap.
+    #[error("--dry-run is for a push of a file into a managed database. Leave it out here")]
+    DryRunOfNoPush,
     /// The caller's folder does not exist any more.
     #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
     NoFolder,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::dry_run::DryRun;
+use super::way::Way;
 use super::{Header, Kind, Stamp};
 use crate::content_id::ContentId;
 use crate::error::{Protocol, Result};
@@ -168,6 +170,9 @@ pub struct Request {
     /// `--if-changed`: whether a push leaves a live database alone that has the same content already.
     #[serde(default)]
     pub if_changed: bool,
+    /// `--dry-run`: everything up to the swap, and a report.
+    #[serde(default)]
+    pub dry_run: bool,
     /// `--max-shrink`; if absent, the application's setting applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_shrink: Option<Percent>,
@@ -198,6 +203,9 @@ impl Request {
         );
         options.extend(self.if_match.map(|identity| format!("--if-match={identity}")));
         options.extend(self.max_shrink.map(|limit| format!("--max-shrink={limit}")));
+        if self.dry_run {
+            options.push("--dry-run".into());
+        }
         if self.if_changed {
             options.push("--if-changed".into());
         }
@@ -368,16 +376,9 @@ pub struct Figures {
     /// A push with `--if-changed`: whether the live database had other content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<bool>,
-}
-
-/// How new content reaches the live database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// As a file that replaces the live one.
-    Rename,
-    /// Written into the live file.
-    InPlace,
+    /// A push with `--dry-run`: what it would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<Box<DryRun>>,
 }
 
 /// Leader to worker: everything that the worker needs for a command.

@@ -27,19 +27,23 @@
 
 mod body;
 mod connection;
+mod dry_run;
 mod frame;
 pub mod leader;
 mod message;
 mod stamp;
+mod way;
 
 pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
+pub use dry_run::{DryRun, Process, RowChange, Side};
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 pub use message::{
     previous_of, version_of, About, End, Endpoint, Figures, Handover, Message, Narration, Plan, Query,
-    Request, Way, STANDARD_INPUT,
+    Request, STANDARD_INPUT,
 };
 pub use stamp::Stamp;
+pub use way::Way;
 
 /// The version of this protocol. Both sides must use the same one; the greeting itself never changes.
 pub const PROTOCOL: u32 = 1;

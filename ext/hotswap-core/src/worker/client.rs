@@ -144,6 +144,8 @@ pub(super) struct Client {
     pub log: Log,
     /// What the record gets to know about the command.
     pub account: Account,
+    /// What a command has found out that fails all the same.
+    found: Mutex<Option<Figures>>,
     /// The client process: "uid 1000 in process 4711 (ruby bin/hotswap cp ...)".
     who: String,
     began: Instant,
@@ -191,6 +193,7 @@ impl Client {
             user: User::new(Some(stderr), Progress::default()),
             log: Log(leader),
             account: Account::default(),
+            found: Mutex::default(),
             began: Instant::now(),
         })
     }
@@ -252,6 +255,11 @@ impl Client {
         self.user.progress(stage, done, total);
     }
 
+    /// Keeps what the client gets to know although the command fails.
+    pub(super) fn found(&self, figures: Figures) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
+    }
+
     /// Adds a line to the application's log.
     pub(super) fn log(&self, level: &str, text: impl Display) {
         self.log.write(level, text);
@@ -309,6 +317,7 @@ impl Client {
             user: self.user.try_clone()?,
             log: Log(self.log.0.try_clone()?),
             account: self.account.clone(),
+            found: Mutex::default(),
             who: self.who.clone(),
             began: self.began,
         })
@@ -408,7 +417,10 @@ impl Client {
         // A client that has gone does not need the answer.
         let done = Message::Done {
             code: code as u8,
-            figures: outcome.as_ref().ok().cloned(),
+            figures: match outcome {
+                Ok(figures) => Some(figures.clone()),
+                Err(_) => self.found.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            },
         };
         let _ = self.main.send(&done);
         let _ = self.log.0.send(&done);

@@ -138,7 +138,12 @@ fn carry_out(
         route => route?,
     };
     let command = Command::new(client, &request, &settings, database);
-    client.begin_account(&command.path, command.entry(direction));
+    if request.dry_run && direction != Direction::Push {
+        return Err(Usage::DryRunOfNoPush.into());
+    }
+    if !request.dry_run {
+        client.begin_account(&command.path, command.entry(direction));
+    }
     let outcome = match direction {
         Direction::Push => push::run(&command),
         Direction::Rollback(number) => push::roll_back(&command, number),

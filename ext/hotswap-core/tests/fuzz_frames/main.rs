@@ -149,6 +149,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             if_match: Some("0123456789abcdef0123456789abcdef".to_string().try_into().unwrap()),
             if_changed: true,
             max_shrink: None,
+            dry_run: false,
             label: Some("v1".into()),
             offline: false,
             may_decline: false,

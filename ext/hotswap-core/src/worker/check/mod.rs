@@ -40,6 +40,8 @@ pub(super) struct Passed {
     pub schema_changes: bool,
     /// The warnings for the user.
     pub warnings: Vec<String>,
+    /// How the schemas differ; empty if they do not. `None` if they were not compared.
+    pub schema_difference: Option<String>,
 }
 
 impl<'a> Check<'a> {
@@ -105,6 +107,7 @@ impl<'a> Check<'a> {
         Ok(Passed {
             schema_changes: !current.is_written_like(incoming),
             warnings: self.warnings(live, judging, &current, incoming, last_job),
+            schema_difference: self.0.request.dry_run.then(|| difference(&current, incoming)),
             seen: Some(Seen {
                 identity: live.identity(),
                 schema: current,
@@ -200,6 +203,14 @@ impl<'a> Check<'a> {
     }
 }
 
+/// How the schemas differ, for a report.
+fn difference(live: &Schema, incoming: &Schema) -> String {
+    let mismatch = live.mismatch(incoming);
+    mismatch.map_or_else(String::new, |mismatch| {
+        format!("{}\n{}", mismatch.statements(), mismatch.names())
+    })
+}
+
 /// Returns a callback that reports the progress of the check. Once, it also tells the user that the check waits for a
 /// processor.
 fn progress(client: &Client) -> Result<impl FnMut() + Send + 'static> {
@@ -223,6 +234,7 @@ impl Passed {
             seen: None,
             schema_changes: true,
             warnings: Vec::new(),
+            schema_difference: None,
         }
     }
 }

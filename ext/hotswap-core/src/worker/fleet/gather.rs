@@ -73,6 +73,25 @@ impl Fleet {
         }
     }
 
+    /// Waits, with the gates open, until the work that is running now has ended, and withdraws the request. Returns how
+    /// long that took.
+    pub(crate) fn drain(&mut self, deadline: Instant, client: &Client) -> Result<Duration> {
+        self.wait_for_the_astray(deadline, client)?;
+        self.require_in_place()?;
+        self.board.attempt += 1;
+        self.reports.begin(self.board.attempt);
+        self.ask(Phase::Settle)?;
+        let asked = Instant::now();
+        if !self.wait_until_settled(deadline, &mut Telling::until(deadline), &[], client)? {
+            let holder = self.fence.holder(Lock::Straggler);
+            let running = self.hear(holder, client)?;
+            return Err(self.give_up(&running));
+        }
+        let took = asked.elapsed();
+        self.resume()?;
+        Ok(took)
+    }
+
     /// Waits until every member that this user can see holds this fence, and not one that was here before. A member
     /// that the worker does not reach would go on using files that no path leads to any more.
     fn wait_for_the_astray(&self, deadline: Instant, client: &Client) -> Result<()> {

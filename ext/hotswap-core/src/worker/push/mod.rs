@@ -1,10 +1,12 @@
 //! A push: receives the new database, checks it, and swaps it in.
 
+mod dry_run;
 mod if_changed;
 mod if_match;
 mod in_place;
 mod kept;
 mod obstacle;
+mod pass;
 mod quick_disk;
 pub(super) mod receive;
 mod replace;
@@ -27,7 +29,7 @@ use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 use crate::worker::check::seen::Seen;
-use crate::worker::check::{Check, Passed};
+use crate::worker::check::Passed;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
@@ -43,9 +45,11 @@ use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::vfs::Purpose;
 use crate::worker::summary::Summary;
 
+use dry_run::Rehearsal;
 use if_match::IfMatch;
 use in_place::{Overwriting, Why};
 use obstacle::Obstacle;
+use pass::pass;
 use quick_disk::QuickDisk;
 use receive::receive;
 use replace::Swap;
@@ -62,6 +66,12 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
     };
     let is_missing = || matches!(path.try_exists(), Ok(false));
     match push(command, was_there) {
+        Ok(figures) if command.request.dry_run => {
+            if is_missing() {
+                unmake(&made, path);
+            }
+            Ok(figures)
+        }
         Ok(figures) => {
             if let Some(new) = made.last() {
                 let new = format!(
@@ -145,7 +155,8 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         false => ("running integrity check", "integrity check passed"),
     };
     client.info(format_args!("received {} bytes, {checking}", staged.len()));
-    DatabaseHeader::judge(&staged.head()?, staged.len(), request.src.name())?;
+    let head = staged.head()?;
+    DatabaseHeader::judge(&head, staged.len(), request.src.name())?;
     checksums::refuse(staged.path(), request.src.name())?;
 
     client.phase("waiting for another command");
@@ -162,7 +173,20 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
             return Ok(if_changed::report(staged.len(), identity, command));
         }
     }
-    let (passed, rows) = check(command, &mut staged, &mut live, obstacle)?;
+    let checks = check(command, &mut staged, &mut live, obstacle);
+    if request.dry_run {
+        let rehearsal = Rehearsal {
+            command,
+            fleet: &mut fleet,
+            head,
+            staged,
+            live,
+            obstacle,
+            passed: Some(checks.map(|(passed, _)| passed)),
+        };
+        return rehearsal.run(if_match);
+    }
+    let (passed, rows) = checks?;
     for warning in &passed.warnings {
         client.log("warn", warning);
         client.status(warning);
@@ -494,16 +518,4 @@ fn sweep(path: &Path, client: &Client) {
     for name in leftovers::sweep(&[path.to_owned()]) {
         client.info(leftovers::removed(&name));
     }
-}
-
-/// Checks the staged file as a database that is not in WAL mode, so that SQLite needs no other file beside it. Then
-/// gives it the journal mode of the live database, and makes it durable. Converting it later would be a race between
-/// the application's first connections.
-fn pass(command: &Command, staged: &mut Staged, live: Option<&Live>) -> Result<Passed> {
-    let own = DatabaseHeader::read(&staged.head()?).wal;
-    staged.set_wal(false)?;
-    let passed = Check::of(command).run(staged, live)?;
-    staged.set_wal(live.map_or(own, Live::is_wal))?;
-    staged.sync(|| command.client.check_presence())?;
-    Ok(passed)
 }

@@ -46,6 +46,11 @@ impl Rows {
         })
     }
 
+    /// Counts the rows, however long that takes.
+    pub(super) fn count_all(connection: &Connection) -> Self {
+        Self(Self::of(connection).ok().flatten())
+    }
+
     fn of(connection: &Connection) -> rusqlite::Result<Option<Vec<(String, u64)>>> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
         let names: Vec<String> = connection

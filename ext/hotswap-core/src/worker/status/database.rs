@@ -72,7 +72,8 @@ pub(super) fn published(survey: &[Surveyed]) -> Vec<(u32, Published)> {
     survey.iter().flat_map(of).collect()
 }
 
-fn processes(fence: Option<&Fence>, open: &[u32]) -> Vec<ProcessStatus> {
+/// The processes that hold a lock on `fence`, or have the file `open`.
+pub(crate) fn processes(fence: Option<&Fence>, open: &[u32]) -> Vec<ProcessStatus> {
     let mut held: BTreeMap<u32, Vec<Holds>> = BTreeMap::new();
     let mut add = |pid: u32, what| held.entry(pid).or_default().push(what);
     if let Some(fence) = fence {

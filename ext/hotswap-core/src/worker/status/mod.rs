@@ -15,6 +15,8 @@ use crate::settings::{Database, Settings};
 use crate::status::Status;
 use crate::sys::processes::Bound;
 
+pub(super) use database::processes;
+
 use super::client::Client;
 use super::progress;
 

@@ -129,6 +129,12 @@ impl Overwriting<'_> {
         Err(in_vain(&self))
     }
 
+    /// How long the write would hold requests. Refuses what [`run`](Self::run) would refuse.
+    pub(super) fn estimate(mut self, command: &Command) -> Result<Duration> {
+        let page_size = self.prepare()?;
+        Ok(self.plan(page_size, command)?.estimate.time)
+    }
+
     /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
     fn prepare(&mut self) -> Result<u32> {
         let path = self.live.path().to_owned();

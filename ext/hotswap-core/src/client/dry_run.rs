@@ -1,0 +1,115 @@
+//! The report of a dry run, as people read it.
+
+use std::fmt::{Display, Formatter, Result};
+
+use crate::protocol::{DryRun, Process, Side, Way};
+
+/// The width of the first column.
+const WIDTH: usize = 16;
+
+/// A report, for the database with this label.
+pub(super) struct Report<'a> {
+    pub database: &'a str,
+    pub run: &'a DryRun,
+}
+
+impl Display for Report<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        let run = self.run;
+        let row = |out: &mut Formatter<'_>, name: &str, value: &str| writeln!(out, "{name:WIDTH$}{value}");
+        writeln!(out, "Nothing was swapped. A push would do this:\n")?;
+        row(out, "database", self.database)?;
+        match (run.way, &run.why) {
+            (Way::InPlace, Some(why)) => row(out, "way", &format!("in place, because the database {why}"))?,
+            (Way::InPlace, None) => row(out, "way", "in place")?,
+            (Way::Rename, _) => row(out, "way", "rename")?,
+        }
+        let pause = match (run.pause_ms, run.way) {
+            (None, _) => "unknown".into(),
+            (Some(ms), Way::Rename) => format!("about {ms:.1} ms, as in the last swaps"),
+            (Some(ms), Way::InPlace) => format!("about {ms:.1} ms, as estimated"),
+        };
+        row(out, "pause", &pause)?;
+        if let Some(ms) = run.drain_ms {
+            row(
+                out,
+                "drain",
+                &format!("{ms:.1} ms until the running requests and jobs had ended"),
+            )?;
+        }
+        if let Some(integrity) = &run.integrity {
+            row(out, "integrity check", integrity)?;
+        }
+        match run.schema_difference.as_deref() {
+            None => {}
+            Some("") => row(out, "schema", "the same")?,
+            Some(difference) => {
+                row(out, "schema", "differs")?;
+                difference
+                    .lines()
+                    .try_for_each(|line| writeln!(out, "  {line}"))?;
+            }
+        }
+        for process in &run.processes {
+            let Process { pid, role, command } = process;
+            row(out, "takes part", &format!("{role} {pid} ({command})"))?;
+        }
+        for warning in &run.warnings {
+            row(out, "warning", warning)?;
+        }
+        self.sides(out)?;
+        self.rows(out)
+    }
+}
+
+impl Report<'_> {
+    fn sides(&self, out: &mut Formatter<'_>) -> Result {
+        let DryRun { live, file, .. } = self.run;
+        writeln!(out, "\n{:WIDTH$}{:>14}{:>14}", "", "live", "file")?;
+        let names = [
+            "bytes",
+            "page size",
+            "journal mode",
+            "application_id",
+            "user_version",
+        ];
+        let values = |side: &Side| {
+            [
+                side.bytes.to_string(),
+                side.page_size.to_string(),
+                side.journal_mode.clone(),
+                side.application_id.to_string(),
+                side.user_version.to_string(),
+            ]
+        };
+        let live = live.as_ref().map_or([(); 5].map(|()| "-".to_owned()), values);
+        for ((name, live), file) in names.iter().zip(live).zip(values(file)) {
+            writeln!(out, "{name:WIDTH$}{live:>14}{file:>14}")?;
+        }
+        Ok(())
+    }
+
+    fn rows(&self, out: &mut Formatter<'_>) -> Result {
+        let Some(rows) = self.run.rows.as_ref().filter(|rows| !rows.is_empty()) else {
+            return Ok(());
+        };
+        writeln!(out, "\nrows")?;
+        let width = rows
+            .keys()
+            .map(|name| name.chars().count() + 3)
+            .max()
+            .unwrap_or(0)
+            .max(WIDTH);
+        let shown = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());
+        for (name, change) in rows {
+            let name = format!("  {name}");
+            writeln!(
+                out,
+                "{name:width$}{:>14}{:>14}",
+                shown(change.before),
+                shown(change.after)
+            )?;
+        }
+        Ok(())
+    }
+}
