@@ -7,6 +7,8 @@ RSpec.describe "the previous version, and a rollback to it" do
 
   running_app(ItemsServer)
 
+  after { FileUtils.rm_f(app.root.join("storage/new.sqlite3")) }
+
   it "is what a push replaces, with every write that was acknowledged" do
     app.post("/", name: "written-last")
     before = app.version.split
