@@ -80,7 +80,7 @@ module Bench
     def ask(command) = hotswap(command)
 
     # Pulls into a file.
-    def pull(file) = hotswap("cp", DATABASE, file)
+    def pull(file, *options) = hotswap("cp", DATABASE, file, *options)
 
     # Pulls to standard output, which the shell redirects into the file.
     def pull_redirected(file)
@@ -88,8 +88,8 @@ module Bench
     end
 
     # Pulls through a pipe that another program empties as fast as it fills.
-    def pull_stream
-      Command.shell("#{client.join(" ")} cp #{DATABASE} - | cat > /dev/null", chdir: folder, env: @settings)
+    def pull_stream(*options)
+      Command.shell("#{client.join(" ")} cp #{DATABASE} - #{options.join(" ")} | cat > /dev/null", chdir: folder, env: @settings)
     end
 
     # Returns when the work that the user does not wait for is over, too: the worker has ended, and the replaced file

@@ -5,10 +5,11 @@ module Bench
   # pipe, against cat.
   class Pull < Measure
     FILE = {ratio: ..1.1}.freeze
+    IDENTITY = {ratio: ..1.05}.freeze
     STREAM = {ratio: ..2.0}.freeze
 
     def rows
-      plan.sizes.flat_map { |size| on_contents(every: size == plan.big) { |content| ways(size, content) } } + [second_copy]
+      plan.sizes.flat_map { |size| on_contents(every: size == plan.big) { |content| ways(size, content) } } + identity + [second_copy]
     end
 
     private
@@ -62,6 +63,26 @@ module Bench
         cat: -> { Command.shell(%(cat "$LIVE" | cat > /dev/null), env: {"LIVE" => site.database}) })
       [Row.new("pull of #{size} into a pipe", value: rounds[:hotswap].median, unit: "s", against: {"cat" => rounds[:cat].median},
         ratio: rounds.ratio(:hotswap, :cat), target: for_large(size, STREAM), runs: rounds.size)]
+    end
+
+    # With --quiet, a pull computes no identity.
+    def identity
+      lab.folder do |folder|
+        lab.site(plan.big) do |site|
+          copy = File.join(folder, "copy.sqlite3")
+          {
+            "to a file" => ->(*options) { afresh(site, copy) { site.pull(copy, *options) } },
+            "into a pipe" => ->(*options) { site.pull_stream(*options).tap { site.settle } }
+          }.map { |where, pull| with_identity(where, pull) }
+        end
+      end
+    end
+
+    def with_identity(where, pull)
+      lab.say "pull of #{plan.big} #{where}: with its identity, without in turn"
+      rounds = lab.rounds(plan.rounds_of(plan.big), with: -> { pull.call }, without: -> { pull.call("--quiet") })
+      Row.new("pull of #{plan.big} #{where}, with its identity", value: rounds[:with].median, unit: "s",
+        against: {"without" => rounds[:without].median}, ratio: rounds.ratio(:with, :without), target: for_large(plan.big, IDENTITY), runs: rounds.size)
     end
 
     def second_copy
