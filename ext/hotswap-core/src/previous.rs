@@ -11,8 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Busy, Context, Refused, Result};
 use crate::leftovers;
-use crate::record::Kept;
+use crate::record::{self, Kept};
 use crate::sidecar::{sidecars, SUFFIXES};
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -58,6 +59,23 @@ fn number_in(name: &OsStr, database: &OsStr) -> Option<u32> {
     let digits = std::str::from_utf8(rest.strip_prefix(b".")?).ok()?;
     let number = digits.parse().ok().filter(|number| *number > 1)?;
     (digits == u32::to_string(&number)).then_some(number)
+}
+
+/// The path of the version with this number. Refuses what is no regular file: SQLite would follow a link and wait for
+/// a pipe.
+pub(crate) fn require(database: &Path, number: u32, label: &str) -> Result<PathBuf> {
+    let version = path_of(database, number);
+    match std::fs::symlink_metadata(&version) {
+        Ok(metadata) if metadata.is_file() => Ok(version),
+        Ok(_) => Err(Refused::VersionIsNoFile { version }.into()),
+        Err(error) if !leftovers::is_absent(&error) => Err(error).on_path("cannot stat", &version),
+        Err(_) if !leftovers::hidden(database).is_empty() => Err(Busy::VersionHidden { version }.into()),
+        Err(_) => Err(Refused::NoVersion {
+            database: label.into(),
+            version,
+        }
+        .into()),
+    }
 }
 
 /// A file under its hidden name. When this is dropped, the name goes if it is a second name of the live file, and
@@ -164,15 +182,30 @@ fn move_version(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Removes the versions beyond the newest `keep`. Returns their paths.
-pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
-    let excess = numbers(database).into_iter().skip(keep as usize);
-    excess.map(|number| remove(database, number)).collect()
+/// Removes the versions beyond the newest `keep`, as far as the record knows them: a file of that name that another
+/// program has put there, or has written to, stays. Returns the paths of those that went and of those that stayed.
+pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let excess: Vec<_> = numbers(database).into_iter().skip(keep as usize).collect();
+    if excess.is_empty() {
+        return Ok(Default::default());
+    }
+    let is_known = known_to_the_record(database);
+    let (own, foreign): (Vec<_>, Vec<_>) = excess.into_iter().partition(is_known);
+    let removed = own.into_iter().map(|number| remove(database, number));
+    let foreign = foreign.into_iter().map(|number| path_of(database, number));
+    Ok((removed.collect::<io::Result<_>>()?, foreign.collect()))
 }
 
-/// Removes the oldest version. Returns its path and its length, or `None` if there is none.
+/// Returns a function that tells whether hotswap has kept the version, and no program has written to it since.
+fn known_to_the_record(database: &Path) -> impl Fn(&u32) -> bool + '_ {
+    let known = record::kept(database);
+    move |number| mark_of(&path_of(database, *number)).is_ok_and(|mark| known.contains(&mark))
+}
+
+/// Removes the oldest version that the record knows. Returns its path and its length, or `None` if there is none.
 pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)>> {
-    let Some(number) = numbers(database).pop() else {
+    let mut oldest_first = numbers(database).into_iter().rev();
+    let Some(number) = oldest_first.find(known_to_the_record(database)) else {
         return Ok(None);
     };
     let length = std::fs::metadata(path_of(database, number))?.len();
@@ -277,12 +310,22 @@ mod tests {
             .into_iter()
             .for_each(|content| folder.keep(content));
         assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b"), (3, "a")]));
-        assert_eq!(trim(&folder.database, 2).unwrap(), [path_of(&folder.database, 3)]);
-        assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
-        assert_eq!(
-            remove_oldest(&folder.database).unwrap().unwrap().0,
-            path_of(&folder.database, 2)
-        );
+        let third = path_of(&folder.database, 3);
+        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![], vec![third.clone()]));
+        let keep_in_record = |number| {
+            let entry = record::Entry {
+                previous: Some(mark_of(&path_of(&folder.database, number)).unwrap()),
+                ..record::Entry::default()
+            };
+            record::append(&folder.database, entry, std::time::Duration::from_secs(60)).unwrap();
+        };
+        keep_in_record(3);
+        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![third], vec![]));
+        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![], vec![]));
+        assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b")]));
+        keep_in_record(2);
+        let second = path_of(&folder.database, 2);
+        assert_eq!(remove_oldest(&folder.database).unwrap(), Some((second, 1)));
         assert_eq!(folder.contents(), pairs(&[(1, "c")]));
     }
 
@@ -344,6 +387,30 @@ mod tests {
         std::fs::remove_file(&folder.database).unwrap();
         hidden.settle().unwrap();
         assert_eq!(folder.contents(), pairs(&[(1, "live")]));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_a_version() {
+        let folder = Folder::new();
+        let refused = |what: &str| {
+            let why = require(&folder.database, 1, "live.sqlite3")
+                .unwrap_err()
+                .to_string();
+            assert!(why.contains(what), "{why}");
+        };
+        refused("there is no previous version");
+        let hidden = Hidden::link(&folder.database).unwrap();
+        refused("has hidden");
+        drop(hidden);
+        let version = path_of(&folder.database, 1);
+        std::os::unix::fs::symlink(&folder.database, &version).unwrap();
+        refused("is no regular file");
+        std::fs::remove_file(&version).unwrap();
+        nix::unistd::mkfifo(&version, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused("is no regular file");
+        std::fs::remove_file(&version).unwrap();
+        folder.keep("a");
+        assert_eq!(require(&folder.database, 1, "live.sqlite3").unwrap(), version);
     }
 
     #[test]

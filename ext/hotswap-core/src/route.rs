@@ -127,6 +127,12 @@ impl Settings {
                 .map(|database| (Direction::Rollback(number), database));
         }
         self.refuse_files_of_databases([src, dst])?;
+        if dst.is_version {
+            return Err(Usage::VersionAsTarget {
+                name: dst.raw.clone(),
+            }
+            .into());
+        }
         match (self.sides(src, dst), src.version()) {
             ((Some(source), Some(database)), Some((number, _))) if source == database => database
                 .require_managed()

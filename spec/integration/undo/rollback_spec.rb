@@ -9,6 +9,23 @@ RSpec.describe "the previous version, and a rollback to it" do
 
   after { FileUtils.rm_f(app.root.join("storage/new.sqlite3")) }
 
+  # A request runs and keeps a rollback waiting while the block runs.
+  def rollback_waiting_for_a_request
+    request = Thread.new { app.get("/wait") }
+    eventually { expect(app.root.join("waits")).to exist }
+    waiting = app.start_hotswap("rollback")
+    eventually { expect(File.exist?(version(1))).to be false }
+    yield
+    app.write("go-on", "")
+    request.join
+    waiting.wait
+  ensure
+    %w[waits go-on].each { |file| FileUtils.rm_f(app.root.join(file)) }
+  end
+
+  # A number on the board: members forget the schema when it changes.
+  def schema_generation = File.binread("#{app.database_path}.hotswap", 8, 16).unpack1("Q<")
+
   it "is what a push replaces, with every write that was acknowledged" do
     app.post("/", name: "written-last")
     before = app.version.split
@@ -84,6 +101,83 @@ RSpec.describe "the previous version, and a rollback to it" do
     expect(app.hotswap("cp", "previous:#{live}", live)).to be_ok
     expect(app.version).to eq "to-pull"
     expect(app.root.join("storage").glob("*.previous-*")).to eq []
+  end
+
+  it "is no destination, and takes no guard that it would ignore" do
+    push("guarded")
+    push("live-now")
+    file = offer("not-this")
+    calls = {
+      ["cp", file, "previous:database"] => /previous:database is a previous version, and a copy cannot replace it/,
+      ["cp", "previous:database", "database", "--if-changed"] => /--if-changed is for a push, and this is a rollback/,
+      ["cp", "previous:database", "database", "--max-shrink=1%"] => /--max-shrink is for a push/,
+      ["cp", "previous:database", "-", "--if-match", "0" * 32] => /--if-match is for a push, and this is a pull/,
+      ["rollback", ""] => /DATABASE is empty, probably because of an unset shell variable/,
+      ["cp", "previous:", ""] => /DST is empty/
+    }
+
+    calls.each { |arguments, why| expect(app.hotswap(*arguments)).to have_attributes(exit_code: 2, stderr: why) }
+    expect(app.hotswap("cp", "previous:database", "database", "--if-match", "0" * 32)).to have_attributes(exit_code: 6)
+    expect(app.version).to eq "live-now"
+  ensure
+    FileUtils.rm_f(file)
+  end
+
+  it "is a regular file, and not a link or a pipe in its place" do
+    push("linked")
+    push("live-now")
+    settled
+    aside = app.root.join("aside.sqlite3").to_s
+    File.rename(version(1), aside)
+    makers = [-> { File.symlink(aside, version(1)) }, -> { File.mkfifo(version(1)) }, -> { Dir.mkdir(version(1)) }]
+    makers.each do |make|
+      make.call
+      [["rollback"], ["cp", "previous:database", "-"]].each do |arguments|
+        expect(app.hotswap(*arguments)).to have_attributes(exit_code: 3, stderr: /app\.sqlite3\.previous is no regular file/)
+      end
+      FileUtils.rm_rf(version(1))
+    end
+    File.rename(aside, version(1))
+
+    expect(rollback).to be_ok
+    expect(app.version).to eq "linked"
+  end
+
+  it "is not said to be missing while a rollback waits for a request" do
+    push("hidden")
+    push("live-now")
+    waiting = rollback_waiting_for_a_request do
+      expect(app.hotswap("cp", "previous:database", "-")).to have_attributes(exit_code: 4, stderr: /a rollback is under way/)
+    end
+
+    expect(waiting).to be_ok
+    expect(app.version).to eq "hidden"
+  end
+
+  it "takes a schema along that a migration changes while the rollback waits" do
+    push("before")
+    push("migrated")
+    generation = schema_generation
+    waiting = rollback_waiting_for_a_request do
+      SQLite3::Database.new(app.database_path) { |db| db.execute("ALTER TABLE items ADD COLUMN extra") }
+    end
+
+    expect(waiting).to be_ok
+    expect(schema_generation).to be > generation
+  end
+
+  it "is removed with a line in the log, and a file of that name that hotswap did not keep is not" do
+    FileUtils.rm_f(version(1))
+    File.write(version(1), "of a deploy script")
+    push("one")
+    push("two")
+    settled
+
+    expect(versions).to eq [1, 3]
+    expect(File.read(version(3))).to eq "of a deploy script"
+    eventually { expect(app.log).to match(/app\.sqlite3\.previous\.2 stays, because hotswap has not kept it/).and match(/removed \S+app\.sqlite3\.previous\.2, an older version/) }
+  ensure
+    FileUtils.rm_f(version(3))
   end
 
   it "is taken back from a process that has written to it and left its rows in a WAL" do

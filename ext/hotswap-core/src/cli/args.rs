@@ -125,6 +125,9 @@ pub(super) struct Cp {
     /// Print only errors
     #[arg(long, short)]
     pub quiet: bool,
+    /// A rollback without a name: it means the only database.
+    #[arg(skip)]
+    pub names_none: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -160,8 +163,10 @@ pub(super) struct Rollback {
 /// A rollback copies the previous version of the database into the database.
 impl From<Rollback> for Cp {
     fn from(rollback: Rollback) -> Self {
+        let names_none = rollback.database.is_none();
         let dst = rollback.database.unwrap_or_default();
         Self {
+            names_none,
             src: previous_of(1, &dst),
             dst,
             in_place: rollback.in_place,

@@ -8,7 +8,7 @@ mod socket;
 mod surroundings;
 mod text;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -16,7 +16,6 @@ use clap::Parser;
 use crate::client::{self, Outcome};
 use crate::error::Usage;
 use crate::exit_code::ExitCode;
-use crate::protocol::previous_of;
 
 pub use application::Application;
 use args::{Cli, Command};
@@ -51,6 +50,7 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
     if arguments.is_empty() {
         return run(vec!["help".into()], surroundings);
     }
+    let wants_json = arguments.iter().any(|argument| argument == "--json");
     let parsed = Cli::try_parse_from(std::iter::once("hotswap".into()).chain(arguments));
     match parsed {
         Ok(Cli {
@@ -58,7 +58,13 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
         }) => copy(cp, surroundings),
         Ok(Cli {
             command: Some(Command::Rollback(rollback)),
-        }) => copy(rollback.into(), surroundings),
+        }) => match rollback.database.as_ref().is_some_and(|name| name.is_empty()) {
+            true => report(
+                &mut surroundings.streams.stderr,
+                &Usage::Empty { side: "DATABASE" }.into(),
+            ),
+            false => copy(rollback.into(), surroundings),
+        },
         Ok(Cli {
             command: Some(Command::Status(status)),
         }) => question::ask(status.into(), surroundings),
@@ -76,21 +82,42 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
         }
         Err(error) => {
             let explanation = mistake::explain(&error);
-            report(
+            let outcome = report(
                 &mut surroundings.streams.stderr,
                 &Usage::NoCommand { explanation }.into(),
-            )
+            );
+            if wants_json {
+                print(
+                    &mut surroundings.streams.stdout,
+                    &format!("{}\n", outcome.to_json()),
+                );
+            }
+            outcome
         }
     }
 }
 
-fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
+/// Runs a copy or a rollback, and prints its end as JSON if the user asks for that.
+fn copy(cp: args::Cp, surroundings: Surroundings) -> Outcome {
+    let streams = &surroundings.streams;
+    // In a pull to -, standard output carries the database.
+    let json = cp.json.then(|| match cp.dst == "-" {
+        true => streams.stderr.try_clone(),
+        false => streams.stdout.try_clone(),
+    });
+    let outcome = carry_out(cp, surroundings);
+    if let Some(Ok(mut to)) = json {
+        print(&mut to, &format!("{}\n", outcome.to_json()));
+    }
+    outcome
+}
+
+fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let Some(folder) = surroundings.folder.take() else {
         return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
-    let names_none = cp.src == previous_of(1, OsStr::new("")) && cp.dst.is_empty();
     for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
-        if typed.is_empty() && !names_none {
+        if typed.is_empty() && !cp.names_none {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
@@ -129,11 +156,6 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         Ok(stderr) => stderr,
         Err(_) => return ExitCode::Failed.into(),
     };
-    let pulls_to_output = copy.dst == "-";
-    let json = cp.json.then(|| match pulls_to_output {
-        true => surroundings.streams.stderr.try_clone(),
-        false => surroundings.streams.stdout.try_clone(),
-    });
     let abort = copy.abort.clone();
     if let Some(application) = &surroundings.application {
         let [src, dst] = application.names(&copy.socket, &copy.source(), &copy.destination());
@@ -143,14 +165,10 @@ fn copy(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
     });
-    let outcome = match allowed.and_then(|()| copy.run(surroundings.streams)) {
+    match allowed.and_then(|()| copy.run(surroundings.streams)) {
         Ok(outcome) => outcome,
         // The caller that ended the command knows why.
         Err(error) if abort.asked() => Outcome::from(&error),
         Err(error) => report(&mut stderr, &error),
-    };
-    if let Some(Ok(mut to)) = json {
-        print(&mut to, &format!("{}\n", outcome.to_json()));
     }
-    outcome
 }

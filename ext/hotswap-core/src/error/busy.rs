@@ -45,6 +45,13 @@ pub enum Busy {
     /// A process has the version open that is to be rolled back to.
     #[error("{} is open in {holders}. Close it there and try again", version.shown())]
     VersionOpen { version: PathBuf, holders: String },
+    /// A rollback is about to move the version.
+    #[error(
+        "a rollback is under way, or was killed, and has hidden {}. Try again when it has finished; after a kill, the next push \
+         or rollback puts the version back",
+        version.shown()
+    )]
+    VersionHidden { version: PathBuf },
     /// Another worker swaps the database.
     #[error("{other} is already swapping {}. Try again when it has finished", database.shown())]
     Swapping { database: PathBuf, other: String },

@@ -163,6 +163,12 @@ pub enum Refused {
         version.shown()
     )]
     NoVersion { database: String, version: PathBuf },
+    /// Something else has the name of the version.
+    #[error(
+        "{} is no regular file, so it is not a version that hotswap has kept. Put the file there itself, or push it",
+        version.shown()
+    )]
+    VersionIsNoFile { version: PathBuf },
     /// The version to go back to cannot be used.
     #[error(
         "cannot roll back {}: {why}. The running database is untouched. Repair that version (sqlite3 FILE .recover) and push \

@@ -11,9 +11,6 @@ pub enum Usage {
     /// The words do not make a command.
     #[error("{explanation}")]
     NoCommand { explanation: String },
-    /// `--dry-run` is about a swap.
-    #[error("--dry-run is for a push of a file into a managed database. Leave it out here")]
-    DryRunOfNoPush,
     /// The caller's folder does not exist any more.
     #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
     NoFolder,
@@ -85,9 +82,22 @@ pub enum Usage {
          {database}"
     )]
     VersionOfDatabase { name: String, database: String },
-    /// One side is a file that SQLite or hotswap keeps beside a managed database.
+    /// DST is a previous version.
+    #[error(
+        "{name} is a previous version, and a copy cannot replace it. To replace the database itself, name it without \
+         previous:"
+    )]
+    VersionAsTarget { name: String },
+    /// An option of a push with another kind of copy.
+    #[error("{option} is for a push, and this is a {command}. Leave it out")]
+    OnlyForAPush {
+        option: &'static str,
+        command: &'static str,
+    },
+    /// A question names a database that is not managed.
     #[error("{name} is not a managed database. Managed are {}", databases.join(", "))]
     NotManaged { name: String, databases: Vec<String> },
+    /// One side is a file that SQLite or hotswap keeps beside a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
     PartOfDatabase { name: String, database: String },
 }

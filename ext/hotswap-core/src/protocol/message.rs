@@ -290,8 +290,8 @@ pub fn version_of(raw: &str) -> Option<(u32, &str)> {
         None if version.is_empty() => Some((1, name)),
         None => None,
         Some(number) => {
-            let number = number.parse().ok().filter(|number| *number > 0)?;
-            Some((number, name))
+            let parsed: u32 = number.parse().ok().filter(|parsed| *parsed > 0)?;
+            (parsed.to_string() == number).then_some((parsed, name))
         }
     }
 }

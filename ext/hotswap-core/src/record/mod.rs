@@ -63,6 +63,12 @@ pub fn entries(database: &Path) -> Result<Vec<Entry>> {
     Ok(lines.iter().filter_map(|line| parsed(line)).collect())
 }
 
+/// The versions that hotswap has kept, as far as the record reaches back.
+pub fn kept(database: &Path) -> Vec<Kept> {
+    let entries = entries(database).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| entry.previous).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,6 +119,25 @@ fn recover(database: &Path) -> bool {
     fence.is_some() && previous::recover(database).is_ok_and(|count| count > 0)
 }
 
+/// Refuses an option that the command would ignore, although the user relies on it.
+fn refuse_ignored(request: &Request, direction: Direction) -> Result<()> {
+    let command = match direction {
+        Direction::Push => return Ok(()),
+        Direction::Pull | Direction::PullVersion(_) => "pull",
+        Direction::Rollback(_) => "rollback",
+    };
+    let guards = [
+        ("--if-match", request.if_match.is_some() && command == "pull"),
+        ("--if-changed", request.if_changed),
+        ("--dry-run", request.dry_run),
+        ("--max-shrink", request.max_shrink.is_some()),
+    ];
+    match guards.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Usage::OnlyForAPush { option, command }.into()),
+        None => Ok(()),
+    }
+}
+
 /// Carries out what the client asks for. `replaced` gets the file that has to stay locked after the command, no matter
 /// how the command ends.
 fn carry_out(
@@ -138,9 +157,7 @@ fn carry_out(
         route => route?,
     };
     let command = Command::new(client, &request, &settings, database);
-    if request.dry_run && direction != Direction::Push {
-        return Err(Usage::DryRunOfNoPush.into());
-    }
+    refuse_ignored(&request, direction)?;
     if !request.dry_run {
         client.begin_account(&command.path, command.entry(direction));
     }

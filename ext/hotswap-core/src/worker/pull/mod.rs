@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Whence;
 
 use crate::content_id::ContentId;
-use crate::error::{Busy, Context, Error, Protocol, Refused, Result, Usage};
+use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
 use crate::previous;
 use crate::protocol::{Figures, Message, Plan};
 use crate::sidecar::sidecars;
@@ -42,7 +42,9 @@ pub(super) fn run(command: &Command, version: Option<u32>) -> Result<Figures> {
         path,
         ..
     } = command;
-    let version = version.map(|number| previous::path_of(path, number));
+    let version = version
+        .map(|number| previous::require(path, number, &database.label))
+        .transpose()?;
     let source = version.as_ref().unwrap_or(path);
     let label = match version {
         Some(_) => &request.src.raw,
@@ -94,13 +96,6 @@ impl Pinned {
         lock.tell_of_participants(command);
         if source != command.path {
             wait_for_last_worker(command, source)?;
-        }
-        if source != command.path && !source.try_exists().on_path("cannot stat", source)? {
-            return Err(Refused::NoVersion {
-                database: command.database.label.clone(),
-                version: source.to_owned(),
-            }
-            .into());
         }
         Ok(Self {
             snapshot: Snapshot::take(source, command.client).map_err(|error| match error {

@@ -1,12 +1,13 @@
 //! The database that a push replaces, which stays beside the new one.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
 use crate::leftovers::is_absent;
 use crate::previous::{self, Hidden};
 use crate::record;
+use crate::settings::Database;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
@@ -83,14 +84,54 @@ impl Kept {
     }
 }
 
+/// How many versions stay beside the database of `command`. None if another managed database has the name of one.
+pub(super) fn count(command: &Command) -> u32 {
+    let (path, databases) = (&command.path, &command.settings.databases);
+    let is_version = |other: &PathBuf| {
+        other.parent() == path.parent()
+            && other
+                .file_name()
+                .zip(path.file_name())
+                .is_some_and(|(name, database)| previous::is_version(name, database))
+    };
+    match databases.iter().map(Database::resolved).find(is_version) {
+        Some(other) => {
+            command.client.log(
+                "warn",
+                format_args!(
+                    "cannot keep the previous version of {}: {} is a managed database itself",
+                    path.shown(),
+                    other.shown()
+                ),
+            );
+            0
+        }
+        None => command.settings.keep,
+    }
+}
+
 /// Removes the versions that are too many. Called when the gates are open again, because removing a large file takes
-/// time.
+/// time, and when the record knows what was kept.
 pub(super) fn trim(command: &Command, keep: u32) {
-    let removed = command.at_low_priority(|| previous::trim(&command.path, keep));
-    match removed {
-        Ok(_) => {}
+    let client = command.client;
+    match command.at_low_priority(|| previous::trim(&command.path, keep)) {
+        Ok((removed, foreign)) => {
+            for version in removed {
+                client.info(format_args!("removed {}, an older version", version.shown()));
+            }
+            for version in foreign {
+                client.log(
+                    "warn",
+                    format_args!(
+                        "{} stays, because hotswap has not kept it, or another program has written to it. Remove it if you do \
+                         not need it",
+                        version.shown()
+                    ),
+                );
+            }
+        }
         Err(error) if is_absent(&error) => {}
-        Err(error) => command.client.log(
+        Err(error) => client.log(
             "warn",
             format_args!(
                 "cannot remove an old version of {}: {error}",

@@ -201,7 +201,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         if_match,
         identity: None,
         watchdog: None,
-        keep: command.settings.keep,
+        keep: kept::count(command),
         version: None,
         name: "push",
     };
@@ -226,6 +226,7 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     }
     let fence = open_fence(path)?;
     require_locks(&fence)?;
+    let if_match = IfMatch::of(command)?;
     let mut fleet = Fleet::lead(fence, command)?;
     require_locks(fleet.fence())?;
     let version = rollback::take(command, number)?;
@@ -234,19 +235,19 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     let mut live = Live::open(path)?;
     let (there, own) = (&mut staged, &mut live);
     // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
-    let schema_changes = command
-        .at_low_priority(move || rollback::examine(command, there, own.as_ref(), obstacle, is_as_kept))?;
+    command.at_low_priority(move || rollback::examine(command, there, own.as_ref(), obstacle, is_as_kept))?;
     let push = Push {
         command,
         staged,
         fleet: &mut fleet,
-        schema_changes,
+        // A migration may run until the gates close, and no check comes after that.
+        schema_changes: true,
         seen: None,
-        if_match: None,
+        if_match,
         identity: None,
         watchdog: None,
         // What it replaces stays, so that a second rollback undoes the first.
-        keep: command.settings.keep.max(1),
+        keep: kept::count(command).max(1),
         version: Some(version),
         name: "rollback",
     };

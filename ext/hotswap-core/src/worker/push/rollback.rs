@@ -12,6 +12,7 @@ use crate::previous::{self, Hidden};
 use crate::record;
 use crate::sidecar::sidecars;
 use crate::sys::processes::Bound;
+use crate::visible::Shown;
 use crate::worker::check::Check;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
@@ -28,23 +29,13 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Takes the version out of every other process's reach. Waits for a process that has it open.
 pub(super) fn take(command: &Command, number: u32) -> Result<Hidden> {
-    let version = previous::path_of(&command.path, number);
     let (begun, deadline) = (Instant::now(), Instant::now() + command.timeout());
     let mut told = false;
     loop {
-        if !version.try_exists().on_path("cannot stat", &version)? {
-            return Err(Refused::NoVersion {
-                database: command.database.label.clone(),
-                version,
-            }
-            .into());
-        }
+        let version = previous::require(&command.path, number, &command.database.label)?;
         let error = match hide(&version, command, number) {
             Err(Error::Busy(Busy::Open { holders, .. } | Busy::VersionOpen { holders, .. })) => {
-                Busy::VersionOpen {
-                    version: version.clone(),
-                    holders,
-                }
+                Busy::VersionOpen { version, holders }
             }
             taken => return taken,
         };
@@ -86,46 +77,42 @@ pub(super) fn is_as_kept(database: &Path, version: &Path) -> bool {
     let Ok(mark) = previous::mark_of(version) else {
         return false;
     };
-    record::entries(database).is_ok_and(|entries| {
-        let mut entries = entries.into_iter();
-        entries.any(|entry| entry.previous == Some(mark))
-    })
+    record::kept(database).contains(&mark)
 }
 
-/// Checks the version, and makes it fit. Returns whether the members have to forget the schema.
+/// Checks the version, and makes it fit.
 pub(super) fn examine(
     command: &Command,
     staged: &mut Staged,
     live: Option<&Live>,
     obstacle: Option<Obstacle>,
     is_as_kept: bool,
-) -> Result<bool> {
+) -> Result<()> {
     let unusable = |error| match error {
         Error::Refused(Refused::File(why)) => unusable(&command.path, why),
         other => other,
     };
-    let header = DatabaseHeader::judge(&staged.head()?, staged.len(), command.request.src.name());
+    let name = previous::path_of(&command.path, 1).shown();
+    let header = DatabaseHeader::judge(&staged.head()?, staged.len(), &name);
     let own = header.map_err(unusable)?.wal;
     let wal = live.map_or(own, Live::is_wal);
-    let schema = match is_as_kept {
-        true => Check::of(command).schema(staged),
+    let checked = match is_as_kept {
+        true => Check::of(command).schema(staged).map(drop),
         false => {
             staged.set_wal(false)?;
             let checked = Check::of(command).alone(staged);
             staged.set_wal(own)?;
-            checked
+            checked.map(drop)
         }
     };
-    let schema = schema.map_err(unusable)?;
+    checked.map_err(unusable)?;
     if own != wal {
         staged.set_wal(wal)?;
     }
     if live.is_some() && obstacle.is_none() {
         staged.copy_ownership_from(&command.path)?;
     }
-    staged.sync(|| command.client.check_presence())?;
-    let current = live.map(|live| live.schema(&command.database.extensions));
-    Ok(!current.is_some_and(|current| current.is_ok_and(|current| current.is_written_like(&schema))))
+    staged.sync(|| command.client.check_presence())
 }
 
 /// A copy of the version, to be written into the live file. The version itself stays as it is.
