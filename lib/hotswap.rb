@@ -152,7 +152,8 @@ module Hotswap
     # Replaces a managed database by the source, as `hotswap cp` does. It needs no server.
     # @param source [String, Pathname, IO, #read] a file, or a stream such as an upload
     # @param to [String, Symbol, Database] the managed database; :primary is the first one
-    # @param if_match [String, nil] the {Result#identity} of a pull: the push fails if the database was written since
+    # @param if_match [String, false] the {Result#identity} of a pull: the push fails if the database was written since.
+    #   nil is an error, because it would push without this guard
     # @param if_changed [Boolean] whether to swap nothing if the database already has the content of the source
     # @param dry_run [Boolean] whether to do everything up to the swap, and swap nothing; see {Result#dry_run}
     # @param max_shrink [String, Numeric, nil] the part of its rows that each table may lose, such as "50%"
@@ -163,7 +164,7 @@ module Hotswap
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print. Inside a
     #   request or a job, {Refused}: the push would wait for itself
     # @raise what the source raises while it is read; then nothing has changed
-    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: nil, if_changed: false, dry_run: false, max_shrink: nil, label: nil, socket: nil, stderr: nil)
+    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: false, if_changed: false, dry_run: false, max_shrink: nil, label: nil, socket: nil, stderr: nil)
       Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, if_match:, if_changed:, dry_run:, max_shrink:, label:, socket:, stderr:).push(source)
     end
 

@@ -32,6 +32,7 @@ module Hotswap
       @stdout = stdout
       @stderr = stderr
       @options = options.filter_map { |name, value| "--#{name.to_s.tr("_", "-")}#{"=#{value}" unless value == true}" if value }
+      refuse("if_match is nil. Pass the identity of a pull, or leave if_match out") if options.fetch(:if_match, false).nil?
       @database = managed(database)
     end
 

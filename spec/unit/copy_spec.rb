@@ -69,6 +69,11 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
     expect(log.string).to include("--skip-schema-check, --in-place=always, --timeout=3, --max-pause=1, --label=build 7")
   end
 
+  it "refuses a guard that is nil" do
+    expect { Hotswap.push(new_file, if_match: nil) }.to raise_error(Hotswap::UsageError, /if_match is nil/)
+    expect(item).to eq "old"
+  end
+
   it "pulls to a path, a Pathname, an open file and a StringIO" do
     string, file = StringIO.new, File.open(folder.join("open.sqlite3"), "wb")
     pulls = [folder.join("pulled.sqlite3").to_s, folder.join("too.sqlite3"), file, string].map { |target| Hotswap.pull(:primary, to: target) }

@@ -74,6 +74,16 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     end
   end
 
+  it "is not taken for a write by --if-match" do
+    syncs
+    identity = app.hotswap("cp", WatchedServer::LIVE, "pulled.sqlite3").stderr[/^identity: (\h{32})$/, 1]
+    app.offer("second")
+    refused = app.calls.with(sync_of("folder"), :slow, lasting: true) { app.push("--timeout", "3", "--if-match", identity) }
+
+    expect(refused).to have_attributes(exit_code: 4, stderr: /^ERROR: gave up: the disk of /)
+    FileUtils.rm_f(app.root.join("pulled.sqlite3"))
+  end
+
   def sync_of(file) = SystemCalls::Step.new("worker", "fsync", file, 1)
 
   def answered_within(seconds)

@@ -133,6 +133,14 @@ RSpec.describe "hotswap cp --if-match", lane: "default" do
         .to have_attributes(exit_code: 2, stderr: /it must be the identity that a pull has printed: 32 hexadecimal digits/)
     end
 
+    it "takes a database without content for what it is" do
+      File.truncate(app.database_path, 0)
+      FileUtils.rm_f(%w[-wal -shm].map { |suffix| app.database_path + suffix })
+      identity = app.hotswap("cp", "database", "empty.sqlite3").stderr[/^identity: (\h{32})$/, 1]
+      pushed = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database", "--if-match", identity)
+      expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    end
+
     it "does not create a database" do
       FileUtils.rm_f(Dir["#{app.database_path}*"].grep_v(/hotswap\z/))
       refused = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database", "--if-match", "0" * 32)

@@ -33,6 +33,13 @@ pub enum Event {
     Other,
 }
 
+impl Event {
+    /// Whether the live database was replaced.
+    pub fn is_a_swap(self) -> bool {
+        matches!(self, Event::Push | Event::Rollback)
+    }
+}
+
 /// A version of a database that was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {

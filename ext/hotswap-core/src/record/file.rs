@@ -7,6 +7,8 @@ use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, Permission
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{AtFlags, AT_FDCWD};
+
 use super::entry::{now, parsed, Entry, LONGEST_LINE};
 use crate::leftovers::is_absent;
 use crate::sys::birth;
@@ -42,16 +44,56 @@ pub(super) fn append(database: &Path, entry: Entry) -> io::Result<()> {
         let length = file.metadata()?.len();
         let line = Entry {
             time: now(),
-            sequence: 1 + last_number(&file, length, &older),
+            sequence: last_number(&file, length, &older).saturating_add(1),
             ..entry.clone()
         }
         .into_line()?;
         if is_locked && length > 0 && length + line.len() as u64 + 1 > LONGEST {
-            std::fs::rename(&path, &older)?;
+            begin_anew(&file, &path, &older, database)?;
             continue;
         }
         return write(&mut file, length, &line, is_locked);
     }
+}
+
+/// How many swaps a new file begins with.
+const CARRIED: usize = 20;
+
+/// Makes the file the older one, and begins a new one with its newest swaps: pulls, of which there may be many, must not
+/// push out what a rollback and `hotswap status` ask for.
+fn begin_anew(file: &File, path: &Path, older: &Path, database: &Path) -> io::Result<()> {
+    let swaps: Vec<_> = lines_of(file.try_clone()?)?
+        .into_iter()
+        .filter(|line| parsed::<Entry>(line).is_some_and(|entry| entry.event.is_a_swap()))
+        .collect();
+    let newest = &swaps[swaps.len().saturating_sub(CARRIED)..];
+    let begun = unnamed_with(newest, database);
+    std::fs::rename(path, older)?;
+    // If this fails, the new file begins with its next entry.
+    let _ = begun.and_then(|begun| give_name(&begun, path));
+    Ok(())
+}
+
+/// A file without a name, so that a worker that is killed leaves nothing.
+fn unnamed_with(lines: &[String], database: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
+        .open(database.parent().unwrap_or(Path::new("/")))?;
+    adopt_owner_and_mode(&file, database)?;
+    for line in lines {
+        writeln!(file, "{line}")?;
+    }
+    Ok(file)
+}
+
+/// Fails if another worker has created a file there in the meantime.
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    nix::unistd::linkat(AT_FDCWD, own.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
+    Ok(())
 }
 
 fn write(file: &mut File, length: u64, line: &[u8], is_locked: bool) -> io::Result<()> {
@@ -90,7 +132,8 @@ fn last_number(file: &File, length: u64, older: &Path) -> u64 {
         let file = open_to_read(older).ok().flatten()?;
         last_in(&file, file.metadata().ok()?.len())
     };
-    last_in(file, length).or_else(of_older).unwrap_or(0)
+    // A new file may begin with entries of the older one.
+    last_in(file, length).max(of_older()).unwrap_or(0)
 }
 
 /// Opens the file. If there is none, creates it with the owner, the group and the mode of the database.
@@ -174,9 +217,17 @@ pub(super) fn lines(database: &Path) -> io::Result<Vec<String>> {
     let identity = |file: &Option<File>| Some(Identity::of(&file.as_ref()?.metadata().ok()?));
     let has_moved = newer.is_some() && identity(&newer) == identity(&older);
     let files = [older.filter(|_| !has_moved), newer];
-    let mut lines = Vec::new();
+    let (mut lines, mut last) = (Vec::new(), None);
     for file in files.into_iter().flatten() {
-        lines.extend(lines_of(file)?);
+        // The newer file begins with swaps that the older one may have as well.
+        let known = last;
+        for line in lines_of(file)? {
+            let number = parsed::<Entry>(&line).map(|entry| entry.sequence);
+            if number.is_none() || number > known {
+                last = last.max(number);
+                lines.push(line);
+            }
+        }
     }
     Ok(lines)
 }

@@ -154,6 +154,26 @@ mod tests {
     }
 
     #[test]
+    fn pulls_do_not_push_the_newest_swaps_out() {
+        let (_folder, database) = database();
+        let of = |event, from: &str| Entry { event, ..entry(from) };
+        (1..=30).for_each(|n| add(&database, of(Event::Push, &n.to_string())).unwrap());
+        let long = "x".repeat(20_000);
+        for _ in 0..250 {
+            add(&database, of(Event::Pull, &long)).unwrap();
+        }
+        let found: Vec<_> = entries(&database)
+            .unwrap()
+            .into_iter()
+            .filter(|entry| entry.event == Event::Push)
+            .map(|entry| entry.sequence)
+            .collect();
+        assert_eq!(found, (11..=30).collect::<Vec<_>>());
+        let last = entries(&database).unwrap().last().map(|entry| entry.sequence);
+        assert_eq!(last, Some(280));
+    }
+
+    #[test]
     fn workers_that_write_at_the_same_time_lose_no_entry_while_the_file_moves() {
         let (_folder, database) = database();
         // The first file moves once in this time, and the second one does not become full.

@@ -46,7 +46,7 @@ impl Rehearsal<'_> {
     /// Reports what the push would do. Fails as the push would, and reports all the same.
     pub(super) fn run(mut self, if_match: Option<IfMatch>) -> Result<Figures> {
         let command = self.command;
-        if let Some(mut if_match) = if_match {
+        if let Some(if_match) = if_match {
             if_match.compare(self.live.as_mut(), command)?;
         }
         let (passed, mut refused) = match self.passed.take() {

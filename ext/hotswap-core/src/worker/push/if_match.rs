@@ -9,6 +9,7 @@
 //! the identity again.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,10 +32,10 @@ const ATTEMPTS: u32 = 3;
 /// The offset and the length of the number in the header that each transaction changes, unless there is a WAL.
 const CHANGE_COUNTER: std::ops::Range<u64> = 24..28;
 
-/// The content that the user expects, and how often the worker has compared the live database with it.
+/// The content that the user expects, and how often the live database was written while the worker compared it.
 pub(super) struct IfMatch {
     expected: ContentId,
-    attempts: u32,
+    written: u32,
 }
 
 impl IfMatch {
@@ -47,22 +48,24 @@ impl IfMatch {
         if !command.request.if_changed {
             command.at_low_priority(|| compare_early(command, expected))?;
         }
-        Ok(Some(Self {
-            expected,
-            attempts: 0,
-        }))
+        Ok(Some(Self { expected, written: 0 }))
     }
 
     /// Compares the live database with what the user expects, while the gates are open.
-    pub(super) fn compare(&mut self, live: Option<&mut Live>, command: &Command) -> Result<Unwritten> {
+    pub(super) fn compare(&self, live: Option<&mut Live>, command: &Command) -> Result<Unwritten> {
         let live = live.ok_or_else(|| absent(command))?;
-        self.attempts += 1;
-        if self.attempts > ATTEMPTS {
-            let database = command.database.label.clone();
-            return Err(Changed::AgainAndAgain { database }.into());
-        }
         let expected = self.expected;
         command.at_low_priority(move || Unwritten::compare(live, expected, command))
+    }
+
+    /// Counts a write that came after the comparison. Fails if the worker has compared often enough.
+    pub(super) fn count_write(&mut self, command: &Command) -> Result<()> {
+        self.written += 1;
+        if self.written < ATTEMPTS {
+            return Ok(());
+        }
+        let database = command.database.label.clone();
+        Err(Changed::AgainAndAgain { database }.into())
     }
 }
 
@@ -180,8 +183,11 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn change_counter(file: &File) -> std::io::Result<[u8; 4]> {
     let mut counter = [0; 4];
-    file.read_exact_at(&mut counter, CHANGE_COUNTER.start)?;
-    Ok(counter)
+    match file.read_exact_at(&mut counter, CHANGE_COUNTER.start) {
+        // A database without content has no header.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok([0; 4]),
+        read => read.map(|()| counter),
+    }
 }
 
 /// A time of the last change that no other program can have given to the file. SQLite writes into the file at the latest

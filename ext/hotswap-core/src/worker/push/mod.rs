@@ -370,13 +370,20 @@ impl Push<'_> {
         }
     }
 
+    fn count_write(&mut self) -> Result<()> {
+        let command = self.command;
+        self.if_match
+            .as_mut()
+            .map_or(Ok(()), |if_match| if_match.count_write(command))
+    }
+
     /// Replaces the database by a rename. While the disk is too slow for that, requests go on.
     fn replace(&mut self, mut live: Option<Live>) -> Result<()> {
         let path = &*self.command.path;
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
         let mut disk = QuickDisk::of(self.command);
         loop {
-            let unwritten = match &mut self.if_match {
+            let unwritten = match &self.if_match {
                 Some(if_match) => Some(if_match.compare(live.as_mut(), self.command)?),
                 None => None,
             };
@@ -397,6 +404,9 @@ impl Push<'_> {
                 outcome => return outcome,
             };
             self.fleet.resume()?;
+            if !slow {
+                self.count_write()?;
+            }
             if slow {
                 disk.wait(self.staged.path(), self.command, &mut self.watchdog)?;
             }
@@ -433,7 +443,7 @@ impl Push<'_> {
             self.identify()?;
         }
         loop {
-            let unwritten = match &mut self.if_match {
+            let unwritten = match &self.if_match {
                 Some(if_match) => Some(if_match.compare(Some(&mut live), command)?),
                 None => None,
             };
@@ -449,7 +459,10 @@ impl Push<'_> {
                 all_pages: false,
             };
             match overwriting.run(command) {
-                Err(Error::Busy(Busy::Written)) => self.fleet.resume()?,
+                Err(Error::Busy(Busy::Written)) => {
+                    self.fleet.resume()?;
+                    self.count_write()?;
+                }
                 outcome => {
                     let kept = outcome?;
                     self.end_version(kept);
