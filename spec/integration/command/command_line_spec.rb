@@ -67,6 +67,7 @@ RSpec.describe "the command line without a server", lane: "default" do
     "no source and no destination" => [%w[cp], "<SRC>"],
     "no destination" => [%w[cp a], "<DST>"],
     "a third path" => [%w[cp a b c], "'c'"],
+    "a second database" => [%w[status a b], "status takes one database\n\nUsage: hotswap status [OPTIONS] [DATABASE]"],
     "a --socket without a path" => [%w[cp a b --socket], "--socket"]
   }.each do |mistake, (arguments, named)|
     it "refuses #{mistake} with exit status 2, and points to the help" do
@@ -99,9 +100,12 @@ RSpec.describe "the command line without a server", lane: "default" do
       ERROR: Could not find command 'list'
 
       Commands:
-        cp SRC DST  Copy a database to or from the running application
-        version     Print the version
-        help        Print help for a command
+        cp SRC DST           Copy a database to or from the running application
+        rollback [DATABASE]  Go back to the previous version of a database
+        status [DATABASE]    Show the databases, their processes, and what runs now
+        log [DATABASE]       Show what commands did to the databases
+        version              Print the version
+        help                 Print help for a command
 
       For more information, try '--help'.
     TEXT

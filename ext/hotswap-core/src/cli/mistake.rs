@@ -37,13 +37,15 @@ pub(super) fn explain(error: &clap::Error) -> String {
             format!("Could not find command '{word}'\n\n{COMMANDS}\n\n{MORE}")
         }
         (ErrorKind::UnknownArgument, _, Some(word)) => {
-            let usage = error.get(ContextKind::Usage).map(ToString::to_string);
-            let of = match usage.is_some_and(|usage| usage.contains(" rollback ")) {
-                true => "rollback",
-                false => "cp",
-            };
+            let usage = error
+                .get(ContextKind::Usage)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let cli = Cli::command();
+            let typed = |command: &&Command| usage.contains(&format!(" {} ", command.get_name()));
+            let of = cli.get_subcommands().find(typed).unwrap_or(&cli);
             format!(
-                "unexpected argument '{word}': {}\n\n{}\n\n{MORE}",
+                "unexpected argument '{word}': {}\n\nUsage: hotswap {}\n\n{MORE}",
                 hint(word, of),
                 usage_of(of)
             )
@@ -60,19 +62,27 @@ pub(super) fn explain(error: &clap::Error) -> String {
 
 const MORE: &str = "For more information, try '--help'.";
 
-fn usage_of(command: &str) -> &'static str {
-    match command {
-        "rollback" => "Usage: hotswap rollback [OPTIONS] [DATABASE]",
-        _ => "Usage: hotswap cp [OPTIONS] <SRC> <DST>",
-    }
+/// "cp [OPTIONS] <SRC> <DST>"
+fn usage_of(command: &Command) -> String {
+    let arguments = command
+        .get_positionals()
+        .map(|argument| match argument.is_required_set() {
+            true => format!(" <{}>", argument.get_id().as_str().to_uppercase()),
+            false => format!(" [{}]", argument.get_id().as_str().to_uppercase()),
+        });
+    format!(
+        "{} [OPTIONS]{}",
+        command.get_name(),
+        arguments.collect::<String>()
+    )
 }
 
-fn hint(word: &str, command: &str) -> String {
+fn hint(word: &str, command: &Command) -> String {
     let name = word.split('=').next().unwrap_or(word);
     if !name.starts_with('-') {
-        return match command {
-            "rollback" => "rollback takes one database".into(),
-            _ => "cp takes one source and one destination".into(),
+        return match command.get_name() {
+            "cp" => "cp takes one source and one destination".into(),
+            name => format!("{name} takes one database"),
         };
     }
     if let Some((_, why)) = MISSED.iter().find(|(names, _)| names.contains(&name)) {
@@ -100,12 +110,8 @@ fn shared(option: &str, typed: &str) -> usize {
         .count()
 }
 
-fn options(command: &str) -> Vec<String> {
-    let cli = Cli::command();
-    let found = cli.find_subcommand(command).into_iter();
-    let names = found
-        .flat_map(Command::get_arguments)
-        .filter_map(|argument| argument.get_long());
+fn options(command: &Command) -> Vec<String> {
+    let names = command.get_arguments().filter_map(|argument| argument.get_long());
     names
         .filter(|name| *name != "help")
         .map(|name| format!("--{name}"))
