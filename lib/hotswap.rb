@@ -156,11 +156,11 @@ module Hotswap
     #   nil is an error, because it would push without this guard
     # @param if_changed [Boolean] whether to swap nothing if the database already has the content of the source
     # @param dry_run [Boolean] whether to do everything up to the swap, and swap nothing; see {Result#dry_run}
-    # @param max_shrink [String, Numeric, nil] the part of its rows that each table may lose, such as "50%"
+    # @param max_shrink [String, Numeric, nil] the most that any table may lose of its rows, such as "50%"
     # @param label [String, nil] what to call this push in the application's log and in the record of the database
     # @param stderr [IO, StringIO, nil] gets status lines and warnings
     # @return [Result] what the push did
-    # @raise [Changed] if the database was written since the content that if_match names
+    # @raise [Changed] if the database no longer has the content that if_match names
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print. Inside a
     #   request or a job, {Refused}: the push would wait for itself
     # @raise what the source raises while it is read; then nothing has changed

@@ -34,7 +34,7 @@ module Hotswap
     # @param stdin [IO, StringIO] read if the source is "-"
     # @param stdout [IO, StringIO]
     # @param stderr [IO, StringIO]
-    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure. A push from inside
+    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure, 6 changed. A push from inside
     #   a request or a job would wait for itself, so it is refused
     # @raise [ArgumentError] if the arguments are not an Array
     # @raise what stdin raises while it is read, or stdout while it is written to

@@ -28,7 +28,7 @@ module Hotswap
     attr_reader :in_place
     # @return [Integer] how many previous versions of a database stay beside it
     attr_reader :keep
-    # @return [Float, nil] the part of its rows that a table may lose in a push, in percent; nil means all of them
+    # @return [Float, nil] how many percent of its rows a table may lose in a push; nil means all of them
     attr_reader :max_shrink
     # @return [Boolean] whether {Dashboard} has a button for a rollback
     attr_reader :dashboard_actions

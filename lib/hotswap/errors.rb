@@ -45,7 +45,7 @@ module Hotswap
     end
   end
 
-  # The database was written since the content that `if_match` names. Nothing changed. Exit status 6.
+  # The database no longer has the content that `if_match` names. Nothing changed. Exit status 6.
   class Changed < Error
     def code
       :changed

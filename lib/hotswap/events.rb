@@ -49,7 +49,7 @@ module Hotswap
       return unless name && wanted?(name)
 
       database = Hotswap.databases.find { |one| one.label == entry[:database] }
-      thread = Thread.new { @one_after_the_other.synchronize { tell(name, entry.merge(database: database)) } }
+      thread = Thread.new { @one_after_the_other.synchronize { tell(name, entry.except(:sequence).merge(database: database)) } }
       thread.name = "hotswap-events"
       thread.thread_variable_set(:fork_safe, true)
       thread

@@ -129,7 +129,7 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
   end
 
   it "refuses an unknown database, and a process without databases" do
-    expect { Hotswap.push(new_file, to: :nope) }.to raise_error(Hotswap::UsageError, /:nope is not a managed database\. Managed are app\.sqlite3/)
+    expect { Hotswap.push(new_file, to: :nope) }.to raise_error(Hotswap::UsageError, /:nope is not a managed database\. The managed databases are app\.sqlite3/)
     Hotswap.databases.clear
     Hotswap.configuration.database_path = nil
     expect { Hotswap.pull(to: "x") }.to raise_error(Hotswap::UsageError, /manages no database in this process/)

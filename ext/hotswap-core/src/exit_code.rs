@@ -18,7 +18,7 @@ pub enum ExitCode {
     Busy = 4,
     /// A disk, a process or a connection failed. The database is whole.
     Failed = 5,
-    /// The live database was written since the content that `--if-match` names. Nothing changed.
+    /// The live database no longer has the content that `--if-match` names. Nothing changed.
     Changed = 6,
 }
 

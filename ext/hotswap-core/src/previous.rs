@@ -400,14 +400,14 @@ mod tests {
         };
         refused("there is no previous version");
         let hidden = Hidden::link(&folder.database).unwrap();
-        refused("has hidden");
+        refused("a rollback is under way");
         drop(hidden);
         let version = path_of(&folder.database, 1);
         std::os::unix::fs::symlink(&folder.database, &version).unwrap();
-        refused("is no regular file");
+        refused("is not a regular file");
         std::fs::remove_file(&version).unwrap();
         nix::unistd::mkfifo(&version, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        refused("is no regular file");
+        refused("is not a regular file");
         std::fs::remove_file(&version).unwrap();
         folder.keep("a");
         assert_eq!(require(&folder.database, 1, "live.sqlite3").unwrap(), version);

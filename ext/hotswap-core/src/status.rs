@@ -111,7 +111,7 @@ pub enum Holds {
     Membership,
     /// It has the file open.
     File,
-    /// It is the one that may swap now.
+    /// It runs a push or a rollback.
     Operation,
     /// It has the database open without SQLite's locks, so no swap is possible.
     Objection,

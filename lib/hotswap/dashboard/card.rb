@@ -13,7 +13,7 @@ module Hotswap
       # How many swaps the chart has.
       BARS = 60
       HOLDS = {
-        "membership" => "takes part in swaps", "file" => "has the file open", "operation" => "runs a command",
+        "membership" => "takes part in swaps", "file" => "has the file open", "operation" => "runs a push or a rollback",
         "objection" => "prevents swaps: it has the database open without SQLite's locks"
       }.freeze
 

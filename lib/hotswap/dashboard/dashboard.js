@@ -32,7 +32,7 @@ async function watch() {
     if (!document.hidden) await refresh();
     trouble.hidden = true;
   } catch (error) {
-    trouble.textContent = `This page is out of date: ${error.message}. It tries again.`;
+    trouble.textContent = `This page is out of date: ${error.message}. Trying again.`;
     trouble.hidden = false;
   }
   watchLater();

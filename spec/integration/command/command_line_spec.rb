@@ -103,7 +103,7 @@ RSpec.describe "the command line without a server", lane: "default" do
         cp SRC DST           Copy a database to or from the running application
         rollback [DATABASE]  Go back to the previous version of a database
         status [DATABASE]    Show the databases, their processes, and what runs now
-        log [DATABASE]       Show what commands did to the databases
+        log [DATABASE]       Show past pushes, pulls and rollbacks
         version              Print the version
         help                 Print help for a command
 

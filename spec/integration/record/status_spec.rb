@@ -68,7 +68,7 @@ RSpec.describe "hotswap status", lane: "default" do
   end
 
   it "prints a page for people, and again every second with --watch" do
-    expect(app.hotswap("status", "queue").stdout).to match(/\A\S+queue\.sqlite3 \(queue\): .*journal mode wal.*\n  last: no push in the record\n(  web \d+ \(puma: .*\): takes part in swaps, has the file open\n)*\nServed by process \d+\.\n\z/)
+    expect(app.hotswap("status", "queue").stdout).to match(/\A\S+queue\.sqlite3 \(queue\): .*journal mode wal.*\n  last push: none\n(  web \d+ \(puma: .*\): takes part in swaps, has the file open\n)*\nServed by process \d+\.\n\z/)
 
     reader, writer = IO.pipe
     watching = app.start_hotswap("status", "--json", "--watch", out: writer)
@@ -79,7 +79,7 @@ RSpec.describe "hotswap status", lane: "default" do
   end
 
   it "says which databases there are if it does not know one" do
-    expect(app.hotswap("status", "nothing")).to have_attributes(exit_code: 2, stderr: /\AERROR: nothing is not a managed database\. Managed are storage\/production\.sqlite3, .*cache/, stdout: "")
+    expect(app.hotswap("status", "nothing")).to have_attributes(exit_code: 2, stderr: /\AERROR: nothing is not a managed database\. The managed databases are storage\/production\.sqlite3, .*cache/, stdout: "")
     expect(JSON.parse(app.hotswap("status", "nothing", "--json").stdout)).to include("exit_status" => 2, "error" => /not a managed/)
   end
 

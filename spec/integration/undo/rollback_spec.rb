@@ -133,7 +133,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     makers.each do |make|
       make.call
       [["rollback"], ["cp", "previous:database", "-"]].each do |arguments|
-        expect(app.hotswap(*arguments)).to have_attributes(exit_code: 3, stderr: /app\.sqlite3\.previous is no regular file/)
+        expect(app.hotswap(*arguments)).to have_attributes(exit_code: 3, stderr: /app\.sqlite3\.previous is not a regular file/)
       end
       FileUtils.rm_rf(version(1))
     end
@@ -175,7 +175,7 @@ RSpec.describe "the previous version, and a rollback to it" do
 
     expect(versions).to eq [1, 3]
     expect(File.read(version(3))).to eq "of a deploy script"
-    eventually { expect(app.log).to match(/app\.sqlite3\.previous\.2 stays, because hotswap has not kept it/).and match(/removed \S+app\.sqlite3\.previous\.2, an older version/) }
+    eventually { expect(app.log).to match(/app\.sqlite3\.previous\.2 stays, because hotswap did not put it there/).and match(/removed \S+app\.sqlite3\.previous\.2, an older version/) }
   ensure
     FileUtils.rm_f(version(3))
   end

@@ -24,7 +24,7 @@ Commands:
   cp SRC DST           Copy a database to or from the running application
   rollback [DATABASE]  Go back to the previous version of a database
   status [DATABASE]    Show the databases, their processes, and what runs now
-  log [DATABASE]       Show what commands did to the databases
+  log [DATABASE]       Show past pushes, pulls and rollbacks
   version              Print the version
   help                 Print help for a command";
 
@@ -40,7 +40,7 @@ Exit status:
   3  refused: this copy cannot work as it is; nothing changed
   4  busy: something was in the way at this moment; nothing changed, try again
   5  something broke; the database is whole, old or new, unless the error says otherwise
-  6  changed: the database was written since the content that --if-match names; nothing was swapped";
+  6  changed: the database no longer has the content that --if-match names; nothing changed";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -50,8 +50,8 @@ pub(super) enum Command {
     /// the first one. The other side is a file, or - for standard input or output.
     ///
     /// A push (SRC is the file) stages the file next to the live database, checks it, and swaps it in for every
-    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot. previous:NAME stands
-    /// for the version of a database that the last push replaced.
+    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot. previous:DATABASE is
+    /// the version that the last push replaced.
     #[command(after_help = CP_EXAMPLES)]
     Cp(Cp),
     /// Go back to the previous version of a database
@@ -63,9 +63,9 @@ pub(super) enum Command {
     ///
     /// Changes nothing, and delays no request.
     Status(Status),
-    /// Show what commands did to the databases
+    /// Show past pushes, pulls and rollbacks
     ///
-    /// One line for each push, pull, rollback and refusal, the newest last.
+    /// One line for each, the newest last. Commands that were refused or failed are listed too.
     Log(Log),
     /// Print the version
     Version,
@@ -98,10 +98,7 @@ pub(super) struct Cp {
     /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub max_pause: Option<u64>,
-    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-    /// Push only if the database still has this identity, which a pull has printed. Otherwise exit with 6
+    /// Push only if the database still has the content for which a pull printed this identity. Otherwise exit with 6
     #[arg(long, value_name = "ID")]
     pub if_match: Option<ContentId>,
     /// Swap nothing if the database already has the content of the file
@@ -110,13 +107,16 @@ pub(super) struct Cp {
     /// Do everything up to the swap, swap nothing, and print what the push would do
     #[arg(long)]
     pub dry_run: bool,
-    /// Refuse a push that loses more of its rows than this in any table [default: config.hotswap.max_shrink]
+    /// Refuse a push if any table would lose more of its rows than this, such as 50% [default: config.hotswap.max_shrink]
     #[arg(long, value_name = "PERCENT")]
     pub max_shrink: Option<Percent>,
+    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,
-    /// Add this text to the application's log and to the record of the database, such as a commit
+    /// Add this text, such as a commit, to the application's log and to hotswap log
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
     /// Print what the command did as one line of JSON (in a pull to -, on standard error)
@@ -132,7 +132,7 @@ pub(super) struct Cp {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Rollback {
-    /// The managed database; it can be left out if there is only one
+    /// The managed database; can be left out if there is only one
     pub database: Option<OsString>,
     /// Write into the live file, in one transaction, instead of replacing it [default: config.hotswap.in_place]
     #[arg(long, value_enum, value_name = "WHEN")]
@@ -143,7 +143,7 @@ pub(super) struct Rollback {
     /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub max_pause: Option<u64>,
-    /// The name of this rollback in the record and in --json
+    /// Add this text, such as a ticket, to the application's log and to hotswap log
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
@@ -152,7 +152,7 @@ pub(super) struct Rollback {
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,
-    /// Print the result as JSON
+    /// Print what the command did as one line of JSON
     #[arg(long)]
     pub json: bool,
     /// Print only errors
@@ -200,10 +200,10 @@ pub(super) struct Status {
 pub(super) struct Log {
     /// The managed database [default: all]
     pub database: Option<OsString>,
-    /// Show only the newest COUNT lines
+    /// Show only the newest COUNT entries
     #[arg(short = 'n', long = "lines", value_name = "COUNT")]
     pub newest: Option<usize>,
-    /// Print the lines as they are in the record, as JSON
+    /// Print one line of JSON for each entry
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -85,17 +85,19 @@ fn hint(word: &str, command: &Command) -> String {
             name => format!("{name} takes one database"),
         };
     }
-    if let Some((_, why)) = MISSED.iter().find(|(names, _)| names.contains(&name)) {
+    let missed = MISSED.iter().find(|(names, _)| names.contains(&name));
+    if let Some((_, why)) = missed.filter(|_| command.get_name() == "cp") {
         return (*why).into();
     }
     let options = options(command);
     let alike = options.iter().max_by_key(|option| shared(option, name));
     match alike.filter(|option| shared(option, name) >= ALIKE) {
         Some(option) => format!("did you mean '{option}'?"),
-        None => format!(
+        None if command.get_name() == "cp" => format!(
             "the options are {}. To name a file, write ./{word}",
             options.join(", ")
         ),
+        None => format!("the options are {}", options.join(", ")),
     }
 }
 
@@ -160,6 +162,15 @@ mod tests {
         assert!(said.contains("rollback takes one database"), "{said}");
         let said = explained(&["rollback", "--skip-schema-check"]);
         assert!(said.contains("the options are --in-place, --timeout"), "{said}");
+    }
+
+    #[test]
+    fn a_question_gets_no_hint_that_is_meant_for_a_push() {
+        let said = explained(&["log", "-f"]);
+        assert!(
+            said.contains("the options are --lines, --json, --socket, --offline\n"),
+            "{said}"
+        );
     }
 
     #[test]

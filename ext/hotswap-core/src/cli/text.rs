@@ -34,14 +34,17 @@ fn of_database(database: &DatabaseStatus) -> String {
         add(&mut text, format_args!("  now: {}\n", of_command(command)));
     }
     match &database.last_push {
-        Some(entry) => add(&mut text, format_args!("  last: {}\n", of_entry(entry))),
-        None => text.push_str("  last: no push in the record\n"),
+        Some(entry) => add(&mut text, format_args!("  last push: {}\n", of_entry(entry))),
+        None => text.push_str("  last push: none\n"),
     }
     for version in &database.previous {
         let size = HumanBytes(version.bytes);
         add(
             &mut text,
-            format_args!("  previous: {}, {size}, of {}\n", version.path, version.modified),
+            format_args!(
+                "  previous: {}, {size}, last changed {}\n",
+                version.path, version.modified
+            ),
         );
     }
     for process in &database.processes {
@@ -106,7 +109,7 @@ fn of_process(process: &ProcessStatus) -> String {
     let holds = process.holds.iter().map(|holds| match holds {
         Holds::Membership => "takes part in swaps",
         Holds::File => "has the file open",
-        Holds::Operation => "may swap now",
+        Holds::Operation => "runs a push or a rollback",
         Holds::Objection => "prevents swaps: it has the database open without SQLite's locks",
     });
     let holds: Vec<_> = holds.collect();

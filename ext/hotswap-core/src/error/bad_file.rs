@@ -165,8 +165,8 @@ pub enum BadFile {
     },
     /// It has too few rows.
     #[error(
-        "{name} loses more of its rows than max_shrink ({limit}) allows: {tables}. {database} is untouched. If these rows are \
-         meant to go, push with a larger --max-shrink"
+        "{name} would remove more rows than max_shrink ({limit}) allows: {tables}. {database} is untouched. If you mean to \
+         remove them, pass a larger --max-shrink"
     )]
     Shrunk {
         name: String,

@@ -47,8 +47,8 @@ pub enum Busy {
     VersionOpen { version: PathBuf, holders: String },
     /// A rollback is about to move the version.
     #[error(
-        "a rollback is under way, or was killed, and has hidden {}. Try again when it has finished; after a kill, the next push \
-         or rollback puts the version back",
+        "a rollback is under way and uses {}. Try again when it has finished. If it was killed, the next push or rollback, or a \
+         restart of the application, puts the file back",
         version.shown()
     )]
     VersionHidden { version: PathBuf },

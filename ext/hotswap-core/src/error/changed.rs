@@ -7,15 +7,13 @@ use crate::content_id::ContentId;
 pub enum Changed {
     /// The live database has other content.
     #[error(
-        "{database} has been written since then: its identity is {now} now, and --if-match names {expected}{moved}. Nothing was \
-         swapped. Pull it again and repeat your change, or push without --if-match to lose what was written"
+        "{database} no longer has the content that --if-match names: its identity is now {now}, not {expected}. Nothing was \
+         swapped. Pull it again and repeat your change, or push without --if-match to discard what was written since"
     )]
     Written {
         database: String,
         expected: ContentId,
         now: ContentId,
-        /// "; rows: users 10 → 12", or empty.
-        moved: String,
     },
     /// There is no live database.
     #[error("{database} does not exist, and --if-match names its content. Nothing was swapped. Push without --if-match to create it")]

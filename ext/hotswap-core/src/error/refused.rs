@@ -159,13 +159,15 @@ pub enum Refused {
     },
     /// There is nothing to go back to.
     #[error(
-        "there is no previous version of {database}: {} does not exist. A push keeps one, unless config.hotswap.keep is 0",
+        "there is no previous version of {database}: {} does not exist. A push keeps one, unless config.hotswap.keep \
+         is 0. To restore older content, push a backup",
         version.shown()
     )]
     NoVersion { database: String, version: PathBuf },
     /// Something else has the name of the version.
     #[error(
-        "{} is no regular file, so it is not a version that hotswap has kept. Put the file there itself, or push it",
+        "{} is not a regular file, so hotswap did not put it there. Remove it. If it is a link to the content that you want, push \
+         that file",
         version.shown()
     )]
     VersionIsNoFile { version: PathBuf },

@@ -72,7 +72,7 @@ pub enum Usage {
     },
     /// `hotswap rollback` without a name.
     #[error(
-        "there are several managed databases. Name one: hotswap rollback DATABASE. They are {}",
+        "hotswap manages several databases. Name the one to roll back: hotswap rollback DATABASE. The databases are {}",
         list(databases)
     )]
     SeveralManaged { databases: Vec<String> },
@@ -95,7 +95,7 @@ pub enum Usage {
         command: &'static str,
     },
     /// A question names a database that is not managed.
-    #[error("{name} is not a managed database. Managed are {}", databases.join(", "))]
+    #[error("{name} is not a managed database. The managed databases are {}", databases.join(", "))]
     NotManaged { name: String, databases: Vec<String> },
     /// One side is a file that SQLite or hotswap keeps beside a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]

@@ -99,7 +99,6 @@ fn require(snapshot: &Snapshot, expected: ContentId, command: &Command) -> Resul
         database: command.database.label.clone(),
         expected,
         now,
-        moved: String::new(),
     }
     .into())
 }

@@ -74,7 +74,7 @@ impl Kept {
             Self::Placed(mark) => client.account.note(|entry| entry.previous = Some(*mark)),
             Self::Unlinked(error) => client.log(
                 "warn",
-                format_args!("cannot keep the previous version of {live}, because the file cannot have a second name: {error}"),
+                format_args!("cannot keep the previous version of {live}, because it cannot have a second name (a hard link): {error}"),
             ),
             Self::Misplaced(error) => client.log(
                 "warn",
@@ -123,7 +123,7 @@ pub(super) fn trim(command: &Command, keep: u32) {
                 client.log(
                     "warn",
                     format_args!(
-                        "{} stays, because hotswap has not kept it, or another program has written to it. Remove it if you do \
+                        "{} stays, because hotswap did not put it there, or another program has written to it. Remove it if you do \
                          not need it",
                         version.shown()
                     ),

@@ -33,10 +33,10 @@ Rails.application.configure do
   # the database. 0 keeps none.
   # config.hotswap.keep = 1
 
-  # The part of its rows that each table may lose in a push, such as "50%". With it, a push counts all rows.
+  # The most that any table may lose of its rows in a push, such as "50%". If you set it, every push counts all rows.
   # config.hotswap.max_shrink = nil
 
-  # Whether Hotswap::Dashboard, if you mount it, has a button that rolls a database back.
+  # Whether the dashboard, if you mount it, has a button that rolls a database back.
   # config.hotswap.dashboard_actions = false
 end
 
