@@ -152,8 +152,8 @@ module Hotswap
     # Replaces a managed database by the source, as `hotswap cp` does. It needs no server.
     # @param source [String, Pathname, IO, #read] a file, or a stream such as an upload
     # @param to [String, Symbol, Database] the managed database; :primary is the first one
-    # @param if_match [String, false] the {Result#identity} of a pull: the push fails if the database was written since.
-    #   nil is an error, because it would push without this guard
+    # @param if_match [String, false] the {Result#identity} of a pull: the push fails if the database no longer has that
+    #   content. nil is an error, because it would push without this guard
     # @param if_changed [Boolean] whether to swap nothing if the database already has the content of the source
     # @param dry_run [Boolean] whether to do everything up to the swap, and swap nothing; see {Result#dry_run}
     # @param max_shrink [String, Numeric, nil] the most that any table may lose of its rows, such as "50%"
