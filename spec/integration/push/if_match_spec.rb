@@ -134,7 +134,7 @@ RSpec.describe "hotswap cp --if-match", lane: "default" do
     end
 
     it "takes a database without content for what it is" do
-      File.truncate(app.database_path, 0)
+      File.write(app.database_path, "")
       FileUtils.rm_f(%w[-wal -shm].map { |suffix| app.database_path + suffix })
       identity = app.hotswap("cp", "database", "empty.sqlite3").stderr[/^identity: (\h{32})$/, 1]
       pushed = app.hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new]), "database", "--if-match", identity)

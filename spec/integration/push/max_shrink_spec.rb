@@ -32,7 +32,7 @@ RSpec.describe "the rows that a push loses", lane: "default" do
 
   it "are limited by the setting, and a table that is gone has lost all of them" do
     gone = push("gone", items: 100, words: 10, schema: schema.sub('CREATE TABLE "odd ""name" (a);', ""), flags: ["--skip-schema-check"])
-    expect(gone).to have_attributes(exit_code: 3, stderr: /more of its rows than max_shrink \(90%\) allows: odd "name 1 → gone \(-100%\)/)
+    expect(gone).to have_attributes(exit_code: 3, stderr: /would remove more rows than max_shrink \(90%\) allows: odd "name 1 → gone \(-100%\)/)
     expect(app.version).to start_with "old"
   end
 
