@@ -97,7 +97,7 @@ RSpec.describe "hotswap cp --dry-run", lane: "default" do
     expect(report["dry_run"]).to include("file" => include("user_version" => 7)).and(satisfy { |run| !run.key?("rows") })
 
     shrunk = nothing_moves { json(new_file(items: []), "--max-shrink=50%", "--skip-schema-check") }
-    expect(shrunk).to include("exit_status" => 3, "error" => include("more of its rows than max_shrink"), "dry_run" => include("rows" => include("items" => include("after" => 0))))
+    expect(shrunk).to include("exit_status" => 3, "error" => include("would remove more rows than max_shrink"), "dry_run" => include("rows" => include("items" => include("after" => 0))))
     warned = nothing_moves { json(new_file(items: []), "--skip-schema-check") }
     expect(warned["dry_run"]["warnings"]).to eq ["these tables lose all their rows: items"]
   end
