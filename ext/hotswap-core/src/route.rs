@@ -121,7 +121,7 @@ impl Settings {
     /// The direction of a copy, and its database. Exactly one side must be managed, or the source is a previous version
     /// of the destination.
     pub fn route(&self, src: &Endpoint, dst: &Endpoint) -> Result<(Direction, &Database)> {
-        if let (Some((number, "")), "") = (src.version(), &*dst.raw) {
+        if let Some(number) = rollback_without_a_name(src, dst) {
             return self
                 .only()
                 .map(|database| (Direction::Rollback(number), database));
@@ -148,7 +148,7 @@ impl Settings {
     }
 
     /// The database that a user means who names none.
-    fn only(&self) -> Result<&Database> {
+    pub fn only(&self) -> Result<&Database> {
         match &*self.databases {
             [database] => database.require_managed().map(|()| database),
             databases => Err(Usage::SeveralManaged {
@@ -156,6 +156,14 @@ impl Settings {
             }
             .into()),
         }
+    }
+}
+
+/// The version of a rollback for which the user has named no database.
+pub(crate) fn rollback_without_a_name(src: &Endpoint, dst: &Endpoint) -> Option<u32> {
+    match (src.version(), &*dst.raw) {
+        (Some((number, "")), "") => Some(number),
+        _ => None,
     }
 }
 

@@ -17,10 +17,12 @@ RSpec.describe "a program that finds the server of another environment", lane: "
     program = ObedientProgram.new(app.root)
     program.tell(%(Hotswap.database_path = "test.sqlite3"; Hotswap.databases.first.path))
 
-    expect(program.hotswap("cp", "database", "pulled.sqlite3")).to match [0, "", /\AOK\n\z/]
+    expect(program.hotswap("cp", "database", "pulled.sqlite3")).to match [0, "", /\Aidentity: \h{32}\nOK\n\z/]
     expect(names("pulled.sqlite3")).to eq ["test"]
     expect(program.hotswap("cp", new_file, "database")).to match [0, "OK\n", HotswapCommand::SWAPPED]
     expect(names("test.sqlite3")).to eq ["new"]
+    expect(program.hotswap("rollback")).to match [0, "OK\n", HotswapCommand::SWAPPED]
+    expect(names("test.sqlite3")).to eq ["test"]
     expect(program.tell("Hotswap.push(#{new_file.inspect}).database.path")).to end_with "/test.sqlite3"
     expect(program.hotswap("cp", "nothing.sqlite3", "else.sqlite3")).to match [2, "", /\AERROR: neither path matches a managed database/]
 

@@ -79,7 +79,7 @@ RSpec.describe "a program that is not a web server" do
       tell code, errors
     RUBY
 
-    expect(told).to match [["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"], [0, ""]]
+    expect(told).to match [["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"], [0, /\Aidentity: \h{32}\n\z/]]
     expect(TestDatabase.content(folder.join("pulled.sqlite3"))).to eq TestDatabase.content(folder.join("app.sqlite3"))
     # The default logger names hotswap in each line, so there is no tag.
     expect(log).to match(/INFO -- hotswap: push complete: app\.sqlite3, /)
@@ -105,7 +105,7 @@ RSpec.describe "a program that is not a web server" do
     RUBY
 
     refused = [3, "", /\AERROR: this request or job would wait for its own push: hotswap replaces app\.sqlite3 .*Process\.detach\(spawn\("bin\/hotswap"/]
-    expect(told).to match [refused, refused, [0, "", "OK\n"], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
+    expect(told).to match [refused, refused, [0, "", /\Aidentity: \h{32}\nOK\n\z/], ["old"], [0, "OK\n", HotswapCommand::SWAPPED], ["new"]]
   end
 
   it "can push from inside a job to a database that its process has not opened" do
@@ -144,6 +144,6 @@ RSpec.describe "a program that is not a web server" do
       Dir.mktmpdir { |elsewhere| Dir.chdir(elsewhere) { tell(*hotswap("cp", "database", "backup.sqlite3")) } }
     RUBY
 
-    expect(told).to eq [[0, "", "OK\n"]] * 2
+    expect(told).to match [[0, "", /\Aidentity: \h{32}\nOK\n\z/]] * 2
   end
 end

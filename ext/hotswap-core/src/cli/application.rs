@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Refused, Result};
 use crate::path::resolve;
 use crate::protocol::{previous_of, Endpoint};
+use crate::route::rollback_without_a_name;
 use crate::server::Config;
 
 /// An application, as the command sees it.
@@ -30,19 +31,28 @@ impl Application {
     /// What to call the databases that the sides of a copy name in another way than by the path of a file that exists.
     /// The process at `socket` may belong to another environment of this application, in which the same name means
     /// another database.
-    pub(super) fn names(&self, socket: &Path, src: &Endpoint, dst: &Endpoint) -> [Option<OsString>; 2] {
+    pub(super) fn names(
+        &self,
+        socket: &Path,
+        src: &Endpoint,
+        dst: &Endpoint,
+    ) -> Result<[Option<OsString>; 2]> {
         if !self.is_at(socket) {
-            return [None, None];
+            return Ok([None, None]);
+        }
+        if let Some(number) = rollback_without_a_name(src, dst) {
+            let path = self.config.settings.only()?.path.as_os_str();
+            return Ok([Some(previous_of(number, path)), Some(path.to_owned())]);
         }
         let (source, destination) = self.config.settings.sides(src, dst);
-        [(source, src), (destination, dst)].map(|(database, endpoint)| {
+        Ok([(source, src), (destination, dst)].map(|(database, endpoint)| {
             let database = database.filter(|_| endpoint.identity.is_none())?;
             let path = database.path.as_os_str();
             Some(match endpoint.version() {
                 Some((number, _)) => previous_of(number, path),
                 None => path.to_owned(),
             })
-        })
+        }))
     }
 
     fn is_at(&self, socket: &Path) -> bool {

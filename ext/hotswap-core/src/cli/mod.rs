@@ -158,9 +158,13 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     };
     let abort = copy.abort.clone();
     if let Some(application) = &surroundings.application {
-        let [src, dst] = application.names(&copy.socket, &copy.source(), &copy.destination());
-        copy.src = src.unwrap_or(copy.src);
-        copy.dst = dst.unwrap_or(copy.dst);
+        match application.names(&copy.socket, &copy.source(), &copy.destination()) {
+            Ok([src, dst]) => {
+                copy.src = src.unwrap_or(copy.src);
+                copy.dst = dst.unwrap_or(copy.dst);
+            }
+            Err(error) => return report(&mut stderr, &error),
+        }
     }
     let allowed = surroundings.application.map_or(Ok(()), |application| {
         application.refuse_to_wait_for_itself(&copy.socket, &copy.source(), &copy.destination())
