@@ -73,6 +73,7 @@ pub(crate) fn require(database: &Path, number: u32, label: &str) -> Result<PathB
         Err(_) => Err(Refused::NoVersion {
             database: label.into(),
             version,
+            others: numbers(database),
         }
         .into()),
     }
@@ -133,9 +134,36 @@ impl Hidden {
         }
     }
 
-    /// Removes the file. The live database has its content.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    /// Gives the version its own name back.
+    pub(crate) fn give_back(self) -> io::Result<Returned> {
+        let metadata = std::fs::symlink_metadata(&self.path)?;
+        let returned = Returned {
+            file: Identity::of(&metadata),
+            mark: mark_in(&metadata),
+            database: self.database.clone(),
+        };
+        self.end().map(|()| returned)
+    }
+}
+
+/// A version that has its own name again. The name changes when a newer version comes.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    file: Identity,
+    mark: Kept,
+    database: PathBuf,
+}
+
+impl Returned {
+    /// Removes it, because the live database has its content. If another program has written to it, it stays.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        for number in numbers(&self.database) {
+            let metadata = std::fs::symlink_metadata(path_of(&self.database, number))?;
+            if Identity::of(&metadata) == self.file && mark_in(&metadata) == self.mark {
+                return remove(&self.database, number).map(drop);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -245,11 +273,14 @@ pub(crate) fn hidden_names_of(database: &Path) -> u64 {
 
 /// The length and the time of the last write of a version, by which the record recognizes it.
 pub(crate) fn mark_of(path: &Path) -> io::Result<Kept> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok(Kept {
+    std::fs::symlink_metadata(path).map(|metadata| mark_in(&metadata))
+}
+
+fn mark_in(metadata: &std::fs::Metadata) -> Kept {
+    Kept {
         bytes: metadata.len(),
         mtime_ns: metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(),
-    })
+    }
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "support/versions"
+require_relative "../crash/support/watched_server"
 
 # A program without the gem keeps the file open, so hotswap writes into it.
 RSpec.describe "the previous version of a database that keeps its file" do
@@ -49,6 +50,48 @@ RSpec.describe "the previous version of a database that keeps its file" do
         expect(items(1)).to eq %w[wide]
         expect(TestDatabase.integrity(app.database_path)).to eq "ok"
       end
+    end
+  end
+
+  # worker/push/mod.rs: the version has its own name while its copy is written. keep.rs: the copy of what was replaced
+  # gets its name before the version goes.
+  describe "whose rollback is killed" do
+    watched_app
+
+    def prepare
+      %w[first second].each { |name| expect(push(name)).to be_ok }
+      app.add("since")
+      settled
+    end
+
+    def rollback = app.hotswap("rollback", "--in-place=always")
+
+    def steps
+      SystemCalls.steps(app.calls.traced { expect(rollback).to be_ok }).select { |step| step.program == "worker" }
+    end
+
+    def killed(how, step)
+      prepare
+      expect(app.calls.with(step, how) { rollback }.exit_code).not_to eq 0
+      settled
+    end
+
+    before { prepare }
+
+    it "stays under its own name until the commit" do
+      killed(:killed_before, steps.find { |step| step.call.include?("write") && step.file == "app.sqlite3-wal" })
+      expect(app.names).to eq %w[second since]
+      expect(versions.map { |number| items(number) }).to eq [%w[first]]
+      expect(rollback).to be_ok # and removes what the worker left
+    end
+
+    it "stays below what was replaced, which the next rollback brings back" do
+      killed(:killed_after, steps.reverse.find { |step| step.call == "rename" && step.file.include?("staged") })
+      expect(app.names).to eq %w[first]
+      expect(versions.map { |number| items(number) }).to eq [%w[second since], %w[first]]
+      expect(rollback).to be_ok
+      expect(app.names).to eq %w[second since]
+      expect(items(1)).to eq %w[first]
     end
   end
 end

@@ -224,6 +224,10 @@ RSpec.describe "the previous version, and a rollback to it" do
     expect(untouched { rollback }).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: the file is truncated/)
     File.delete(version(1))
     expect(untouched { rollback }).to have_attributes(exit_code: 3, stderr: /^ERROR: there is no previous version of storage.app\.sqlite3: .*config\.hotswap\.keep/)
+    FileUtils.cp(app.database_path, version(2))
+    refused = rollback
+    expect(refused).to have_attributes(exit_code: 3, stderr: %r{previous does not exist\. These exist: previous\.2:(\S+)\. To go back to one: hotswap cp previous\.2:\1 \1$})
+    FileUtils.rm_f(version(2))
   end
 
   it "is swapped by one of two rollbacks after the other, and pushes wait as well" do

@@ -50,3 +50,68 @@ RSpec.describe "a previous version on a disk that is nearly full", lane: "defaul
     expect(versions).to eq before
   end
 end
+
+# In place, the WAL and the copy of what is replaced need room as well.
+RSpec.describe "a rollback in place on a disk that is nearly full", lane: "default" do
+  include Versions
+
+  before(:context) do
+    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+    @app = ItemsServer.start do |app|
+      @root = app.root
+      @disk = SmallDisk.new(app.root.join("storage"), 72).tap(&:mount)
+    end
+  end
+
+  after(:context) do
+    @app&.tear_down
+  ensure
+    @disk&.unmount
+    FileUtils.rm_rf(@root) if @root
+  end
+
+  after { FileUtils.rm_f(filler) }
+
+  attr_reader :app
+
+  # With content that differs from that of every other one, of about 10 MB.
+  def copy(name, *options)
+    path = app.file("#{name}.sqlite3", ItemsServer::SCHEMA, [name])
+    SQLite3::Database.new(path) { |db| db.execute("INSERT INTO items (name) VALUES (hex(randomblob(5000000)))") }
+    app.hotswap("cp", *options, path, Versions::LIVE).tap { settled }
+  end
+
+  def filler = app.root.join("storage/filler").to_s
+
+  def leave(megabytes)
+    free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
+    File.write(filler, "x" * (free - (megabytes * 1_000_000)))
+  end
+
+  def held = app.database_path.then { |live| [live, *versions.map { |number| version(number) }] }.map { |file| names_in(file).map { |name| name[0, 10] } }
+
+  it "is stricter than a push, which goes on with a warning" do
+    expect(copy("first")).to be_ok
+    FileUtils.rm_f(versions.map { |number| version(number) })
+    leave(38)
+    pushed = copy("second", "--in-place=always")
+    expect(pushed).to be_ok
+    expect(pushed.stderr).to match(/^WARNING: .*could not be kept.* needs \d+ MB plus a reserve/)
+  end
+
+  it "is refused before it writes, if there is no room to keep what it replaces" do
+    %w[below above].each { |name| expect(copy(name)).to be_ok }
+    app.post("/", name: "since")
+    before = held
+    leave(41)
+    refused = rollback("--in-place=always")
+    expect(refused.exit_code).to eq 3
+    expect(refused.stderr).to match(/what it replaces could not be kept: .* needs \d+ MB plus a reserve of 16 MB.* Make room on that disk/)
+    expect(held).to eq before
+
+    FileUtils.rm_f(filler)
+    expect(rollback("--in-place=always")).to be_ok
+    settled
+    expect(held).to eq before.reverse
+  end
+end

@@ -159,11 +159,23 @@ pub enum Refused {
     },
     /// There is nothing to go back to.
     #[error(
-        "there is no previous version of {database}: {} does not exist. A push keeps one, unless config.hotswap.keep \
-         is 0. To restore older content, push a backup",
-        version.shown()
+        "there is no previous version of {database}: {} does not exist. {}",
+        version.shown(),
+        go_back_to(others, database)
     )]
-    NoVersion { database: String, version: PathBuf },
+    NoVersion {
+        database: String,
+        version: PathBuf,
+        /// The numbers of those that do exist.
+        others: Vec<u32>,
+    },
+    /// A rollback in place would lose what it replaces.
+    #[error(
+        "cannot roll back {} in place, because what it replaces could not be kept: {why}. Make room on that disk and try again. \
+         Or pull the database to another disk first, then pull its previous version and push that",
+        database.shown()
+    )]
+    CannotKeep { database: PathBuf, why: String },
     /// Something else has the name of the version.
     #[error(
         "{} is not a regular file, so hotswap did not put it there. Remove it. If it is a link to the content that you want, push \
@@ -184,6 +196,19 @@ pub enum Refused {
     /// SQLite was built without extensions.
     #[error("the application's SQLite cannot load extensions, but database.yml names some. Install the precompiled sqlite3 gem")]
     NoExtensions,
+}
+
+fn go_back_to(others: &[u32], database: &str) -> String {
+    let name = |number: &u32| match number {
+        1 => format!("previous:{database}"),
+        _ => format!("previous.{number}:{database}"),
+    };
+    let Some(newest) = others.first().map(name) else {
+        return "A push keeps one, unless config.hotswap.keep is 0. To restore older content, push a backup"
+            .into();
+    };
+    let names = others.iter().map(name).collect::<Vec<_>>().join(", ");
+    format!("These exist: {names}. To go back to one: hotswap cp {newest} {database}")
 }
 
 fn make_writable(protected: bool) -> &'static str {

@@ -29,7 +29,7 @@ pub(crate) fn require(file: impl AsFd, needed: u64, what: &'static str) -> Resul
 }
 
 /// The free space in bytes, or `u64::MAX` if the file system does not report it: some report a total of 0 blocks.
-fn free(file: impl AsFd) -> Result<u64> {
+pub(crate) fn free(file: impl AsFd) -> Result<u64> {
     let disk = match fstatvfs(file) {
         Err(errno) if backup_disk::cannot(&errno.into()) => return Ok(u64::MAX),
         asked => asked.context("cannot determine the free space")?,

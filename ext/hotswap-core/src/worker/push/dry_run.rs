@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::if_match::IfMatch;
-use super::in_place::{self, Overwriting, Why};
+use super::in_place::{self, Keeping, Overwriting, Why};
 use super::obstacle::Obstacle;
 use super::pass::pass;
 use super::rows::Rows;
@@ -189,7 +189,7 @@ impl Rehearsal<'_> {
             unwritten: None,
             why,
             all_pages: false,
-            keep: command.settings.keep > 0,
+            keep: Keeping::in_a_push(command.settings.keep),
         };
         overwriting.estimate(command)
     }

@@ -23,7 +23,7 @@ use crate::error::{Busy, Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::previous::Hidden;
+use crate::previous::{Hidden, Returned};
 use crate::protocol::{Figures, Plan, Request, Way};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
@@ -47,7 +47,7 @@ use crate::worker::summary::Summary;
 
 use dry_run::Rehearsal;
 use if_match::IfMatch;
-use in_place::{Overwriting, Why};
+use in_place::{Keeping, Overwriting, Why};
 use obstacle::Obstacle;
 use pass::pass;
 use quick_disk::QuickDisk;
@@ -424,15 +424,17 @@ impl Push<'_> {
     /// Writes the new content into the live file, in one transaction.
     fn overwrite(&mut self, live: Option<Live>, why: &Why) -> Result<()> {
         let mut live = live.ok_or_else(|| gone(&self.command.path))?;
-        if self.version.is_some() {
-            self.staged = rollback::copy(&self.staged, self.command)?;
-        }
+        let version = self.copy_version()?;
         if let Some(seen) = &self.seen {
             require_same_file(live.path(), seen.identity)?;
         }
         let expected = live.identity();
         let (command, staged, open) = (self.command, &mut self.staged, &mut live);
-        let rolls_back = self.version.is_some();
+        let rolls_back = version.is_some();
+        let keep = match rolls_back {
+            true => Keeping::Required,
+            false => Keeping::in_a_push(self.keep),
+        };
         let rewritten = command.at_low_priority(move || match in_place::fit(staged, open, command)? {
             // A version may have another schema.
             true if rolls_back => rollback::pass(command, staged, open.is_wal()).map(|()| true),
@@ -455,7 +457,7 @@ impl Push<'_> {
                 seen: self.seen.as_ref(),
                 unwritten,
                 why,
-                keep: self.keep > 0,
+                keep,
                 all_pages: false,
             };
             match overwriting.run(command) {
@@ -465,7 +467,9 @@ impl Push<'_> {
                 }
                 outcome => {
                     let kept = outcome?;
-                    self.end_version(kept);
+                    if let Some(version) = version.filter(|_| kept) {
+                        self.remove_version(version);
+                    }
                     return Ok(());
                 }
             }
@@ -474,16 +478,24 @@ impl Push<'_> {
         }
     }
 
-    /// A rollback in place: the live file has the content of the version now. If nothing else is kept, the version stays.
-    fn end_version(&mut self, kept: bool) {
-        let Some(version) = self.version.take().filter(|_| kept) else {
-            return;
+    /// A rollback in place: copies the version, which has its own name meanwhile. So a worker that dies loses no version.
+    fn copy_version(&mut self) -> Result<Option<Returned>> {
+        let Some(version) = self.version.take() else {
+            return Ok(None);
         };
+        self.staged = rollback::copy(&self.staged, self.command)?;
+        let path = version.path().to_owned();
+        version.give_back().on_path("cannot rename", &path).map(Some)
+    }
+
+    /// The live file has the content of the version now, and what it had is the newest version.
+    fn remove_version(&self, version: Returned) {
         if let Err(error) = version.remove() {
-            let path = version.path().shown();
-            self.command
-                .client
-                .log("warn", format_args!("cannot remove {path}: {error}"));
+            let path = self.command.path.shown();
+            self.command.client.log(
+                "warn",
+                format_args!("cannot remove the version of {path} that is live again: {error}"),
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! Room for a push on the disk of the database. If there is none otherwise, the oldest previous versions give way.
+//! Room for a push on the disk of the database. If there is none otherwise, the oldest previous versions give way. To
+//! a rollback none gives way, because it might be the one that the user goes back to.
 
 use std::os::fd::AsFd;
 
@@ -33,7 +34,8 @@ pub(super) fn require(
             Err(error @ Error::Refused(Refused::NoSpace { .. })) => error,
             other => return other,
         };
-        if !would_help(&refused, command) || !remove_oldest(command, operation)? {
+        let rolls_back = command.request.src.version().is_some();
+        if rolls_back || !would_help(&refused, command) || !remove_oldest(command, operation)? {
             return Err(refused);
         }
     }

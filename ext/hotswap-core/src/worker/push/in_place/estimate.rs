@@ -1,10 +1,12 @@
 //! Estimates how long the write will take: writes a part of it beside the live database, before any request waits.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::backup::{self, Written};
 use crate::error::{Context, Failed, Result};
+use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
@@ -27,7 +29,13 @@ pub(super) struct Estimate {
 impl Estimate {
     /// Estimates a write of `bytes` into `live`, in WAL mode or not.
     pub(super) fn of(bytes: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
-        let part = bytes.clamp(page_size.into(), PART);
+        // The two files and the log of the rehearsal need room, too.
+        let folder = live.parent().unwrap_or(Path::new("/"));
+        let folder = File::open(folder).on_path("cannot open", folder)?;
+        let part = bytes
+            .min(PART)
+            .min(space::free(folder)? / 4)
+            .max(page_size.into());
         let took = rehearse(part, live, page_size, wal)?;
         let speed = part as f64 / took.as_secs_f64();
         Ok(Self {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::reason::Why;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Refused, Result};
 use crate::previous;
 use crate::record;
 use crate::visible::Shown;
@@ -22,6 +22,27 @@ use crate::worker::snapshot::pin::Pin;
 
 /// How much is copied to find out how long the copy takes, in bytes.
 const PART: u64 = 16 * 1024 * 1024;
+
+/// Whether the content before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// It does not.
+    Nothing,
+    /// It stays if it can.
+    IfPossible,
+    /// It stays, or nothing is written.
+    Required,
+}
+
+impl Keeping {
+    /// For a push that leaves `keep` versions.
+    pub(crate) fn in_a_push(keep: u32) -> Self {
+        match keep {
+            0 => Self::Nothing,
+            _ => Self::IfPossible,
+        }
+    }
+}
 
 /// The version that stays.
 #[derive(Debug)]
@@ -44,8 +65,11 @@ pub(super) enum Keep {
 }
 
 impl Keep {
-    /// Prepares it, with the gates open.
-    pub(super) fn prepare(live: &Live, command: &Command) -> Self {
+    /// Prepares it, with the gates open. Fails only if it has to be kept.
+    pub(super) fn prepare(live: &Live, keeping: Keeping, command: &Command) -> Result<Self> {
+        if keeping == Keeping::Nothing {
+            return Ok(Self::Nothing);
+        }
         let path = live.path();
         let prepared = match std::fs::metadata(path) {
             // A database without content is nothing to go back to.
@@ -54,7 +78,7 @@ impl Keep {
             Ok(metadata) => Self::prepare_copy(path, metadata.len(), command),
             Err(error) => Err(error).on_path("cannot stat", path),
         };
-        prepared.unwrap_or_else(Self::Failed)
+        prepared.or_else(|error| failed(error, keeping, path))
     }
 
     fn prepare_copy(live: &Path, length: u64, command: &Command) -> Result<Self> {
@@ -84,8 +108,14 @@ impl Keep {
         }
     }
 
-    /// Takes the state. The worker has the write lock and has written nothing. Fails only if `in_time` does.
-    pub(super) fn take(&mut self, in_time: impl Fn() -> Result<()>) -> Result<()> {
+    /// Takes the state. The worker has the write lock and has written nothing. Fails if `in_time` does, or if the state
+    /// has to be kept.
+    pub(super) fn take(
+        &mut self,
+        keeping: Keeping,
+        live: &Path,
+        in_time: impl Fn() -> Result<()>,
+    ) -> Result<()> {
         let taken = match self {
             Self::Pinned(pin) => pin.hold(),
             Self::Copied { source, copy, .. } => match source.metadata() {
@@ -107,14 +137,14 @@ impl Keep {
             Self::Nothing | Self::Failed(_) => Ok(()),
         };
         if let Err(error) = taken {
-            *self = Self::Failed(error);
+            *self = failed(error, keeping, live)?;
         }
         Ok(())
     }
 
     /// Puts the version in its place. Requests go on meanwhile. The push is done, so a failure is only a warning.
     /// Returns whether the version is there.
-    pub(super) fn finish(self, live: &Path, why: &Why, command: &Command) -> bool {
+    pub(super) fn finish(self, live: &Path, why: &Why, keeping: Keeping, command: &Command) -> bool {
         // There, only the owner of a file may rename or remove it.
         let in_sticky_folder = *why == Why::Obstacle(Obstacle::StickyFolder);
         let placed = command.at_low_priority(move || match self {
@@ -122,7 +152,7 @@ impl Keep {
             Self::Failed(error) => Err(error),
             Self::Copied { copy, .. } => place(copy, live, !in_sticky_folder).map(Some),
             Self::Pinned(pin) => {
-                let copy = copy_of(pin, live, command)?;
+                let copy = copy_of(pin, live, keeping, command)?;
                 copy.map(|copy| place(copy, live, !in_sticky_folder)).transpose()
             }
         });
@@ -144,18 +174,39 @@ impl Keep {
     }
 }
 
-fn copy_of(pin: Pin, live: &Path, command: &Command) -> Result<Option<Staged>> {
+/// What a push does without, a rollback does not.
+fn failed(error: Error, keeping: Keeping, live: &Path) -> Result<Keep> {
+    match keeping {
+        Keeping::Required => Err(cannot_keep(&error, live)),
+        _ => Ok(Keep::Failed(error)),
+    }
+}
+
+/// The refusal of a write that would lose what it replaces.
+pub(super) fn cannot_keep(error: &Error, live: &Path) -> Error {
+    let why = error.to_string();
+    Refused::CannotKeep {
+        database: live.to_owned(),
+        why: why.split(". Make room").next().unwrap_or(&why).to_owned(),
+    }
+    .into()
+}
+
+fn copy_of(pin: Pin, live: &Path, keeping: Keeping, command: &Command) -> Result<Option<Staged>> {
     let Some(snapshot) = pin.snapshot()? else {
         return Ok(None);
     };
     let mut copy = Staged::create(live)?;
-    room::require(
-        copy.file(),
-        snapshot.len(),
-        "keeping the previous version",
-        command,
-        Operation::Held,
-    )?;
+    // If it has to be kept, there was room before the write, and the reserve is for this, too.
+    if keeping != Keeping::Required {
+        room::require(
+            copy.file(),
+            snapshot.len(),
+            "keeping the previous version",
+            command,
+            Operation::Held,
+        )?;
+    }
     let copied = snapshot
         .share_with(copy.file(), |_| Ok(()))
         .and_then(|shared| match shared {

@@ -38,6 +38,7 @@ pub(super) use adapt::fit;
 use backup::Written;
 use changed_pages::Difference;
 use keep::Keep;
+pub(super) use keep::Keeping;
 pub(super) use overwriting::Overwriting;
 use pages::number;
 use plan::Plan;
@@ -103,7 +104,7 @@ impl Overwriting<'_> {
                     timeline.note("swap lock released, requests resuming");
                     timeline.note("reconnected ActiveRecord");
                     self.tell(timeline, closed_at.elapsed(), command);
-                    kept |= keep.finish(self.live.path(), self.why, command);
+                    kept |= keep.finish(self.live.path(), self.why, self.keep, command);
                     self.checkpoint(command);
                     resumed.map_err(Error::past_the_commit)?;
                     if !held || self.is_right(proof, command) {
@@ -197,6 +198,7 @@ impl Overwriting<'_> {
             seen,
             unwritten,
             why,
+            keep: keeping,
             ..
         } = self;
         fleet.ask_for(bound)?;
@@ -227,7 +229,8 @@ impl Overwriting<'_> {
             unwritten.take().map_or(Ok(()), Unwritten::require)?;
             seen.take()
                 .map_or(Ok(()), |seen| seen.confirm_locked(&path, wal))?;
-            keep.take().map_or(Ok(()), |keep| keep.take(|| in_time(0.0)))
+            keep.take()
+                .map_or(Ok(()), |keep| keep.take(*keeping, &path, || in_time(0.0)))
         };
         let go_on = |part: f64| {
             confirm()?;

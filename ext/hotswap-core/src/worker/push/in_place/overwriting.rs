@@ -1,5 +1,6 @@
 //! One write in place.
 
+use super::keep::Keeping;
 use super::reason::Why;
 use crate::worker::check::seen::Seen;
 use crate::worker::disk::staged::Staged;
@@ -25,7 +26,7 @@ pub(crate) struct Overwriting<'a> {
     /// Why the file is not replaced.
     pub why: &'a Why,
     /// Whether the content before stays as the previous version.
-    pub keep: bool,
+    pub keep: Keeping,
     /// Whether to write all pages, including those that seem to be right.
     pub all_pages: bool,
 }
