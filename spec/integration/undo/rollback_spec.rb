@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "support/versions"
+require_relative "../command/support/obedient_program"
 
 RSpec.describe "the previous version, and a rollback to it" do
   include Versions
@@ -164,6 +165,22 @@ RSpec.describe "the previous version, and a rollback to it" do
 
     expect(waiting).to be_ok
     expect(schema_generation).to be > generation
+  end
+
+  it "is none if a managed database has its name" do
+    other = app.file("storage/app.sqlite3.previous", ItemsServer::SCHEMA, %w[other])
+    both = %(Hotswap.database_paths = %w[storage/app.sqlite3 storage/app.sqlite3.previous])
+    program = ObedientProgram.new(app.root)
+    program.tell("#{both.sub("Hotswap.", "Hotswap.configuration.")}; Hotswap.socket_path = 'tmp/other.sock'; Hotswap.register_chosen; 1")
+
+    expect(program.hotswap("cp", offer("new"), "storage/app.sqlite3")).to match [0, "OK\n", anything]
+    expect(names_in(other)).to eq %w[other]
+    [["rollback", "storage/app.sqlite3"], ["cp", "previous:storage/app.sqlite3", "-"]].each do |arguments|
+      expect(program.hotswap(*arguments)).to match [3, "", /app\.sqlite3\.previous has the name of one and is a managed database itself/]
+    end
+    expect(names_in(other)).to eq %w[other]
+  ensure
+    FileUtils.rm_f(Dir["#{other}*"])
   end
 
   it "is removed with a line in the log, and a file of that name that hotswap did not keep is not" do

@@ -183,6 +183,13 @@ pub enum Refused {
         version.shown()
     )]
     VersionIsNoFile { version: PathBuf },
+    /// A managed database has the name of the version.
+    #[error(
+        "hotswap keeps no versions of {}, because {} has the name of one and is a managed database itself. Rename that database",
+        database.shown(),
+        other.shown()
+    )]
+    VersionIsManaged { database: PathBuf, other: PathBuf },
     /// The version to go back to cannot be used.
     #[error(
         "cannot roll back {}: {why}. The running database is untouched. Repair that version (sqlite3 FILE .recover) and push \

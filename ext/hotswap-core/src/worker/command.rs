@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::client::Client;
 use super::live::replaced::Replaced;
 use super::low_priority::at_low_priority;
+use crate::error::{Refused, Result};
 use crate::in_place::InPlace;
 use crate::percent::Percent;
+use crate::previous;
 use crate::protocol::Request;
 use crate::record::Entry;
 use crate::route::Direction;
@@ -75,6 +77,24 @@ impl<'a> Command<'a> {
     /// How long the swap may take from its first attempt on.
     pub(super) fn timeout(&self) -> Duration {
         self.settings.timeout()
+    }
+
+    /// Fails if another managed database has the name of a version of this one.
+    pub(super) fn require_own_versions(&self) -> Result<()> {
+        let own = self.path.file_name().unwrap_or_default();
+        let is_version = |other: &PathBuf| {
+            let name = other.file_name().unwrap_or_default();
+            other.parent() == self.path.parent() && previous::is_version(name, own)
+        };
+        let mut others = self.settings.resolved().into_iter();
+        match others.find(is_version) {
+            Some(other) => Err(Refused::VersionIsManaged {
+                database: self.path.clone(),
+                other,
+            }
+            .into()),
+            None => Ok(()),
+        }
     }
 
     /// Whether the worker may write into the live file.

@@ -158,6 +158,9 @@ fn carry_out(
     };
     let command = Command::new(client, &request, &settings, database);
     refuse_ignored(&request, direction)?;
+    if matches!(direction, Direction::Rollback(_) | Direction::PullVersion(_)) {
+        command.require_own_versions()?;
+    }
     if !request.dry_run {
         client.begin_account(&command.path, command.entry(direction));
     }

@@ -1,13 +1,12 @@
 //! The database that a push replaces, which stays beside the new one.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Context, Result};
 use crate::leftovers::is_absent;
 use crate::previous::{self, Hidden};
 use crate::record;
-use crate::settings::Database;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
@@ -86,27 +85,12 @@ impl Kept {
 
 /// How many versions stay beside the database of `command`. None if another managed database has the name of one.
 pub(super) fn count(command: &Command) -> u32 {
-    let (path, databases) = (&command.path, &command.settings.databases);
-    let is_version = |other: &PathBuf| {
-        other.parent() == path.parent()
-            && other
-                .file_name()
-                .zip(path.file_name())
-                .is_some_and(|(name, database)| previous::is_version(name, database))
-    };
-    match databases.iter().map(Database::resolved).find(is_version) {
-        Some(other) => {
-            command.client.log(
-                "warn",
-                format_args!(
-                    "cannot keep the previous version of {}: {} is a managed database itself",
-                    path.shown(),
-                    other.shown()
-                ),
-            );
+    match command.require_own_versions() {
+        Ok(()) => command.settings.keep,
+        Err(error) => {
+            command.client.log("warn", error);
             0
         }
-        None => command.settings.keep,
     }
 }
 

@@ -247,7 +247,7 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
         identity: None,
         watchdog: None,
         // What it replaces stays, so that a second rollback undoes the first.
-        keep: kept::count(command).max(1),
+        keep: command.settings.keep.max(1),
         version: Some(version),
         name: "rollback",
     };

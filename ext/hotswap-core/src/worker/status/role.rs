@@ -47,19 +47,19 @@ const KNOWN: &[(Role, &[&str])] = &[
 
 /// The role of the process with this command line.
 pub(super) fn role(command: &[String]) -> Role {
-    // hotswap's own program is a file of a fixed name.
-    if command
-        .iter()
-        .any(|word| word.ends_with("hotswap/programs/worker.rb"))
-    {
-        return Role::Hotswap;
-    }
     // A program that has changed its title has all of it in one word: "puma: cluster worker 0: 4711 [app]".
     let words: Vec<_> = command
         .iter()
         .flat_map(|words| words.split_whitespace())
         .take(12)
         .collect();
+    // hotswap's own program is a file of a fixed name.
+    if words
+        .iter()
+        .any(|word| word.ends_with("hotswap/programs/worker.rb"))
+    {
+        return Role::Hotswap;
+    }
     let rails = words.iter().position(|word| program(word) == "rails");
     if let Some(subcommand) = rails.and_then(|at| words.get(at + 1)) {
         match *subcommand {
