@@ -40,7 +40,7 @@ pub struct DatabaseStatus {
     /// The length of the WAL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wal_bytes: Option<u64>,
-    /// "wal", or "delete" for a rollback journal.
+    /// "wal" or "rollback".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_mode: Option<String>,
     /// The newest migration.

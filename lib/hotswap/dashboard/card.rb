@@ -43,7 +43,7 @@ module Hotswap
       def facts
         {
           "Size" => size,
-          "Journal mode" => {"wal" => "WAL", "delete" => "rollback journal"}.fetch(@status[:journal_mode], @status[:journal_mode]),
+          "Journal mode" => {"wal" => "WAL", "rollback" => "rollback journal"}.fetch(@status[:journal_mode], @status[:journal_mode]),
           "Schema version" => @status[:schema_version],
           "Last swap" => last_swap
         }.compact

@@ -192,7 +192,7 @@ fn facts(path: &Path) -> Facts {
         return Facts::default();
     };
     let facts = Facts {
-        journal_mode: Some(if header.wal { "wal" } else { "delete" }.into()),
+        journal_mode: Some(if header.wal { "wal" } else { "rollback" }.into()),
         ..Facts::default()
     };
     let Some(connection) = open(path, header.wal) else {
