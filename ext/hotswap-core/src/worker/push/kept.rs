@@ -101,7 +101,10 @@ pub(super) fn trim(command: &Command, keep: u32) {
     match command.at_low_priority(|| previous::trim(&command.path, keep)) {
         Ok((removed, foreign)) => {
             for version in removed {
-                client.info(format_args!("removed {}, an older version", version.shown()));
+                client.log(
+                    "debug",
+                    format_args!("removed {}, an older version", version.shown()),
+                );
             }
             for version in foreign {
                 client.log(
