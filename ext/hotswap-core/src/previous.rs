@@ -210,34 +210,57 @@ fn move_version(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Removes the versions beyond the newest `keep`, as far as the record knows them: a file of that name that another
-/// program has put there, or has written to, stays. Returns the paths of those that went and of those that stayed.
-pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+/// Removes the versions beyond the newest `keep`. Returns their paths. Before hotswap has kept a version, files of such
+/// names are not its own, so they stay.
+pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
     let excess: Vec<_> = numbers(database).into_iter().skip(keep as usize).collect();
-    if excess.is_empty() {
-        return Ok(Default::default());
+    if excess.is_empty() || record::kept(database).is_empty() {
+        return Ok(Vec::new());
     }
-    let is_known = known_to_the_record(database);
-    let (own, foreign): (Vec<_>, Vec<_>) = excess.into_iter().partition(is_known);
-    let removed = own.into_iter().map(|number| remove(database, number));
-    let foreign = foreign.into_iter().map(|number| path_of(database, number));
-    Ok((removed.collect::<io::Result<_>>()?, foreign.collect()))
+    excess
+        .into_iter()
+        .map(|number| remove(database, number))
+        .collect()
 }
 
-/// Returns a function that tells whether hotswap has kept the version, and no program has written to it since.
-fn known_to_the_record(database: &Path) -> impl Fn(&u32) -> bool + '_ {
-    let known = record::kept(database);
-    move |number| mark_of(&path_of(database, *number)).is_ok_and(|mark| known.contains(&mark))
-}
-
-/// Removes the oldest version that the record knows. Returns its path and its length, or `None` if there is none.
+/// Removes the oldest version. Returns its path and its length, or `None` if there is none that hotswap has kept.
 pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)>> {
-    let mut oldest_first = numbers(database).into_iter().rev();
-    let Some(number) = oldest_first.find(known_to_the_record(database)) else {
+    let oldest = numbers(database).pop();
+    let Some(number) = oldest.filter(|_| !record::kept(database).is_empty()) else {
         return Ok(None);
     };
     let length = std::fs::metadata(path_of(database, number))?.len();
     remove(database, number).map(|path| Some((path, length)))
+}
+
+/// Before hotswap keeps its first version: moves files that have the names of versions aside, because another program has
+/// put them there. Returns their new paths.
+pub(crate) fn set_foreign_aside(database: &Path) -> io::Result<Vec<PathBuf>> {
+    let numbers = numbers(database);
+    if numbers.is_empty() || !record::kept(database).is_empty() {
+        return Ok(Vec::new());
+    }
+    let aside = numbers.into_iter().map(|number| {
+        let from = path_of(database, number);
+        let named = |count: u32| {
+            let mut name = from.clone().into_os_string();
+            name.push(format!(
+                ".foreign{}",
+                if count > 1 {
+                    format!(".{count}")
+                } else {
+                    String::new()
+                }
+            ));
+            PathBuf::from(name)
+        };
+        let to = (1..)
+            .map(named)
+            .find(|path| !exists(path))
+            .unwrap_or_else(|| named(u32::MAX));
+        move_version(&from, &to).map(|()| to)
+    });
+    aside.collect()
 }
 
 fn remove(database: &Path, number: u32) -> io::Result<PathBuf> {
@@ -318,6 +341,14 @@ mod tests {
             put_first(&self.folder.path().join("from"), &self.database).unwrap();
         }
 
+        fn keep_in_record(&self) {
+            let entry = record::Entry {
+                previous: Some(mark_of(&path_of(&self.database, 1)).unwrap()),
+                ..record::Entry::default()
+            };
+            record::append(&self.database, entry, std::time::Duration::from_secs(60)).unwrap();
+        }
+
         fn contents(&self) -> Vec<(u32, String)> {
             let read = |number| std::fs::read_to_string(path_of(&self.database, number)).unwrap();
             numbers(&self.database)
@@ -342,21 +373,34 @@ mod tests {
             .for_each(|content| folder.keep(content));
         assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b"), (3, "a")]));
         let third = path_of(&folder.database, 3);
-        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![], vec![third.clone()]));
-        let keep_in_record = |number| {
-            let entry = record::Entry {
-                previous: Some(mark_of(&path_of(&folder.database, number)).unwrap()),
-                ..record::Entry::default()
-            };
-            record::append(&folder.database, entry, std::time::Duration::from_secs(60)).unwrap();
-        };
-        keep_in_record(3);
-        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![third], vec![]));
-        assert_eq!(trim(&folder.database, 2).unwrap(), (vec![], vec![]));
-        assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b")]));
-        keep_in_record(2);
+        assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(remove_oldest(&folder.database).unwrap(), None);
+        folder.keep_in_record();
+        assert_eq!(trim(&folder.database, 2).unwrap(), [third]);
+        assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
         let second = path_of(&folder.database, 2);
         assert_eq!(remove_oldest(&folder.database).unwrap(), Some((second, 1)));
+        assert_eq!(folder.contents(), pairs(&[(1, "c")]));
+    }
+
+    #[test]
+    fn files_of_another_program_go_aside_before_the_first_version_is_kept() {
+        let folder = Folder::new();
+        ["a", "b"].into_iter().for_each(|content| folder.keep(content));
+        let aside = set_foreign_aside(&folder.database).unwrap();
+        assert_eq!(folder.contents(), []);
+        let name = |name: &str| folder.database.with_file_name(name);
+        assert_eq!(
+            aside,
+            [
+                name("live.sqlite3.previous.foreign"),
+                name("live.sqlite3.previous.2.foreign")
+            ]
+        );
+        assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), "b");
+        folder.keep("c");
+        folder.keep_in_record();
+        assert_eq!(set_foreign_aside(&folder.database).unwrap(), [] as [PathBuf; 0]);
         assert_eq!(folder.contents(), pairs(&[(1, "c")]));
     }
 

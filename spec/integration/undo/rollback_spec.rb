@@ -183,18 +183,19 @@ RSpec.describe "the previous version, and a rollback to it" do
     FileUtils.rm_f(Dir["#{other}*"])
   end
 
-  it "is removed with a line in the log, and a file of that name that hotswap did not keep is not" do
-    FileUtils.rm_f(version(1))
+  it "is removed with a line in the log, and a file of that name that was there before hotswap kept any goes aside" do
+    settled
+    FileUtils.rm_f([version(1), "#{app.database_path}.hotswap.log"])
     File.write(version(1), "of a deploy script")
-    push("one")
+    expect(push("one").stderr).to include("WARNING: a file that hotswap has not put there")
     push("two")
     settled
 
-    expect(versions).to eq [1, 3]
-    expect(File.read(version(3))).to eq "of a deploy script"
-    eventually { expect(app.log).to match(/app\.sqlite3\.previous\.2 stays, because hotswap did not put it there/).and match(/removed \S+app\.sqlite3\.previous\.2, an older version/) }
+    expect(versions).to eq [1]
+    expect(File.read("#{version(1)}.foreign")).to eq "of a deploy script"
+    eventually { expect(app.log).to match(/removed \S+app\.sqlite3\.previous\.2, an older version/) }
   ensure
-    FileUtils.rm_f(version(3))
+    FileUtils.rm_f("#{version(1)}.foreign")
   end
 
   it "is taken back from a process that has written to it and left its rows in a WAL" do

@@ -75,7 +75,9 @@ pub fn run(control: OwnedFd) -> Result<()> {
     client.record(&outcome, account::PATIENCE);
     client.finish(&outcome);
     // The client has its answer by now.
-    let Client { log, .. } = client;
+    let Client { log, user, .. } = client;
+    // `hotswap status` shows a command until its worker gives up what it publishes.
+    drop(user);
     if let Some(replaced) = replaced {
         replaced.keep_locked(&log);
     }

@@ -94,26 +94,35 @@ pub(super) fn count(command: &Command) -> u32 {
     }
 }
 
+/// Moves files aside that have the names of versions, but are not hotswap's. Called before the first version is kept.
+pub(super) fn set_foreign_aside(command: &Command) -> Result<()> {
+    let path = &*command.path;
+    let aside = previous::set_foreign_aside(path).on_path("cannot move a file aside beside", path)?;
+    for file in aside {
+        let text = format!(
+            "a file that hotswap has not put there had the name of a previous version of {}; it is {} now",
+            path.shown(),
+            file.shown()
+        );
+        command.client.log("warn", &text);
+        command.client.status(format_args!("WARNING: {text}"));
+    }
+    Ok(())
+}
+
 /// Removes the versions that are too many. Called when the gates are open again, because removing a large file takes
-/// time, and when the record knows what was kept.
+/// time.
 pub(super) fn trim(command: &Command, keep: u32) {
     let client = command.client;
+    if command.require_own_versions().is_err() {
+        return;
+    }
     match command.at_low_priority(|| previous::trim(&command.path, keep)) {
-        Ok((removed, foreign)) => {
+        Ok(removed) => {
             for version in removed {
                 client.log(
                     "debug",
                     format_args!("removed {}, an older version", version.shown()),
-                );
-            }
-            for version in foreign {
-                client.log(
-                    "warn",
-                    format_args!(
-                        "{} stays, because hotswap did not put it there, or another program has written to it. Remove it if you do \
-                         not need it",
-                        version.shown()
-                    ),
                 );
             }
         }

@@ -187,6 +187,9 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         return rehearsal.run(if_match);
     }
     let (passed, rows) = checks?;
+    if command.require_own_versions().is_ok() {
+        kept::set_foreign_aside(command)?;
+    }
     for warning in &passed.warnings {
         client.log("warn", warning);
         client.status(warning);

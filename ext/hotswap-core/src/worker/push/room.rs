@@ -58,6 +58,9 @@ fn would_help(refused: &Error, command: &Command) -> bool {
 
 /// Returns false if there is none, or if another worker is at work.
 fn remove_oldest(command: &Command, operation: Operation) -> Result<bool> {
+    if command.require_own_versions().is_err() {
+        return Ok(false);
+    }
     let path = &*command.path;
     let _lock = match operation {
         Operation::Held => None,
