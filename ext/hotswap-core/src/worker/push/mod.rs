@@ -330,11 +330,14 @@ impl Push<'_> {
         let live_before = live.as_ref().map(Live::identity);
         let outcome = self.swap(live, obstacle);
         let moved = self.staged.is_promoted();
+        // Also if the sync after the rename has failed.
+        if moved || outcome.is_ok() {
+            kept::trim(self.command, self.keep);
+        }
         let way = outcome.map_err(|error| match live_before {
             Some(expected) if !moved => blame_another_program(error, &self.command.path, expected),
             _ => error,
         })?;
-        kept::trim(self.command, self.keep);
         Ok(self.report(way, rows))
     }
 
