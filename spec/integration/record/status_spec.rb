@@ -20,7 +20,12 @@ RSpec.describe "hotswap status", lane: "default" do
     primary = of("primary")
     expect(primary).to include("database" => "storage/production.sqlite3", "path" => File.realpath(live), "exists" => true,
       "bytes" => File.size(live), "journal_mode" => "wal", "schema_version" => /\A\d+\z/, "elsewhere" => false, "commands" => [], "previous" => Array)
-    web = primary.fetch("processes").select { |process| process["role"] == "web" }
+    # Each worker opens the file with its first request that needs it.
+    web = eventually do
+      app.version
+      found = of("primary").fetch("processes").select { |process| process["role"] == "web" }
+      found if found.all? { |process| process["holds"].include?("file") }
+    end
     expect(web.map { |process| process["pid"] }).to match_array app.worker_pids
     expect(web).to all include("holds" => %w[membership file], "command" => /puma: cluster worker/)
   end
