@@ -113,7 +113,7 @@ class PumaServer
   def stray_files
     watched_folders.flat_map do |folder|
       files = folder.glob("*", File::FNM_DOTMATCH).select(&:file?)
-      files.reject { |file| @known.any? { |name| file.to_s.match?(/\A#{Regexp.escape(name)}(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous(\.\d+)?)?\z/) } }
+      files.reject { |file| @known.any? { |name| file.to_s.match?(/\A#{Regexp.escape(name)}(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous(\.\d+)?(\.foreign)?)?\z/) } }
     end.map(&:to_s)
   end
 

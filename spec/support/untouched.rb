@@ -22,7 +22,7 @@ module Untouched
   # Without the lock file, the record, the newest previous version and the files that SQLite keeps next to an open database.
   def self.listing(folder)
     names = Dir.children(folder)
-    names.reject { |name| names.include?(name[/\A(.+?)(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous)\z/, 1]) }.sort
+    names.reject { |name| names.include?(name[/\A(.+?)(-wal|-shm|-journal|\.hotswap|\.hotswap\.log|\.hotswap\.log\.1|\.previous(?:\.foreign)?)\z/, 1]) }.sort
   end
 
   private

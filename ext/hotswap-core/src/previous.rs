@@ -20,6 +20,8 @@ use crate::visible::Shown;
 
 /// What follows the database's name in the name of the newest version.
 pub(crate) const SUFFIX: &str = ".previous";
+/// What is added to the name of a file that is not hotswap's.
+const FOREIGN: &str = ".foreign";
 /// The longest name of a database that leaves room for the names of its versions and of the files beside them.
 const LONGEST_NAME: usize = 255 - ".previous.9999-journal".len();
 
@@ -210,11 +212,24 @@ fn move_version(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
+/// Whether the names of versions are hotswap's own: it has kept a version, or has set aside what was there before. So a
+/// record that cannot be written makes it set files aside only once.
+fn owns_names(database: &Path) -> bool {
+    let own = database.file_name().unwrap_or_default().as_bytes();
+    let is_aside = |name: &OsStr| {
+        let rest = name.as_bytes().strip_prefix(own);
+        rest.and_then(|rest| rest.strip_prefix(SUFFIX.as_bytes()))
+            .is_some_and(|rest| rest.ends_with(FOREIGN.as_bytes()))
+    };
+    !record::kept(database).is_empty()
+        || leftovers::names_in(database.parent().unwrap_or(Path::new("/"))).any(|name| is_aside(&name))
+}
+
 /// Removes the versions beyond the newest `keep`. Returns their paths. Before hotswap has kept a version, files of such
 /// names are not its own, so they stay.
 pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
     let excess: Vec<_> = numbers(database).into_iter().skip(keep as usize).collect();
-    if excess.is_empty() || record::kept(database).is_empty() {
+    if excess.is_empty() || !owns_names(database) {
         return Ok(Vec::new());
     }
     excess
@@ -226,7 +241,7 @@ pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
 /// Removes the oldest version. Returns its path and its length, or `None` if there is none that hotswap has kept.
 pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)>> {
     let oldest = numbers(database).pop();
-    let Some(number) = oldest.filter(|_| !record::kept(database).is_empty()) else {
+    let Some(number) = oldest.filter(|_| owns_names(database)) else {
         return Ok(None);
     };
     let length = std::fs::metadata(path_of(database, number))?.len();
@@ -237,27 +252,14 @@ pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)
 /// put them there. Returns their new paths.
 pub(crate) fn set_foreign_aside(database: &Path) -> io::Result<Vec<PathBuf>> {
     let numbers = numbers(database);
-    if numbers.is_empty() || !record::kept(database).is_empty() {
+    if numbers.is_empty() || owns_names(database) {
         return Ok(Vec::new());
     }
     let aside = numbers.into_iter().map(|number| {
         let from = path_of(database, number);
-        let named = |count: u32| {
-            let mut name = from.clone().into_os_string();
-            name.push(format!(
-                ".foreign{}",
-                if count > 1 {
-                    format!(".{count}")
-                } else {
-                    String::new()
-                }
-            ));
-            PathBuf::from(name)
-        };
-        let to = (1..)
-            .map(named)
-            .find(|path| !exists(path))
-            .unwrap_or_else(|| named(u32::MAX));
+        let mut to = from.clone().into_os_string();
+        to.push(FOREIGN);
+        let to = PathBuf::from(to);
         move_version(&from, &to).map(|()| to)
     });
     aside.collect()
