@@ -187,7 +187,8 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         return rehearsal.run(if_match);
     }
     let (passed, rows) = checks?;
-    if command.require_own_versions().is_ok() {
+    let keep = kept::count(command);
+    if keep > 0 {
         kept::set_foreign_aside(command)?;
     }
     for warning in &passed.warnings {
@@ -204,7 +205,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         if_match,
         identity: None,
         watchdog: None,
-        keep: kept::count(command),
+        keep,
         version: None,
         name: "push",
     };
