@@ -64,7 +64,7 @@ class Tour
     end
 
     def tidy(database)
-      own = /\Aproduction(-queue|-cache|-errors)?\.sqlite3(-wal|-shm|\.hotswap)?\z/
+      own = /\Aproduction(-queue|-cache|-errors)?\.sqlite3(-wal|-shm|\.hotswap|\.hotswap\.log|\.previous)?\z/
       left = Dir.children(File.dirname(database.path)).grep_v(own)
       keep(left.empty?, "no staged file was left behind", left.join(", "))
     end
