@@ -23,6 +23,8 @@ mod snapshot;
 mod sqlite;
 mod status;
 mod summary;
+#[allow(dead_code, unused_imports)]
+mod tables;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
