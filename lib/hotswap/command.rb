@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# The command as a process. It loads only the extension, so that it starts as fast as Ruby.
+# The command as a process. It loads only the extension, and works without RubyGems, whose start takes longer than the
+# command's own.
 #
 # An application's bin/hotswap requires this file by its name, whichever version of the gem is installed: keep it here.
 

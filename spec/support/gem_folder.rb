@@ -17,12 +17,13 @@ class GemFolder
     add(specification) { |folder| FileUtils.cp_r(Project::ROOT.join("lib"), folder) }
   end
 
-  # Another version of it, whose command says only which one it is.
+  # Another version of it, whose command says only which one it is, and whether RubyGems is loaded.
   def add_other_hotswap(version)
     specification = Gem::Specification.new("hotswap", version) { |other| other.summary = other.author = "other" }
     add(specification) do |folder|
       folder.join("lib/hotswap").mkpath
-      folder.join("lib/hotswap/command.rb").write("puts 'the other hotswap, #{version}'")
+      folder.join("lib/hotswap/hotswap.#{RbConfig::CONFIG["DLEXT"]}").write("")
+      folder.join("lib/hotswap/command.rb").write("puts 'the other hotswap, #{version}', *defined?(Gem)")
     end
   end
 

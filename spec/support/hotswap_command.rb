@@ -3,10 +3,10 @@
 require "rbconfig"
 require_relative "project"
 
-# The real command as a child process: `ruby -I lib exe/hotswap`, without Bundler. Standard input, output and
-# error are pipes, as in a shell pipeline, unless a spec hands over something else.
+# The real command as a child process, started as an application's bin/hotswap starts it: without RubyGems and Bundler.
+# Standard input, output and error are pipes, as in a shell pipeline, unless a spec hands over something else.
 class HotswapCommand
-  PROGRAM = [RbConfig.ruby, "-I", Project::ROOT.join("lib").to_s, Project::ROOT.join("exe/hotswap").to_s].freeze
+  PROGRAM = [RbConfig.ruby, "--disable-gems", "-I", Project::ROOT.join("lib").to_s, Project::ROOT.join("exe/hotswap").to_s].freeze
 
   # What a push says that succeeds: on a busy machine it may have to wait.
   SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*.+, \d+ bytes, renamed, requests held for .+\n\z/

@@ -36,11 +36,11 @@ RSpec.describe "the environment of a command", lane: "default" do
     # Stands still where the extension would be loaded.
     slow = File.join(folder, "slow/hotswap/native.rb").tap { |file| FileUtils.mkpath(File.dirname(file)) }
     File.write(slow, %(File.write("#{folder}/there", ""); sleep))
-    binstub = Project::ROOT.join("lib/generators/hotswap/install/templates/binstub.rb")
+    binstub = Project::ROOT.join("lib/generators/hotswap/install/templates/binstub")
     FileUtils.mkpath(File.join(folder, "bin"))
     FileUtils.cp(binstub, File.join(folder, "bin/hotswap"))
     FileUtils.touch(File.join(folder, "Gemfile"))
-    load_path = HotswapCommand::PROGRAM[0, 1] + ["-I", File.join(folder, "slow"), *HotswapCommand::PROGRAM[1, 2]]
+    load_path = [RbConfig.ruby, "-I", File.join(folder, "slow"), *HotswapCommand::PROGRAM[1..-2]]
 
     [HotswapCommand::PROGRAM.last, File.join(folder, "bin/hotswap")].each do |program|
       FileUtils.rm_f(File.join(folder, "there"))

@@ -120,6 +120,21 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
       expect(hotswap("version", env: env).stdout).to eq "the other hotswap, 99.0\n"
     end
 
+    it "starts without RubyGems, wherever gems usually are" do
+      usual = File.join("ruby", RbConfig::CONFIG["ruby_version"])
+      GemFolder.new(app.root.join("vendor/bundle", usual)).add_other_hotswap(Hotswap::VERSION)
+      said = hotswap("version").stdout
+      FileUtils.rm_r(app.root.join("vendor/bundle"))
+      gems.add_other_hotswap(Hotswap::VERSION)
+      nowhere = app.root.join("nothing").to_s
+      places = [
+        {"GEM_HOME" => gems.path.to_s},
+        {"GEM_HOME" => nowhere, "GEM_PATH" => "#{nowhere}:#{gems.path}"}
+      ]
+
+      expect([said, *places.map { |env| hotswap("version", env: env).stdout }]).to all eq "the other hotswap, #{Hotswap::VERSION}\n"
+    end
+
     it "reads the lock file of BUNDLE_GEMFILE" do
       gems.add_hotswap
       gems.add_other_hotswap("99.0")

@@ -11,7 +11,7 @@ module Hotswap
       source_root File.expand_path("templates", __dir__)
 
       def create_binstub
-        copy_file "binstub.rb", "bin/hotswap"
+        copy_file "binstub", "bin/hotswap"
         chmod "bin/hotswap", 0o755, verbose: false
       end
 
