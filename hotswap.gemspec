@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
   spec.metadata = {"rubygems_mfa_required" => "true"}
 
   spec.files = Dir[
-    "lib/**/*.{rb,erb,css,js}", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
+    "lib/**/*.{rb,erb,css,js}", "lib/generators/**/templates/*", "exe/*", "ext/**/*.{rs,rb,toml}", "sig/**/*", "Cargo.toml", "Cargo.lock",
     "README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs/*.{md,svg,png}"
   ].grep_v(%r{\Aext/.*/(tests|target)/})
   spec.bindir = "exe"
