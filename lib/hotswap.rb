@@ -5,6 +5,7 @@ require "hotswap/version"
 require "hotswap/errors"
 require "hotswap/native"
 require "hotswap/file_name"
+require "hotswap/redaction"
 require "hotswap/configuration"
 require "hotswap/log"
 require "hotswap/database"
@@ -157,6 +158,11 @@ module Hotswap
     # @param if_changed [Boolean] whether to swap nothing if the database already has the content of the source
     # @param dry_run [Boolean] whether to do everything up to the swap, and swap nothing; see {Result#dry_run}
     # @param max_shrink [String, Numeric, nil] the most that any table may lose of its rows, such as "50%"
+    # @param only [Array<String>, String, false] the tables to push: names, patterns such as "tag*", or "@name" of a group in
+    #   {Configuration#tables}. All other tables keep their rows, and what is written to them meanwhile. nil is an error,
+    #   because it would push the whole database
+    # @param except [Array<String>, String, false] all tables but these, likewise
+    # @param allow_orphans [Boolean] whether rows of other tables may point to rows that are gone afterwards
     # @param label [String, nil] what to call this push in the application's log and in the record of the database
     # @param stderr [IO, StringIO, nil] gets status lines and warnings
     # @return [Result] what the push did
@@ -164,20 +170,24 @@ module Hotswap
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print. Inside a
     #   request or a job, {Refused}: the push would wait for itself
     # @raise what the source raises while it is read; then nothing has changed
-    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: false, if_changed: false, dry_run: false, max_shrink: nil, label: nil, socket: nil, stderr: nil)
-      Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, if_match:, if_changed:, dry_run:, max_shrink:, label:, socket:, stderr:).push(source)
+    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: false, if_changed: false, dry_run: false, max_shrink: nil, only: false, except: false, allow_orphans: false, label: nil, socket: nil, stderr: nil)
+      Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, if_match:, if_changed:, dry_run:, max_shrink:, only:, except:, allow_orphans:, label:, socket:, stderr:).push(source)
     end
 
     # Writes a consistent snapshot of a managed database to the target, as `hotswap cp` does. It needs no server, and it
     # works inside requests and jobs.
     # @param database [String, Symbol, Database] the managed database; :primary is the first one
     # @param to [String, Pathname, IO, #write] a file, or a stream
+    # @param only [Array<String>, String, false] the tables whose rows to pull: names, patterns such as "tag*", or "@name" of
+    #   a group in {Configuration#tables}. All other tables are empty. nil is an error, because it would pull all rows
+    # @param except [Array<String>, String, false] all tables but these, likewise
+    # @param redacted [Boolean] whether to apply the rules of {Configuration#redact}
     # @param stderr [IO, StringIO, nil] gets warnings
     # @return [Result] what the pull did
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print
     # @raise what the target raises while it is written to
-    def pull(database = :primary, to:, socket: nil, stderr: nil)
-      Copy.new(database, socket:, stderr:).pull(to)
+    def pull(database = :primary, to:, only: false, except: false, redacted: false, socket: nil, stderr: nil)
+      Copy.new(database, only:, except:, redacted:, socket:, stderr:).pull(to)
     end
 
     # Goes back to the version that the last push replaced, as `hotswap rollback` does. What this replaces becomes the

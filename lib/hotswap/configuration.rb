@@ -5,7 +5,8 @@ module Hotswap
   class Configuration
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
-    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep dashboard_actions root logger].freeze
+    PULLS = %w[plain redacted].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep tables pull dashboard_actions root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
@@ -30,6 +31,13 @@ module Hotswap
     attr_reader :keep
     # @return [Float, nil] how many percent of its rows a table may lose in a push; nil means all of them
     attr_reader :max_shrink
+    # @return [Hash{String => Array<String>}] lists of tables, for "@name" in the options only and except
+    attr_reader :tables
+    # @return [String] "plain" or "redacted": whether clients other than root get only a redacted copy
+    attr_reader :pull
+    # @return [Redaction] the rules and files of {redact} and {redact_with}
+    # @api private
+    attr_reader :redaction
     # @return [Boolean] whether {Dashboard} has a button for a rollback
     attr_reader :dashboard_actions
 
@@ -41,6 +49,9 @@ module Hotswap
       @low_priority = true
       @in_place = "auto"
       @keep = 1
+      @tables = {}
+      @pull = "plain"
+      @redaction = Redaction.new
       @dashboard_actions = false
     end
 
@@ -93,6 +104,41 @@ module Hotswap
       end
 
       @max_shrink = part
+    end
+
+    # @param groups [Hash] such as {content: ["articles", "tag*"]}
+    def tables=(groups)
+      valid = groups.is_a?(Hash) && groups.all? do |_, tables|
+        tables.is_a?(Array) && tables.any? && tables.all? { |table| table.to_s.match?(/\A[^@]/) }
+      end
+      raise ConfigurationError, "config.hotswap.tables must be lists of tables by name, as in {content: [\"articles\", \"tag*\"]}, not #{groups.inspect}" unless valid
+
+      @tables = groups.to_h { |name, tables| [name.to_s, tables.map(&:to_s)] }
+    end
+
+    def pull=(kind)
+      raise ConfigurationError, "config.hotswap.pull must be one of #{PULLS.join(", ")}, not #{kind.inspect}" unless PULLS.include?(kind.to_s)
+
+      @pull = kind.to_s
+    end
+
+    # Adds a rule for a redacted pull: SQL expressions that replace the values of columns, or :rows for no rows at all.
+    # An expression sees the other columns of its row.
+    #
+    #   config.hotswap.redact "users", email: "'user' || id || '@example.com'", phone: nil
+    #   config.hotswap.redact "sessions", :rows
+    # @param table [String, Symbol] the name of a table, or a pattern such as "tag*"
+    # @param what [:rows, Hash, nil] a Hash is for columns whose name is that of a keyword: {"database" => "'x'"}
+    # @param database [String, Symbol, nil] the name of the database, if it is not the first one
+    def redact(table, what = nil, database: nil, **columns)
+      redaction.add_rule(table, what, columns, database)
+    end
+
+    # Adds a file of SQL statements, which run on the redacted copy.
+    # @param path [String, Pathname] relative to {#root}
+    # @param database [String, Symbol, nil] the name of the database, if it is not the first one
+    def redact_with(path, database: nil)
+      redaction.add_script(path, database)
     end
 
     # @return [String] the default for hotswap.sock is hotswap.stderr.sock

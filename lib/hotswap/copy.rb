@@ -23,16 +23,19 @@ module Hotswap
     # The exceptions by exit status.
     ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy, 6 => Changed}.freeze
 
+    # The options without which a copy would do more than the caller wants, and what they take.
+    NEEDED = {if_match: "the identity of a pull", only: "names of tables", except: "names of tables"}.freeze
+
     # @param database [Database, String, Symbol] a managed database, by any of its names; :primary is the first one, unless
     #   another one has this name
     # @param stdout [IO, StringIO, nil] gets "OK" after a push
     # @param stderr [IO, StringIO, nil] gets status lines, warnings and errors
-    # @param options [Hash] as on the command line; options that are nil or false are left out
+    # @param options [Hash] as on the command line, a list as an Array; options that are nil or false are left out
     def initialize(database, stdout: nil, stderr: nil, **options)
       @stdout = stdout
       @stderr = stderr
-      @options = options.filter_map { |name, value| "--#{name.to_s.tr("_", "-")}#{"=#{value}" unless value == true}" if value }
-      refuse("if_match is nil. Pass the identity of a pull, or leave if_match out") if options.fetch(:if_match, false).nil?
+      @options = options.filter_map { |name, value| "--#{name.to_s.tr("_", "-")}#{"=#{[*value].join(",")}" unless value == true}" if value }
+      NEEDED.each { |name, what| refuse("#{name} is nil. Pass #{what}, or leave #{name} out") if options.fetch(name, false).nil? }
       @database = managed(database)
     end
 

@@ -59,7 +59,10 @@ module Hotswap
         low_priority: Hotswap.configuration.low_priority,
         in_place: Hotswap.configuration.in_place,
         keep: Hotswap.configuration.keep,
-        max_shrink: Hotswap.configuration.max_shrink
+        max_shrink: Hotswap.configuration.max_shrink,
+        tables: Hotswap.configuration.tables,
+        pull: Hotswap.configuration.pull,
+        **Hotswap.configuration.redaction.to_settings
       }
     end
 

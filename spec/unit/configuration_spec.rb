@@ -11,7 +11,7 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration).to have_attributes(
       database_path: nil, database_paths: nil, chosen_databases: [],
       socket_path: "tmp/sockets/hotswap.sock", stderr_socket_path: "tmp/sockets/hotswap.stderr.sock",
-      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1, max_shrink: nil, dashboard_actions: false
+      max_pause: 0.5, timeout: 30.0, low_priority: true, in_place: "auto", keep: 1, max_shrink: nil, tables: {}, pull: "plain", dashboard_actions: false
     )
   end
 
@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   it "lists the settings if one does not exist" do
-    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, dashboard_actions, root, logger"
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, tables, pull, dashboard_actions, root, logger"
     [
       -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
     ].each do |mistake|
@@ -141,6 +141,62 @@ RSpec.describe Hotswap::Configuration do
     it "rejects #{nonsense.inspect} for max_shrink" do
       expect { configuration.max_shrink = nonsense }
         .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.max_shrink must be a percentage from 0% to 100%, not #{Regexp.escape(nonsense.inspect)}/)
+    end
+  end
+
+  it "accepts lists of tables by name" do
+    configuration.tables = {:content => [:articles, "tag*"], "private" => ["users"]}
+
+    expect(configuration.tables).to eq("content" => %w[articles tag*], "private" => ["users"])
+  end
+
+  [nil, ["articles"], {content: "articles"}, {content: []}, {content: ["@private"]}, {content: [""]}].each do |nonsense|
+    it "rejects #{nonsense.inspect} for tables, and keeps the old value" do
+      expect { configuration.tables = nonsense }
+        .to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.tables must be lists of tables by name.* not #{Regexp.escape(nonsense.inspect)}/)
+      expect(configuration.tables).to eq({})
+    end
+  end
+
+  [:redacted, "plain"].each do |choice|
+    it "accepts #{choice.inspect} for pull" do
+      configuration.pull = choice
+
+      expect(configuration.pull).to eq choice.to_s
+    end
+  end
+
+  [nil, true, "redact"].each do |nonsense|
+    it "rejects #{nonsense.inspect} for pull" do
+      expect { configuration.pull = nonsense }
+        .to raise_error(Hotswap::ConfigurationError, "config.hotswap.pull must be one of plain, redacted, not #{nonsense.inspect}")
+    end
+  end
+
+  it "collects what a redacted pull leaves out or replaces" do
+    configuration.redact "users", {"age" => 0}, email: "'user' || id", phone: nil
+    configuration.redact :sessions, :rows, database: :cache
+    configuration.redact "jobs", {"database" => "'x'"}
+    configuration.redact_with Pathname("db/redact.sql")
+    configuration.redact_with "/etc/redact.sql", database: "cache"
+    Hotswap.configuration.root = "/srv/app"
+
+    expect(configuration.redaction.to_settings).to eq(
+      redact: [
+        {database: nil, table: "users", columns: {"age" => "0", "email" => "'user' || id", "phone" => "NULL"}},
+        {database: "cache", table: "sessions", columns: nil},
+        {database: nil, table: "jobs", columns: {"database" => "'x'"}}
+      ],
+      redact_with: [{database: nil, path: "/srv/app/db/redact.sql"}, {database: "cache", path: "/etc/redact.sql"}]
+    )
+  end
+
+  {
+    ["users"] => {}, ["users", :row] => {}, ["users", {}] => {}, ["", :rows] => {}, [nil, :rows] => {}, ["users", :rows] => {email: "'x'"},
+    ["users", {"email" => " "}] => {}, ["users", "email"] => {}, ["users", {"email" => true}] => {}
+  }.each do |arguments, columns|
+    it "rejects redact with #{arguments.inspect} and #{columns.inspect}" do
+      expect { configuration.redact(*arguments, **columns) }.to raise_error(Hotswap::ConfigurationError, /config\.hotswap\.redact needs .*, not /)
     end
   end
 end

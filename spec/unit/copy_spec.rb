@@ -71,6 +71,8 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
 
   it "refuses a guard that is nil" do
     expect { Hotswap.push(new_file, if_match: nil) }.to raise_error(Hotswap::UsageError, /if_match is nil/)
+    expect { Hotswap.push(new_file, only: nil) }.to raise_error(Hotswap::UsageError, /only is nil. Pass names of tables, or leave only out/)
+    expect { Hotswap.push(new_file, except: []) }.to raise_error(Hotswap::UsageError, /names of tables, separated by commas/)
     expect(item).to eq "old"
   end
 

@@ -9,6 +9,8 @@ use crate::error::{Refused, Result};
 use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::percent::Percent;
+use crate::redaction::{PullKind, Rule, Script};
+use crate::selection::Groups;
 
 /// The databases and the settings of one application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,18 @@ pub struct Settings {
     /// How many previous versions stay beside a database.
     #[serde(default = "one")]
     pub keep: u32,
+    /// Lists of tables that a user names by `@name`.
+    #[serde(default)]
+    pub tables: Groups,
+    /// What clients may pull.
+    #[serde(default)]
+    pub pull: PullKind,
+    /// What a redacted pull leaves out or replaces.
+    #[serde(default)]
+    pub redact: Vec<Rule>,
+    /// What runs on a redacted copy after that.
+    #[serde(default)]
+    pub redact_with: Vec<Script>,
 }
 
 fn one() -> u32 {

@@ -9,6 +9,7 @@ use crate::content_id::ContentId;
 use crate::in_place::InPlace;
 use crate::percent::Percent;
 use crate::protocol::previous_of;
+use crate::selection::Selection;
 
 /// Copy SQLite databases into and out of a running application, without a restart
 #[derive(Debug, Parser)]
@@ -110,6 +111,19 @@ pub(super) struct Cp {
     /// Refuse a push if any table would lose more of its rows than this, such as 50% [default: config.hotswap.max_shrink]
     #[arg(long, value_name = "PERCENT")]
     pub max_shrink: Option<Percent>,
+    /// Copy only these tables: names, patterns such as 'tag*', or @NAME of config.hotswap.tables, separated by commas. A
+    /// push leaves all other tables as they are. In a pull they are empty
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table, conflicts_with = "except")]
+    pub only: Option<Vec<String>>,
+    /// Copy all tables but these
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table)]
+    pub except: Option<Vec<String>>,
+    /// Push tables also if rows of other tables then point to rows that are gone
+    #[arg(long)]
+    pub allow_orphans: bool,
+    /// Pull a copy in which the rules of config.hotswap.redact have replaced values, on the server
+    #[arg(long)]
+    pub redacted: bool,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -158,6 +172,14 @@ pub(super) struct Rollback {
     /// Print only errors
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+impl Cp {
+    /// The tables that the copy is about.
+    pub(super) fn tables(&self) -> Option<Selection> {
+        let only = self.only.clone().map(Selection::Only);
+        only.or_else(|| self.except.clone().map(Selection::Except))
+    }
 }
 
 /// A rollback copies the previous version of the database into the database.
@@ -229,6 +251,14 @@ fn milliseconds(seconds: &str) -> Result<u64, String> {
             Ok((number * 1e3).ceil().min(f64::from(u32::MAX)) as u64)
         }
         _ => Err("it must be a number of seconds above zero".into()),
+    }
+}
+
+/// The name of a table, a pattern or a group.
+fn table(typed: &str) -> Result<String, String> {
+    match typed.trim() {
+        "" | "@" => Err("it must be names of tables, separated by commas".into()),
+        name => Ok(name.into()),
     }
 }
 

@@ -127,6 +127,7 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         }
     }
     let socket = socket_of(cp.socket.as_ref(), &folder, &surroundings);
+    let tables = cp.tables();
     let mut copy = client::Copy {
         src: cp.src,
         dst: cp.dst,
@@ -138,6 +139,9 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         if_match: cp.if_match,
         if_changed: cp.if_changed,
         max_shrink: cp.max_shrink,
+        tables,
+        allow_orphans: cp.allow_orphans,
+        redacted: cp.redacted,
         dry_run: cp.dry_run,
         label: cp.label,
         offline: cp.offline,

@@ -29,6 +29,7 @@ use crate::protocol::{
     version_of, BodyReader, BodyWriter, Connection, Endpoint, Figures, Message, Piece, Plan, Request,
     STANDARD_INPUT,
 };
+use crate::selection::Selection;
 use crate::server::{Config, Session};
 use crate::sys::identity::Identity;
 use crate::sys::oom::OutOfMemory;
@@ -67,6 +68,12 @@ pub struct Copy {
     pub if_changed: bool,
     /// `--max-shrink`.
     pub max_shrink: Option<Percent>,
+    /// `--only` or `--except`.
+    pub tables: Option<Selection>,
+    /// `--allow-orphans`.
+    pub allow_orphans: bool,
+    /// `--redacted`.
+    pub redacted: bool,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--label`.
@@ -110,6 +117,9 @@ impl Copy {
             if_match: self.if_match,
             if_changed: self.if_changed,
             max_shrink: self.max_shrink,
+            tables: self.tables.clone(),
+            allow_orphans: self.allow_orphans,
+            redacted: self.redacted,
             dry_run: self.dry_run,
             label: self.label.clone(),
             offline: self.offline,

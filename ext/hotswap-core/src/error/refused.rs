@@ -197,6 +197,9 @@ pub enum Refused {
         database.shown()
     )]
     BadVersion { database: PathBuf, why: String },
+    /// This version cannot copy single tables in that direction.
+    #[error("this version of hotswap cannot {command} single tables yet. Leave out --only, --except and --redacted")]
+    TablesNotReady { command: &'static str },
     /// An extension of the application cannot be loaded.
     #[error("cannot load the extension {extension} named in database.yml: {why}")]
     BadExtension { extension: String, why: String },

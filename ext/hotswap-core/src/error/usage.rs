@@ -94,6 +94,53 @@ pub enum Usage {
         option: &'static str,
         command: &'static str,
     },
+    /// An option of a pull with another kind of copy.
+    #[error("{option} is for a pull, and this is a {command}. Leave it out")]
+    OnlyForAPull {
+        option: &'static str,
+        command: &'static str,
+    },
+    /// A rollback of some tables.
+    #[error("{option} is for a push or a pull, and this is a rollback. Leave it out: a rollback undoes what the last push did")]
+    NotForARollback { option: &'static str },
+    /// Two options that contradict each other.
+    #[error("{option} and {other} do not go together: {why}. Leave one of them out")]
+    Contradiction {
+        option: &'static str,
+        other: &'static str,
+        why: &'static str,
+    },
+    /// An option that means nothing without another one.
+    #[error(
+        "--allow-orphans is for a push of some tables. Name them with --only or --except, or leave it out"
+    )]
+    OrphansOfAll,
+    /// `--only` or `--except` names a table that does not exist.
+    #[error(
+        "{option} names {pattern}, but the database has no such table. {} are {}",
+        if *are_similar { "Similar names" } else { "Its tables" },
+        list(tables)
+    )]
+    NoTable {
+        option: &'static str,
+        pattern: String,
+        /// Whether these are only the similar ones.
+        are_similar: bool,
+        tables: Vec<String>,
+    },
+    /// `--only` or `--except` names a group that does not exist.
+    #[error(
+        "{option} names @{group}, but config.hotswap.tables has no such group. {}",
+        offer_groups(groups)
+    )]
+    NoGroup {
+        option: &'static str,
+        group: String,
+        groups: Vec<String>,
+    },
+    /// `--only` or `--except` names a table that comes with another one.
+    #[error("{option} names {table}, which SQLite or Litestream keeps for itself. It follows the tables that it belongs to. Leave it out")]
+    PartOfTables { option: &'static str, table: String },
     /// A question names a database that is not managed.
     #[error("{name} is not a managed database. The managed databases are {}", databases.join(", "))]
     NotManaged { name: String, databases: Vec<String> },
@@ -158,6 +205,13 @@ fn target_instead(kind: FileKind) -> &'static str {
         FileKind::Pipe | FileKind::Socket | FileKind::Descriptor | FileKind::Device => {
             "Pass - to write to standard output"
         }
+    }
+}
+
+fn offer_groups(groups: &[String]) -> String {
+    match groups {
+        [] => "It has none".into(),
+        groups => format!("Its groups are @{}", groups.join(", @")),
     }
 }
 

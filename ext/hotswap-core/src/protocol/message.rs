@@ -12,6 +12,7 @@ use crate::content_id::ContentId;
 use crate::error::{Protocol, Result};
 use crate::in_place::InPlace;
 use crate::percent::Percent;
+use crate::selection::Selection;
 use crate::settings::Settings;
 use crate::sidecar::Sidecar;
 use crate::sys::identity::Identity;
@@ -176,6 +177,15 @@ pub struct Request {
     /// `--max-shrink`; if absent, the application's setting applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_shrink: Option<Percent>,
+    /// `--only` or `--except`: the tables that the copy is about. If absent, the whole database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Selection>,
+    /// `--allow-orphans`: whether a push of some tables may leave rows that point nowhere.
+    #[serde(default)]
+    pub allow_orphans: bool,
+    /// `--redacted`: a pull that the application's rules apply to.
+    #[serde(default)]
+    pub redacted: bool,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,
@@ -203,6 +213,17 @@ impl Request {
         );
         options.extend(self.if_match.map(|identity| format!("--if-match={identity}")));
         options.extend(self.max_shrink.map(|limit| format!("--max-shrink={limit}")));
+        options.extend(
+            self.tables
+                .as_ref()
+                .map(|tables| visible::line(tables.to_string())),
+        );
+        if self.allow_orphans {
+            options.push("--allow-orphans".into());
+        }
+        if self.redacted {
+            options.push("--redacted".into());
+        }
         if self.dry_run {
             options.push("--dry-run".into());
         }

@@ -128,7 +128,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) enum Asked {
     /// A copy.
-    Request(Request),
+    Request(Box<Request>),
     /// The answer to a question.
     Query(Query),
 }
@@ -210,7 +210,7 @@ impl Client {
     /// Reads what the user typed.
     pub(super) fn asks(&self) -> Result<Asked> {
         match self.main.receive()? {
-            Some(Message::Request(request)) => Ok(Asked::Request(*request)),
+            Some(Message::Request(request)) => Ok(Asked::Request(request)),
             Some(Message::Query(query)) => Ok(Asked::Query(*query)),
             _ => Err(Protocol::Unexpected { from: "the client" }.into()),
         }

@@ -15,6 +15,7 @@ mod fleet;
 mod last_words;
 mod live;
 mod low_priority;
+mod options;
 mod progress;
 mod pull;
 mod push;
@@ -64,7 +65,7 @@ pub fn run(control: OwnedFd) -> Result<()> {
     let last_words = LastWords::prepare(&client)?;
     let mut replaced = None;
     let outcome = match client.asks() {
-        Ok(Asked::Request(request)) => carry_out(&client, request, handover.settings, &mut replaced),
+        Ok(Asked::Request(request)) => carry_out(&client, *request, handover.settings, &mut replaced),
         Ok(Asked::Query(query)) => {
             // A client that started this worker itself serves no socket.
             let server = Some(handover.leader).filter(|leader| !client.is(*leader));
@@ -123,25 +124,6 @@ fn recover(database: &Path) -> bool {
     fence.is_some() && previous::recover(database).is_ok_and(|count| count > 0)
 }
 
-/// Refuses an option that the command would ignore, although the user relies on it.
-fn refuse_ignored(request: &Request, direction: Direction) -> Result<()> {
-    let command = match direction {
-        Direction::Push => return Ok(()),
-        Direction::Pull | Direction::PullVersion(_) => "pull",
-        Direction::Rollback(_) => "rollback",
-    };
-    let guards = [
-        ("--if-match", request.if_match.is_some() && command == "pull"),
-        ("--if-changed", request.if_changed),
-        ("--dry-run", request.dry_run),
-        ("--max-shrink", request.max_shrink.is_some()),
-    ];
-    match guards.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Usage::OnlyForAPush { option, command }.into()),
-        None => Ok(()),
-    }
-}
-
 /// Carries out what the client asks for. `replaced` gets the file that has to stay locked after the command, no matter
 /// how the command ends.
 fn carry_out(
@@ -161,7 +143,7 @@ fn carry_out(
         route => route?,
     };
     let command = Command::new(client, &request, &settings, database);
-    refuse_ignored(&request, direction)?;
+    options::require_sense(&request, direction)?;
     if matches!(direction, Direction::Rollback(_) | Direction::PullVersion(_)) {
         command.require_own_versions()?;
     }
