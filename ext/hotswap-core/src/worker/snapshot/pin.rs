@@ -27,6 +27,8 @@ impl Pin {
     pub(crate) fn prepare(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        // SQLite opens the WAL and its index with the first read, which takes longer than all later ones.
+        read(&connection).on_path("cannot read", path)?;
         let index = sidecars(path).nth(1).expect("the index comes second");
         Ok(Self {
             connection,
@@ -38,12 +40,10 @@ impl Pin {
 
     /// Holds the committed state.
     pub(crate) fn hold(&mut self) -> Result<()> {
-        // The only number that SQLite reads without the schema, which may be long.
-        let begun = self.connection.execute_batch("BEGIN").and_then(|()| {
-            self.connection
-                .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))
-        });
-        begun.on_path("cannot read", &self.path)?;
+        let begun = self.connection.execute_batch("BEGIN");
+        begun
+            .and_then(|()| read(&self.connection))
+            .on_path("cannot read", &self.path)?;
         self.held = Some(LogIndex::read(&self.index).on_path("cannot read the WAL index of", &self.path)?);
         Ok(())
     }
@@ -74,4 +74,9 @@ impl Pin {
         snapshot.overlay(&state)?;
         Ok(Some(snapshot))
     }
+}
+
+/// Makes SQLite look at the database. No other number can be read without the schema, which may be long.
+fn read(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA data_version", [], |_| Ok(()))
 }
