@@ -7,13 +7,15 @@ use crate::content_id::ContentId;
 pub enum Changed {
     /// The live database has other content.
     #[error(
-        "{database} no longer has the content that --if-match names: its identity is now {now}, not {expected}. Nothing was \
-         swapped. Pull it again and repeat your change, or push without --if-match to discard what was written since"
+        "{database} no longer has the content that --if-match names: its identity is now {now}, not {expected}{rows}. Nothing \
+         was swapped. Pull it again and repeat your change, or push without --if-match to discard what was written since"
     )]
     Written {
         database: String,
         expected: ContentId,
         now: ContentId,
+        /// "; rows: products 10 → 12", or nothing if the rows of then or of now are not known.
+        rows: String,
     },
     /// There is no live database.
     #[error("{database} does not exist, and --if-match names its content. Nothing was swapped. Push without --if-match to create it")]

@@ -23,6 +23,7 @@ use crate::worker::disk::space::{self, Growth};
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
+use crate::worker::push::rows::Rows;
 use crate::worker::snapshot::{identity_of, Snapshot};
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
@@ -97,13 +98,16 @@ impl Pinned {
         if source != command.path {
             wait_for_last_worker(command, source)?;
         }
-        Ok(Self {
-            snapshot: Snapshot::take(source, command.client).map_err(|error| match error {
-                Error::Busy(Busy::Locked { .. }) => locks::unreadable(source),
-                other => other,
-            })?,
-            lock,
-        })
+        let snapshot = Snapshot::take(source, command.client).map_err(|error| match error {
+            Error::Busy(Busy::Locked { .. }) => locks::unreadable(source),
+            other => other,
+        })?;
+        if command.request.identity {
+            // A push with this identity that is refused can then say which tables have more or fewer rows.
+            let rows = Rows::count(snapshot.connection(), source);
+            command.client.account.note(|entry| entry.rows = rows.counted());
+        }
+        Ok(Self { snapshot, lock })
     }
 }
 

@@ -21,9 +21,11 @@ use rusqlite::Connection;
 
 use crate::content_id::ContentId;
 use crate::error::{Busy, Changed, Context, Result};
+use crate::record;
 use crate::worker::command::Command;
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::live::Live;
+use crate::worker::push::rows::Rows;
 use crate::worker::snapshot::Snapshot;
 
 /// How often the worker compares.
@@ -99,8 +101,20 @@ fn require(snapshot: &Snapshot, expected: ContentId, command: &Command) -> Resul
         database: command.database.label.clone(),
         expected,
         now,
+        rows: rows_of(&command.path, expected).changes_to(&Rows::count(snapshot.connection(), &command.path)),
     }
     .into())
+}
+
+/// The rows of the content with this identity, if a command that saw it has counted them.
+fn rows_of(database: &Path, identity: ContentId) -> Rows {
+    let identity = Some(identity.to_string());
+    let entries = record::entries(database).unwrap_or_default();
+    let seen = entries
+        .into_iter()
+        .rev()
+        .filter(|entry| entry.identity == identity);
+    Rows::known(seen.filter_map(|entry| entry.rows).next())
 }
 
 /// The sign by which the worker notices each write since it compared the content.

@@ -12,7 +12,7 @@ pub(super) mod receive;
 mod replace;
 mod rollback;
 mod room;
-mod rows;
+pub(super) mod rows;
 mod source;
 mod timeline;
 

@@ -20,11 +20,11 @@ const NAMED: usize = 8;
 
 /// The number of rows in each table of a database. `None` if they were not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rows(Option<Vec<(String, u64)>>);
+pub(crate) struct Rows(Option<Vec<(String, u64)>>);
 
 impl Rows {
     /// Counts the rows, unless that takes long.
-    pub(super) fn count(connection: &Connection, file: &Path) -> Self {
+    pub(crate) fn count(connection: &Connection, file: &Path) -> Self {
         if !std::fs::metadata(file).is_ok_and(|file| file.len() <= COUNTED) {
             return Self(None);
         }
@@ -71,8 +71,13 @@ impl Rows {
         Ok(Some(rows))
     }
 
+    /// What the record has.
+    pub(super) fn known(rows: Option<BTreeMap<String, u64>>) -> Self {
+        Self(rows.map(|rows| rows.into_iter().collect()))
+    }
+
     /// The same for the record.
-    pub(super) fn counted(&self) -> Option<BTreeMap<String, u64>> {
+    pub(crate) fn counted(&self) -> Option<BTreeMap<String, u64>> {
         Some(self.0.as_ref()?.iter().cloned().collect())
     }
 

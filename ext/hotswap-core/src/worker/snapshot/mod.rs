@@ -186,6 +186,11 @@ impl Snapshot {
         hashing::identity(&self.pages, hashed)
     }
 
+    /// The connection that holds the state.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The raw file of the database.
     pub(super) fn file(&self) -> &File {
         &self.pages.main
