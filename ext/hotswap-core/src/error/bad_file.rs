@@ -153,6 +153,25 @@ pub enum BadFile {
         /// Whether a text in its schema is not valid UTF-8.
         not_utf8: bool,
     },
+    /// A table that is to be replaced alone differs from the live one.
+    #[error(
+        "schema mismatch\n{statements}\n{names}\n{database} is untouched. Tables that are replaced on their own need the same \
+         schema in {name}. To change it, push the whole database or migrate it first"
+    )]
+    TableMismatch {
+        /// The statements that differ, of both databases.
+        statements: String,
+        /// The names of what differs.
+        names: String,
+        name: String,
+        database: String,
+    },
+    /// It should be the difference that a push of some tables has left, and is not.
+    #[error(
+        "{name} is not the difference between two versions of tables that this version of hotswap can read. Nothing was changed. \
+         Push the tables from a backup"
+    )]
+    NoDifference { name: String },
     /// It has no rows, and the live database has some.
     #[error(
         "every table of {name} is empty, but {database} has rows in {table}. {database} is untouched. To empty it, \

@@ -61,6 +61,12 @@ pub enum Failed {
         database.shown()
     )]
     NotAsPushed { database: PathBuf },
+    /// The comparison saw a row that is not there.
+    #[error(
+        "the table {table} no longer has the rows that the comparison has seen. Nothing was changed. Try again, and check the \
+         database (PRAGMA integrity_check) if that does not help"
+    )]
+    RowMoved { table: String },
     /// SQLite's backup did not report its end.
     #[error("SQLite did not finish writing into the live database, and rolled the write back")]
     CopyDidNotEnd,

@@ -123,7 +123,9 @@ impl Error {
     /// The message for a log, where a whole schema would take too many lines.
     pub fn in_a_log(&self) -> String {
         match self {
-            Error::Refused(Refused::File(BadFile::SchemaMismatch { names, .. })) => {
+            Error::Refused(Refused::File(
+                BadFile::SchemaMismatch { names, .. } | BadFile::TableMismatch { names, .. },
+            )) => {
                 format!("schema mismatch: {names}")
             }
             other => other.to_string(),

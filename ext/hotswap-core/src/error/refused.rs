@@ -157,6 +157,9 @@ pub enum Refused {
         at: PathBuf,
         source: std::io::Error,
     },
+    /// A table cannot be replaced while others stay.
+    #[error("cannot replace the table {table} on its own: {why}. Nothing was changed. Leave it out, or push the whole database")]
+    TableAlone { table: String, why: String },
     /// There is nothing to go back to.
     #[error(
         "there is no previous version of {database}: {} does not exist. {}",

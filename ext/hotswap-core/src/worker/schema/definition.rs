@@ -76,6 +76,42 @@ impl Definition {
         }
     }
 
+    /// The module of a virtual table, in lower case.
+    pub(crate) fn module(&self) -> Option<&[u8]> {
+        match self {
+            Self::Other(words) if words.first().is_some_and(|word| word == b"virtual") => {
+                words.get(1).map(Vec::as_slice)
+            }
+            _ => None,
+        }
+    }
+
+    /// The value of the argument `name = value` of a virtual table, without quotes.
+    pub(crate) fn argument(&self, wanted: &str) -> Option<Word> {
+        let Self::Other(words) = self else { return None };
+        let of_module = words.get(2..).filter(|_| self.module().is_some())?;
+        let at = of_module
+            .windows(2)
+            .position(|two| is(&name(&two[0]), wanted) && two[1] == b"=")?;
+        let value = of_module
+            .get(at + 2)
+            .filter(|word| !matches!(word.as_slice(), b"," | b")"));
+        Some(value.map(|word| name(word).into_owned()).unwrap_or_default())
+    }
+
+    /// Whether this is an index on the table.
+    pub(super) fn is_index_on(&self, table: &[u8]) -> bool {
+        match self {
+            Self::Other(words) => match words.as_slice() {
+                [kind, on, of, ..] => {
+                    kind.ends_with(b"index") && is(on, "on") && name(of).eq_ignore_ascii_case(table)
+                }
+                _ => false,
+            },
+            Self::Table(_) => false,
+        }
+    }
+
     /// Whether one of its words may mean this table.
     pub(crate) fn mentions(&self, table: &[u8]) -> bool {
         matches!(self, Self::Other(words) if words.iter().any(|word| name(word).eq_ignore_ascii_case(table)))

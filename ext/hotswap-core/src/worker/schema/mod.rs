@@ -97,7 +97,32 @@ impl Schema {
 
     /// The difference between this schema and the incoming one. `None` if they mean the same.
     pub(super) fn mismatch<'a>(&'a self, incoming: &'a Schema) -> Option<Mismatch<'a>> {
-        let keys: BTreeSet<_> = self.objects.keys().chain(incoming.objects.keys()).collect();
+        self.mismatch_where(incoming, |_, _| true)
+    }
+
+    /// The difference between these tables, with their indexes.
+    pub(super) fn mismatch_of_tables<'a>(
+        &'a self,
+        incoming: &'a Schema,
+        tables: &[&[u8]],
+    ) -> Option<Mismatch<'a>> {
+        self.mismatch_where(incoming, |(kind, name), object| {
+            tables.iter().any(|table| match kind {
+                Kind::Table => name.eq_ignore_ascii_case(table),
+                Kind::Index => object.definition.is_index_on(table),
+                _ => false,
+            })
+        })
+    }
+
+    fn mismatch_where<'a>(
+        &'a self,
+        incoming: &'a Schema,
+        counts: impl Fn(&Key, &Object) -> bool,
+    ) -> Option<Mismatch<'a>> {
+        let objects = self.objects.iter().chain(&incoming.objects);
+        let keys = objects.filter(|(key, object)| counts(key, object));
+        let keys: BTreeSet<_> = keys.map(|(key, _)| key).collect();
         let pairs =
             keys.into_iter()
                 .filter_map(|key| match (self.objects.get(key), incoming.objects.get(key)) {

@@ -1,13 +1,24 @@
 //! The rows that differ, in a file.
+//!
+//! The difference file has two tables for each table that is compared: the rows that go (`old_0`), and the rows that
+//! come (`new_0`). A row that changes is in both. Its last column says how it is written: a number whose bits are the
+//! columns to update, or NULL if the row is deleted and inserted again. That is for rows whose values must be unique:
+//! two rows may have exchanged them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::compare::{compare, Writer};
+use super::counts::Counts;
+use super::sql::{list, quoted};
 use super::table::Table;
-use crate::error::Result;
+use crate::error::{BadFile, Context, Result};
 use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// SQLite's `application_id` of a difference file.
 pub(crate) const APPLICATION_ID: i32 = 0x6873_6469;
+/// The version of what a difference file contains.
+const FORMAT: i32 = 1;
 
 /// Forward makes the live tables like those of the pushed file. Back makes them as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,44 +27,25 @@ pub(crate) enum Direction {
     Back,
 }
 
-/// How many rows of a table differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub table: String,
-    pub added: u64,
-    pub changed: u64,
-    pub removed: u64,
-    pub kept: u64,
-}
-
-/// Rows that would point to nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Orphans {
-    /// The table of the rows, and the columns that point.
-    pub table: String,
-    pub columns: Vec<String>,
-    /// The table that they point to.
-    pub parent: String,
-    pub count: u64,
-    /// At most ten rows, each as text: `id 17 (article_id 4)`.
-    pub examples: Vec<String>,
-}
-
-/// How a difference fits the rows of the live database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// It can be applied in this direction.
-    Applies(Direction),
-    /// The live tables are not the ones that the difference was made for: what differs.
-    OtherSchema(String),
-    /// Rows of these tables were changed since, so many.
-    Changed(Vec<(String, u64)>),
+impl Direction {
+    /// The tables of the rows that go, and of the rows that come.
+    pub(super) fn sets(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Forward => ("old", "new"),
+            Self::Back => ("new", "old"),
+        }
+    }
 }
 
 /// A difference file.
 #[derive(Debug)]
 pub(crate) struct Difference {
-    _staged: Staged,
+    pub(super) staged: Staged,
+    pub(super) tables: Vec<Table>,
+    counts: Vec<Counts>,
+    /// The number after which AUTOINCREMENT goes on in the pushed file.
+    pub(super) sequences: Vec<Option<i64>>,
+    bytes: u64,
 }
 
 impl Difference {
@@ -61,91 +53,204 @@ impl Difference {
     /// database. The caller has begun a read transaction on `live`. `tick` gets the number of rows that are compared
     /// and the number of rows of the file.
     pub(crate) fn find(
-        _live: &Connection,
-        _file: &Connection,
-        _tables: &[Table],
-        _staged: Staged,
-        _tick: impl FnMut(u64, u64) -> Result<()>,
+        live: &Connection,
+        file: &Connection,
+        tables: &[Table],
+        mut staged: Staged,
+        mut tick: impl FnMut(u64, u64) -> Result<()>,
     ) -> Result<Self> {
-        todo!()
+        let writing = "cannot write the difference";
+        let target = vfs::open(staged.path(), Purpose::Changing)?;
+        create(&target, live, tables).context(writing)?;
+        let mut total = 0;
+        for table in tables {
+            total += count(file, table).context("cannot count the rows of the file")?;
+        }
+        let (mut done, mut bytes) = (0, 0);
+        let (mut counts, mut sequences) = (Vec::new(), Vec::new());
+        for (at, table) in tables.iter().enumerate() {
+            let mut writer = Writer::new(&target, table, at).context(writing)?;
+            let found = compare(live, file, table, &mut writer, |rows| tick(done + rows, total))?;
+            done += found.kept + found.changed + found.added;
+            bytes += writer.bytes();
+            let sequence = sequence(file, table).context("cannot read the file")?;
+            note(&target, table, &found, writer.bytes(), sequence).context(writing)?;
+            counts.push(found);
+            sequences.push(sequence);
+        }
+        target.execute_batch("COMMIT").context(writing)?;
+        drop(target);
+        staged.remeasure()?;
+        tick(done, total)?;
+        Ok(Self {
+            staged,
+            tables: tables.to_vec(),
+            counts,
+            sequences,
+            bytes,
+        })
     }
 
     /// Reads a difference that was kept. `staged` is the adopted file.
-    pub(crate) fn open(_staged: Staged) -> Result<Self> {
-        todo!()
+    pub(crate) fn open(staged: Staged) -> Result<Self> {
+        let file = vfs::open(staged.path(), Purpose::Reading)?;
+        let read = file.path().unwrap_or_default().to_owned();
+        let of_hotswap = [("application_id", APPLICATION_ID), ("user_version", FORMAT)];
+        for (pragma, expected) in of_hotswap {
+            let found: i32 = file
+                .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+                .on_path("cannot read", staged.path())?;
+            if found != expected {
+                return Err(BadFile::NoDifference { name: read }.into());
+            }
+        }
+        let mut difference = Self {
+            tables: Vec::new(),
+            counts: Vec::new(),
+            sequences: Vec::new(),
+            bytes: 0,
+            staged,
+        };
+        let lines = lines(&file).on_path("cannot read", difference.staged.path())?;
+        for (description, counts, bytes, sequence) in lines {
+            let table: Table = serde_json::from_str(&description)
+                .map_err(|_| BadFile::NoDifference { name: read.clone() })?;
+            difference.counts.push(Counts {
+                table: table.name.clone(),
+                ..counts
+            });
+            difference.bytes += bytes;
+            difference.sequences.push(sequence);
+            difference.tables.push(table);
+        }
+        Ok(difference)
     }
 
     /// Whether the tables have the same rows.
     pub(crate) fn is_empty(&self) -> bool {
-        todo!()
+        self.rows() == 0
     }
 
     /// The counts of every table, in the order of the tables. Forward, rows are added and removed as it says; back, the
     /// other way round.
     pub(crate) fn counts(&self) -> &[Counts] {
-        todo!()
+        &self.counts
     }
 
     /// How many rows are written.
     pub(crate) fn rows(&self) -> u64 {
-        todo!()
+        self.counts.iter().map(Counts::rows).sum()
     }
 
     /// How many bytes of values are written.
     pub(crate) fn bytes(&self) -> u64 {
-        todo!()
+        self.bytes
     }
 
-    /// How many index entries are written.
+    /// How many entries of rows and indexes are written, at most.
     pub(crate) fn entries(&self) -> u64 {
-        todo!()
+        let each = self.tables.iter().zip(&self.counts);
+        each.map(|(table, counts)| {
+            let ways = 1 + u64::from(table.indexes) + table.searches.len() as u64;
+            (counts.rows() + counts.changed) * ways
+        })
+        .sum()
     }
 
     /// The tables.
     pub(crate) fn tables(&self) -> &[Table] {
-        todo!()
-    }
-
-    /// Prepares a connection for [`apply`](Self::apply), before its transaction begins: attaches the file, prepares
-    /// every statement once, and turns off triggers and foreign keys. The connection serves nothing else afterwards.
-    pub(crate) fn attach(&self, _live: &Connection) -> Result<()> {
-        todo!()
-    }
-
-    /// Detaches the file again, when no transaction is open.
-    pub(crate) fn detach(&self, _live: &Connection) -> Result<()> {
-        todo!()
-    }
-
-    /// Reads what the transaction will read, so that the pages are in the caches. Needs [`attach`](Self::attach).
-    pub(crate) fn warm(&self, _live: &Connection, _direction: Direction) -> Result<()> {
-        todo!()
-    }
-
-    /// The rows that would point to nothing after the change, and did not before. Needs [`attach`](Self::attach). Works
-    /// without a transaction, and within it before [`apply`](Self::apply).
-    pub(crate) fn orphans(&self, _live: &Connection, _direction: Direction) -> Result<Vec<Orphans>> {
-        todo!()
-    }
-
-    /// Writes the rows, within the transaction that the caller has begun and commits. Calls `go_on` often, with the part
-    /// that is done. Returns the number of rows that it has written.
-    pub(crate) fn apply(
-        &self,
-        _live: &Connection,
-        _direction: Direction,
-        _go_on: impl FnMut(f64) -> Result<()>,
-    ) -> Result<u64> {
-        todo!()
-    }
-
-    /// In which direction it can be applied. Needs [`attach`](Self::attach). Within the transaction, the answer stays true.
-    pub(crate) fn direction(&self, _live: &Connection) -> Result<Fit> {
-        todo!()
+        &self.tables
     }
 
     /// The file, complete. It is not synced yet.
     pub(crate) fn into_staged(self) -> Staged {
-        todo!()
+        self.staged
     }
+}
+
+/// Begins the transaction that fills the file.
+fn create(target: &Connection, live: &Connection, tables: &[Table]) -> rusqlite::Result<()> {
+    let encoding: String = live.query_row("PRAGMA main.encoding", [], |row| row.get(0))?;
+    let page_size: u32 = live.query_row("PRAGMA main.page_size", [], |row| row.get(0))?;
+    target.execute_batch(&format!(
+        "PRAGMA encoding = '{encoding}'; PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF;
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}"
+    ))?;
+    // If it fails, the file is removed.
+    target
+        .query_row("PRAGMA journal_mode = OFF", [], |_| Ok(()))
+        .optional()?;
+    target.execute_batch(
+        "BEGIN; CREATE TABLE hotswap_tables (position INTEGER PRIMARY KEY, description TEXT, added INTEGER, changed INTEGER,
+                                             removed INTEGER, kept INTEGER, bytes INTEGER, sequence INTEGER)",
+    )?;
+    for (at, table) in tables.iter().enumerate() {
+        for set in ["old", "new"] {
+            let places = table.places().map(|place| match table.by_rowid && place == "k0" {
+                true => "k0 INTEGER PRIMARY KEY".into(),
+                false => place,
+            });
+            let columns = list(places.chain(["how".into()]));
+            target.execute_batch(&format!("CREATE TABLE {set}_{at} ({columns})"))?;
+            if !table.by_rowid {
+                let key = list((0..table.key.len()).map(|at| format!("k{at}")));
+                target.execute_batch(&format!("CREATE INDEX {set}_{at}_key ON {set}_{at} ({key})"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn note(
+    target: &Connection,
+    table: &Table,
+    found: &Counts,
+    bytes: u64,
+    sequence: Option<i64>,
+) -> rusqlite::Result<()> {
+    let description = serde_json::to_string(table).expect("a description has only texts and numbers");
+    let numbers = [found.added, found.changed, found.removed, found.kept, bytes].map(|number| number as i64);
+    let [added, changed, removed, kept, bytes] = numbers;
+    target.execute(
+        "INSERT INTO hotswap_tables (description, added, changed, removed, kept, bytes, sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (description, added, changed, removed, kept, bytes, sequence),
+    )?;
+    Ok(())
+}
+
+/// What is noted of a table: its description, the counts without its name, the bytes and the sequence.
+type Line = (String, Counts, u64, Option<i64>);
+
+fn lines(file: &Connection) -> rusqlite::Result<Vec<Line>> {
+    let mut query = file.prepare(
+        "SELECT description, added, changed, removed, kept, bytes, sequence FROM hotswap_tables ORDER BY position",
+    )?;
+    let lines = query.query_map([], |row| {
+        let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+        let counts = Counts {
+            table: String::new(),
+            added: number(1)?,
+            changed: number(2)?,
+            removed: number(3)?,
+            kept: number(4)?,
+        };
+        Ok((row.get(0)?, counts, number(5)?, row.get(6)?))
+    })?;
+    lines.collect()
+}
+
+fn count(file: &Connection, table: &Table) -> rusqlite::Result<u64> {
+    let sql = format!("SELECT count(*) FROM main.{}", quoted(&table.name));
+    file.query_row(&sql, [], |row| row.get::<_, i64>(0))
+        .map(|count| count as u64)
+}
+
+/// The number after which AUTOINCREMENT goes on.
+fn sequence(connection: &Connection, table: &Table) -> rusqlite::Result<Option<i64>> {
+    let exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'";
+    if connection.query_row(exists, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    let highest = "SELECT max(CAST(seq AS INTEGER)) FROM main.sqlite_sequence WHERE name = ?1 COLLATE NOCASE";
+    connection.query_row(highest, [&table.name], |row| row.get(0))
 }

@@ -8,10 +8,26 @@
 //!    go and the rows that come. It works in both directions, so it is also what undoes the change.
 //! 3. [`Difference::attach`], before a transaction begins, then [`Difference::apply`] within it.
 
+mod apply;
+mod catalog;
 mod choose;
+mod compare;
+mod counts;
+mod cursor;
+mod describe;
 mod difference;
+mod direction;
+mod orphans;
+mod search;
+mod sql;
 mod table;
 
 pub(crate) use choose::choose;
-pub(crate) use difference::{Counts, Difference, Direction, Fit, Orphans, APPLICATION_ID};
+pub(crate) use counts::Counts;
+pub(crate) use difference::{Difference, Direction, APPLICATION_ID};
+pub(crate) use direction::Fit;
+pub(crate) use orphans::Orphans;
 pub(crate) use table::Table;
+
+#[cfg(test)]
+mod tests;

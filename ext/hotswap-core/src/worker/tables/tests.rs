@@ -1,0 +1,430 @@
+//! Random tables of every kind, there and back.
+
+use std::path::PathBuf;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{params_from_iter, Connection};
+
+use super::*;
+use crate::error::{Error, Result};
+use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+
+/// Each with two columns or more. Generated columns come last.
+const KINDS: [&str; 17] = [
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b)",
+    "CREATE TABLE t (a, b, id INTEGER PRIMARY KEY AUTOINCREMENT)",
+    "CREATE TABLE t (a, b)",
+    "CREATE TABLE t (rowid, _rowid_, b)",
+    "CREATE TABLE t (k TEXT PRIMARY KEY, a, b) WITHOUT ROWID",
+    "CREATE TABLE t (k TEXT COLLATE NOCASE, l INTEGER, a, b, PRIMARY KEY (l DESC, k)) WITHOUT ROWID",
+    "CREATE TABLE t (k TEXT COLLATE RTRIM NOT NULL, l BLOB NOT NULL, a, PRIMARY KEY (k, l))",
+    "CREATE TABLE t (k TEXT PRIMARY KEY, a, b)",
+    "CREATE TABLE t (k NOT NULL PRIMARY KEY, a TEXT, b REAL)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b INTEGER UNIQUE)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a ANY, b ANY) STRICT",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); CREATE INDEX ta ON t (a); CREATE INDEX tb ON t (b, a)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); CREATE UNIQUE INDEX ta ON t (a) WHERE b > 2; CREATE INDEX tb ON t (a || b)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); CREATE UNIQUE INDEX ta ON t (lower(a), b)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b UNIQUE ON CONFLICT REPLACE)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c AS (a || b), d AS (length(a)) STORED); CREATE INDEX tc ON t (c, d)",
+    "CREATE TABLE t (id INTEGER PRIMARY KEY DESC, a, b, CHECK (a IS NULL OR b IS NULL OR 1))",
+];
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = match self.below(12) {
+            0 => self.below(9000),
+            _ => self.below(4),
+        };
+        (0..length)
+            .map(|_| b"aAbB \0\xff\xc3\xa9z"[self.below(10) as usize])
+            .collect()
+    }
+
+    fn text(&mut self) -> Value {
+        let text = String::from_utf8_lossy(&self.bytes()).into_owned();
+        Value::Text(text)
+    }
+
+    fn value(&mut self) -> Value {
+        match self.below(7) {
+            0 => Value::Null,
+            1 => Value::Real(self.below(8) as f64 / 2.0),
+            2 => Value::Blob(self.bytes()),
+            3 | 4 => self.text(),
+            _ => Value::Integer(self.below(12) as i64),
+        }
+    }
+}
+
+struct Bytes(Vec<u8>);
+
+impl rusqlite::ToSql for Bytes {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.0)))
+    }
+}
+
+/// A live database and a file beside it.
+struct Pair {
+    folder: tempfile::TempDir,
+    live: Connection,
+    file: Connection,
+}
+
+impl Pair {
+    fn new(of_live: &str, of_file: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str, setting: &str| {
+            let connection = Connection::open(folder.path().join(name)).unwrap();
+            connection.execute_batch(setting).unwrap();
+            connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
+            connection
+        };
+        let (live, file) = (open("live", of_live), open("file", of_file));
+        live.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        Self { folder, live, file }
+    }
+
+    fn both(&self, sql: &str) {
+        self.live.execute_batch(sql).unwrap();
+        self.file.execute_batch(sql).unwrap();
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("live")
+    }
+
+    fn choose(&self, only: &[&str]) -> Result<Vec<Table>> {
+        let select = |all: &[String]| {
+            let only = all
+                .iter()
+                .filter(|table| only.is_empty() || only.contains(&table.as_str()));
+            Ok(only.cloned().collect())
+        };
+        choose(select, &self.live, &self.file, "file", "primary")
+    }
+
+    fn find(&self, only: &[&str]) -> Result<Difference> {
+        let tables = self.choose(only)?;
+        let staged = Staged::create(&self.path())?;
+        self.live.execute_batch("BEGIN").unwrap();
+        let found = Difference::find(&self.live, &self.file, &tables, staged, |_, _| Ok(()));
+        self.live.execute_batch("COMMIT").unwrap();
+        found
+    }
+
+    fn apply(&self, difference: &Difference, direction: Direction) {
+        difference.attach(&self.live).unwrap();
+        self.live.execute_batch("BEGIN IMMEDIATE").unwrap();
+        difference.apply(&self.live, direction, |_| Ok(())).unwrap();
+        self.live.execute_batch("COMMIT").unwrap();
+        difference.detach(&self.live).unwrap();
+        self.live
+            .set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true)
+            .unwrap();
+        self.live
+            .execute_batch("PRAGMA ignore_check_constraints = OFF")
+            .unwrap();
+    }
+}
+
+/// Every value of a table, with its type and its bytes.
+fn rows(connection: &Connection, table: &str, columns: &str) -> Vec<String> {
+    let names: Vec<_> = columns.split(", ").collect();
+    let shown = names
+        .iter()
+        .map(|name| format!("typeof({name}) || ' ' || hex(CAST({name} AS BLOB))"));
+    let shown = shown.collect::<Vec<_>>().join(" || ',' || ");
+    let mut query = connection
+        .prepare(&format!("SELECT {shown} FROM {table}"))
+        .unwrap();
+    let rows = query.query_map([], |row| row.get(0)).unwrap();
+    let mut rows: Vec<String> = rows.collect::<rusqlite::Result<_>>().unwrap();
+    rows.sort();
+    rows
+}
+
+/// All columns of a table, and its rowid if rows are compared by it.
+fn columns(connection: &Connection, table: &Table) -> String {
+    let mut query = connection
+        .prepare(&format!(
+            "SELECT name FROM pragma_table_xinfo('{}') WHERE hidden <> 1",
+            table.name()
+        ))
+        .unwrap();
+    let names = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let mut names: Vec<String> = names.map(|name| format!("\"{}\"", name.unwrap())).collect();
+    if table.by_rowid {
+        names.push(table.key[0].name.clone());
+    }
+    names.join(", ")
+}
+
+fn is_sound(connection: &Connection) {
+    let mut check = connection.prepare("PRAGMA integrity_check").unwrap();
+    let found = check.query_map([], |row| row.get(0)).unwrap();
+    let found: Vec<String> = found.collect::<rusqlite::Result<_>>().unwrap();
+    assert_eq!(found, ["ok"]);
+}
+
+/// Inserts random rows; those that a constraint refuses stay out.
+fn fill(connection: &Connection, table: &str, random: &mut Random, count: u64) {
+    let mut query = connection
+        .prepare(&format!(
+            "SELECT name, type FROM pragma_table_xinfo('{table}') WHERE hidden = 0"
+        ))
+        .unwrap();
+    let columns = query
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .unwrap();
+    let columns: Vec<_> = columns.collect::<rusqlite::Result<_>>().unwrap();
+    let names = columns
+        .iter()
+        .map(|(name, _)| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let places = vec!["?"; columns.len()].join(", ");
+    let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})");
+    for _ in 0..count {
+        let values = columns.iter().map(|(_, kind)| match kind.as_str() {
+            "INTEGER" => Value::Integer(random.below(60) as i64),
+            "TEXT" => random.text(),
+            _ => random.value(),
+        });
+        let values: Vec<_> = values.collect();
+        // A text that is not valid UTF-8.
+        let invalid = random.below(5) == 0;
+        let mut statement = connection.prepare(&insert).unwrap();
+        for (at, value) in values.into_iter().enumerate() {
+            match value {
+                Value::Text(_) if invalid => statement.raw_bind_parameter(at + 1, Bytes(random.bytes())),
+                value => statement.raw_bind_parameter(at + 1, value),
+            }
+            .unwrap();
+        }
+        statement.raw_execute().unwrap();
+    }
+}
+
+/// Changes, removes and exchanges some rows.
+fn change(connection: &Connection, table: &str, random: &mut Random) {
+    let mut query = connection
+        .prepare(&format!(
+            "SELECT name FROM pragma_table_xinfo('{table}') WHERE hidden = 0"
+        ))
+        .unwrap();
+    let names = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let names: Vec<_> = names.collect::<rusqlite::Result<_>>().unwrap();
+    for _ in 0..random.below(20) {
+        let column = &names[random.below(names.len() as u64) as usize];
+        let (skip, value) = (random.below(40), random.value());
+        let row = format!("(SELECT {column} FROM {table} LIMIT 1 OFFSET {skip})");
+        let _ = match random.below(3) {
+            0 => connection.execute(&format!("DELETE FROM {table} WHERE \"{column}\" IS {row}"), []),
+            _ => connection.execute(
+                &format!("UPDATE OR IGNORE {table} SET \"{column}\" = ?1 WHERE \"{column}\" IS {row}"),
+                params_from_iter([value]),
+            ),
+        };
+    }
+}
+
+/// Fills the file's tables with those of the live database.
+fn copy(pair: &Pair, table: &str, key: &str) {
+    let path = pair.path();
+    pair.file
+        .execute("ATTACH ?1 AS live", [path.to_str().unwrap()])
+        .unwrap();
+    let mut query = pair
+        .file
+        .prepare(&format!(
+            "SELECT name FROM pragma_table_xinfo('{table}') WHERE hidden = 0"
+        ))
+        .unwrap();
+    let names = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let mut names: Vec<String> = names.map(|name| format!("\"{}\"", name.unwrap())).collect();
+    names.extend((!key.is_empty()).then(|| key.to_owned()));
+    let names = names.join(", ");
+    pair.file
+        .execute_batch(&format!(
+            "INSERT INTO main.{table} ({names}) SELECT {names} FROM live.{table}; DETACH live"
+        ))
+        .unwrap();
+}
+
+fn there_and_back(pair: &Pair, kind: &str) {
+    let tables = pair.choose(&["t"]).unwrap();
+    let table = &tables[0];
+    let columns = columns(&pair.live, table);
+    let all = |connection: &Connection| rows(connection, "t", &columns);
+    let others = || rows(&pair.live, "users", "id, name");
+    let (before, kept) = (all(&pair.live), others());
+    let difference = pair.find(&["t"]).unwrap();
+    let counts = difference.counts()[0].clone();
+    assert_eq!(difference.is_empty(), before == all(&pair.file), "{kind}");
+    assert_eq!(
+        counts.removed + counts.changed + counts.kept,
+        before.len() as u64,
+        "{kind}"
+    );
+    assert_eq!(
+        counts.added + counts.changed + counts.kept,
+        all(&pair.file).len() as u64,
+        "{kind}"
+    );
+    pair.apply(&difference, Direction::Forward);
+    assert!(all(&pair.live) == all(&pair.file), "{kind}");
+    assert_eq!(others(), kept);
+    is_sound(&pair.live);
+    // A second comparison finds nothing.
+    assert!(pair.find(&["t"]).unwrap().is_empty(), "{kind}");
+    let staged = difference.into_staged();
+    let difference = Difference::open(staged).unwrap();
+    assert_eq!(difference.counts()[0], counts);
+    pair.apply(&difference, Direction::Back);
+    assert!(all(&pair.live) == before, "{kind}");
+    is_sound(&pair.live);
+}
+
+#[test]
+fn random_tables_go_there_and_back() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    for round in 0..6 {
+        for (nth, kind) in KINDS.iter().enumerate() {
+            let mut random = Random(1 + round * 100 + nth as u64);
+            let settings = [
+                "",
+                "PRAGMA page_size = 1024; PRAGMA journal_mode = WAL",
+                "PRAGMA page_size = 65536",
+            ];
+            let mut setting = || settings[random.below(3) as usize];
+            let pair = Pair::new(setting(), setting());
+            pair.both(kind);
+            pair.both("CREATE TABLE users (id INTEGER PRIMARY KEY, name); CREATE TRIGGER tt AFTER DELETE ON t BEGIN DELETE FROM users; END");
+            fill(&pair.live, "users", &mut random, 10);
+            fill(&pair.live, "t", &mut random, 60);
+            if round % 2 == 0 {
+                let key = &pair.choose(&["t"]).unwrap()[0];
+                let own = key.by_rowid && ["rowid", "oid"].contains(&key.key[0].name.as_str());
+                copy(&pair, "t", if own { &key.key[0].name } else { "" });
+                change(&pair.file, "t", &mut random);
+            }
+            fill(&pair.file, "t", &mut random, 10 + round * 20);
+            there_and_back(&pair, kind);
+        }
+    }
+}
+
+#[test]
+fn unique_values_can_be_exchanged() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    let pair = Pair::new("", "");
+    pair.both("CREATE TABLE t (id INTEGER PRIMARY KEY, slug UNIQUE, body); CREATE TABLE users (id, name)");
+    pair.live
+        .execute_batch("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)")
+        .unwrap();
+    pair.file
+        .execute_batch("INSERT INTO t VALUES (1, 'b', 1), (2, 'c', 2), (3, 'a', 4)")
+        .unwrap();
+    there_and_back(&pair, "unique");
+}
+
+#[test]
+fn a_sequence_keeps_the_higher_number() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    for (live, file, highest) in [(90, 40, 90), (40, 90, 90)] {
+        let pair = Pair::new("", "");
+        pair.both("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a); CREATE TABLE u (id INTEGER PRIMARY KEY AUTOINCREMENT)");
+        let fill = |connection: &Connection, number: i64| {
+            connection
+                .execute_batch(&format!(
+                    "INSERT INTO t VALUES ({number}, 1); DELETE FROM t; INSERT INTO t VALUES (1, {number})"
+                ))
+                .unwrap();
+        };
+        fill(&pair.live, live);
+        fill(&pair.file, file);
+        let difference = pair.find(&["t"]).unwrap();
+        for direction in [Direction::Forward, Direction::Back] {
+            pair.apply(&difference, direction);
+            let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 't'";
+            let number: i64 = pair.live.query_row(sequence, [], |row| row.get(0)).unwrap();
+            assert_eq!(number, highest);
+        }
+    }
+}
+
+#[test]
+fn a_table_that_differs_or_cannot_be_written_is_refused_by_name() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    let refused = |live: &str, file: &str, only: &[&str]| -> Option<String> {
+        let pair = Pair::new("", "");
+        pair.live.execute_batch(live).unwrap();
+        pair.file.execute_batch(file).unwrap();
+        let refused = pair.choose(only).err()?;
+        assert!(matches!(refused, Error::Refused(_)), "{refused}");
+        Some(refused.to_string())
+    };
+    for (live, file, why) in [
+        (
+            "CREATE TABLE t (a)",
+            "CREATE TABLE t (a, b)",
+            "only in the file: t.b",
+        ),
+        ("CREATE TABLE t (a)", "CREATE TABLE u (a)", "only live: t"),
+        (
+            "CREATE TABLE t (a); CREATE INDEX ta ON t (a)",
+            "CREATE TABLE t (a)",
+            "only live: ta",
+        ),
+    ] {
+        let refused = refused(live, file, &["t"]).unwrap();
+        assert!(refused.contains(why), "{refused}");
+    }
+    let others = "CREATE TABLE t (a); CREATE VIEW v AS SELECT 1; CREATE TRIGGER tt AFTER DELETE ON t BEGIN SELECT 1; END; CREATE TABLE u (x)";
+    assert_eq!(
+        refused(others, "CREATE TABLE t (a); CREATE TABLE u (y)", &["t"]),
+        None
+    );
+    for (both, why) in [
+        ("CREATE TABLE t (rowid, oid, _rowid_)", "all names of its rowid"),
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE VIRTUAL TABLE s USING fts5(a, content='')
+             ; CREATE TRIGGER tt AFTER INSERT ON t BEGIN INSERT INTO s (rowid, a) VALUES (new.id, new.a); END",
+            "table s on its own",
+        ),
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE VIEW w AS SELECT * FROM t; CREATE VIRTUAL TABLE s USING fts5(a, content='w')
+             ; CREATE TRIGGER tt AFTER INSERT ON t BEGIN INSERT INTO s (rowid, a) VALUES (new.id, new.a); END",
+            "the view w",
+        ),
+        (
+            "CREATE TABLE t (a); CREATE TABLE u (a); CREATE VIRTUAL TABLE s USING fts5(a)
+             ; CREATE TRIGGER tt AFTER INSERT ON t BEGIN INSERT INTO s VALUES (new.a); END
+             ; CREATE TRIGGER uu AFTER INSERT ON u BEGIN INSERT INTO s VALUES (new.a); END",
+            "triggers of u",
+        ),
+    ] {
+        let refused = refused(both, both, &["t"]).unwrap();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
