@@ -94,10 +94,7 @@ pub(crate) struct Hidden {
 impl Hidden {
     /// Gives the live file a second, hidden name. Nothing else changes.
     pub(crate) fn link(database: &Path) -> io::Result<Self> {
-        let name = database.file_name().unwrap_or_default();
-        if name.len() > LONGEST_NAME {
-            return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
-        }
+        require_short_name(database)?;
         let path = leftovers::hidden_name(database)?;
         std::fs::hard_link(database, &path)?;
         Ok(Self {
@@ -116,6 +113,23 @@ impl Hidden {
             database: database.to_owned(),
             number,
         })
+    }
+
+    /// Hides a complete file that is to become a version.
+    pub(crate) fn cover(file: &Path, database: &Path) -> io::Result<Self> {
+        require_short_name(database)?;
+        let path = leftovers::hidden_name(database)?;
+        std::fs::rename(file, &path)?;
+        Ok(Self {
+            path,
+            database: database.to_owned(),
+            number: 1,
+        })
+    }
+
+    /// Removes the file.
+    pub(crate) fn discard(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
     }
 
     /// The hidden path.
@@ -145,6 +159,13 @@ impl Hidden {
             database: self.database.clone(),
         };
         self.end().map(|()| returned)
+    }
+}
+
+fn require_short_name(database: &Path) -> io::Result<()> {
+    match database.file_name().unwrap_or_default().len() > LONGEST_NAME {
+        true => Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG)),
+        false => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Formatter, Result};
 
 use crate::protocol::{DryRun, Process, Side, Way};
+use crate::visible;
 
 /// The width of the first column.
 const WIDTH: usize = 16;
@@ -58,7 +59,8 @@ impl Display for Report<'_> {
             row(out, "warning", warning)?;
         }
         self.sides(out)?;
-        self.rows(out)
+        self.rows(out)?;
+        self.tables(out)
     }
 }
 
@@ -108,6 +110,38 @@ impl Report<'_> {
                 "{name:width$}{:>14}{:>14}",
                 shown(change.before),
                 shown(change.after)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn tables(&self, out: &mut Formatter<'_>) -> Result {
+        let Some(tables) = &self.run.tables else {
+            return Ok(());
+        };
+        if tables.is_empty() {
+            return writeln!(out, "\nThe tables have these rows already.");
+        }
+        let width = tables
+            .keys()
+            .map(|name| name.chars().count() + 3)
+            .max()
+            .unwrap_or(0)
+            .max(WIDTH);
+        let names = ["added", "changed", "removed", "kept"];
+        writeln!(
+            out,
+            "\n{:width$}{}",
+            "rows",
+            names.map(|name| format!("{name:>14}")).concat()
+        )?;
+        for (name, change) in tables {
+            let counts = [change.added, change.changed, change.removed, change.kept];
+            let name = format!("  {}", visible::line(name));
+            writeln!(
+                out,
+                "{name:width$}{}",
+                counts.map(|count| format!("{count:>14}")).concat()
             )?;
         }
         Ok(())

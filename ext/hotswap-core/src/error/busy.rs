@@ -139,6 +139,13 @@ pub enum Busy {
         database.shown()
     )]
     Outdated { database: PathBuf },
+    /// Other processes write the pushed tables all the time.
+    #[error(
+        "other processes wrote the pushed tables of {} again and again while hotswap compared them, and comparing them takes longer \
+         than requests may wait. Nothing was changed. Try again when those tables are written less often, or pass a longer --max-pause",
+        database.shown()
+    )]
+    TablesWritten { database: PathBuf },
 }
 
 /// What another program did to a file.

@@ -74,7 +74,7 @@ pub enum Protocol {
     #[error("cannot send a message: {source}")]
     Unsendable { source: serde_json::Error },
     /// A message cannot be parsed.
-    #[error("received an unknown message: {source}")]
+    #[error("received an unknown message: {source}. Use the same version of hotswap on both sides")]
     UnknownMessage { source: serde_json::Error },
     /// A descriptor does not allow what is to be done with it.
     #[error("{what} cannot be used with the rights that it was opened with")]

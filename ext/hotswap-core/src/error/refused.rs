@@ -203,12 +203,73 @@ pub enum Refused {
     /// This version cannot copy single tables in that direction.
     #[error("this version of hotswap cannot {command} single tables yet. Leave out --only, --except and --redacted")]
     TablesNotReady { command: &'static str },
+    /// There are no tables to keep.
+    #[error(
+        "{database} does not exist, so there are no other tables to keep. Push the whole file first: leave out --only and --except"
+    )]
+    NoTablesToKeep { database: String },
+    /// Rows of the live database would point to nothing.
+    #[error(
+        "rows would point to nothing afterwards:\n- {}\nNothing was changed. {}",
+        orphans.join("\n- "),
+        keep_orphans(*undoes)
+    )]
+    Orphans {
+        /// For each foreign key: the tables, how many rows, and some of them.
+        orphans: Vec<String>,
+        /// Whether this is a rollback.
+        undoes: bool,
+    },
+    /// The version is a difference, and the rows that it is about are others now.
+    #[error(
+        "cannot roll back {database}: rows of the tables that the last push wrote were changed since: {}. Nothing was changed. Push a \
+         file with the rows that you want, and --only",
+        in_tables(tables)
+    )]
+    RowsChanged {
+        database: String,
+        /// Each table, and how many of its rows.
+        tables: Vec<(String, u64)>,
+    },
+    /// The version is a difference, and the tables that it is about are others now.
+    #[error("cannot roll back {database}: the tables that the last push wrote are others now: {what}. Nothing was changed. Push a file instead")]
+    OtherTables { database: String, what: String },
+    /// The version is a difference, and the user does not allow to write into the file.
+    #[error(
+        "the last push to {database} wrote only some of its tables, and undoing that writes into the file. Leave out --in-place=never"
+    )]
+    RowsInPlace { database: String },
+    /// The version is a difference that was never written.
+    #[error(
+        "there is nothing to undo: {} belongs to a push that was killed before it changed a row. Nothing was changed. Remove that file",
+        version.shown()
+    )]
+    NothingToUndo { version: PathBuf },
+    /// The version is a difference, and not a database.
+    #[error(
+        "{} is no whole database: it has only the rows that the last push with --only or --except replaced. hotswap rollback puts them \
+         back. To get the whole database, pull {database}",
+        version.shown()
+    )]
+    VersionIsDifference { version: PathBuf, database: String },
     /// An extension of the application cannot be loaded.
     #[error("cannot load the extension {extension} named in database.yml: {why}")]
     BadExtension { extension: String, why: String },
     /// SQLite was built without extensions.
     #[error("the application's SQLite cannot load extensions, but database.yml names some. Install the precompiled sqlite3 gem")]
     NoExtensions,
+}
+
+fn keep_orphans(undoes: bool) -> &'static str {
+    match undoes {
+        false => "Push a file that has the missing rows, remove the rows that point to them, or pass --allow-orphans",
+        true => "Remove the rows that point to them, and try again",
+    }
+}
+
+fn in_tables(tables: &[(String, u64)]) -> String {
+    let tables = tables.iter().map(|(table, rows)| format!("{table} ({rows})"));
+    tables.collect::<Vec<_>>().join(", ")
 }
 
 fn go_back_to(others: &[u32], database: &str) -> String {

@@ -128,6 +128,9 @@ pub enum Usage {
         are_similar: bool,
         tables: Vec<String>,
     },
+    /// `--except` names every table.
+    #[error("{option} leaves no table to push")]
+    NoTables { option: &'static str },
     /// `--only` or `--except` names a group that does not exist.
     #[error(
         "{option} names @{group}, but config.hotswap.tables has no such group. {}",

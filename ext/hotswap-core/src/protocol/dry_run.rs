@@ -34,6 +34,9 @@ pub struct DryRun {
     /// The rows of each table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<BTreeMap<String, RowChange>>,
+    /// With `--only` or `--except`: what the push would do to the rows of each table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<BTreeMap<String, TableChange>>,
     /// The processes that take part.
     pub processes: Vec<Process>,
     /// The warnings that the push would print.
@@ -64,6 +67,19 @@ pub struct RowChange {
     /// In the pushed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
+}
+
+/// What a push does to the rows of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableChange {
+    /// Rows whose key is only in the new content.
+    pub added: u64,
+    /// Rows that have other values in the new content.
+    pub changed: u64,
+    /// Rows whose key is only in the content before.
+    pub removed: u64,
+    /// Rows that are the same.
+    pub kept: u64,
 }
 
 /// A process that takes part.

@@ -1,11 +1,12 @@
 //! The messages, in the order in which a session uses them.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::dry_run::DryRun;
+use super::dry_run::{DryRun, TableChange};
 use super::way::Way;
 use super::{Header, Kind, Stamp};
 use crate::content_id::ContentId;
@@ -140,7 +141,11 @@ impl Message {
 }
 
 /// `hotswap cp SRC DST`.
+///
+/// A worker refuses a request with an option that it does not know. If it ignored `--only`, it would replace the whole
+/// database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Request {
     /// The source.
     pub src: Endpoint,
@@ -181,10 +186,10 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Selection>,
     /// `--allow-orphans`: whether a push of some tables may leave rows that point nowhere.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub allow_orphans: bool,
     /// `--redacted`: a pull that the application's rules apply to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub redacted: bool,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
@@ -192,6 +197,10 @@ pub struct Request {
     /// Whether the client can do the work itself, if the server manages neither side.
     #[serde(default)]
     pub may_decline: bool,
+}
+
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 impl Request {
@@ -397,6 +406,9 @@ pub struct Figures {
     /// A push with `--if-changed`: whether the live database had other content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<bool>,
+    /// A push with `--only` or `--except`, or its rollback: what it did to the rows of each table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<BTreeMap<String, TableChange>>,
     /// A push with `--dry-run`: what it would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<Box<DryRun>>,

@@ -36,7 +36,7 @@ mod way;
 
 pub use body::{BodyReader, BodyWriter, Piece, CHUNK};
 pub use connection::Connection;
-pub use dry_run::{DryRun, Process, RowChange, Side};
+pub use dry_run::{DryRun, Process, RowChange, Side, TableChange};
 pub use frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 pub use message::{
     previous_of, version_of, About, End, Endpoint, Figures, Handover, Message, Narration, Plan, Query,

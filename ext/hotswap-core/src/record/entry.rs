@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Way;
+use crate::protocol::{TableChange, Way};
 
 /// The limit for one line, in bytes.
 pub(super) const LONGEST_LINE: usize = 32 * 1024;
@@ -98,6 +98,9 @@ pub struct Entry {
     /// The rows of each table of the content, if they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<BTreeMap<String, u64>>,
+    /// What the command did to the rows of each table, if it wrote only some tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tables: Option<BTreeMap<String, TableChange>>,
     /// The version that was replaced, if it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Kept>,
@@ -116,7 +119,7 @@ impl Entry {
         if line.len() <= LONGEST_LINE {
             return Ok(line);
         }
-        self.rows = None;
+        (self.rows, self.tables) = (None, None);
         let line = self.to_line()?;
         if line.len() <= LONGEST_LINE {
             return Ok(line);

@@ -73,6 +73,20 @@ impl<'a> Check<'a> {
         self.judge(&judging).map_err(|error| judging.explain(error))
     }
 
+    /// The same for a file of which only some tables are pushed. Returns what it saw of the live database.
+    pub(super) fn beside_other_tables(&self, staged: &Staged, live: &Live) -> Result<Seen> {
+        self.alone(staged)?;
+        let deadline = Deadline::watch(live.connection(), self.0.client, Some(staged.path()))?;
+        let schema = live.schema(&self.0.database.extensions);
+        Ok(Seen {
+            identity: live.identity(),
+            schema: schema.map_err(|error| deadline.explain(error))?,
+            without_rows: false,
+            last_job: None,
+            late_jobs: Arc::default(),
+        })
+    }
+
     /// Reads the schema of a file that needs no other check.
     pub(super) fn schema(&self, staged: &Staged) -> Result<Schema> {
         let extensions = &self.0.database.extensions;
@@ -229,7 +243,7 @@ fn progress(client: &Client) -> Result<impl FnMut() + Send + 'static> {
 
 impl Passed {
     /// The result if there is no live database to compare with.
-    fn alone() -> Self {
+    pub(super) fn alone() -> Self {
         Self {
             seen: None,
             schema_changes: true,

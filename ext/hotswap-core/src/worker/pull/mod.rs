@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Whence;
 
 use crate::content_id::ContentId;
-use crate::error::{Busy, Context, Error, Protocol, Result, Usage};
+use crate::error::{Busy, Context, Error, Protocol, Refused, Result, Usage};
 use crate::previous;
 use crate::protocol::{Figures, Message, Plan};
 use crate::sidecar::sidecars;
@@ -24,6 +24,7 @@ use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
 use crate::worker::push::rows::Rows;
+use crate::worker::push::some_tables::is_difference;
 use crate::worker::snapshot::{identity_of, Snapshot};
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
@@ -46,6 +47,9 @@ pub(super) fn run(command: &Command, version: Option<u32>) -> Result<Figures> {
     let version = version
         .map(|number| previous::require(path, number, &database.label))
         .transpose()?;
+    if let Some(version) = &version {
+        refuse_difference(version, &database.label)?;
+    }
     let source = version.as_ref().unwrap_or(path);
     let label = match version {
         Some(_) => &request.src.raw,
@@ -74,6 +78,18 @@ pub(super) fn run(command: &Command, version: Option<u32>) -> Result<Figures> {
         identity,
         ..Figures::default()
     })
+}
+
+/// Refuses a version that is only the difference that a push of some tables has left.
+fn refuse_difference(version: &Path, database: &str) -> Result<()> {
+    match is_difference(version)? {
+        true => Err(Refused::VersionIsDifference {
+            version: version.to_owned(),
+            database: database.into(),
+        }
+        .into()),
+        false => Ok(()),
+    }
 }
 
 /// What a pull has copied.

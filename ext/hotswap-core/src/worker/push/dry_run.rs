@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::if_match::IfMatch;
-use super::in_place::{self, Keeping, Overwriting, Why};
+use super::in_place::{self, Keeping, Overwriting, Source, Why};
 use super::obstacle::Obstacle;
 use super::pass::pass;
 use super::rows::Rows;
+use super::some_tables::{self, SomeTables};
 use crate::error::{BadFile, Context, Error, Refused, Result};
 use crate::protocol::{DryRun, Figures, Process, RowChange, Side, Way};
 use crate::record::{self, Event};
@@ -26,6 +27,7 @@ use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::vfs::Purpose;
 use crate::worker::status::processes;
+use crate::worker::tables::Counts;
 
 /// The expected pause is the median of so many swaps.
 const LAST: usize = 9;
@@ -40,6 +42,8 @@ pub(super) struct Rehearsal<'a> {
     pub live: Option<Live>,
     pub obstacle: Option<Obstacle>,
     pub passed: Option<Result<Passed>>,
+    /// With `--only` or `--except`: the tables, if the file has passed the checks.
+    pub tables: Option<SomeTables>,
 }
 
 impl Rehearsal<'_> {
@@ -57,7 +61,8 @@ impl Rehearsal<'_> {
         };
         let file = of_head(&self.head, self.staged.len());
         let comparable = refused.as_ref().is_none_or(is_of_the_content);
-        let (rows, live) = match comparable {
+        let of_tables = command.request.tables.is_some();
+        let (rows, live) = match comparable && !of_tables {
             true => (self.rows(), self.live.as_ref().map(of_live).transpose()?),
             false => (None, self.live.as_ref().and_then(|live| of_live(live).ok())),
         };
@@ -76,15 +81,21 @@ impl Rehearsal<'_> {
             .drain(Instant::now() + command.timeout(), command.client)?;
         let processes = self.processes();
         let why = match self.live.is_some() {
+            _ if of_tables => Some(Why::Tables),
             true => Why::foreseen(command.in_place(), self.obstacle, &command.path, |_| {}),
             false => None,
         };
         let way = why.as_ref().map_or(Way::Rename, |_| Way::InPlace);
+        let (mut tables, mut warnings) = (None, Vec::new());
         let pause = match &why {
             None => usual_pause(command),
             Some(_) if refused.is_some() => None,
             Some(why) => match self.estimate(why) {
-                Ok(estimate) => Some(milliseconds(estimate)),
+                Ok((estimate, counts)) => {
+                    warnings.extend(counts.as_deref().and_then(some_tables::emptied));
+                    tables = counts.as_deref().map(some_tables::changes);
+                    Some(milliseconds(estimate))
+                }
                 Err(error @ Error::Refused(_)) => {
                     refused = Some(error);
                     None
@@ -97,6 +108,7 @@ impl Rehearsal<'_> {
             (Some(_), false) => Some("passed"),
             (None, false) => comparable.then_some("passed"),
         };
+        warnings.extend(passed.into_iter().flat_map(|passed| passed.warnings));
         let figures = Figures {
             command: "push".into(),
             database: command.database.label.clone(),
@@ -111,8 +123,9 @@ impl Rehearsal<'_> {
                 live,
                 file,
                 rows,
+                tables,
                 processes,
-                warnings: passed.map_or_else(Vec::new, |passed| passed.warnings),
+                warnings,
             })),
             ..Figures::default()
         };
@@ -168,22 +181,29 @@ impl Rehearsal<'_> {
         Some(rows)
     }
 
-    /// How long requests would wait for a write in place.
-    fn estimate(&mut self, why: &Why) -> Result<Duration> {
+    /// How long requests would wait for a write in place, and what it would do to each table.
+    fn estimate(&mut self, why: &Why) -> Result<(Duration, Option<Vec<Counts>>)> {
         let command = self.command;
         let mut live = self
             .live
             .take()
             .expect("only a live database is written in place");
         let (staged, open) = (&mut self.staged, &mut live);
-        command.at_low_priority(move || match in_place::fit(staged, open, command)? {
-            true => pass(command, staged, Some(&*open)).map(drop),
-            false => Ok(()),
-        })?;
+        if self.tables.is_none() {
+            command.at_low_priority(move || match in_place::fit(staged, open, command)? {
+                true => pass(command, staged, Some(&*open)).map(drop),
+                false => Ok(()),
+            })?;
+        }
+        let judge = |counts: &[Counts]| some_tables::require_rows(counts, command);
         let overwriting = Overwriting {
             fleet: self.fleet,
             live,
             staged: &self.staged,
+            source: match &self.tables {
+                Some(tables) => tables.source(&judge, self.obstacle),
+                None => Source::File,
+            },
             schema_changes: false,
             seen: None,
             unwritten: None,

@@ -13,6 +13,7 @@ mod replace;
 mod rollback;
 mod room;
 pub(super) mod rows;
+pub(super) mod some_tables;
 mod source;
 mod timeline;
 
@@ -23,7 +24,7 @@ use crate::error::{Busy, Context, Error, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
-use crate::previous::{Hidden, Returned};
+use crate::previous::{self, Hidden, Returned};
 use crate::protocol::{Figures, Plan, Request, Way};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
@@ -47,13 +48,14 @@ use crate::worker::summary::Summary;
 
 use dry_run::Rehearsal;
 use if_match::IfMatch;
-use in_place::{Keeping, Overwriting, Why};
+use in_place::{Keeping, Overwriting, Source, Why};
 use obstacle::Obstacle;
 use pass::pass;
 use quick_disk::QuickDisk;
 use receive::receive;
 use replace::Swap;
 use rows::Rows;
+use some_tables::SomeTables;
 
 /// Pushes what the client sends into the database of `command`.
 pub(super) fn run(command: &Command) -> Result<Figures> {
@@ -168,6 +170,29 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     if was_there && live.is_none() {
         return Err(gone(path));
     }
+    if let Some(selection) = &request.tables {
+        let checks = SomeTables::check(command, selection, &mut staged, live.as_mut());
+        if request.dry_run {
+            let (tables, passed) = match checks {
+                Ok(tables) => (Some(tables), Some(Ok(Passed::alone()))),
+                Err(error) => (None, Some(Err(error))),
+            };
+            let rehearsal = Rehearsal {
+                command,
+                fleet: &mut fleet,
+                head,
+                staged,
+                live,
+                obstacle,
+                passed,
+                tables,
+            };
+            return rehearsal.run(None);
+        }
+        client.info(format_args!("{checked}, acquiring swap lock"));
+        let live = live.ok_or_else(|| gone(path))?;
+        return checks?.push(command, &mut fleet, &staged, live, obstacle);
+    }
     if request.if_changed {
         if let Some(identity) = if_changed::identity_of_both(&staged, live.as_mut(), command)? {
             return Ok(if_changed::report(staged.len(), identity, command));
@@ -183,6 +208,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
             live,
             obstacle,
             passed: Some(checks.map(|(passed, _)| passed)),
+            tables: None,
         };
         return rehearsal.run(if_match);
     }
@@ -233,6 +259,10 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     let if_match = IfMatch::of(command)?;
     let mut fleet = Fleet::lead(fence, command)?;
     require_locks(fleet.fence())?;
+    let version = previous::require(path, number, &database.label)?;
+    if some_tables::is_difference(&version)? {
+        return some_tables::roll_back(command, number, &mut fleet, if_match);
+    }
     let version = rollback::take(command, number)?;
     let is_as_kept = rollback::is_as_kept(path, version.path());
     let mut staged = Staged::adopt(version.path())?;
@@ -460,6 +490,7 @@ impl Push<'_> {
                 fleet: self.fleet,
                 live,
                 staged: &self.staged,
+                source: Source::File,
                 schema_changes: self.schema_changes,
                 seen: self.seen.as_ref(),
                 unwritten,
@@ -473,7 +504,7 @@ impl Push<'_> {
                     self.count_write()?;
                 }
                 outcome => {
-                    let kept = outcome?;
+                    let kept = outcome?.kept;
                     if let Some(version) = version.filter(|_| kept) {
                         self.remove_version(version);
                     }

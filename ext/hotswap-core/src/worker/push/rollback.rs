@@ -89,7 +89,7 @@ pub(super) fn examine(
     is_as_kept: bool,
 ) -> Result<()> {
     let unusable = |error| match error {
-        Error::Refused(Refused::File(why)) => unusable(&command.path, why),
+        Error::Refused(Refused::File(why)) => unusable(&command.path, &why),
         other => other,
     };
     let name = previous::path_of(&command.path, 1).shown();
@@ -144,7 +144,7 @@ pub(super) fn pass(command: &Command, copy: &mut Staged, wal: bool) -> Result<()
 }
 
 /// The refusal of a version that is damaged.
-fn unusable(database: &Path, why: BadFile) -> Error {
+pub(super) fn unusable(database: &Path, why: &BadFile) -> Error {
     let why = why.to_string();
     Refused::BadVersion {
         database: database.to_owned(),

@@ -191,6 +191,17 @@ impl Snapshot {
         &self.connection
     }
 
+    /// The size of a page, in bytes.
+    pub(super) fn page_size(&self) -> u64 {
+        self.pages.size
+    }
+
+    /// Fills `buffer` with the page of this number.
+    pub(super) fn read_page(&self, number: u32, buffer: &mut [u8]) -> Result<()> {
+        let before = u64::from(number.max(1) - 1);
+        self.pages.read(buffer, before * self.pages.size)
+    }
+
     /// The raw file of the database.
     pub(super) fn file(&self) -> &File {
         &self.pages.main

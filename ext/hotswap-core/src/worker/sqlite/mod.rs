@@ -10,5 +10,6 @@ pub(super) mod locks;
 mod memory_limit;
 #[cfg(test)]
 pub(super) mod system;
+pub(super) mod trees;
 pub(super) mod vfs;
 pub(super) mod wal_index;

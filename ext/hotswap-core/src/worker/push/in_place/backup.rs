@@ -14,7 +14,9 @@ const STEP: i32 = 4 * 1024 * 1024;
 pub(super) enum Written {
     /// This many pages, committed.
     Pages(u64),
-    /// Nothing: it is unknown which pages would have to be written.
+    /// This many rows, committed.
+    Rows(u64),
+    /// Nothing: it is unknown which pages or rows would have to be written.
     Outdated,
     /// Nothing: another process held a lock on the database for longer than the busy timeout of `to`.
     Locked,
@@ -61,7 +63,7 @@ pub(super) fn write(
 /// Whether the live database is known to be unchanged. After a disk error that is not known; see [`not_committed`].
 pub(super) fn nothing_came_of(outcome: &Result<Written>) -> bool {
     match outcome {
-        Ok(Written::Pages(_)) => false,
+        Ok(Written::Pages(_) | Written::Rows(_)) => false,
         Err(Error::Failed(Failed::Sqlite { source, .. })) => {
             source.sqlite_error_code() != Some(ErrorCode::SystemIoFailure)
         }

@@ -11,10 +11,11 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use super::backup::{not_committed, Written};
 use super::pages::{count_of, differing, locked_page, number, read_page};
+use super::transaction::Transaction;
 use crate::error::{Context, Result};
 use crate::sidecar::sidecars;
 use crate::worker::disk::staged::Staged;
@@ -28,8 +29,8 @@ const STEP: usize = 1000;
 /// The pages that differ, and the read transaction in which they were found.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// Keeps the WAL from being restarted.
-    reader: Connection,
+    /// Keeps the WAL from being restarted, until the worker has the write lock.
+    reader: Option<Connection>,
     index: ManuallyDrop<File>,
     before: LogIndex,
     pages: BTreeSet<u32>,
@@ -66,7 +67,7 @@ impl Difference {
         let pages = differing(&reader, staged, count, page_size)?;
         let worth_it = pages.len() < count as usize / 2;
         Ok(worth_it.then_some(Self {
-            reader,
+            reader: Some(reader),
             index,
             before,
             pages,
@@ -83,26 +84,20 @@ impl Difference {
 
     /// Gives the live database the content of the staged file, as [`backup::write`](super::backup::write) does.
     pub(super) fn write(
-        self,
+        &mut self,
         live: &Live,
         staged: &Staged,
         go_on: impl FnMut(f64) -> Result<()>,
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<Written> {
-        let writing = "cannot write into the live database";
         let connection = live.connection();
-        match connection.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => {}
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                return Ok(Written::Locked)
-            }
-            Err(error) => return Err(error).context(writing),
-        }
-        let transaction = Transaction(connection);
+        let Some(transaction) = Transaction::begin(connection)? else {
+            return Ok(Written::Locked);
+        };
         let Some(pages) = self.pages_by_now(live)? else {
             return Ok(Written::Outdated);
         };
-        drop(self.reader);
+        self.reader = None;
 
         let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
         put_pages(connection, &content, &pages, self.count, self.page_size, go_on)?;
@@ -132,24 +127,6 @@ impl Difference {
         pages.extend(changed.into_keys().chain(missing));
         pages.retain(|page| (2..=self.count).contains(page) && *page != locked_page(self.page_size));
         Ok(Some(pages))
-    }
-}
-
-/// A transaction that is rolled back unless it was committed.
-struct Transaction<'a>(&'a Connection);
-
-impl Transaction<'_> {
-    fn commit(&self) -> rusqlite::Result<()> {
-        self.0.execute_batch("COMMIT")
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if !self.0.is_autocommit() {
-            // Closing the connection would roll it back, too.
-            let _ = self.0.execute_batch("ROLLBACK");
-        }
     }
 }
 

@@ -8,21 +8,28 @@
 mod adapt;
 mod backup;
 mod changed_pages;
+mod content;
 mod estimate;
 mod keep;
 mod overwriting;
 mod pages;
+mod pause;
 mod plan;
 mod proof;
 mod reason;
+mod rows;
+mod transaction;
+mod watch;
 
 use std::cell::Cell;
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
 
 use crate::error::{Busy, Context, Error, Failed, Refused, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
+use crate::sidecar::sidecars;
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
 use crate::worker::client::Client;
@@ -32,108 +39,202 @@ use crate::worker::live::{require_same_file, unlockable};
 use crate::worker::push::if_match::Unwritten;
 use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
-use crate::worker::sqlite::vfs::{self, Purpose};
+use crate::worker::tables::Counts;
 
 pub(super) use adapt::fit;
 use backup::Written;
-use changed_pages::Difference;
+use content::Content;
 use keep::Keep;
 pub(super) use keep::Keeping;
-pub(super) use overwriting::Overwriting;
+pub(super) use overwriting::{Done, Overwriting, Source, Tables};
 use pages::number;
+use pause::Pause;
 use plan::Plan;
-use proof::Proof;
 pub(super) use reason::Why;
 
 /// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;
 
+/// How an attempt has ended.
+enum Attempt {
+    Done(Done),
+    /// The plan is worth nothing any more.
+    InVain(Vain, Box<Plan>),
+}
+
+/// Why an attempt came to nothing.
+#[derive(Clone, Copy, Debug)]
+enum Vain {
+    /// What had to be written was not known any more.
+    Outdated,
+    /// Another process held a lock.
+    Locked,
+    /// The database has other pages than those that were written.
+    Wrong,
+}
+
 impl Overwriting<'_> {
-    /// Writes the new content, or changes nothing. Returns whether the content before stays as the previous version.
-    pub(super) fn run(mut self, command: &Command) -> Result<bool> {
+    /// Writes the new content, or changes nothing.
+    pub(super) fn run(mut self, command: &Command) -> Result<Done> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, command)?;
         let deadline = Instant::now() + command.timeout();
-        let mut in_vain: fn(&Self) -> Error = Self::locked;
+        let mut attempts = ATTEMPTS;
         let mut kept = false;
-        for _ in 0..ATTEMPTS {
-            command.client.info(format_args!(
-                "writing in place, because the database {}: {}",
-                self.why, plan.estimate
-            ));
-            self.wait_for_the_write_lock(deadline, command.client)?;
-            let mut timeline = Timeline::begin(self.fleet.gather(
-                Instant::now() + command.timeout(),
-                command.client,
-                || {
-                    // Most writes show here, before any request waits.
-                    self.unwritten.iter().try_for_each(Unwritten::require)?;
-                    self.live.checkpoint();
-                    Ok(())
-                },
-            )?);
-            let closed_at = Instant::now();
-            timeline.note("disconnected ActiveRecord");
-            let before = self.data_version();
-            let Plan {
-                difference,
-                bound,
-                proof,
-                mut keep,
-                ..
-            } = plan;
-            let outcome = self.attempt(closed_at, difference, bound, page_size, &mut keep, command);
-            if backup::nothing_came_of(&outcome) {
-                self.fleet.retract();
-            }
-            if let Ok(Written::Pages(pages)) = outcome {
-                timeline.note(format!("wrote {pages} pages into {}", self.live.path().shown()));
-            }
-            // In rollback mode SQLite counts the worker's own commit as well. No other process can sync a journal
-            // that fast.
-            let version = match self.live.is_wal() {
-                true => before,
-                false => self.data_version(),
+        loop {
+            let Some(planned) = plan else {
+                return Ok(Done {
+                    kept,
+                    tables: Some(Vec::new()),
+                });
             };
-            // If another process has written since the commit, the comparison proves nothing.
-            let held = proof.hold().is_ok() && version.is_some() && self.data_version() == version;
-            // Comes first, whether the write worked or not, because requests wait.
-            let resumed = self.fleet.resume();
-            in_vain = match outcome? {
-                Written::Pages(_) => {
-                    timeline.note("swap lock released, requests resuming");
-                    timeline.note("reconnected ActiveRecord");
-                    self.tell(timeline, closed_at.elapsed(), command);
-                    kept |= keep.finish(self.live.path(), self.why, self.keep, command);
-                    self.checkpoint(command);
-                    resumed.map_err(Error::past_the_commit)?;
-                    if !held || self.is_right(proof, command) {
-                        return Ok(kept);
-                    }
-                    self.all_pages = true;
-                    // The worker itself has written since.
-                    self.unwritten = None;
-                    Self::wrong
-                }
-                vain => {
-                    resumed?;
-                    match vain {
-                        Written::Outdated => Self::outdated,
-                        _ => Self::locked,
-                    }
-                }
+            attempts = attempts.saturating_sub(1);
+            let (in_vain, last) = match self.attempt(planned, page_size, deadline, &mut kept, command)? {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::InVain(in_vain, last) => (in_vain, last),
             };
-            std::thread::sleep(command.max_pause() / 4);
             // A new plan, because the difference was computed from a state that no longer exists.
-            plan = self.plan(page_size, command)?;
+            plan = match attempts {
+                0 => match self.last_resort(*last, command) {
+                    Some(plan) => Some(plan),
+                    None => return Err(self.why_in_vain(in_vain)),
+                },
+                _ => {
+                    drop(last);
+                    std::thread::sleep(command.max_pause() / 4);
+                    self.plan(page_size, command)?
+                }
+            };
         }
-        Err(in_vain(&self))
     }
 
-    /// How long the write would hold requests. Refuses what [`run`](Self::run) would refuse.
-    pub(super) fn estimate(mut self, command: &Command) -> Result<Duration> {
+    /// Makes one attempt: waits for the write lock, closes the gates, and writes.
+    fn attempt(
+        &mut self,
+        mut plan: Plan,
+        page_size: u32,
+        deadline: Instant,
+        kept: &mut bool,
+        command: &Command,
+    ) -> Result<Attempt> {
+        command.client.info(format_args!(
+            "writing in place, because the database {}: {}",
+            self.why, plan.estimate
+        ));
+        self.wait_for_the_write_lock(deadline, command.client)?;
+        let gathered = self
+            .fleet
+            .gather(Instant::now() + command.timeout(), command.client, || {
+                // Most writes show here, before any request waits.
+                self.unwritten.iter().try_for_each(Unwritten::require)?;
+                plan.require_current(&self.live)?;
+                self.live.checkpoint();
+                Ok(())
+            });
+        let closed_at = match gathered {
+            Err(Error::Busy(Busy::Written)) if self.unwritten.is_none() => {
+                self.fleet.resume()?;
+                return Ok(self.in_vain(Vain::Outdated, plan));
+            }
+            gathered => gathered?,
+        };
+        let mut timeline = Timeline::begin(closed_at);
+        timeline.note("disconnected ActiveRecord");
+        if plan.in_the_pause {
+            let again = self.plan_again(plan, closed_at, command);
+            if !matches!(again, Ok(Some(_))) {
+                self.fleet.resume()?;
+            }
+            plan = match again? {
+                Some(plan) => plan,
+                None => {
+                    return Ok(Attempt::Done(Done {
+                        kept: *kept,
+                        tables: Some(Vec::new()),
+                    }))
+                }
+            };
+        }
+        let before = self.data_version();
+        let outcome = self.write(closed_at, &mut plan, page_size, command);
+        if backup::nothing_came_of(&outcome) {
+            self.fleet.retract();
+        }
+        let live = self.live.path().shown();
+        match outcome {
+            Ok(Written::Pages(pages)) => timeline.note(format!("wrote {pages} pages into {live}")),
+            Ok(Written::Rows(rows)) => timeline.note(format!("wrote {rows} rows into {live}")),
+            _ => {}
+        }
+        // In rollback mode SQLite counts the worker's own commit as well. No other process can sync a journal
+        // that fast.
+        let version = match self.live.is_wal() {
+            true => before,
+            false => self.data_version(),
+        };
+        // If another process has written since the commit, the comparison proves nothing.
+        let held = plan.is_provable(self.live.is_wal())
+            && plan.proof.hold().is_ok()
+            && version.is_some()
+            && self.data_version() == version;
+        // Comes first, whether the write worked or not, because requests wait.
+        let resumed = self.fleet.resume();
+        match outcome? {
+            Written::Pages(_) | Written::Rows(_) => {
+                timeline.note("swap lock released, requests resuming");
+                timeline.note("reconnected ActiveRecord");
+                let closed_for = closed_at.elapsed();
+                self.make_durable(&plan, command)?;
+                let tables = plan.content.rows().map(|rows| rows.counts());
+                self.tell(timeline, closed_for, command);
+                *kept |= self.finish(&mut plan, command);
+                self.checkpoint(command);
+                resumed.map_err(Error::past_the_commit)?;
+                if !held || self.is_right(&mut plan, command) {
+                    return Ok(Attempt::Done(Done { kept: *kept, tables }));
+                }
+                if tables.is_some() {
+                    return Err(self.wrong());
+                }
+                self.all_pages = true;
+                // The worker itself has written since.
+                self.unwritten = None;
+                Ok(self.in_vain(Vain::Wrong, plan))
+            }
+            Written::Outdated => {
+                resumed?;
+                Ok(self.in_vain(Vain::Outdated, plan))
+            }
+            Written::Locked => {
+                resumed?;
+                Ok(self.in_vain(Vain::Locked, plan))
+            }
+        }
+    }
+
+    fn in_vain(&self, why: Vain, mut plan: Plan) -> Attempt {
+        if let Some(rows) = plan.content.rows() {
+            rows.detach(&self.live);
+        }
+        Attempt::InVain(why, Box::new(plan))
+    }
+
+    fn why_in_vain(&self, vain: Vain) -> Error {
+        match vain {
+            Vain::Outdated => self.outdated(),
+            Vain::Locked => self.locked(),
+            Vain::Wrong => self.wrong(),
+        }
+    }
+
+    /// How long the write would hold requests, and what it would do to each table. Refuses what [`run`](Self::run) would
+    /// refuse.
+    pub(super) fn estimate(mut self, command: &Command) -> Result<(Duration, Option<Vec<Counts>>)> {
         let page_size = self.prepare()?;
-        Ok(self.plan(page_size, command)?.estimate.time)
+        let plan = self.plan(page_size, command)?;
+        Ok(plan.map_or((Duration::ZERO, Some(Vec::new())), |mut plan| {
+            (plan.estimate.time, plan.content.rows().map(|rows| rows.counts()))
+        }))
     }
 
     /// Sets the connection up and returns the page size. Refuses a database that SQLite cannot write into.
@@ -141,9 +242,17 @@ impl Overwriting<'_> {
         let path = self.live.path().to_owned();
         let connection = self.live.connection();
         // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
-        // back after a power cut, and would roll the commit back. And no checkpoint may run while requests wait.
+        // back after a power cut, and would roll the commit back. With a WAL, rows become durable when the gates are open
+        // (see `make_durable`). And no checkpoint may run while requests wait.
+        let synchronous = match self.source {
+            Source::File => "EXTRA",
+            _ if self.live.is_wal() => "NORMAL",
+            _ => "EXTRA",
+        };
         let prepared = connection
-            .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA wal_autocheckpoint = 0")
+            .execute_batch(&format!(
+                "PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0"
+            ))
             .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
             .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
         let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {
@@ -180,16 +289,18 @@ impl Overwriting<'_> {
         }
     }
 
-    /// Makes one attempt. Every member is closed.
-    fn attempt(
+    /// Writes the content. Every member is closed.
+    fn write(
         &mut self,
         closed_at: Instant,
-        difference: Option<Difference>,
-        bound: Duration,
+        plan: &mut Plan,
         page_size: u32,
-        keep: &mut Keep,
         command: &Command,
     ) -> Result<Written> {
+        let Plan {
+            content, keep, bound, ..
+        } = plan;
+        let bound = *bound;
         let Self {
             fleet,
             live,
@@ -212,19 +323,7 @@ impl Overwriting<'_> {
         // Checked once, with the lock and before the first page: the push may have waited for a migration.
         let (seen, unwritten, wal) = (Cell::new(*seen), Cell::new(unwritten.as_ref()), live.is_wal());
         let keep = Cell::new(Some(keep));
-        let in_time = |part: f64| {
-            command.client.check_presence()?;
-            if closed_at.elapsed() < bound.mul_f64(0.9) {
-                return Ok(());
-            }
-            Err(Busy::SlowWrite {
-                why: why.to_string(),
-                max_pause: bound,
-                percent: part * 100.0,
-                cure: why.cure(),
-            }
-            .into())
-        };
+        let in_time = |part: f64| Pause { closed_at, bound }.go_on(part, why, command);
         let confirm = || {
             unwritten.take().map_or(Ok(()), Unwritten::require)?;
             seen.take()
@@ -245,13 +344,7 @@ impl Overwriting<'_> {
             watchdog.commit();
             Ok(())
         };
-        match difference {
-            Some(difference) => difference.write(live, staged, go_on, commit),
-            None => {
-                let content = vfs::open(staged.path(), Purpose::Reading)?;
-                backup::write(&content, live.connection_mut(), page_size, go_on, commit)
-            }
-        }
+        content.write(live, staged, page_size, go_on, commit)
     }
 
     /// A number that changes when another connection than the live one has committed.
@@ -260,17 +353,20 @@ impl Overwriting<'_> {
     }
 
     /// Whether the held state is what was pushed. If that cannot be determined, SQLite's report of success counts.
-    fn is_right(&self, proof: Proof, command: &Command) -> bool {
+    fn is_right(&self, plan: &mut Plan, command: &Command) -> bool {
         let (wal, staged) = (self.live.is_wal(), self.staged);
+        let Plan { proof, content, .. } = plan;
         // In rollback mode a reader keeps writers out.
-        let right = command.at_low_priority(move || match wal {
-            true => proof.is_right(staged),
-            false => proof.header_is_right(staged),
+        let right = command.at_low_priority(move || match (content.rows(), wal) {
+            (Some(rows), _) => rows.are_written(proof.reader()),
+            (None, true) => proof.is_right(staged),
+            (None, false) => proof.header_is_right(staged),
         });
         match &right {
             Ok(true) => command
                 .client
                 .log("debug", "the live database equals the pushed file"),
+            Ok(false) if plan.content.rows().is_some() => {}
             Ok(false) => command.client.log(
                 "error",
                 "the live database differs from the pushed file; writing every page",
@@ -281,6 +377,12 @@ impl Overwriting<'_> {
     }
 
     fn outdated(&self) -> Error {
+        if !matches!(self.source, Source::File) {
+            return Busy::TablesWritten {
+                database: self.live.path().to_owned(),
+            }
+            .into();
+        }
         Busy::Outdated {
             database: self.live.path().to_owned(),
         }
@@ -313,6 +415,41 @@ impl Overwriting<'_> {
             holders,
         }
         .into()
+    }
+
+    /// A WAL that was not synced may lose the commit in a power cut, and with it every later one: SQLite reads the frames up
+    /// to the first that is not whole. A later commit that syncs the WAL syncs this one, too. So it is enough to sync the WAL
+    /// before the success is reported, and requests need not wait for that.
+    fn make_durable(&self, plan: &Plan, command: &Command) -> Result<()> {
+        if !matches!(plan.content, Content::Rows(_)) || !self.live.is_wal() {
+            return Ok(());
+        }
+        command.client.committed();
+        let log = sidecars(self.live.path()).next().expect("the log comes first");
+        // SQLite has no lock on the WAL itself that closing it could drop.
+        let synced = File::open(&log).and_then(|log| log.sync_all());
+        synced.on_path(
+            "the new rows are in place, but a power cut may bring the old ones back: cannot sync",
+            &log,
+        )
+    }
+
+    /// Puts what undoes the write in its place. Returns whether there is a version to go back to.
+    fn finish(&self, plan: &mut Plan, command: &Command) -> bool {
+        let path = self.live.path();
+        let keep = std::mem::replace(&mut plan.keep, Keep::Nothing);
+        let Some(rows) = plan.content.rows() else {
+            return keep.finish(path, self.why, self.keep, command);
+        };
+        rows.detach(&self.live);
+        rows.settle(path, command).unwrap_or_else(|error| {
+            let warning = format!(
+                "the new rows are in place, but what undoes them is not in its place yet: {error}. The next push puts it there"
+            );
+            command.client.log("warn", &warning);
+            command.client.status(format_args!("WARNING: {warning}"));
+            false
+        })
     }
 
     /// Reports the success. Called when the gates are open again.

@@ -41,6 +41,11 @@ impl Proof {
         })
     }
 
+    /// The connection.
+    pub(super) fn reader(&self) -> &Connection {
+        &self.reader
+    }
+
     /// Holds the current state. It is the one that the commit left if no other process has written since.
     pub(super) fn hold(&self) -> Result<()> {
         // The only number that SQLite reads without the schema, which may be long.

@@ -13,6 +13,8 @@ use crate::worker::push::obstacle::Obstacle;
 pub(crate) enum Why {
     /// The user asked for it.
     Asked,
+    /// Only some of its tables are written.
+    Tables,
     /// The file cannot be replaced.
     Obstacle(Obstacle),
     /// The file can be replaced, but these processes would go on using the old one.
@@ -55,6 +57,7 @@ impl Why {
     pub(crate) fn cure(&self) -> String {
         match self {
             Why::Asked => "leave out --in-place=always".into(),
+            Why::Tables => "push when fewer rows differ".into(),
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
             Why::Obstacle(Obstacle::SingleFileMount) => "mount the folder instead of the file".into(),
             Why::Obstacle(Obstacle::StickyFolder) => "remove the sticky bit of its folder".into(),
@@ -98,6 +101,7 @@ impl std::fmt::Display for Why {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Why::Asked => out.write_str("keeps its file (--in-place=always)"),
+            Why::Tables => out.write_str("keeps its other tables"),
             Why::Obstacle(obstacle) => obstacle.fmt(out),
             Why::Strangers { who, .. } => write!(out, "is open in {who}"),
         }

@@ -1,0 +1,418 @@
+//! Which pages of a database belong to some of its tables.
+//!
+//! A write to a table changes at least one page of its tree, as the tree was before: a leaf, the parent of new leaves, or
+//! only an overflow page. So a transaction that changes none of these pages has not written the table.
+//! <https://www.sqlite.org/fileformat2.html#b_tree_pages>
+
+use crate::error::{Error, Result};
+
+/// The kinds of pages in a tree.
+const INTERIOR_INDEX: u8 = 2;
+const INTERIOR_TABLE: u8 = 5;
+const LEAF_INDEX: u8 = 10;
+const LEAF_TABLE: u8 = 13;
+
+/// The length of the database header, which the first page begins with.
+const HEADER: usize = 100;
+
+/// A set of pages: one bit for each page of the database.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    bits: Vec<u64>,
+    pages: u32,
+}
+
+impl Trees {
+    /// Collects the pages of the trees that begin at `roots`, in a database whose pages have `size` bytes, of which
+    /// `reserved` are not used. `read` fills the buffer with a page.
+    pub(crate) fn walk(
+        roots: &[u32],
+        size: usize,
+        reserved: usize,
+        mut read: impl FnMut(u32, &mut [u8]) -> Result<()>,
+    ) -> Result<Self> {
+        let mut trees = Self::default();
+        let (mut page, mut link) = (vec![0; size], vec![0; size]);
+        let mut next: Vec<u32> = roots.to_vec();
+        while let Some(number) = next.pop() {
+            if !trees.add(number) {
+                continue;
+            }
+            read(number, &mut page)?;
+            let begin = if number == 1 { HEADER } else { 0 };
+            let node =
+                Node::of(&page, begin, size.saturating_sub(reserved)).ok_or_else(|| damaged(number))?;
+            next.extend(node.children());
+            for first in node.overflows().ok_or_else(|| damaged(number))? {
+                let mut number = first;
+                while number != 0 && trees.add(number) {
+                    read(number, &mut link)?;
+                    number = long(&link, 0).unwrap_or(0);
+                }
+            }
+        }
+        Ok(trees)
+    }
+
+    /// Whether the page belongs to one of the tables.
+    pub(crate) fn contain(&self, page: u32) -> bool {
+        let bits = self.bits.get(page as usize / 64);
+        bits.is_some_and(|bits| bits >> (page % 64) & 1 == 1)
+    }
+
+    /// The number of pages.
+    pub(crate) fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Returns false if the page was there already. In a sound database it is not; in a damaged one, pages form a loop.
+    fn add(&mut self, page: u32) -> bool {
+        let word = page as usize / 64;
+        if word >= self.bits.len() {
+            self.bits.resize(word + 1, 0);
+        }
+        let bit = 1 << (page % 64);
+        let is_new = self.bits[word] & bit == 0;
+        self.bits[word] |= bit;
+        self.pages += u32::from(is_new);
+        is_new
+    }
+}
+
+fn damaged(page: u32) -> Error {
+    Error::io(
+        format!("page {page} of the live database is damaged"),
+        std::io::Error::from(std::io::ErrorKind::InvalidData),
+    )
+}
+
+/// One page of a tree.
+struct Node<'a> {
+    page: &'a [u8],
+    /// Where the header of the node begins.
+    begin: usize,
+    kind: u8,
+    cells: usize,
+    /// The usable part of a page, in bytes.
+    usable: usize,
+}
+
+impl<'a> Node<'a> {
+    fn of(page: &'a [u8], begin: usize, usable: usize) -> Option<Self> {
+        let kind = *page.get(begin)?;
+        let cells = usize::from(word(page, begin + 3)?);
+        let known = [INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE].contains(&kind);
+        (known && usable >= 480).then_some(Self {
+            page,
+            begin,
+            kind,
+            cells,
+            usable,
+        })
+    }
+
+    fn is_leaf(&self) -> bool {
+        matches!(self.kind, LEAF_INDEX | LEAF_TABLE)
+    }
+
+    /// The offsets of the cells, as far as they lie in the page.
+    fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
+        let array = self.begin + if self.is_leaf() { 8 } else { 12 };
+        (0..self.cells).filter_map(move |nth| word(self.page, array + 2 * nth).map(usize::from))
+    }
+
+    fn children(&self) -> Vec<u32> {
+        if self.is_leaf() {
+            return Vec::new();
+        }
+        let left = self.offsets().filter_map(|offset| long(self.page, offset));
+        left.chain(long(self.page, self.begin + 8)).collect()
+    }
+
+    /// The first overflow page of each cell that has one. `None` if a cell does not lie in the page.
+    fn overflows(&self) -> Option<Vec<u32>> {
+        let mut overflows = Vec::new();
+        // The interior of a table has only keys.
+        if self.kind != INTERIOR_TABLE {
+            for offset in self.offsets() {
+                overflows.extend(self.overflow(offset)?);
+            }
+        }
+        Some(overflows)
+    }
+
+    fn overflow(&self, offset: usize) -> Option<Option<u32>> {
+        let child = if self.kind == INTERIOR_INDEX { 4 } else { 0 };
+        let (length, mut content) = varint(self.page, offset + child)?;
+        if self.kind == LEAF_TABLE {
+            content = varint(self.page, content)?.1;
+        }
+        let whole = match self.kind {
+            LEAF_TABLE => self.usable - 35,
+            _ => (self.usable - 12) * 64 / 255 - 23,
+        };
+        let length = usize::try_from(length).ok()?;
+        if length <= whole {
+            return Some(None);
+        }
+        let least = (self.usable - 12) * 32 / 255 - 23;
+        let here = least + (length - least) % (self.usable - 4);
+        let here = if here <= whole { here } else { least };
+        long(self.page, content + here).map(Some)
+    }
+}
+
+/// A number of up to nine bytes, and where it ends.
+fn varint(page: &[u8], at: usize) -> Option<(u64, usize)> {
+    let mut number = 0;
+    for nth in 0..8 {
+        let byte = *page.get(at + nth)?;
+        number = number << 7 | u64::from(byte & 0x7f);
+        if byte < 0x80 {
+            return Some((number, at + nth + 1));
+        }
+    }
+    Some((number << 8 | u64::from(*page.get(at + 8)?), at + 9))
+}
+
+fn word(page: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn long(page: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(page.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::random;
+    use crate::worker::sqlite::header::DatabaseHeader;
+    use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+    use crate::worker::sqlite::wal_index::LogIndex;
+    use rusqlite::Connection;
+    use std::collections::BTreeSet;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::path::{Path, PathBuf};
+
+    const TABLES: [&str; 3] = ["plain", "keyed", "words"];
+
+    /// A database in WAL mode with tables of several kinds, of which `aside` is not looked at.
+    fn database(path: &Path, page_size: u32, auto_vacuum: u32) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(&format!(
+                "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA journal_mode = WAL;
+                 PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF;
+                 CREATE TABLE aside (id INTEGER PRIMARY KEY, content);
+                 CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT, content);
+                 CREATE TABLE keyed (key TEXT PRIMARY KEY, content) WITHOUT ROWID;
+                 CREATE TABLE words (word TEXT, content);
+                 CREATE INDEX words_by_word ON words (word);
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+                 INSERT INTO plain SELECT i, 'row ' || i, randomblob(abs(random() % 300) + (i % 40 = 0) * 20000) FROM n;
+                 INSERT INTO keyed SELECT hex(randomblob(20)), content FROM plain;
+                 INSERT INTO words SELECT name, content FROM plain;
+                 INSERT INTO aside SELECT id, content FROM plain;"
+            ))
+            .unwrap();
+        connection
+    }
+
+    fn beside(path: &Path, suffix: &str) -> File {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        File::open(PathBuf::from(name)).unwrap()
+    }
+
+    fn roots(connection: &Connection) -> Vec<u32> {
+        let root = |table| {
+            let sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+            connection.query_row(sql, [table], |row| row.get(0)).unwrap()
+        };
+        TABLES.map(root).to_vec()
+    }
+
+    /// Empties the WAL, so that all pages are in the file.
+    fn walk(connection: &Connection, path: &Path) -> Trees {
+        let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+        connection.query_row(empty, [], |_| Ok(())).unwrap();
+        let file = std::fs::read(path).unwrap();
+        let header = DatabaseHeader::read(file[..100].try_into().unwrap());
+        let size = header.page_size as usize;
+        Trees::walk(&roots(connection), size, usize::from(file[20]), |page, buffer| {
+            buffer.copy_from_slice(&file[(page as usize - 1) * size..page as usize * size]);
+            Ok(())
+        })
+        .unwrap()
+    }
+
+    /// Whether the transactions since `before` have changed one of the pages.
+    fn touched(trees: &Trees, path: &Path, before: &LogIndex) -> bool {
+        let mut head = [0; 100];
+        beside(path, "").read_exact_at(&mut head, 0).unwrap();
+        let size = DatabaseHeader::read(&head).page_size;
+        let now = LogIndex::read(&beside(path, "-shm")).unwrap();
+        let skipped = now.frames_before_news_since(before).unwrap();
+        let changed = now.newest_frames(&beside(path, "-wal"), size, skipped).unwrap();
+        assert!(!changed.is_empty(), "the statement has written nothing");
+        changed.keys().any(|page| trees.contain(*page))
+    }
+
+    #[test]
+    fn the_pages_are_those_that_sqlite_counts() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        for page_size in [512, 1024, 4096, 65536] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.sqlite3");
+            let connection = database(&path, page_size, page_size % 3);
+            connection
+                .execute_batch("DELETE FROM plain WHERE id % 7 = 0; UPDATE words SET content = zeroblob(90000) WHERE rowid = 5")
+                .unwrap();
+            let trees = walk(&connection, &path);
+            let Ok(mut query) = connection.prepare("SELECT pageno FROM dbstat WHERE name = ?1") else {
+                return crate::testing::pending("this SQLite has no dbstat");
+            };
+            let mut expected = BTreeSet::new();
+            for table in TABLES {
+                // The key of a table WITHOUT ROWID is the table itself.
+                let pages = query.query_map([table], |row| row.get::<_, u32>(0)).unwrap();
+                expected.extend(pages.map(rusqlite::Result::unwrap));
+            }
+            let last: u32 = connection
+                .query_row("PRAGMA page_count", [], |row| row.get(0))
+                .unwrap();
+            let found: BTreeSet<_> = (1..=last + 64).filter(|page| trees.contain(*page)).collect();
+            assert_eq!(found, expected, "with pages of {page_size} bytes");
+            assert_eq!(trees.pages() as usize, expected.len());
+        }
+    }
+
+    #[test]
+    fn every_write_to_a_table_changes_one_of_its_pages() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let writes = [
+            "UPDATE plain SET content = content || x'00' WHERE id = 40",
+            "UPDATE plain SET name = 'another' WHERE id = 41",
+            "INSERT INTO plain (name, content) VALUES ('new', zeroblob(10))",
+            "INSERT INTO plain (name, content) VALUES ('new', zeroblob(70000))",
+            "INSERT INTO plain SELECT id + 5000, name, content FROM plain",
+            "DELETE FROM plain WHERE id = 80",
+            "DELETE FROM plain WHERE id > 100",
+            "DELETE FROM plain",
+            "UPDATE keyed SET content = 'x' WHERE key = (SELECT max(key) FROM keyed)",
+            "DELETE FROM keyed WHERE key IN (SELECT key FROM keyed ORDER BY random() LIMIT 1)",
+            "DELETE FROM keyed",
+            "INSERT INTO keyed VALUES ('', zeroblob(5000))",
+            "UPDATE words SET word = 'w' WHERE rowid = 3",
+            "UPDATE words SET content = NULL WHERE rowid = 40",
+            "INSERT INTO words VALUES ('', '')",
+        ];
+        let others = [
+            "UPDATE aside SET content = content || x'00' WHERE id = 40",
+            "INSERT INTO aside SELECT id + 5000, content FROM plain",
+            "CREATE TABLE more (id)",
+        ];
+        for auto_vacuum in 0..3 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.sqlite3");
+            let connection = database(&path, 1024, auto_vacuum);
+            for (sql, of_a_table) in writes
+                .map(|sql| (sql, true))
+                .into_iter()
+                .chain(others.map(|sql| (sql, false)))
+            {
+                let trees = walk(&connection, &path);
+                let before = LogIndex::read(&beside(&path, "-shm")).unwrap();
+                connection
+                    .execute_batch(&format!(
+                        "BEGIN; {sql}; SAVEPOINT a; UPDATE aside SET content = random() WHERE id = 1; COMMIT"
+                    ))
+                    .unwrap();
+                let seen = touched(&trees, &path, &before);
+                // To make room for a root, SQLite may move a page of any table.
+                let may_be_seen = of_a_table || auto_vacuum > 0;
+                assert!(seen || !of_a_table, "{sql} with auto_vacuum {auto_vacuum}");
+                assert!(may_be_seen || !seen, "{sql} with auto_vacuum {auto_vacuum}");
+                connection
+                    .execute_batch("DELETE FROM aside WHERE id > 4000; DROP TABLE IF EXISTS more")
+                    .unwrap();
+                connection.execute_batch("PRAGMA incremental_vacuum(3)").unwrap();
+            }
+        }
+    }
+
+    /// A write into a large value may change nothing but one overflow page.
+    #[test]
+    fn a_write_into_an_overflow_page_alone_is_seen() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite3");
+        let connection = database(&path, 1024, 0);
+        let rows = [("plain", 40), ("words", 80)];
+        for (table, row) in rows {
+            let trees = walk(&connection, &path);
+            let before = LogIndex::read(&beside(&path, "-shm")).unwrap();
+            let sql = format!(
+                "UPDATE {table} SET content =
+                   CAST(substr(content, 1, 15000) || x'ff00ff' || substr(content, 15004) AS BLOB) WHERE rowid = {row}"
+            );
+            assert_eq!(connection.execute(&sql, []).unwrap(), 1);
+            let now = LogIndex::read(&beside(&path, "-shm")).unwrap();
+            let changed = now
+                .newest_frames(&beside(&path, "-wal"), 1024, before.frames)
+                .unwrap();
+            assert_eq!(changed.len(), 1, "{changed:?}");
+            assert!(touched(&trees, &path, &before), "{table}");
+        }
+    }
+
+    #[test]
+    fn random_writes_are_seen_with_pages_of_any_size() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        for page_size in [512, 2048, 8192] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.sqlite3");
+            let connection = database(&path, page_size, page_size / 512 % 3);
+            for _ in 0..120 {
+                let trees = walk(&connection, &path);
+                let before = LogIndex::read(&beside(&path, "-shm")).unwrap();
+                let number = |most: u64| random::number().unwrap() % most;
+                let (table, row) = (TABLES[number(3) as usize], number(900));
+                let of_row = format!(
+                    "rowid IN (SELECT rowid FROM {table} LIMIT {} OFFSET {row})",
+                    number(4) + 1
+                );
+                let of_key = format!(
+                    "key IN (SELECT key FROM keyed LIMIT {} OFFSET {row})",
+                    number(4) + 1
+                );
+                let which = if table == "keyed" { of_key } else { of_row };
+                let length = number(9) * number(3000);
+                let sql = match number(3) {
+                    0 => format!("DELETE FROM {table} WHERE {which}"),
+                    1 => format!("UPDATE {table} SET content = randomblob({length}) WHERE {which}"),
+                    _ if table == "keyed" => {
+                        format!("INSERT INTO keyed VALUES (hex(randomblob(16)), randomblob({length}))")
+                    }
+                    _ => format!("INSERT INTO {table} (content) VALUES (randomblob({length}))"),
+                };
+                if connection.execute(&sql, []).unwrap() > 0 {
+                    assert!(
+                        touched(&trees, &path, &before),
+                        "{sql} with pages of {page_size} bytes"
+                    );
+                }
+            }
+        }
+    }
+}
