@@ -14,6 +14,7 @@ require "hotswap/gate"
 require "hotswap/connections"
 require "hotswap/events"
 require "hotswap/before_swap"
+require "hotswap/probe"
 require "hotswap/after_swap"
 require "hotswap/membership"
 require "hotswap/fork/connections"
@@ -163,15 +164,18 @@ module Hotswap
     #   because it would push the whole database
     # @param except [Array<String>, String, false] all tables but these, likewise
     # @param allow_orphans [Boolean] whether rows of other tables may point to rows that are gone afterwards
+    # @param probe [String, nil] a URL or a command that tells after the swap whether the application works
+    # @param probe_timeout [Numeric, nil] how long that may take, in seconds
     # @param label [String, nil] what to call this push in the application's log and in the record of the database
     # @param stderr [IO, StringIO, nil] gets status lines and warnings
     # @return [Result] what the push did
+    # @raise [RolledBack] if the probe failed, and the previous version is back
     # @raise [Changed] if the database no longer has the content that if_match names
     # @raise [Refused, Busy, Failed, UsageError, ServerNotFound] with the message that the command would print. Inside a
     #   request or a job, {Refused}: the push would wait for itself
     # @raise what the source raises while it is read; then nothing has changed
-    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: false, if_changed: false, dry_run: false, max_shrink: nil, only: false, except: false, allow_orphans: false, label: nil, socket: nil, stderr: nil)
-      Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, if_match:, if_changed:, dry_run:, max_shrink:, only:, except:, allow_orphans:, label:, socket:, stderr:).push(source)
+    def push(source, to: :primary, skip_integrity_check: false, skip_schema_check: false, in_place: nil, timeout: nil, max_pause: nil, if_match: false, if_changed: false, dry_run: false, max_shrink: nil, probe: nil, probe_timeout: nil, only: false, except: false, allow_orphans: false, label: nil, socket: nil, stderr: nil)
+      Copy.new(to, skip_integrity_check:, skip_schema_check:, in_place:, timeout:, max_pause:, if_match:, if_changed:, dry_run:, max_shrink:, probe:, probe_timeout:, only:, except:, allow_orphans:, label:, socket:, stderr:).push(source)
     end
 
     # Writes a consistent snapshot of a managed database to the target, as `hotswap cp` does. It needs no server, and it

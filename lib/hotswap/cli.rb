@@ -23,7 +23,7 @@ module Hotswap
     CHUNK = 64 * 1024
 
     # The options whose value may be the next argument.
-    VALUED = %w[--in-place --timeout --max-pause --if-match --max-shrink --only --except --label --socket].freeze
+    VALUED = %w[--in-place --timeout --max-pause --if-match --max-shrink --only --except --probe --probe-timeout --label --socket].freeze
 
     EXAMPLE = 'Hotswap::CLI.run(["cp", "database", "backup.sqlite3"])'
 

@@ -6,7 +6,7 @@ module Hotswap
     SOCKET_PATH = "tmp/sockets/hotswap.sock"
     IN_PLACE = %w[auto always never].freeze
     PULLS = %w[plain redacted].freeze
-    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep tables pull dashboard_actions root logger].freeze
+    SETTINGS = %i[database_path database_paths socket_path stderr_socket_path max_pause timeout low_priority in_place max_shrink keep probe_timeout tables pull dashboard_actions root logger].freeze
 
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
@@ -27,6 +27,8 @@ module Hotswap
     attr_reader :low_priority
     # @return [String] "auto", "always" or "never": whether a push may write into the live file instead of replacing it
     attr_reader :in_place
+    # @return [Float] how long a probe may take, in seconds
+    attr_reader :probe_timeout
     # @return [Integer] how many previous versions of a database stay beside it
     attr_reader :keep
     # @return [Float, nil] how many percent of its rows a table may lose in a push; nil means all of them
@@ -52,6 +54,7 @@ module Hotswap
       @tables = {}
       @pull = "plain"
       @redaction = Redaction.new
+      @probe_timeout = 30.0
       @dashboard_actions = false
     end
 
@@ -70,6 +73,10 @@ module Hotswap
 
     def timeout=(seconds)
       @timeout = seconds!(:timeout, seconds)
+    end
+
+    def probe_timeout=(seconds)
+      @probe_timeout = seconds!(:probe_timeout, seconds)
     end
 
     def low_priority=(choice)
@@ -165,6 +172,12 @@ module Hotswap
     # @yieldparam name [String]
     # @yieldparam payload [Hash]
     def on_event(&block) = Hotswap.runtime.events.register(block)
+
+    # Registers the block that tells after a push whether the application works with the new database. It runs in the
+    # process that serves, in a thread of its own. If it returns nil or false, raises, or takes longer than
+    # {#probe_timeout}, the push goes back to the previous version.
+    # @yieldparam database [Database]
+    def probe(&block) = Hotswap.runtime.probe.register(block)
 
     # See {Hotswap.logger}.
     def logger = Hotswap.logger

@@ -21,7 +21,7 @@ module Hotswap
   # One copy, for a program: runs the command, and turns its end into a {Result} or an exception.
   class Copy
     # The exceptions by exit status.
-    ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy, 6 => Changed}.freeze
+    ERRORS = {1 => ServerNotFound, 2 => UsageError, 3 => Refused, 4 => Busy, 6 => Changed, 7 => RolledBack}.freeze
 
     # The options without which a copy would do more than the caller wants, and what they take.
     NEEDED = {if_match: "the identity of a pull", only: "names of tables", except: "names of tables"}.freeze

@@ -52,6 +52,13 @@ module Hotswap
     end
   end
 
+  # The probe failed after the swap, and the previous version is back. Exit status 7.
+  class RolledBack < Error
+    def code
+      :rolled_back
+    end
+  end
+
   # Work waited at the gate for longer than any swap may take. The work did not run.
   class GateTimeout < Error
     def code

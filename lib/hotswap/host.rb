@@ -38,6 +38,7 @@ module Hotswap
 
     def answer(number, kind, subject, detail)
       return prepare(number, subject) if kind == "prepare"
+      return probe(number, subject, detail) if kind == "probe"
 
       lines = send(:"answer_#{kind}", subject, detail)
       Native.answer(number, true, Array(lines)) unless number.zero?
@@ -65,6 +66,11 @@ module Hotswap
     # The answer comes when the application's blocks have run. Meanwhile, this thread answers other questions.
     def prepare(number, path)
       Hotswap.runtime.before_swap.run_beside(database_at(path)) { Native.answer(number, true, []) }
+    end
+
+    # A probe may take long, so it runs in a thread of its own.
+    def probe(number, path, timeout)
+      Hotswap.runtime.probe.run_beside(database_at(path), timeout.to_f) { |why| Native.answer(number, why.nil?, [why.to_s]) }
     end
 
     # The lines before this question are written.

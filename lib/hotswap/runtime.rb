@@ -15,6 +15,8 @@ module Hotswap
     attr_reader :after_swap
     # @return [Events] the programs that want to know what commands did
     attr_reader :events
+    # @return [Probe] the block that tries a new database
+    attr_reader :probe
     # @return [Metrics] what has been counted so far
     attr_reader :metrics
     # @return [Membership] the fleets that this process belongs to
@@ -35,6 +37,7 @@ module Hotswap
       @before_swap = BeforeSwap.new
       @after_swap = AfterSwap.new
       @events = Events.new
+      @probe = Probe.new
       @metrics = Metrics.new
       @membership = Membership.new
       @server = Server.new

@@ -9,6 +9,7 @@ module Hotswap
     # Environment variables that are hidden from a worker. With them it would load the application's bundle.
     HIDDEN = %w[RUBYOPT RUBYLIB BUNDLE_* GEM_* RUBYGEMS_*].freeze
     WORKER = File.expand_path("programs/worker.rb", __dir__) # steep:ignore
+    PROBE = File.expand_path("programs/probe.rb", __dir__) # steep:ignore
     # The maximum number of databases in one log line.
     MOST_NAMED = 20
     NO_DATABASE = "found no database to manage. Name an SQLite file in config/database.yml or in config.hotswap.database_path"
@@ -59,6 +60,9 @@ module Hotswap
         low_priority: Hotswap.configuration.low_priority,
         in_place: Hotswap.configuration.in_place,
         keep: Hotswap.configuration.keep,
+        probe: Hotswap.runtime.probe.any?,
+        probe_program: FileName.to_json_value(PROBE),
+        probe_timeout_ms: (Hotswap.configuration.probe_timeout * 1000).ceil,
         max_shrink: Hotswap.configuration.max_shrink,
         tables: Hotswap.configuration.tables,
         pull: Hotswap.configuration.pull,

@@ -61,7 +61,7 @@ RSpec.describe Hotswap::Configuration do
   end
 
   it "lists the settings if one does not exist" do
-    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, tables, pull, dashboard_actions, root, logger"
+    settings = "database_path, database_paths, socket_path, stderr_socket_path, max_pause, timeout, low_priority, in_place, max_shrink, keep, probe_timeout, tables, pull, dashboard_actions, root, logger"
     [
       -> { configuration.max_puase = 1 }, -> { configuration.max_puase }, -> { configuration[:max_puase] }, -> { configuration["max_puase"] = 1 }
     ].each do |mistake|

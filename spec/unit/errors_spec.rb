@@ -11,6 +11,7 @@ RSpec.describe Hotswap::Error do
     Hotswap::Busy => :busy,
     Hotswap::Failed => :failed,
     Hotswap::Changed => :changed,
+    Hotswap::RolledBack => :rolled_back,
     Hotswap::GateTimeout => :gate_timeout,
     Hotswap::ConfigurationError => :configuration,
     Hotswap::DisconnectRefused => :disconnect_refused,
@@ -37,6 +38,6 @@ RSpec.describe Hotswap::Error do
     source = File.read(File.expand_path("../../ext/hotswap/src/lib.rs", __dir__))
     named = source[/fn class_of.*?^}/m].scan(/Error::\w+\(_\) => "(\w+)"/).flatten
 
-    expect(named.map { |name| Hotswap.const_get(name) }).to eq [Hotswap::ServerNotFound, Hotswap::UsageError, Hotswap::Refused, Hotswap::Busy, Hotswap::Failed, Hotswap::Changed]
+    expect(named.map { |name| Hotswap.const_get(name) }).to eq [Hotswap::ServerNotFound, Hotswap::UsageError, Hotswap::Refused, Hotswap::Busy, Hotswap::Failed, Hotswap::Changed, Hotswap::RolledBack]
   end
 end

@@ -20,6 +20,8 @@ pub enum ExitCode {
     Failed = 5,
     /// The live database no longer has the content that `--if-match` names. Nothing changed.
     Changed = 6,
+    /// The probe of the new database failed, and the previous version is back.
+    RolledBack = 7,
 }
 
 impl ExitCode {
@@ -32,6 +34,7 @@ impl ExitCode {
             3 => Self::Refused,
             4 => Self::Busy,
             6 => Self::Changed,
+            7 => Self::RolledBack,
             _ => Self::Failed,
         }
     }
@@ -63,6 +66,7 @@ mod tests {
             ExitCode::Busy,
             ExitCode::Failed,
             ExitCode::Changed,
+            ExitCode::RolledBack,
         ] {
             assert_eq!(ExitCode::from_u8(code as u8), code);
         }

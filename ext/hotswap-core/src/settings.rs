@@ -28,6 +28,15 @@ pub struct Settings {
     pub low_priority: bool,
     /// Whether a push may write into the live file, unless the user chooses otherwise.
     pub in_place: InPlace,
+    /// The Ruby program that gets a URL for a probe.
+    #[serde(default, with = "crate::path")]
+    pub probe_program: PathBuf,
+    /// Whether the application has a block that probes a new database.
+    #[serde(default)]
+    pub probe: bool,
+    /// How long a probe may take, in milliseconds.
+    #[serde(default)]
+    pub probe_timeout_ms: u64,
     /// How many of its rows each table may lose in a push, unless the user chooses otherwise.
     #[serde(default)]
     pub max_shrink: Option<Percent>,

@@ -46,6 +46,7 @@ fn class_of(error: &hotswap_core::Error) -> &'static str {
         Error::Busy(_) => "Busy",
         Error::Failed(_) => "Failed",
         Error::Changed(_) => "Changed",
+        Error::RolledBack(_) => "RolledBack",
     }
 }
 

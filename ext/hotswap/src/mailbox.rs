@@ -25,6 +25,8 @@ const SOON: Duration = Duration::from_millis(100);
 const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long a swap waits for the application's `before_swap` blocks, with the gate open.
 const PREPARATION: Duration = Duration::from_secs(1);
+/// How much longer than its time the application's probe may take to answer.
+const SLACK: Duration = Duration::from_secs(5);
 /// How long the application may take to clear its cached schema while requests wait.
 const REFRESH: Duration = Duration::from_secs(2);
 
@@ -61,6 +63,17 @@ impl Mailbox {
     /// Queues what a command did, as JSON, for the application's subscribers.
     pub(crate) fn event(&self, json: String) {
         self.tell("event", "", json);
+    }
+
+    /// Runs the application's probe of the new content of `database`. Returns why it failed.
+    pub(crate) fn probe(&self, database: &Path, timeout: Duration) -> Option<String> {
+        let seconds = timeout.as_secs_f64().to_string();
+        // Ruby ends the block in time, unless the block is in code that Ruby cannot interrupt.
+        match self.ask("probe", FileName::of(database), seconds, timeout + SLACK) {
+            Some((true, _)) => None,
+            Some((false, why)) => Some(why.join("; ")),
+            None => Some("config.hotswap.probe does not end".into()),
+        }
     }
 
     fn tell(&self, kind: &'static str, subject: &str, text: String) {

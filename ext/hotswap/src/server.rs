@@ -2,8 +2,9 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use hotswap_core::server::{Config, Server, WorkerCommand};
+use hotswap_core::server::{Config, ProbeBlock, Server, WorkerCommand};
 use hotswap_core::worker;
 use magnus::{function, Error, Object, RModule, Ruby};
 
@@ -33,6 +34,10 @@ pub(crate) fn config(ruby: &Ruby, described: Described) -> Result<Config, Error>
             hidden,
             own_group: false,
         },
+        probe: ProbeBlock(Arc::new(|database, timeout| match runtime::existing() {
+            Some(runtime) => runtime.mailbox.probe(database, timeout),
+            None => Some("the process that served this push has forked".into()),
+        })),
         settings,
     })
 }

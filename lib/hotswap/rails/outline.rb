@@ -17,6 +17,7 @@ module Hotswap
         Hotswap.logger = Logger.new(nil)
         load_environment(application)
         load_initializer(application)
+        Hotswap.runtime.probe.forget
         RailsDatabases.register
       end
 

@@ -41,7 +41,8 @@ Exit status:
   3  refused: this copy cannot work as it is; nothing changed
   4  busy: something was in the way at this moment; nothing changed, try again
   5  something broke; the database is whole, old or new, unless the error says otherwise
-  6  changed: the database no longer has the content that --if-match names; nothing changed";
+  6  changed: the database no longer has the content that --if-match names; nothing changed
+  7  rolled back: the probe failed; the previous version is back in use";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -124,6 +125,13 @@ pub(super) struct Cp {
     /// Pull a copy in which the rules of config.hotswap.redact have replaced values, on the server
     #[arg(long)]
     pub redacted: bool,
+    /// After the swap, get a URL or run a command. If that fails, go back to the previous version and exit with 7
+    /// [default: config.hotswap.probe]
+    #[arg(long, value_name = "URL|COMMAND", value_parser = not_empty)]
+    pub probe: Option<String>,
+    /// Give the probe at most this time [default: config.hotswap.probe_timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub probe_timeout: Option<u64>,
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -241,6 +249,13 @@ pub(super) struct Place {
     /// Work without a server: load the settings of the Rails application, and start the worker from this command
     #[arg(long)]
     pub offline: bool,
+}
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    match text.trim().is_empty() {
+        true => Err("it is empty, probably because of an unset shell variable"),
+        false => Ok(text.into()),
+    }
 }
 
 /// Converts seconds, as in the settings, to milliseconds. The smallest result is 1.

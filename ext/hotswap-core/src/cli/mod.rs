@@ -143,6 +143,8 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         allow_orphans: cp.allow_orphans,
         redacted: cp.redacted,
         dry_run: cp.dry_run,
+        probe: cp.probe,
+        probe_timeout_ms: cp.probe_timeout,
         label: cp.label,
         offline: cp.offline,
         json: cp.json,

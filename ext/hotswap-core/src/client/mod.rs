@@ -76,6 +76,10 @@ pub struct Copy {
     pub redacted: bool,
     /// `--dry-run`.
     pub dry_run: bool,
+    /// `--probe`.
+    pub probe: Option<String>,
+    /// `--probe-timeout`, in milliseconds.
+    pub probe_timeout_ms: Option<u64>,
     /// `--label`.
     pub label: Option<String>,
     /// `--offline`.
@@ -121,6 +125,9 @@ impl Copy {
             allow_orphans: self.allow_orphans,
             redacted: self.redacted,
             dry_run: self.dry_run,
+            probe: self.probe.clone(),
+            probe_timeout_ms: self.probe_timeout_ms,
+            folder: self.folder.clone(),
             label: self.label.clone(),
             offline: self.offline,
             may_decline: self.here.is_some(),
@@ -399,7 +406,10 @@ fn finish(main: &mut Connection) -> Result<Outcome> {
     let mut lost = Failed::from(Gone::Worker);
     loop {
         match main.receive() {
-            Ok(Some(Message::Committed)) => lost = Failed::NotDurable,
+            // What comes after the probe may be a rollback.
+            Ok(Some(Message::Committed)) if !matches!(lost, Failed::NotProbed) => lost = Failed::NotDurable,
+            Ok(Some(Message::Committed)) => {}
+            Ok(Some(Message::Probing)) => lost = Failed::NotProbed,
             Ok(Some(Message::Done { code, figures })) => {
                 return Ok(Outcome {
                     figures,

@@ -10,6 +10,22 @@ use crate::visible::{self, Shown};
 /// What failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
+    /// The probe failed, and the rollback was not possible.
+    #[error("the probe failed: {why}. The pushed database stays in use, because the rollback failed, too: {reason}. To go back, run \
+         hotswap rollback")]
+    NotRolledBack { why: String, reason: String },
+    /// The probe failed, and there is no version to go back to.
+    #[error(
+        "the probe failed: {why}. The pushed database stays in use, because {database} had no content before that hotswap \
+         could go back to"
+    )]
+    NothingBefore { why: String, database: String },
+    /// The worker ended after the commit, and before it had reported what came of the probe.
+    #[error(
+        "the new database is in place, but the worker was killed before it reported the outcome of the probe. hotswap log \
+         shows whether it went back to the previous version. If it did not, hotswap rollback does"
+    )]
+    NotProbed,
     /// A system call failed.
     #[error("{what}: {}", in_words(source))]
     Io {

@@ -13,6 +13,7 @@ mod failed;
 mod no_server;
 mod peer;
 mod refused;
+mod rolled_back;
 mod usage;
 mod words;
 
@@ -31,6 +32,7 @@ pub use failed::Failed;
 pub use no_server::NoServer;
 pub use peer::{Gone, Protocol};
 pub use refused::Refused;
+pub use rolled_back::RolledBack;
 pub use usage::{FileKind, Usage};
 pub use words::{in_words, seconds};
 
@@ -58,6 +60,9 @@ pub enum Error {
     /// The live database is not the one that the user has seen. Nothing changed.
     #[error(transparent)]
     Changed(#[from] Changed),
+    /// The new database did not pass its probe, and the previous version is back.
+    #[error(transparent)]
+    RolledBack(#[from] RolledBack),
 }
 
 impl From<BadFile> for Error {
@@ -141,6 +146,7 @@ impl Error {
             Error::Busy(_) => ExitCode::Busy,
             Error::Failed(_) => ExitCode::Failed,
             Error::Changed(_) => ExitCode::Changed,
+            Error::RolledBack(_) => ExitCode::RolledBack,
         }
     }
 }

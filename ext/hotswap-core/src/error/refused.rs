@@ -179,6 +179,13 @@ pub enum Refused {
         database.shown()
     )]
     CannotKeep { database: PathBuf, why: String },
+    /// A push with a probe could not go back.
+    #[error(
+        "a push with a probe has to keep the previous version of {}, and cannot: {why}. Push without a probe, or make room if \
+         the disk is full",
+        database.shown()
+    )]
+    NoWayBack { database: PathBuf, why: String },
     /// Something else has the name of the version.
     #[error(
         "{} is not a regular file, so hotswap did not put it there. Remove it. If it is a link to the content that you want, push \

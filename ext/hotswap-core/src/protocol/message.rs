@@ -87,6 +87,8 @@ pub enum Message {
     },
     /// Worker: the new database is in place, but not yet durable.
     Committed,
+    /// Worker: the new database is in place and in use, and its probe begins.
+    Probing,
     /// Worker, to client and leader: the end, and the exit status of the command.
     Done {
         /// See [`ExitCode`](crate::ExitCode).
@@ -95,6 +97,16 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         figures: Option<Figures>,
     },
+    /// Worker to leader: the application should probe the new content of this database.
+    Probe {
+        /// The path of the database.
+        #[serde(with = "crate::path")]
+        database: PathBuf,
+        /// How long that may take, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Leader to worker: why the probe failed, or nothing.
+    Probed(Option<String>),
     /// Leader to worker: a client, with both of its connections as descriptors.
     Handover(Box<Handover>),
     /// Leader to worker, instead: remove what dead workers left beside these databases.
@@ -164,6 +176,15 @@ pub struct Request {
     /// `--max-pause`, in milliseconds; if absent, the application's setting applies.
     #[serde(default)]
     pub max_pause_ms: Option<u64>,
+    /// `--probe`: a URL or a command that tells whether the application works with the new database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// `--probe-timeout`, in milliseconds; if absent, the application's setting applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_timeout_ms: Option<u64>,
+    /// The folder in which the user typed the command.
+    #[serde(default, with = "crate::path")]
+    pub folder: PathBuf,
     /// `--label`: what the user calls this command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -204,6 +225,27 @@ fn is_false(is: &bool) -> bool {
 }
 
 impl Request {
+    /// The rollback of this push.
+    pub fn undone(&self) -> Self {
+        Self {
+            src: Endpoint {
+                raw: format!("{PREVIOUS}:{}", self.dst.raw),
+                is_version: true,
+                ..self.dst.clone()
+            },
+            skip_integrity_check: false,
+            skip_schema_check: false,
+            if_match: None,
+            if_changed: false,
+            max_shrink: None,
+            tables: None,
+            allow_orphans: false,
+            probe: None,
+            probe_timeout_ms: None,
+            ..self.clone()
+        }
+    }
+
     /// The options that control the copy, as the user types them.
     pub fn options(&self) -> Vec<String> {
         let mut options = Vec::new();
@@ -239,6 +281,15 @@ impl Request {
         if self.if_changed {
             options.push("--if-changed".into());
         }
+        options.extend(
+            self.probe
+                .as_ref()
+                .map(|probe| format!("--probe={}", visible::line(probe))),
+        );
+        options.extend(
+            self.probe_timeout_ms
+                .map(|time| format!("--probe-timeout={}", seconds(time))),
+        );
         options.extend(
             self.label
                 .as_ref()

@@ -10,8 +10,8 @@
 //! main socket     -> hello                     <- welcome {session} | rejected
 //! stderr socket   -> join {session}            <- status, progress, error …, until it is closed
 //! main socket     -> request {src, dst, …}     <- send file | send stream | receive file | receive stream
-//!   push, file    -> file {…} + descriptor                                      <- committed, done {exit code}
-//!   push, stream  -> body, body, …, end {length, checksum}                      <- committed, done {exit code}
+//!   push, file    -> file {…} + descriptor                                      <- committed, probing, done {exit code}
+//!   push, stream  -> body, body, …, end {length, checksum}                      <- committed, probing, done {exit code}
 //!   pull, file    -> target + descriptor                                        <- done {exit code}
 //!   pull, stream                               <- body, body, …, end {…}, done {exit code}
 //! main socket     -> query {about, …}          <- body, …, end {…}, or done {exit code} if it fails

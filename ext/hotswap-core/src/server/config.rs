@@ -1,7 +1,9 @@
 //! The configuration of a leader.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::settings::Settings;
 
@@ -14,8 +16,23 @@ pub struct Config {
     pub stderr_socket: PathBuf,
     /// How to start a worker.
     pub worker: WorkerCommand,
+    /// Probes the new content of a database in the application, within a time. Returns why it failed.
+    pub probe: ProbeBlock,
     /// The databases and settings that a worker gets.
     pub settings: Settings,
+}
+
+/// Returns why the probe of a database failed, if it did.
+type ProbeOf = dyn Fn(&Path, Duration) -> Option<String> + Send + Sync;
+
+/// The application's probe.
+#[derive(Clone)]
+pub struct ProbeBlock(pub Arc<ProbeOf>);
+
+impl std::fmt::Debug for ProbeBlock {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ProbeBlock")
+    }
 }
 
 /// How to start a worker: the program, its arguments, and the environment variables that are hidden from it.

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use crate::error::{Context, Result};
 use crate::visible::Shown;
 
-pub use config::{Config, WorkerCommand};
+pub use config::{Config, ProbeBlock, WorkerCommand};
 pub use here::{Here, Session};
 
 use leadership::Leadership;

@@ -37,7 +37,7 @@ pub(super) fn run(
             drop(privates);
             drop((main, stderr));
             let process = worker.process;
-            if !worker.narrate(&mut hear) {
+            if !worker.narrate(config, &mut hear) {
                 let killer = out_of_memory.suspect();
                 hear(&error_line(format!(
                     "command failed: the worker (process {process}) was killed ({killer})"
@@ -69,7 +69,7 @@ pub(super) fn sweep(config: &Config) {
     let swept = start(config).and_then(|worker| {
         let sweep = Message::Sweep(Box::new(config.settings.clone()));
         worker.connection.send(&sweep)?;
-        worker.narrate(&mut log);
+        worker.narrate(config, &mut log);
         Ok(())
     });
     if let Err(error) = swept {
@@ -160,11 +160,18 @@ struct Worker {
 
 impl Worker {
     /// Passes the worker's messages on until the worker ends. Returns whether its command came to an end.
-    fn narrate(self, hear: &mut impl FnMut(&Message)) -> bool {
+    fn narrate(self, config: &Config, hear: &mut impl FnMut(&Message)) -> bool {
         let mut done = false;
         while let Ok(Some(message)) = self.connection.receive() {
             done |= matches!(message, Message::Done { .. });
-            hear(&message);
+            match message {
+                Message::Probe { database, timeout_ms } => {
+                    let answer = config.probe.0(&database, Duration::from_millis(timeout_ms));
+                    // A worker that has gone does not need it.
+                    let _ = self.connection.send(&Message::Probed(answer));
+                }
+                message => hear(&message),
+            }
         }
         self.reap();
         done

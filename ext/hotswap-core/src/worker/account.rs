@@ -40,6 +40,13 @@ impl Account {
         }
     }
 
+    /// Whether the command has kept what it replaced.
+    pub(super) fn has_previous(&self) -> bool {
+        self.lock()
+            .as_ref()
+            .is_some_and(|open| open.entry.previous.is_some())
+    }
+
     /// The end of the command: the path of its database, and the whole entry. `None` if the command was about no database,
     /// or if it did nothing to it.
     pub(super) fn close(&self, outcome: &Result<Figures>, took: Duration) -> Option<(PathBuf, Entry)> {
@@ -74,6 +81,7 @@ fn finished(entry: Entry, outcome: &Result<Figures>, took: Duration) -> Entry {
             Entry {
                 event: match code {
                     ExitCode::Failed => Event::Failed,
+                    ExitCode::RolledBack => Event::Rollback,
                     _ => Event::Refused,
                 },
                 error: Some(error.in_a_log()),

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of a failure goes into the log, in characters.
 const LOGGED: usize = 500;
+
+/// How much longer than the probe itself the answer of the application may take.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long a client that does not read can delay the end of a worker that is in the way.
 const HASTE: Duration = Duration::from_millis(50);
@@ -148,6 +152,8 @@ pub(super) struct Client {
     found: Mutex<Option<Figures>>,
     /// The client process: "uid 1000 in process 4711 (ruby bin/hotswap cp ...)".
     who: String,
+    /// Whether the command goes on when the client has gone.
+    unattended: AtomicBool,
     began: Instant,
 }
 
@@ -194,6 +200,7 @@ impl Client {
             log: Log(leader),
             account: Account::default(),
             found: Mutex::default(),
+            unattended: AtomicBool::default(),
             began: Instant::now(),
         })
     }
@@ -238,6 +245,44 @@ impl Client {
         self.main.send(&Message::Plan(plan))
     }
 
+    /// Asks the application whether it works with the new content of `database`. Returns why not.
+    pub(super) fn ask_application(
+        &self,
+        database: &Path,
+        timeout: Duration,
+    ) -> std::result::Result<(), String> {
+        let question = Message::Probe {
+            database: database.to_owned(),
+            timeout_ms: timeout.as_millis() as u64,
+        };
+        let leader = &self.log.0;
+        let usual = leader.patience();
+        // A process that was stopped answers nothing at all.
+        let answer = leader
+            .set_patience(Some(timeout + ANSWER))
+            .context("cannot set up the leader's socket")
+            .and_then(|()| leader.send(&question))
+            .and_then(|()| leader.receive());
+        // If this fails, the leader has gone, and with it the log.
+        let _ = leader.set_patience(usual);
+        match answer {
+            Ok(Some(Message::Probed(None))) => Ok(()),
+            Ok(Some(Message::Probed(Some(why)))) => Err(why),
+            Err(Error::Failed(Failed::Protocol(Protocol::Silent))) => {
+                Err("the process that serves hotswap did not answer".into())
+            }
+            _ => Err("the process that serves hotswap has ended".into()),
+        }
+    }
+
+    /// Tells the client that the new database is in place, and that the application is asked whether it works. From now
+    /// on, the command goes on even if the client has gone: a user whose connection breaks off relies on the rollback.
+    pub(super) fn probing(&self) {
+        self.unattended.store(true, Ordering::Relaxed);
+        // A client that has gone does not need to know.
+        let _ = self.main.send(&Message::Probing);
+    }
+
     /// Prints a line for the user.
     pub(super) fn status(&self, text: impl Display) {
         self.user.status(text);
@@ -272,7 +317,7 @@ impl Client {
 
     /// Fails if the client has gone, because nothing waits for the result any more.
     pub(super) fn check_presence(&self) -> Result<()> {
-        if self.main.peer_is_gone() {
+        if self.main.peer_is_gone() && !self.unattended.load(Ordering::Relaxed) {
             return Err(Gone::Client.into());
         }
         Ok(())
@@ -287,7 +332,8 @@ impl Client {
     /// this thread keeps its connection.
     pub(super) fn presence(&self) -> impl Fn() -> bool + Send + 'static {
         let client = self.main.as_fd().as_raw_fd();
-        move || !hung_up(client)
+        let unattended = self.unattended.load(Ordering::Relaxed);
+        move || unattended || !hung_up(client)
     }
 
     /// Returns a function for another thread that has to end the process in place of this one. It reports the error
@@ -319,6 +365,7 @@ impl Client {
             account: self.account.clone(),
             found: Mutex::default(),
             who: self.who.clone(),
+            unattended: AtomicBool::new(self.unattended.load(Ordering::Relaxed)),
             began: self.began,
         })
     }

@@ -79,6 +79,18 @@ impl<'a> Command<'a> {
         self.settings.timeout()
     }
 
+    /// Whether the application is asked after the swap whether it works with the new content.
+    pub(super) fn is_probed(&self) -> bool {
+        let pushes = self.request.src.version().is_none();
+        pushes && (self.request.probe.is_some() || self.settings.probe)
+    }
+
+    /// How long a probe of the new content may take.
+    pub(super) fn probe_timeout(&self) -> Duration {
+        let milliseconds = self.request.probe_timeout_ms;
+        Duration::from_millis(milliseconds.unwrap_or(self.settings.probe_timeout_ms))
+    }
+
     /// Fails if another managed database has the name of a version of this one.
     pub(super) fn require_own_versions(&self) -> Result<()> {
         let own = self.path.file_name().unwrap_or_default();
@@ -115,6 +127,14 @@ impl<'a> Command<'a> {
     /// Keeps the file that was the live one locked after the command, no matter how the command ends.
     pub(super) fn keep_locked(&self, replaced: Option<Replaced>) {
         *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = replaced;
+    }
+
+    /// Takes back the file that was to stay locked.
+    pub(super) fn take_replaced(&self) -> Option<Replaced> {
+        self.replaced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// The file that has to stay locked.

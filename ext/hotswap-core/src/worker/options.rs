@@ -76,11 +76,12 @@ fn of_a_rollback(request: &Request) -> Result<()> {
 }
 
 /// The options that only a push of a file obeys, and whether they are given.
-fn of_pushes(request: &Request) -> [(&'static str, bool); 4] {
+fn of_pushes(request: &Request) -> [(&'static str, bool); 5] {
     [
         ("--if-changed", request.if_changed),
         ("--dry-run", request.dry_run),
         ("--max-shrink", request.max_shrink.is_some()),
+        ("--probe", request.probe.is_some()),
         ("--allow-orphans", request.allow_orphans),
     ]
 }

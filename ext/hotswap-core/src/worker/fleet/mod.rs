@@ -180,6 +180,11 @@ impl Fleet {
         asked
     }
 
+    /// Counts from now on how long requests are held up: another swap begins.
+    pub(super) fn forget_held(&mut self) {
+        self.held = Held::default();
+    }
+
     /// How long requests have been held up so far.
     pub(super) fn held(&self) -> Held {
         self.held

@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::Connection;
 
 use super::lease::Lease;
@@ -52,9 +53,9 @@ impl Replaced {
 
     /// Waits until no other process has the file open. The lock goes with the process.
     pub(crate) fn keep_locked(mut self, log: &Log) {
-        match self.lease.take() {
-            Some(lease) => self.wait_for(&lease, log),
-            None => self.search(log),
+        if !self.wait(Some(Instant::now()), log) {
+            keep_nothing_else();
+            self.wait(None, log);
         }
         if !self.told.is_empty() {
             let path = self.path.shown();
@@ -67,19 +68,46 @@ impl Replaced {
         std::mem::forget(self.connection);
     }
 
-    fn wait_for(&mut self, lease: &Lease, log: &Log) {
+    /// Unlocks the file, which is the previous version now, so that this process may swap it back. Returns it, still
+    /// locked, if a process has it open at the `deadline`.
+    pub(crate) fn unlock(mut self, deadline: Instant, log: &Log) -> Option<Self> {
+        // Otherwise SQLite could remove a WAL by the path, which is the new database's.
+        let keeps_wal = self
+            .connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        match matches!(keeps_wal, Ok(true)) && self.wait(Some(deadline), log) {
+            true => None,
+            false => Some(self),
+        }
+    }
+
+    /// Waits until no other process has the file open, but not beyond the `deadline`. Returns whether that is so.
+    fn wait(&mut self, deadline: Option<Instant>, log: &Log) -> bool {
+        match self.lease.take() {
+            Some(lease) => {
+                let alone = self.wait_for(&lease, deadline, log);
+                self.lease = Some(lease);
+                alone
+            }
+            None => self.search(deadline, log),
+        }
+    }
+
+    fn wait_for(&mut self, lease: &Lease, deadline: Option<Instant>, log: &Log) -> bool {
         let begun = Instant::now();
         while lease.is_unbroken() {
             if begun.elapsed() > ON_THE_WAY {
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         lease.release();
-        keep_nothing_else();
         let mut nap = Duration::from_millis(5);
         let mut looked: Option<Instant> = None;
         while !lease.renew() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
             if looked.is_none_or(|looked| looked.elapsed() > LOOK) {
                 looked = Some(Instant::now());
                 self.tell(&self.strangers(), log);
@@ -87,18 +115,21 @@ impl Replaced {
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(250));
         }
+        true
     }
 
-    fn search(&mut self, log: &Log) {
+    fn search(&mut self, deadline: Option<Instant>, log: &Log) -> bool {
         let begun = Instant::now();
         loop {
             let strangers = self.strangers();
             if !strangers.names.is_empty() {
-                keep_nothing_else();
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    return false;
+                }
                 self.tell(&strangers, log);
-                std::thread::sleep(LOOK);
+                std::thread::sleep(deadline.map_or(LOOK, |_| SEARCH / 10));
             } else if begun.elapsed() > SEARCH {
-                return;
+                return true;
             } else {
                 std::thread::sleep(SEARCH / 10);
             }

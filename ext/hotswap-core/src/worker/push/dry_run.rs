@@ -209,7 +209,7 @@ impl Rehearsal<'_> {
             unwritten: None,
             why,
             all_pages: false,
-            keep: Keeping::in_a_push(command.settings.keep),
+            keep: Keeping::in_a_push(command.settings.keep, command.is_probed()),
         };
         overwriting.estimate(command)
     }

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::error::{Context, Result};
+use super::in_place::Keeping;
+use crate::error::{Context, Refused, Result};
 use crate::leftovers::is_absent;
 use crate::previous::{self, Hidden};
 use crate::record;
@@ -38,16 +39,24 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Gives the live file a second name, right before the new file takes the first one.
-    pub(super) fn link(live: &Path) -> Result<Self> {
+    pub(super) fn link(live: &Path, keeping: Keeping) -> Result<Self> {
+        if keeping == Keeping::Nothing {
+            return Ok(Self::Nothing);
+        }
         // A database without content is nothing to go back to.
         if std::fs::metadata(live).is_ok_and(|live| live.len() == 0) {
             return Ok(Self::Nothing);
         }
         match Hidden::link(live) {
             Ok(hidden) => Ok(Self::Linked(hidden)),
-            Err(error) if error.raw_os_error().is_some_and(|code| CANNOT.contains(&code)) => {
-                Ok(Self::Unlinked(error))
-            }
+            Err(error) if error.raw_os_error().is_some_and(|code| CANNOT.contains(&code)) => match keeping {
+                Keeping::Required => Err(Refused::NoWayBack {
+                    database: live.to_owned(),
+                    why: format!("it cannot have a second name (a hard link): {error}"),
+                }
+                .into()),
+                _ => Ok(Self::Unlinked(error)),
+            },
             Err(error) => Err(error).on_path("cannot keep the previous version of", live),
         }
     }
@@ -86,6 +95,8 @@ impl Kept {
 /// How many versions stay beside the database of `command`. None if another managed database has the name of one.
 pub(super) fn count(command: &Command) -> u32 {
     match command.require_own_versions() {
+        // A push with a probe has to be able to go back.
+        Ok(()) if command.is_probed() => command.settings.keep.max(1),
         Ok(()) => command.settings.keep,
         Err(error) => {
             command.client.log("warn", error);

@@ -7,6 +7,7 @@ mod in_place;
 mod kept;
 mod obstacle;
 mod pass;
+mod probe;
 mod quick_disk;
 pub(super) mod receive;
 mod replace;
@@ -16,11 +17,12 @@ pub(super) mod rows;
 pub(super) mod some_tables;
 mod source;
 mod timeline;
+mod trial;
 
 use std::path::{Path, PathBuf};
 
 use crate::content_id::ContentId;
-use crate::error::{Busy, Context, Error, Result};
+use crate::error::{Busy, Context, Error, Refused, Result};
 use crate::fence::{self, Fence, Lock};
 use crate::in_place::InPlace;
 use crate::leftovers;
@@ -51,6 +53,7 @@ use if_match::IfMatch;
 use in_place::{Keeping, Overwriting, Source, Why};
 use obstacle::Obstacle;
 use pass::pass;
+use probe::Probe;
 use quick_disk::QuickDisk;
 use receive::receive;
 use replace::Swap;
@@ -150,6 +153,9 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
     require_locks(&fence)?;
     checksums::refuse(path, &database.label)?;
     let if_match = IfMatch::of(command)?;
+    if command.is_probed() {
+        command.require_own_versions()?;
+    }
     client.phase("receiving");
     let mut staged = command.at_low_priority(|| receive(command))?;
     let (checking, checked) = match request.skip_integrity_check {
@@ -191,7 +197,8 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         }
         client.info(format_args!("{checked}, acquiring swap lock"));
         let live = live.ok_or_else(|| gone(path))?;
-        return checks?.push(command, &mut fleet, &staged, live, obstacle);
+        let figures = checks?.push(command, &mut fleet, &staged, live, obstacle)?;
+        return try_out(command, &mut fleet, figures);
     }
     if request.if_changed {
         if let Some(identity) = if_changed::identity_of_both(&staged, live.as_mut(), command)? {
@@ -236,7 +243,18 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         name: "push",
     };
     push.identify()?;
-    push.finish(live, obstacle, &rows)
+    let figures = push.finish(live, obstacle, &rows)?;
+    try_out(command, &mut fleet, figures)
+}
+
+/// Probes the new content, if it is new, and goes back if the probe fails.
+fn try_out(command: &Command, fleet: &mut Fleet, figures: Figures) -> Result<Figures> {
+    match Probe::of(command).filter(|_| figures.changed != Some(false)) {
+        Some(probe) => trial::hold(command, fleet, figures, &probe, |back, fleet| {
+            swap_back(back, fleet, Obstacle::of(&back.path)?, None, 1)
+        }),
+        None => Ok(figures),
+    }
 }
 
 /// Rolls the database of `command` back to the version `number`. What this replaces becomes the previous version.
@@ -259,9 +277,21 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     let if_match = IfMatch::of(command)?;
     let mut fleet = Fleet::lead(fence, command)?;
     require_locks(fleet.fence())?;
-    let version = previous::require(path, number, &database.label)?;
+    swap_back(command, &mut fleet, obstacle, if_match, number)
+}
+
+/// Swaps the version `number` back in.
+fn swap_back(
+    command: &Command,
+    fleet: &mut Fleet,
+    obstacle: Option<Obstacle>,
+    if_match: Option<IfMatch>,
+    number: u32,
+) -> Result<Figures> {
+    let path = &*command.path;
+    let version = previous::require(path, number, &command.database.label)?;
     if some_tables::is_difference(&version)? {
-        return some_tables::roll_back(command, number, &mut fleet, if_match);
+        return some_tables::roll_back(command, number, fleet, if_match);
     }
     let version = rollback::take(command, number)?;
     let is_as_kept = rollback::is_as_kept(path, version.path());
@@ -273,7 +303,7 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     let push = Push {
         command,
         staged,
-        fleet: &mut fleet,
+        fleet,
         // A migration may run until the gates close, and no check comes after that.
         schema_changes: true,
         seen: None,
@@ -407,6 +437,10 @@ impl Push<'_> {
         }
     }
 
+    fn keeping(&self) -> Keeping {
+        Keeping::in_a_push(self.keep, self.command.is_probed())
+    }
+
     fn count_write(&mut self) -> Result<()> {
         let command = self.command;
         self.if_match
@@ -418,7 +452,7 @@ impl Push<'_> {
     fn replace(&mut self, mut live: Option<Live>) -> Result<()> {
         let path = &*self.command.path;
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
-        let mut disk = QuickDisk::of(self.command);
+        let (mut disk, keep) = (QuickDisk::of(self.command), self.keeping());
         loop {
             let unwritten = match &self.if_match {
                 Some(if_match) => Some(if_match.compare(live.as_mut(), self.command)?),
@@ -433,7 +467,7 @@ impl Push<'_> {
                 schema_changes: self.schema_changes,
                 seen: self.seen.as_ref(),
                 unwritten,
-                keep: self.keep > 0,
+                keep,
             };
             let slow = match swap.run(self.command) {
                 Err(Error::Busy(Busy::SlowDisk)) => true,
@@ -466,12 +500,12 @@ impl Push<'_> {
             require_same_file(live.path(), seen.identity)?;
         }
         let expected = live.identity();
-        let (command, staged, open) = (self.command, &mut self.staged, &mut live);
         let rolls_back = version.is_some();
         let keep = match rolls_back {
             true => Keeping::Required,
-            false => Keeping::in_a_push(self.keep),
+            false => self.keeping(),
         };
+        let (command, staged, open) = (self.command, &mut self.staged, &mut live);
         let rewritten = command.at_low_priority(move || match in_place::fit(staged, open, command)? {
             // A version may have another schema.
             true if rolls_back => rollback::pass(command, staged, open.is_wal()).map(|()| true),
@@ -504,7 +538,13 @@ impl Push<'_> {
                     self.count_write()?;
                 }
                 outcome => {
-                    let kept = outcome?.kept;
+                    let done = outcome.map_err(|error| match error {
+                        Error::Refused(Refused::CannotKeep { database, why }) if !rolls_back => {
+                            Refused::NoWayBack { database, why }.into()
+                        }
+                        error => error,
+                    })?;
+                    let kept = done.kept;
                     if let Some(version) = version.filter(|_| kept) {
                         self.remove_version(version);
                     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::if_match::Unwritten;
+use super::in_place::Keeping;
 use super::kept::Kept;
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
@@ -40,7 +41,7 @@ pub(super) struct Swap<'a> {
     /// With `--if-match`: what shows a write since the comparison.
     pub unwritten: Option<Unwritten>,
     /// Whether the replaced file stays beside the new one.
-    pub keep: bool,
+    pub keep: Keeping,
 }
 
 impl Swap<'_> {
@@ -107,8 +108,8 @@ impl Swap<'_> {
         Obstacle::require_none(path)?;
         self.staged.require_unchanged(self.stamp)?;
         client.check_presence()?;
-        let kept = match self.keep && exclusive.is_some() {
-            true => Kept::link(path)?,
+        let kept = match exclusive.is_some() {
+            true => Kept::link(path, self.keep)?,
             false => Kept::Nothing,
         };
         fleet.announce(self.schema_changes)?;

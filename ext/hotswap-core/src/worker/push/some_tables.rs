@@ -109,7 +109,7 @@ impl SomeTables {
             seen: Some(&self.seen),
             unwritten: None,
             why: &Why::Tables,
-            keep: Keeping::in_a_push(keep),
+            keep: Keeping::in_a_push(keep, command.is_probed()),
             all_pages: false,
         };
         let done = overwriting.run(command)?;

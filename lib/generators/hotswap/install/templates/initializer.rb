@@ -33,6 +33,11 @@ Rails.application.configure do
   # the database. 0 keeps none.
   # config.hotswap.keep = 1
 
+  # Tries the application after each push. If the block returns nothing true, raises, or takes longer than probe_timeout
+  # (in seconds), the push goes back to the previous version.
+  # config.hotswap.probe { |database| Article.any? }
+  # config.hotswap.probe_timeout = 30
+
   # The most that any table may lose of its rows in a push, such as "50%". If you set it, every push counts all rows.
   # config.hotswap.max_shrink = nil
 

@@ -35,11 +35,12 @@ pub(crate) enum Keeping {
 }
 
 impl Keeping {
-    /// For a push that leaves `keep` versions.
-    pub(crate) fn in_a_push(keep: u32) -> Self {
-        match keep {
-            0 => Self::Nothing,
-            _ => Self::IfPossible,
+    /// For a push that leaves `keep` versions, and may have to go back to the newest one.
+    pub(crate) fn in_a_push(keep: u32, is_probed: bool) -> Self {
+        match (keep, is_probed) {
+            (0, _) => Self::Nothing,
+            (_, false) => Self::IfPossible,
+            (_, true) => Self::Required,
         }
     }
 }

@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+# Gets a URL until it answers with a success or a redirect. A worker runs it after a push:
+#   ruby --disable-gems programs/probe.rb URL SECONDS
+#
+# Exit status: 0 for a success. Otherwise it prints the reason.
+
+require "net/http"
+
+# How long it waits between two attempts, in seconds.
+PAUSE = 0.25
+
+def fail_with(why)
+  puts "GET #{ARGV.first}: #{why}"
+  exit 1
+end
+
+def left
+  @deadline ||= Process.clock_gettime(Process::CLOCK_MONOTONIC) + Float(ARGV.fetch(1))
+  [@deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC), 0].max
+end
+
+def get(url)
+  seconds = [left, 0.1].max
+  options = {use_ssl: url.scheme == "https", open_timeout: seconds, read_timeout: seconds, max_retries: 0}
+  Net::HTTP.start(url.hostname, url.port, **options) { |http| http.request_get(url.request_uri) }
+end
+
+begin
+  url = URI(ARGV.fetch(0))
+  fail_with("the URL names no host") if url.hostname.to_s.empty?
+rescue URI::InvalidURIError => error
+  fail_with(error.message)
+end
+
+loop do
+  begin
+    answer = get(url)
+    exit if answer.code.to_i.between?(200, 399)
+    why = "answered with #{answer.code} #{answer.message}".strip
+    # The application means what it says. Only an error of the server may pass.
+    fail_with(why) if answer.code.to_i < 500
+  rescue SystemExit
+    raise
+  rescue => error
+    why = error.message
+  end
+  fail_with(why) if left <= PAUSE
+  sleep PAUSE
+end
