@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Refused, Result};
+use crate::error::{Refused, Result, Unredactable};
 use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::percent::Percent;
@@ -87,6 +87,30 @@ impl Settings {
     /// How long a swap may take from its first attempt on.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+
+    /// What a redacted pull of `database` leaves out or replaces.
+    pub fn redaction_of(&self, database: &Database) -> Result<(Vec<&Rule>, Vec<&Script>)> {
+        let rules = self.redact.iter().map(|rule| &rule.database);
+        let named = rules.chain(self.redact_with.iter().map(|script| &script.database));
+        for name in named.flatten() {
+            if !self.databases.iter().any(|one| one.name.as_ref() == Some(name)) {
+                let name = name.clone();
+                return Err(Refused::from(Unredactable::NoDatabase { name }).into());
+            }
+        }
+        let is_first = self.databases.first() == Some(database);
+        let is_for = |name: &Option<String>| match name {
+            Some(_) => *name == database.name,
+            None => is_first,
+        };
+        Ok((
+            self.redact.iter().filter(|rule| is_for(&rule.database)).collect(),
+            self.redact_with
+                .iter()
+                .filter(|script| is_for(&script.database))
+                .collect(),
+        ))
     }
 
     /// The paths of all databases, with every symlink resolved.

@@ -14,6 +14,7 @@ mod no_server;
 mod peer;
 mod refused;
 mod rolled_back;
+mod unredactable;
 mod usage;
 mod words;
 
@@ -33,6 +34,7 @@ pub use no_server::NoServer;
 pub use peer::{Gone, Protocol};
 pub use refused::Refused;
 pub use rolled_back::RolledBack;
+pub use unredactable::Unredactable;
 pub use usage::{FileKind, Usage};
 pub use words::{in_words, seconds};
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bad_file::BadFile;
+use super::unredactable::Unredactable;
 use super::words::in_words;
 use crate::visible::Shown;
 
@@ -13,6 +14,9 @@ pub enum Refused {
     /// The pushed file cannot be used.
     #[error(transparent)]
     File(#[from] BadFile),
+    /// The copy cannot be made.
+    #[error(transparent)]
+    Copy(#[from] Unredactable),
     /// The application opens the database past SQLite's locks.
     #[error(
         "{database} is not managed: {objection}. Remove that from the database's name in the configuration, restart the \

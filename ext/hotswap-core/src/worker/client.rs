@@ -214,6 +214,11 @@ impl Client {
         (Self::new(main, stderr, leader).unwrap(), [there, reads, logs])
     }
 
+    /// Whether the kernel says that the client is root.
+    pub(super) fn is_root(&self) -> bool {
+        getsockopt(&self.main, PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
+    }
+
     /// Reads what the user typed.
     pub(super) fn asks(&self) -> Result<Asked> {
         match self.main.receive()? {

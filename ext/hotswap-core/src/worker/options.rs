@@ -56,11 +56,7 @@ fn of_a_push(request: &Request) -> Result<()> {
 
 fn of_a_pull(request: &Request) -> Result<()> {
     refuse("pull", &[("--if-match", request.if_match.is_some())])?;
-    refuse("pull", &of_pushes(request))?;
-    match request.tables.is_some() || request.redacted {
-        true => Err(Refused::TablesNotReady { command: "pull" }.into()),
-        false => Ok(()),
-    }
+    refuse("pull", &of_pushes(request))
 }
 
 fn of_a_rollback(request: &Request) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A pull: one snapshot, into a file of the client's or to its standard output.
 
 mod output;
+mod rebuilt;
 mod spool;
 
 use std::fs::File;
@@ -14,12 +15,14 @@ use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Protocol, Refused, Result, Usage};
 use crate::previous;
 use crate::protocol::{Figures, Message, Plan};
+use crate::redaction::PullKind;
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;
 use crate::worker::client::{gave_up, Client};
 use crate::worker::command::Command;
 use crate::worker::disk::space::{self, Growth};
+use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
@@ -98,11 +101,13 @@ struct Taken {
     identity: Option<ContentId>,
 }
 
-/// A snapshot, and the lock that protects it. Fields are dropped in this order: the database is closed before the
-/// lock is released.
+/// A snapshot, and what it needs. Fields are dropped in this order: the database is closed before the lock is released.
 struct Pinned {
     snapshot: Snapshot,
-    lock: PullLock,
+    /// A snapshot of a copy that was built for this pull: the copy.
+    _rebuilt: Option<Staged>,
+    /// A snapshot of the database: the lock that protects it.
+    lock: Option<PullLock>,
 }
 
 impl Pinned {
@@ -114,17 +119,48 @@ impl Pinned {
         if source != command.path {
             wait_for_last_worker(command, source)?;
         }
-        let snapshot = Snapshot::take(source, command.client).map_err(|error| match error {
+        let unreadable = |error| match error {
             Error::Busy(Busy::Locked { .. }) => locks::unreadable(source),
             other => other,
-        })?;
+        };
+        let redacted = is_redacted(command);
+        if redacted || command.request.tables.is_some() {
+            let rebuilt = rebuilt::build(command, source, redacted).map_err(unreadable)?;
+            lock.confirm()?;
+            return Ok(Self {
+                snapshot: Snapshot::take(rebuilt.path(), command.client)?,
+                _rebuilt: Some(rebuilt),
+                lock: None,
+            });
+        }
+        let snapshot = Snapshot::take(source, command.client).map_err(unreadable)?;
         if command.request.identity {
             // A push with this identity that is refused can then say which tables have more or fewer rows.
             let rows = Rows::count(snapshot.connection(), source);
             command.client.account.note(|entry| entry.rows = rows.counted());
         }
-        Ok(Self { snapshot, lock })
+        Ok(Self {
+            snapshot,
+            _rebuilt: None,
+            lock: Some(lock),
+        })
     }
+
+    /// Refuses the pull if the snapshot was not protected all the time.
+    fn confirm(&self) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), PullLock::confirm)
+    }
+}
+
+/// Whether the application's rules apply to what the client gets.
+fn is_redacted(command: &Command) -> bool {
+    let must_be = command.settings.pull == PullKind::Redacted && !command.client.is_root();
+    if must_be && !command.request.redacted {
+        command
+            .client
+            .status("The copy is redacted: config.hotswap.pull allows others than root no plain one.");
+    }
+    must_be || command.request.redacted
 }
 
 /// Waits for the worker that replaced the version, which keeps it locked for a moment longer.
@@ -184,7 +220,7 @@ fn redirect(command: &Command, source: &Path, target: &File) -> Result<Taken> {
 /// Copies the snapshot into `target`, which the user calls `name`. Releases the database before it waits for the disk
 /// to have all of it.
 fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result<Taken> {
-    let Pinned { snapshot, lock } = &pinned;
+    let snapshot = &pinned.snapshot;
     let length = snapshot.len();
     let (_watchdog, steps) = Watchdog::of_copy(name, command)?;
     space::require(target.as_fd(), length, "the snapshot")?;
@@ -203,7 +239,7 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
             })
         })?,
     };
-    lock.confirm()?;
+    pinned.confirm()?;
     drop(pinned);
     steps.are_done();
     backup_disk::sync_content(target).context("cannot sync the target")?;
@@ -220,11 +256,20 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
 /// held the WAL grows, or writers wait, and no push can swap the database.
 fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<Taken> {
     let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
-    let Pinned { snapshot, lock } = &pinned;
+    let snapshot = &pinned.snapshot;
     let length = snapshot.len();
     let mut output = Output::open(pipe, main)?;
     let progress = |output: &Output| user.progress("receiving", output.sent(), length);
     let (spool, identity) = snapshot.identified(command.request.identity, |pace| {
+        // A copy that was built for this pull holds nothing up.
+        if pinned.lock.is_none() {
+            snapshot.stream(0, |chunk| {
+                progress(&output);
+                pace.reach(output.sent());
+                output.send_all(chunk).map(|()| chunk.len())
+            })?;
+            return Ok(None);
+        }
         let sent = snapshot.stream(0, |chunk| {
             progress(&output);
             pace.reach(output.sent());
@@ -249,7 +294,7 @@ fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<Take
             }
         }
     })?;
-    lock.confirm()?;
+    pinned.confirm()?;
     drop(pinned);
     if let Some(spool) = spool {
         log.write(

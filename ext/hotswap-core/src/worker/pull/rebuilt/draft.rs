@@ -1,0 +1,220 @@
+//! A connection to the copy alone, which makes what the schema consists of.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::origin::Properties;
+use super::plan::{Keep, Plan};
+use super::schema::{Object, Schema};
+use super::table::{quoted, Kind};
+use crate::error::{is_of_the_machine, Context, Error, Refused, Result, Unredactable};
+use crate::visible::{self, Shown};
+use crate::worker::command::Command;
+use crate::worker::deadline::Deadline;
+use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::foreign::load_extensions;
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    connection: Connection,
+    deadline: Deadline,
+    staged: &'a Staged,
+}
+
+impl<'a> Draft<'a> {
+    /// Opens the copy.
+    pub(super) fn open(staged: &'a Staged, command: &Command) -> Result<Self> {
+        let path = staged.path();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
+        let deadline = Deadline::watch(&connection, command.client, Some(path))?;
+        load_extensions(&connection, &command.database.extensions)?;
+        let set_up = connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)
+            .and_then(|_| connection.execute_batch("PRAGMA synchronous = OFF"));
+        set_up.on_path("cannot open", path)?;
+        Ok(Self {
+            connection,
+            deadline,
+            staged,
+        })
+    }
+
+    /// Turns the journal off, for statements that do not fail unless the whole copy does.
+    pub(super) fn without_journal(self) -> Result<Self> {
+        self.run("the copy", "PRAGMA journal_mode = OFF")?;
+        Ok(self)
+    }
+
+    /// Makes the tables and views, and the indexes of tables that get their rows as they are.
+    pub(super) fn lay_out(&self, schema: &Schema, plan: &Plan, properties: &Properties) -> Result<()> {
+        let Properties {
+            page_size,
+            auto_vacuum,
+            encoding,
+            user_version,
+            application_id,
+            ..
+        } = properties;
+        self.run(
+            "the copy",
+            &format!(
+                "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA encoding = '{encoding}'; \
+                 PRAGMA user_version = {user_version}; PRAGMA application_id = {application_id}"
+            ),
+        )?;
+        let of_all = |table: &&super::table::Table| *plan.of(table) == Keep::All;
+        for table in &schema.tables {
+            let is_made = match &table.kind {
+                Kind::Ordinary => true,
+                Kind::Part(_) => of_all(&table),
+                Kind::Virtual { .. } => false,
+            };
+            if is_made {
+                self.make(&table.name, &table.sql)?;
+            }
+        }
+        self.make_all(&schema.views)?;
+        for table in schema
+            .tables
+            .iter()
+            .filter(|table| table.is_virtual() && !of_all(table))
+        {
+            self.make(&table.name, &table.sql)?;
+        }
+        self.make_indexes(schema, plan, false)?;
+        if schema.has_statistics {
+            // SQLite makes the table of statistics. There are no rows yet.
+            self.run("the statistics", "ANALYZE")?;
+        }
+        Ok(())
+    }
+
+    /// Makes the indexes of tables whose rows are changed, if `changed`, or of all others. Indexes of parts come with the
+    /// parts.
+    pub(super) fn make_indexes(&self, schema: &Schema, plan: &Plan, changed: bool) -> Result<()> {
+        let indexes = schema.indexes.iter().filter(|index| {
+            let table = schema
+                .tables
+                .iter()
+                .find(|table| table.name.eq_ignore_ascii_case(&index.table));
+            table.is_some_and(|table| {
+                let keep = plan.of(table);
+                let is_there = !matches!(table.kind, Kind::Part(_)) || *keep == Keep::All;
+                is_there && matches!(keep, Keep::Changed(_)) == changed
+            })
+        });
+        for index in indexes {
+            self.make(&index.name, &index.sql)?;
+        }
+        Ok(())
+    }
+
+    /// Enters virtual tables whose parts have all rows. SQLite sees them when the file is opened again.
+    pub(super) fn enter_virtual_tables(&self, schema: &Schema, plan: &Plan) -> Result<()> {
+        let mut tables = schema
+            .tables
+            .iter()
+            .filter(|table| table.is_virtual() && *plan.of(table) == Keep::All)
+            .peekable();
+        if tables.peek().is_none() {
+            return Ok(());
+        }
+        self.run("the virtual tables", "PRAGMA writable_schema = ON")?;
+        let sql =
+            "INSERT INTO sqlite_schema (type, name, tbl_name, rootpage, sql) VALUES ('table', ?1, ?1, 0, ?2)";
+        for table in tables {
+            let entered = self.connection.execute(sql, [&table.name, &table.sql]);
+            self.explain(&table.name, entered.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the full-text indexes anew over what their tables have now.
+    pub(super) fn index_anew(&self, schema: &Schema, plan: &Plan) -> Result<()> {
+        for table in schema
+            .tables
+            .iter()
+            .filter(|table| table.is_virtual() && *plan.of(table) == Keep::Anew)
+        {
+            let name = quoted(&table.name);
+            self.run(
+                &table.name,
+                &format!("INSERT INTO {name} ({name}) VALUES ('rebuild')"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Makes the triggers. From now on they fire.
+    pub(super) fn make_triggers(&self, schema: &Schema) -> Result<()> {
+        self.make_all(&schema.triggers)
+    }
+
+    /// Runs the statements of the file at `script`.
+    pub(super) fn run_script(&self, script: &Path) -> Result<()> {
+        let bad = |why: String| {
+            Error::from(Refused::from(Unredactable::BadScript {
+                script: script.to_owned(),
+                why: visible::line(why),
+            }))
+        };
+        let statements = std::fs::read_to_string(script).map_err(|error| bad(error.to_string()))?;
+        let run = self.connection.execute_batch(&statements);
+        run.map_err(|source| self.deadline.explain(self.cause(source, bad)))?;
+        match self.connection.is_autocommit() {
+            true => Ok(()),
+            false => Err(bad("it begins a transaction and does not commit it".into())),
+        }
+    }
+
+    /// Writes everything that there is now into `target`, an empty file, and nothing else.
+    pub(super) fn write_into(&self, target: &Path) -> Result<()> {
+        let name = target.to_str().ok_or_else(|| {
+            Refused::from(Unredactable::NameIsNotUtf8 {
+                database: target.to_owned(),
+            })
+        })?;
+        let written = self.connection.execute("VACUUM INTO ?1", [name]);
+        written
+            .map(drop)
+            .context(format!("cannot write {}", target.shown()))
+            .map_err(|error| self.deadline.explain(error))
+    }
+
+    fn make_all(&self, objects: &[Object]) -> Result<()> {
+        objects
+            .iter()
+            .try_for_each(|object| self.make(&object.name, &object.sql))
+    }
+
+    fn make(&self, name: &str, sql: &str) -> Result<()> {
+        // One statement and no more, also if the schema was edited by hand.
+        let made = self.connection.execute(sql, []);
+        self.explain(name, made.map(drop))
+    }
+
+    fn run(&self, what: &str, statements: &str) -> Result<()> {
+        let run = self.connection.execute_batch(statements);
+        self.explain(what, run)
+    }
+
+    fn explain(&self, what: &str, made: rusqlite::Result<()>) -> Result<()> {
+        let refusal = |why: String| {
+            let (what, why) = (visible::line(what), visible::line(why));
+            Refused::from(Unredactable::Unmakeable { what, why }).into()
+        };
+        made.map_err(|source| self.deadline.explain(self.cause(source, refusal)))
+    }
+
+    /// The error of the disk, or `refusal` with what SQLite says.
+    fn cause(&self, source: rusqlite::Error, refusal: impl FnOnce(String) -> Error) -> Error {
+        match is_of_the_machine(&source) {
+            true => Error::sqlite(format!("cannot write {}", self.staged.path().shown()), source),
+            false => refusal(source.to_string()),
+        }
+    }
+}
