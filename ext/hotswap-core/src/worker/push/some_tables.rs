@@ -7,8 +7,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Once;
 
-use rusqlite::Connection;
-
 use super::if_match::IfMatch;
 use super::in_place::{Keeping, Overwriting, Source, Tables, Why};
 use super::obstacle::Obstacle;
@@ -59,8 +57,8 @@ impl SomeTables {
             let seen = Check::of(command).beside_other_tables(staged, live)?;
             let extensions = &command.database.extensions;
             let file = Foreign::open(staged.path(), Purpose::Reading, extensions, command.client)?;
-            let parts = parts(live.connection()).on_path("cannot read the schema of", live.path())?;
-            let select = |names: &[String]| selection.choose(&command.settings.tables, names, &parts);
+            let select =
+                |names: &[String], parts: &[String]| selection.choose(&command.settings.tables, names, parts);
             let name = command.request.src.name();
             let chosen = tables::choose(select, live.connection(), &file, name, label)
                 .map_err(|error| file.explain(error))?;
@@ -133,19 +131,6 @@ impl SomeTables {
             in_sticky_folder: obstacle == Some(Obstacle::StickyFolder),
         })
     }
-}
-
-/// The tables in which virtual tables keep their content, as far as SQLite reports them.
-fn parts(live: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut query = live.prepare("PRAGMA main.table_list")?;
-    let mut rows = query.query([])?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next()? {
-        if row.get::<_, String>("type")? == "shadow" {
-            parts.push(row.get("name")?);
-        }
-    }
-    Ok(parts)
 }
 
 /// Whether a version is the difference that a push of some tables has left.

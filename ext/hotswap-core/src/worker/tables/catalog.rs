@@ -105,6 +105,11 @@ impl Catalog {
         self.find(name).is_some()
     }
 
+    /// The tables that are not virtual.
+    pub(super) fn ordinary(&self) -> impl Iterator<Item = &Entry> {
+        self.tables.iter().filter(|table| table.module.is_none())
+    }
+
     pub(super) fn is_view(&self, name: &str) -> bool {
         self.views.iter().any(|view| view.eq_ignore_ascii_case(name))
     }
@@ -118,6 +123,18 @@ impl Catalog {
                 .is_some_and(|begin| begin.eq_ignore_ascii_case("sqlite_"));
             !of_sqlite && !self.is_shadow(&table.name) && self.owners(table).is_empty()
         })
+    }
+
+    /// The names that a user cannot choose, because they come along with another table.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Entry> {
+        let shadows = self.tables.iter().filter(|table| self.is_shadow(&table.name));
+        shadows.chain(self.followers())
+    }
+
+    /// The full-text indexes that have the content of this table.
+    pub(super) fn searches_of(&self, table: &Entry) -> Vec<&Entry> {
+        let of_table = |search: &&Entry| matches!(&search.content, Content::Table(content) if content.eq_ignore_ascii_case(&table.name));
+        self.tables.iter().filter(of_table).collect()
     }
 
     /// The virtual tables that belong to other tables.

@@ -2,19 +2,20 @@
 
 use rusqlite::Connection;
 
-use super::catalog::{Catalog, Content, Entry};
+use super::catalog::{Catalog, Entry};
 use super::describe::{describe, refuse, require_content};
 use super::table::Table;
 use crate::error::{BadFile, Context, Result};
 use crate::worker::schema::Schema;
 
-/// Chooses tables of the live database. `select` gets the names of all tables that can be chosen, and returns those that
-/// the user means. Virtual tables that belong to a chosen table come along.
+/// Chooses tables of the live database. `select` gets the names of all tables that can be chosen, and the names of those
+/// that come along with other ones, and returns the names that the user means. Virtual tables that belong to a chosen
+/// table come along.
 ///
 /// Refuses tables that differ in the pushed file, which the user calls `name`, and tables that cannot be replaced on
 /// their own. `label` is what the user calls the live database.
 pub(crate) fn choose(
-    select: impl FnOnce(&[String]) -> Result<Vec<String>>,
+    select: impl FnOnce(&[String], &[String]) -> Result<Vec<String>>,
     live: &Connection,
     file: &Connection,
     name: &str,
@@ -23,25 +24,25 @@ pub(crate) fn choose(
     let reading = "cannot read the schema of the live database";
     let catalog = Catalog::read(live).context(reading)?;
     let choices: Vec<_> = catalog.choices().map(|entry| entry.name.clone()).collect();
-    let selected = select(&choices)?;
+    let parts: Vec<_> = catalog.parts().map(|entry| entry.name.clone()).collect();
+    let selected = select(&choices, &parts)?;
     let is_chosen = |name: &str| selected.iter().any(|other| other.eq_ignore_ascii_case(name));
-    let mut chosen: Vec<_> = catalog.choices().filter(|entry| is_chosen(&entry.name)).collect();
-    let mut searches: Vec<(&str, &Entry)> = Vec::new();
+    let chosen = catalog.choices().filter(|entry| is_chosen(&entry.name));
+    let mut chosen: Vec<_> = chosen.collect();
+    let mut searches: Vec<_> = chosen
+        .iter()
+        .flat_map(|entry| catalog.searches_of(entry))
+        .collect();
     for follower in catalog.followers() {
         let owners = catalog.owners(follower);
-        if !owners.iter().any(|owner| is_chosen(owner)) {
-            continue;
-        }
-        match &follower.content {
-            Content::Table(content) if !catalog.is_view(content) => searches.push((content, follower)),
-            _ => {
-                require_all(follower, &owners, is_chosen)?;
-                chosen.push(follower);
-            }
+        let is_search = searches.iter().any(|search| search.name == follower.name);
+        if !is_search && owners.iter().any(|owner| is_chosen(owner)) {
+            require_all(follower, &owners, is_chosen)?;
+            chosen.push(follower);
         }
     }
-    let followers = searches.iter().map(|(_, search)| *search);
-    let names: Vec<_> = chosen.iter().copied().chain(followers).collect();
+    searches.extend(&chosen);
+    let names = searches;
     require_same_schema(&names, live, file, name, label)?;
     names.iter().try_for_each(|entry| {
         require_content(entry, &catalog)?;
@@ -53,14 +54,7 @@ pub(crate) fn choose(
             false => Ok(()),
         }
     })?;
-    let tables = chosen.into_iter().map(|entry| {
-        let own: Vec<_> = searches
-            .iter()
-            .filter(|(content, _)| content.eq_ignore_ascii_case(&entry.name))
-            .map(|(_, search)| *search)
-            .collect();
-        describe(live, &catalog, entry, &own)
-    });
+    let tables = chosen.into_iter().map(|entry| describe(live, &catalog, entry));
     tables.collect()
 }
 

@@ -112,6 +112,11 @@ impl<'c> Cursor<'c> {
             .then(|| unsafe { ffi::sqlite3_column_int64(self.statement, column as c_int) })
     }
 
+    /// Whether the value is NULL. The key of a row never is.
+    pub(super) fn is_null(&self, column: usize) -> bool {
+        self.kind(column) == ffi::SQLITE_NULL
+    }
+
     /// How many bytes the value takes.
     pub(super) fn size(&self, column: usize) -> u64 {
         match self.kind(column) {

@@ -33,13 +33,9 @@ struct Index {
     columns: Vec<(Option<String>, Option<Collation>, bool)>,
 }
 
-/// Describes a table of the live database, with the `searches` that have its content.
-pub(super) fn describe(
-    live: &Connection,
-    catalog: &Catalog,
-    entry: &Entry,
-    searches: &[&Entry],
-) -> Result<Table> {
+/// Describes a table of the live database, with the full-text indexes that have its content.
+pub(super) fn describe(live: &Connection, catalog: &Catalog, entry: &Entry) -> Result<Table> {
+    let searches = catalog.searches_of(entry);
     let reading = format!("cannot read the definition of the table {}", entry.shown());
     let listed = columns(live, &entry.name).context(&reading)?;
     let mut table = match &entry.module {
@@ -54,6 +50,7 @@ pub(super) fn describe(
     };
     table.parts = catalog.parts_of(entry);
     for search in searches {
+        require_content(search, catalog)?;
         let described = of_search(live, catalog, search, &table, &listed)?;
         table.parts.extend(catalog.parts_of(search));
         table.generated.extend(described.1);

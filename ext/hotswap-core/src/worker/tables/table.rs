@@ -66,8 +66,18 @@ impl Table {
         Ok(trees)
     }
 
-    /// The names of all values of a row: the key, the columns, the generated ones, and whether each full-text index
-    /// has the row.
+    /// Whether rows of the other table can be written into this one, in the same way.
+    pub(super) fn is_written_like(&self, other: &Self) -> bool {
+        let comparable = |table: &Self| Self {
+            indexes: 0,
+            parts: Vec::new(),
+            ..table.clone()
+        };
+        comparable(self) == comparable(other)
+    }
+
+    /// The number of values of a row: the key, the columns, the generated ones, and whether each full-text index has
+    /// the row.
     pub(super) fn width(&self) -> usize {
         self.key.len() + self.columns.len() + self.generated.len() + self.searches.len()
     }

@@ -106,7 +106,7 @@ impl Pair {
     }
 
     fn choose(&self, only: &[&str]) -> Result<Vec<Table>> {
-        let select = |all: &[String]| {
+        let select = |all: &[String], _: &[String]| {
             let only = all
                 .iter()
                 .filter(|table| only.is_empty() || only.contains(&table.as_str()));
@@ -302,7 +302,7 @@ fn random_tables_go_there_and_back() {
     if !adopt_the_systems_sqlite() {
         return;
     }
-    for round in 0..6 {
+    for round in 0..3 {
         for (nth, kind) in KINDS.iter().enumerate() {
             let mut random = Random(1 + round * 100 + nth as u64);
             let settings = [
@@ -368,6 +368,178 @@ fn a_sequence_keeps_the_higher_number() {
             let number: i64 = pair.live.query_row(sequence, [], |row| row.get(0)).unwrap();
             assert_eq!(number, highest);
         }
+    }
+}
+
+/// The rows that a push of these tables would leave pointing to nothing: how many, and the first example.
+fn orphans(live: &str, file: &str, only: &[&str]) -> Vec<(String, u64, String)> {
+    let pair = Pair::new("", "");
+    pair.live.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    pair.both(
+        "CREATE TABLE articles (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, parent REFERENCES articles, body);
+         CREATE TABLE comments (id INTEGER PRIMARY KEY, article_id INTEGER REFERENCES articles (id), body);
+         CREATE INDEX by_article ON comments (article_id);
+         CREATE TABLE links (slug REFERENCES articles (slug), note);
+         CREATE TABLE pairs (a, b, PRIMARY KEY (a, b));
+         CREATE TABLE of_pairs (k TEXT PRIMARY KEY, x, y, FOREIGN KEY (x, y) REFERENCES pairs);
+         CREATE TABLE lost (a REFERENCES never)",
+    );
+    pair.live.execute_batch(live).unwrap();
+    pair.file.execute_batch(file).unwrap();
+    let difference = pair.find(only).unwrap();
+    difference.attach(&pair.live).unwrap();
+    let ask = || difference.orphans(&pair.live, Direction::Forward).unwrap();
+    let found = ask();
+    pair.live.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(ask(), found);
+    // SQLite itself counts no others.
+    let count = || {
+        let mut query = pair.live.prepare("PRAGMA foreign_key_check").unwrap();
+        let rows = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let mut tables: Vec<String> = rows.collect::<rusqlite::Result<_>>().unwrap();
+        tables.retain(|table| table != "lost");
+        tables.len() as u64
+    };
+    let before = count();
+    difference
+        .apply(&pair.live, Direction::Forward, |_| Ok(()))
+        .unwrap();
+    let made: u64 = found.iter().map(|orphans| orphans.count).sum();
+    assert!(
+        count() <= before + made && (before > 0 || count() == made),
+        "{found:?}"
+    );
+    let of = |orphans: Orphans| (orphans.table, orphans.count, orphans.examples[0].clone());
+    found.into_iter().map(of).collect()
+}
+
+#[test]
+fn rows_that_would_point_to_nothing_are_found() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    let three = "INSERT INTO articles (id, slug) VALUES (1, 'one'), (2, 'two'), (3, 'three');";
+    let two = "INSERT INTO articles (id, slug) VALUES (1, 'one'), (3, 'three');";
+    let one = |table: &str, count: u64, example: &str| vec![(table.to_owned(), count, example.to_owned())];
+    // A kept comment on an article that is gone; one on no article.
+    let comments = "INSERT INTO comments VALUES (17, 2, 'x'), (18, 1, 'y'), (19, NULL, 'z')";
+    assert_eq!(
+        orphans(&format!("{three} {comments}"), two, &["articles"]),
+        one("comments", 1, "id 17 (article_id 2)")
+    );
+    // One that pointed to nothing before.
+    let dangling = "INSERT INTO comments VALUES (17, 99, 'x')";
+    assert_eq!(
+        orphans(&format!("{three} {dangling}"), two, &["articles"]),
+        vec![]
+    );
+    // By a unique column, of a table that has no key.
+    let renamed = "INSERT INTO articles (id, slug) VALUES (1, 'one'), (2, 'zwei'), (3, 'three');";
+    let links = "INSERT INTO links VALUES ('two', 1), ('two', 2), ('one', 3)";
+    assert_eq!(
+        orphans(&format!("{three} {links}"), renamed, &["articles"]),
+        one("links", 2, "rowid 1 (slug two)")
+    );
+    // Both tables come, and fit.
+    assert_eq!(
+        orphans(
+            &format!("{three} {comments}"),
+            &format!("{two} INSERT INTO comments VALUES (17, 1, 'x'), (20, 3, 'y')"),
+            &["articles", "comments"]
+        ),
+        vec![]
+    );
+    // Both come, and do not.
+    assert_eq!(
+        orphans(
+            three,
+            &format!("{two} INSERT INTO comments VALUES (17, 1, 'x'), (20, 2, 'y')"),
+            &["articles", "comments"]
+        ),
+        one("comments", 1, "id 20 (article_id 2)")
+    );
+    // A row that stays as it is, in a table that comes.
+    assert_eq!(
+        orphans(
+            &format!("{three} {comments}"),
+            &format!("{two} INSERT INTO comments VALUES (17, 2, 'x'), (18, 3, 'new')"),
+            &["articles", "comments"]
+        ),
+        one("comments", 1, "id 17 (article_id 2)")
+    );
+    // Only the pointing rows come.
+    assert_eq!(
+        orphans(
+            &format!("{two} INSERT INTO comments VALUES (1, 7, 'x'), (2, 1, 'y')"),
+            "INSERT INTO comments VALUES (1, 7, 'changed'), (2, 8, 'y'), (3, 3, 'y')",
+            &["comments"]
+        ),
+        one("comments", 1, "id 2 (article_id 8)")
+    );
+    // Within one table.
+    assert_eq!(
+        orphans(
+            &format!("{three} UPDATE articles SET parent = 2 WHERE id = 3"),
+            &format!("{two} UPDATE articles SET parent = 2 WHERE id = 3"),
+            &["articles"]
+        ),
+        one("articles", 1, "id 3 (parent 2)")
+    );
+    // Two columns.
+    assert_eq!(
+        orphans(
+            "INSERT INTO pairs VALUES (1, 2), (2, 1); INSERT INTO of_pairs VALUES ('k', 1, 2), ('l', 2, 1), ('m', 1, NULL)",
+            "INSERT INTO pairs VALUES (1, 2), (1, 1)",
+            &["pairs"]
+        ),
+        one("of_pairs", 1, "k l (x 2, y 1)")
+    );
+}
+
+#[test]
+fn a_difference_knows_in_which_direction_it_fits() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    for kind in [
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b)",
+        "CREATE TABLE t (id TEXT PRIMARY KEY, a, b) WITHOUT ROWID",
+    ] {
+        let pair = Pair::new("", "");
+        pair.both(kind);
+        pair.both("CREATE TABLE u (x)");
+        pair.live
+            .execute_batch("INSERT INTO t VALUES (1, 1, NULL), (2, 2, NULL), (3, 3, NULL), (4, 4, NULL)")
+            .unwrap();
+        pair.file
+            .execute_batch("INSERT INTO t VALUES (1, 1, NULL), (2, 2.0, NULL), (3, 4, 5), (5, 5, 5)")
+            .unwrap();
+        let difference = pair.find(&["t"]).unwrap();
+        let fit = || {
+            difference.attach(&pair.live).unwrap();
+            let fit = difference.direction(&pair.live).unwrap();
+            difference.detach(&pair.live).unwrap();
+            fit
+        };
+        assert_eq!(fit(), Fit::Applies(Direction::Forward));
+        pair.apply(&difference, Direction::Forward);
+        assert_eq!(fit(), Fit::Applies(Direction::Back));
+        // A row that both versions have does not count.
+        pair.live
+            .execute_batch(
+                "UPDATE t SET a = 9 WHERE id = 1; INSERT INTO u VALUES (1); INSERT INTO t VALUES (9, 9, 9)",
+            )
+            .unwrap();
+        assert_eq!(fit(), Fit::Applies(Direction::Back));
+        pair.live
+            .execute_batch("UPDATE t SET a = 2 WHERE id = 2")
+            .unwrap();
+        assert_eq!(fit(), Fit::Changed(vec![("t".into(), 1)]));
+        pair.live.execute_batch("DELETE FROM t WHERE id = 5").unwrap();
+        pair.live.execute_batch("INSERT INTO t VALUES (4, 4, 4)").unwrap();
+        assert_eq!(fit(), Fit::Changed(vec![("t".into(), 2)]));
+        pair.live.execute_batch("ALTER TABLE t ADD COLUMN c").unwrap();
+        assert_eq!(difference.other_schema(&pair.live).unwrap(), Some("t".into()));
     }
 }
 
