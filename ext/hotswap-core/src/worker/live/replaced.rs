@@ -165,3 +165,56 @@ fn keep_nothing_else() {
     let _ = nix::unistd::chdir("/");
     let _ = nix::unistd::dup2_stderr(std::io::stdout());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::worker::client::Client;
+    use crate::worker::live::exclusive::Exclusive;
+    use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+
+    fn open(path: &std::path::Path) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = wal; CREATE TABLE IF NOT EXISTS t (x); INSERT INTO t VALUES (1)",
+            )
+            .unwrap();
+        connection
+    }
+
+    fn rows(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn unlocking_the_replaced_file_leaves_the_new_database_its_wal() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [live, previous, new] = ["live", "live.previous", "new"].map(|name| folder.path().join(name));
+        drop(open(&live));
+        let exclusive = Exclusive::take(live.clone(), Duration::from_secs(5)).unwrap();
+        drop(open(&new));
+        std::fs::hard_link(&live, &previous).unwrap();
+        std::fs::rename(&new, &live).unwrap();
+        let application = open(&live);
+        let wal = folder.path().join("live-wal");
+        let before = std::fs::metadata(&wal).unwrap();
+
+        let (client, _others) = Client::of_a_test();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        assert!(exclusive.replaced().unlock(deadline, &client.log).is_none());
+
+        let after = std::fs::metadata(&wal).unwrap();
+        assert_eq!((after.ino(), after.len()), (before.ino(), before.len()));
+        assert_eq!(rows(&application), 2);
+        // In this process, too, SQLite knows of no lock on the version any more.
+        assert_eq!(rows(&open(&previous)), 2);
+    }
+}
