@@ -6,10 +6,12 @@ module Bench
   class Pull < Measure
     FILE = {ratio: ..1.1}.freeze
     IDENTITY = {ratio: ..1.05}.freeze
+    REDACTED = {ratio: ..3.0}.freeze
+    MEMORY = {value: ..64}.freeze
     STREAM = {ratio: ..2.0}.freeze
 
     def rows
-      plan.sizes.flat_map { |size| on_contents(every: size == plan.big) { |content| ways(size, content) } } + identity + [second_copy]
+      plan.sizes.flat_map { |size| on_contents(every: size == plan.big) { |content| ways(size, content) } } + identity + redacted + [second_copy]
     end
 
     private
@@ -83,6 +85,24 @@ module Bench
       rounds = lab.rounds(plan.rounds_of(plan.big), with: -> { pull.call }, without: -> { pull.call("--quiet") })
       Row.new("pull of #{plan.big} #{where}, with its identity", value: rounds[:with].median, unit: "s",
         against: {"without" => rounds[:without].median}, ratio: rounds.ratio(:with, :without), target: for_large(plan.big, IDENTITY), runs: rounds.size)
+    end
+
+    # The copy is built anew, with every table but one as it is.
+    def redacted
+      lab.folder do |folder|
+        lab.site(plan.big) do |site|
+          copy = File.join(folder, "copy.sqlite3")
+          options = ["--except", "schema_migrations"]
+          lab.say "redacted pull of #{plan.big}: built anew, plain in turn"
+          rounds = lab.rounds(plan.rounds_of(plan.big), anew: -> { afresh(site, copy) { site.pull(copy, *options) } }, plain: -> { afresh(site, copy) { site.pull(copy) } })
+          watch = Watch.during(site) { site.pull(copy, *options) }
+          [
+            Row.new("redacted pull of #{plan.big} against a plain pull", value: rounds[:anew].median, unit: "s", against: {"plain" => rounds[:plain].median},
+              ratio: rounds.ratio(:anew, :plain), target: for_large(plan.big, REDACTED), runs: rounds.size),
+            Row.new("memory of the worker in a redacted pull of #{plan.big}", value: megabytes(watch.worker_peak), unit: "MB", target: MEMORY)
+          ]
+        end
+      end
     end
 
     def second_copy

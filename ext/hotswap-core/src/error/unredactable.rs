@@ -10,7 +10,7 @@ pub enum Unredactable {
     /// A redacted copy to which no rule applies would be a plain one.
     #[error(
         "config.hotswap.redact has no rule for {database}, so a redacted copy would have every value. Add a rule in \
-         config/initializers/hotswap.rb. --offline does not load that file"
+         config/initializers/hotswap.rb"
     )]
     NoRules { database: String },
     /// A rule for a database that does not exist.

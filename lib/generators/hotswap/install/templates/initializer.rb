@@ -41,6 +41,16 @@ Rails.application.configure do
   # The most that any table may lose of its rows in a push, such as "50%". If you set it, every push counts all rows.
   # config.hotswap.max_shrink = nil
 
+  # Lists of tables, for --only @content and --except @private.
+  # config.hotswap.tables = { content: [ "articles", "tag*" ], private: [ "users", "sessions" ] }
+
+  # What bin/hotswap cp DATABASE FILE --redacted replaces with the value of an SQL expression, or leaves out. With
+  # config.hotswap.pull = :redacted, only root gets another copy.
+  # config.hotswap.redact "users", email: "'user' || id || '@example.com'", password_digest: "'x'", phone: nil
+  # config.hotswap.redact "sessions", :rows
+  # config.hotswap.redact_with "db/redact.sql"
+  # config.hotswap.pull = :plain
+
   # Whether the dashboard, if you mount it, has a button that rolls a database back.
   # config.hotswap.dashboard_actions = false
 end

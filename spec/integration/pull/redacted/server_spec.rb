@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+require "support/secrets"
+
+# A redacted pull from a running application that writes, and that has other clients.
+RSpec.describe "a redacted pull of a running application", lane: "default" do
+  include Privileges
+
+  schema = <<~SQL
+    CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE counts (of TEXT PRIMARY KEY, n INTEGER);
+    CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);
+    CREATE TRIGGER items_are_counted AFTER INSERT ON items BEGIN UPDATE counts SET n = n + 1; END;
+    INSERT INTO counts VALUES ('items', 0);
+    INSERT INTO users (email) VALUES ('secretmail1'), ('secretmail2'), ('secretmail3');
+  SQL
+  # Each row takes a while, so that things can happen meanwhile.
+  slowly = "(WITH RECURSIVE n (i) AS (SELECT users.id UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT max(i) || '@x' FROM n)"
+  settings = %(config.redact "users", email: ENV["SLOWLY"] ? #{slowly.inspect} : "id || '@x'"; config.pull = :redacted)
+
+  define_method(:start) { |**options, &block| @app = ItemsServer.start(schema: schema, settings: settings, **options, &block) }
+
+  after { @app&.tear_down }
+
+  attr_reader :app
+
+  def copy = app.root.join("files/copy.sqlite3").tap { |path| path.dirname.mkpath }
+
+  def read(path = copy, &) = TestDatabase.read(path, &)
+
+  def staged = app.root.glob("storage/.*.staged*")
+
+  def workers = app.process.members - [app.pid]
+
+  # A pull while the worker builds the copy.
+  def during_a_pull(*arguments, **options)
+    before = staged
+    pull = app.start_hotswap("cp", "database", *arguments, **options)
+    eventually { (staged - before).any? }
+    yield pull
+  end
+
+  it "is of one state, while the application writes" do
+    start(env: {"SLOWLY" => "1"})
+    written = 0
+    during_a_pull(copy, "--redacted") do |pull|
+      while pull.running?
+        written += 1
+        expect(app.post("/", name: "item #{written}").status).to eq 200
+      end
+      expect(pull.wait).to have_attributes(exit_code: 0)
+    end
+
+    expect(written).to be > 3
+    items, counted = read { |db| db.execute("SELECT (SELECT count(*) FROM items), n FROM counts").first }
+    expect(items).to eq(counted).and be < read(app.database_path) { |db| db.get_first_value("SELECT n FROM counts") }
+    expect(Secrets.in_file(copy)).to eq []
+    expect(staged).to eq []
+  end
+
+  it "leaves nothing behind when its worker or its client is killed" do
+    start(env: {"SLOWLY" => "1"})
+    during_a_pull(copy, "--redacted") do |pull|
+      Process.kill(:KILL, workers.first)
+      expect(pull.wait).to have_attributes(exit_code: 5, stderr: /the worker was killed/)
+    end
+    during_a_pull(copy, "--redacted") do |pull|
+      expect(staged.size).to eq 1 # The next pull removes that of the dead worker first.
+      pull.kill
+      eventually { workers.empty? }
+    end
+
+    expect([staged, copy.dirname.children]).to eq [[], []]
+    expect(app.version).to eq "old"
+  end
+
+  it "keeps no push waiting for a slow reader" do
+    start { |server| SQLite3::Database.new(server.database_path) { |db| db.execute("INSERT INTO items (name) VALUES (hex(randomblob(1000000)))") } }
+    reader, writer = IO.pipe(binmode: true)
+    pull = app.start_hotswap("cp", "database", "-", "--redacted", out: writer)
+    writer.close
+    expect(reader.read(100_000).bytesize).to eq 100_000
+    expect(app.hotswap("cp", app.file("files/new.sqlite3", schema, %w[new]), "database")).to have_attributes(exit_code: 0)
+    expect([app.version, pull.running?]).to eq ["new", true]
+    reader.read
+    expect(pull.wait).to have_attributes(exit_code: 0)
+    expect(staged).to eq []
+  ensure
+    reader&.close
+  end
+
+  it "is the only kind for a client that is not root" do
+    user = 12_346
+    as_client = as_user(user)
+    start(by_way_of: as_user(user)) { |server| FileUtils.chown_R(user, user, server.root) }
+    plain = app.root.join("plain.sqlite3")
+    others = app.hotswap("cp", "database", "-", program: [*as_client, *HotswapCommand::PROGRAM])
+    copy.binwrite(others.stdout)
+
+    expect(others).to have_attributes(exit_code: 0, stderr: /The copy is redacted: config\.hotswap\.pull allows others than root no plain one\./)
+    expect(Secrets.in_file(copy)).to eq []
+    expect(read { |db| db.execute("SELECT email FROM users").flatten }).to eq %w[1@x 2@x 3@x]
+    expect(app.hotswap("cp", app.file("files/new.sqlite3", schema, %w[new]), "database")).to have_attributes(exit_code: 0)
+    version = app.hotswap("cp", "previous:database", "-", program: [*as_client, *HotswapCommand::PROGRAM])
+    expect(version.exit_code).to eq 0
+    expect(version.stdout.b).not_to include("secretmail")
+    expect(app.hotswap("cp", "database", plain)).to have_attributes(exit_code: 0)
+    expect(Secrets.in_file(plain)).to eq ["secretmail"]
+  end
+
+  describe "on a disk that is nearly full" do
+    before do
+      skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+      start do |server|
+        SQLite3::Database.new(server.database_path) { |db| db.execute("INSERT INTO items (name) VALUES (hex(randomblob(5000000)))") }
+        @root = server.root
+        @disk = SmallDisk.new(server.root.join("storage"), 32).tap(&:mount)
+      end
+    end
+
+    after do
+      @disk&.unmount
+      FileUtils.rm_rf(@root) if @root
+    end
+
+    it "is refused with the figures, and leaves the application its room" do
+      free = -> { `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i }
+      before = free.call
+
+      expect(app.hotswap("cp", "database", copy, "--redacted")).to have_attributes(exit_code: 3, stderr: /the copy needs \d+ MB plus a reserve of 16 MB, but only \d+ MB are free/)
+      expect(free.call).to be_within(1_000_000).of(before)
+      expect(app.post("/", name: "afterwards").status).to eq 200
+    end
+  end
+end
