@@ -70,10 +70,11 @@ fn put(into: &mut Cursor<'_>, row: &Cursor<'_>, width: usize, how: Option<i64>) 
     Ok(bytes)
 }
 
-/// Compares one table. `tick` gets the number of the file's rows that are compared.
+/// Compares one table with the `rows` that a statement reads from the file. `tick` gets the number of the file's rows that are compared.
 pub(super) fn compare(
     live: &Connection,
     file: &Connection,
+    rows: &str,
     table: &Table,
     writer: &mut Writer<'_>,
     mut tick: impl FnMut(u64) -> Result<()>,
@@ -84,7 +85,7 @@ pub(super) fn compare(
         format!("cannot read the table {} of the file", table.name),
     );
     let mut here = Cursor::prepare(live, &table.select()).context(&of_live)?;
-    let mut there = Cursor::prepare(file, &table.select()).context(&of_file)?;
+    let mut there = Cursor::prepare(file, rows).context(&of_file)?;
     let mut counts = Counts {
         table: table.name.clone(),
         ..Counts::default()

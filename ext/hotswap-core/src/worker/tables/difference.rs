@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::compare::{compare, Writer};
 use super::counts::Counts;
+use super::recoded;
 use super::sql::{list, quoted};
 use super::table::Table;
 use crate::error::{BadFile, Context, Result};
@@ -62,6 +63,7 @@ impl Difference {
         let writing = "cannot write the difference";
         let target = vfs::open(staged.path(), Purpose::Changing)?;
         create(&target, live, tables).context(writing)?;
+        let recode = recoded::is_needed(live, file).context("cannot read the file")?;
         let mut total = 0;
         for table in tables {
             total += count(file, table).context("cannot count the rows of the file")?;
@@ -70,7 +72,18 @@ impl Difference {
         let (mut counts, mut sequences) = (Vec::new(), Vec::new());
         for (at, table) in tables.iter().enumerate() {
             let mut writer = Writer::new(&target, table, at).context(writing)?;
-            let found = compare(live, file, table, &mut writer, |rows| tick(done + rows, total))?;
+            let (source, rows) = match recode {
+                true => (
+                    &target,
+                    recoded::copy(file, &target, table, || tick(done, total))?,
+                ),
+                false => (file, table.select()),
+            };
+            let tick = |rows| tick(done + rows, total);
+            let found = compare(live, source, &rows, table, &mut writer, tick)?;
+            if recode {
+                recoded::forget(&target).context(writing)?;
+            }
             done += found.kept + found.changed + found.added;
             bytes += writer.bytes();
             let sequence = sequence(file, table).context("cannot read the file")?;
@@ -79,6 +92,9 @@ impl Difference {
             sequences.push(sequence);
         }
         target.execute_batch("COMMIT").context(writing)?;
+        if recode {
+            target.execute_batch("VACUUM").context(writing)?;
+        }
         drop(target);
         staged.remeasure()?;
         tick(done, total)?;

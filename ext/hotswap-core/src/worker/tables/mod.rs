@@ -18,6 +18,7 @@ mod describe;
 mod difference;
 mod direction;
 mod orphans;
+mod recoded;
 mod search;
 mod sql;
 mod table;
