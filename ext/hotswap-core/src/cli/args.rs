@@ -91,15 +91,6 @@ pub(super) struct Cp {
     /// Push even if the tables, indexes, views or triggers differ, or the file has no rows
     #[arg(long)]
     pub skip_schema_check: bool,
-    /// Write into the live file, in one transaction, instead of replacing it [default: config.hotswap.in_place]
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pub in_place: Option<InPlace>,
-    /// Give up a push after this time if the application stays busy [default: config.hotswap.timeout]
-    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
-    pub timeout: Option<u64>,
-    /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
-    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
-    pub max_pause: Option<u64>,
     /// Push only if the database still has the content for which a pull printed this identity. Otherwise exit with 6
     #[arg(long, value_name = "ID")]
     pub if_match: Option<ContentId>,
@@ -132,21 +123,8 @@ pub(super) struct Cp {
     /// Give the probe at most this time [default: config.hotswap.probe_timeout]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub probe_timeout: Option<u64>,
-    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-    /// Work without a server: load the settings of the Rails application, and start the worker from this command
-    #[arg(long)]
-    pub offline: bool,
-    /// Add this text, such as a commit, to the application's log and to hotswap log
-    #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
-    /// Print what the command did as one line of JSON (in a pull to -, on standard error)
-    #[arg(long)]
-    pub json: bool,
-    /// Print only errors
-    #[arg(long, short)]
-    pub quiet: bool,
+    #[command(flatten)]
+    pub swap: Swap,
     /// A rollback without a name: it means the only database.
     #[arg(skip)]
     pub names_none: bool,
@@ -156,6 +134,13 @@ pub(super) struct Cp {
 pub(super) struct Rollback {
     /// The managed database; can be left out if there is only one
     pub database: Option<OsString>,
+    #[command(flatten)]
+    pub swap: Swap,
+}
+
+/// How a push or a rollback swaps, and what it tells.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Swap {
     /// Write into the live file, in one transaction, instead of replacing it [default: config.hotswap.in_place]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub in_place: Option<InPlace>,
@@ -165,16 +150,12 @@ pub(super) struct Rollback {
     /// Hold requests for at most this long at a time [default: config.hotswap.max_pause]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub max_pause: Option<u64>,
-    /// Add this text, such as a ticket, to the application's log and to hotswap log
+    #[command(flatten)]
+    pub place: Place,
+    /// Add this text, such as a commit or a ticket, to the application's log and to hotswap log
     #[arg(long, value_name = "TEXT")]
     pub label: Option<String>,
-    /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-    /// Work without a server: load the settings of the Rails application, and start the worker from this command
-    #[arg(long)]
-    pub offline: bool,
-    /// Print what the command did as one line of JSON
+    /// Print what the command did as one line of JSON (in a pull to -, on standard error)
     #[arg(long)]
     pub json: bool,
     /// Print only errors
@@ -199,14 +180,7 @@ impl From<Rollback> for Cp {
             names_none,
             src: previous_of(1, &dst),
             dst,
-            in_place: rollback.in_place,
-            timeout: rollback.timeout,
-            max_pause: rollback.max_pause,
-            label: rollback.label,
-            socket: rollback.socket,
-            offline: rollback.offline,
-            json: rollback.json,
-            quiet: rollback.quiet,
+            swap: rollback.swap,
             ..Self::default()
         }
     }
@@ -241,7 +215,7 @@ pub(super) struct Log {
 }
 
 /// Where the worker that answers comes from.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct Place {
     /// The server's socket [default: tmp/sockets/hotswap.sock in the application] [env: HOTSWAP_SOCKET]
     #[arg(long, value_name = "PATH")]
@@ -314,7 +288,7 @@ mod tests {
         let Some(Command::Cp(cp)) = cli.command else {
             panic!("{cli:?}")
         };
-        assert!(cp.skip_schema_check && cp.quiet && !cp.skip_integrity_check);
+        assert!(cp.skip_schema_check && cp.swap.quiet && !cp.skip_integrity_check);
         assert!(cp.src == "-" && cp.dst == "db");
     }
 

@@ -31,17 +31,16 @@ pub fn offline_application(
     gemfile: Option<&Path>,
 ) -> Option<PathBuf> {
     let words = std::iter::once("hotswap".into()).chain(arguments.iter().cloned());
-    match Cli::try_parse_from(words).ok()?.command {
-        Some(Command::Cp(args::Cp { offline: true, .. }))
-        | Some(Command::Rollback(args::Rollback { offline: true, .. })) => {
-            socket::rails_application(folder, program, gemfile)
-        }
-        Some(Command::Status(args::Status { place, .. }) | Command::Log(args::Log { place, .. }))
-            if place.offline =>
-        {
-            socket::rails_application(folder, program, gemfile)
-        }
-        _ => None,
+    let place = match Cli::try_parse_from(words).ok()?.command? {
+        Command::Cp(cp) => cp.swap.place,
+        Command::Rollback(rollback) => rollback.swap.place,
+        Command::Status(status) => status.place,
+        Command::Log(log) => log.place,
+        Command::Version => return None,
+    };
+    match place.offline {
+        true => socket::rails_application(folder, program, gemfile),
+        false => None,
     }
 }
 
@@ -101,7 +100,7 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
 fn copy(cp: args::Cp, surroundings: Surroundings) -> Outcome {
     let streams = &surroundings.streams;
     // In a pull to -, standard output carries the database.
-    let json = cp.json.then(|| match cp.dst == "-" {
+    let json = cp.swap.json.then(|| match cp.dst == "-" {
         true => streams.stderr.try_clone(),
         false => streams.stdout.try_clone(),
     });
@@ -121,21 +120,21 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
-    if cp.offline {
+    if cp.swap.place.offline {
         if let Err(error) = require_application(&folder, &surroundings) {
             return report(&mut surroundings.streams.stderr, &error);
         }
     }
-    let socket = socket_of(cp.socket.as_ref(), &folder, &surroundings);
+    let socket = socket_of(cp.swap.place.socket.as_ref(), &folder, &surroundings);
     let tables = cp.tables();
     let mut copy = client::Copy {
         src: cp.src,
         dst: cp.dst,
         skip_integrity_check: cp.skip_integrity_check,
         skip_schema_check: cp.skip_schema_check,
-        in_place: cp.in_place,
-        timeout_ms: cp.timeout,
-        max_pause_ms: cp.max_pause,
+        in_place: cp.swap.in_place,
+        timeout_ms: cp.swap.timeout,
+        max_pause_ms: cp.swap.max_pause,
         if_match: cp.if_match,
         if_changed: cp.if_changed,
         max_shrink: cp.max_shrink,
@@ -145,10 +144,10 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         dry_run: cp.dry_run,
         probe: cp.probe,
         probe_timeout_ms: cp.probe_timeout,
-        label: cp.label,
-        offline: cp.offline,
-        json: cp.json,
-        quiet: cp.quiet,
+        label: cp.swap.label,
+        offline: cp.swap.place.offline,
+        json: cp.swap.json,
+        quiet: cp.swap.quiet,
         folder,
         here: surroundings
             .application
