@@ -25,7 +25,7 @@ RSpec.describe "the command line without a server", lane: "default" do
     help = hotswap("help").stdout
 
     expect(help).to match(/^  cp SRC DST +\S/).and match(/^  version +\S/)
-    expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5 6]
+    expect(help.scan(/^  (\d)  \S/).flatten).to eq %w[0 1 2 3 4 5 6 7]
   end
 
   it "explains cp, its options and its uses with help cp and cp --help" do

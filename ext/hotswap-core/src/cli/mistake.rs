@@ -147,11 +147,18 @@ mod tests {
             ("--simulate", "to see what a push would do, pass --dry-run"),
             ("--skip-schema", "did you mean '--skip-schema-check'?"),
             ("--timeuot=3", "did you mean '--timeout'?"),
-            ("--nothing", "the options are --skip-integrity-check, --skip-schema-check, --if-match, "),
+            (
+                "--nothing",
+                "the options are --skip-integrity-check, --skip-schema-check, --if-match, ",
+            ),
             ("c", "cp takes one source and one destination"),
         ] {
             let said = explained(&["cp", option, "a", "b"]);
-            let said = if option == "c" { explained(&["cp", "a", "b", option]) } else { said };
+            let said = if option == "c" {
+                explained(&["cp", "a", "b", option])
+            } else {
+                said
+            };
             assert!(said.contains(hint) && !said.contains("tip:"), "{said}");
         }
     }
