@@ -24,7 +24,6 @@ mod snapshot;
 mod sqlite;
 mod status;
 mod summary;
-#[allow(dead_code, unused_imports)]
 mod tables;
 
 use std::os::fd::OwnedFd;

@@ -178,8 +178,9 @@ impl Difference {
         &self.tables
     }
 
-    /// The file, complete. It is not synced yet.
-    pub(crate) fn into_staged(self) -> Staged {
+    /// The file, to open it anew.
+    #[cfg(test)]
+    pub(super) fn into_staged(self) -> Staged {
         self.staged
     }
 }
