@@ -53,6 +53,17 @@ RSpec.describe Hotswap::Configuration do
     expect(configuration.chosen_databases).to eq %w[db/app.sqlite3 db/queue.sqlite3 db/cache.sqlite3]
   end
 
+  it "takes a block as the probe, which a process without the application forgets" do
+    probe = Hotswap::Probe.new
+    allow(Hotswap.runtime).to receive(:probe).and_return(probe)
+    expect { configuration.probe }.to raise_error(ArgumentError, "probe needs a block")
+    configuration.probe { false }
+
+    expect(probe).to be_any
+    probe.forget
+    expect(probe).not_to be_any
+  end
+
   it "is read and written by name" do
     configuration[:timeout] = 5
     configuration["socket_path"] = "run/app.sock"
