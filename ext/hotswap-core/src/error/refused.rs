@@ -211,9 +211,6 @@ pub enum Refused {
         database.shown()
     )]
     BadVersion { database: PathBuf, why: String },
-    /// This version cannot copy single tables in that direction.
-    #[error("this version of hotswap cannot {command} single tables yet. Leave out --only, --except and --redacted")]
-    TablesNotReady { command: &'static str },
     /// There are no tables to keep.
     #[error(
         "{database} does not exist, so there are no other tables to keep. Push the whole file first: leave out --only and --except"
@@ -221,15 +218,13 @@ pub enum Refused {
     NoTablesToKeep { database: String },
     /// Rows of the live database would point to nothing.
     #[error(
-        "rows would point to nothing afterwards:\n- {}\nNothing was changed. {}",
-        orphans.join("\n- "),
-        keep_orphans(*undoes)
+        "rows would point to nothing afterwards:\n- {}\nNothing was changed. Push a file that has the missing rows, remove the rows that \
+         point to them, or pass --allow-orphans",
+        orphans.join("\n- ")
     )]
     Orphans {
         /// For each foreign key: the tables, how many rows, and some of them.
         orphans: Vec<String>,
-        /// Whether this is a rollback.
-        undoes: bool,
     },
     /// The version is a difference, and the rows that it is about are others now.
     #[error(
@@ -269,13 +264,6 @@ pub enum Refused {
     /// SQLite was built without extensions.
     #[error("the application's SQLite cannot load extensions, but database.yml names some. Install the precompiled sqlite3 gem")]
     NoExtensions,
-}
-
-fn keep_orphans(undoes: bool) -> &'static str {
-    match undoes {
-        false => "Push a file that has the missing rows, remove the rows that point to them, or pass --allow-orphans",
-        true => "Remove the rows that point to them, and try again",
-    }
 }
 
 fn in_tables(tables: &[(String, u64)]) -> String {

@@ -1,6 +1,6 @@
 //! The options of a command: which of them it would ignore or cannot obey, although the user relies on them.
 
-use crate::error::{Refused, Result, Usage};
+use crate::error::{Result, Usage};
 use crate::in_place::InPlace;
 use crate::protocol::Request;
 use crate::route::Direction;
@@ -50,7 +50,7 @@ fn of_a_push(request: &Request) -> Result<()> {
             why,
         }
         .into()),
-        None => Err(Refused::TablesNotReady { command: "push" }.into()),
+        None => Ok(()),
     }
 }
 

@@ -7,9 +7,9 @@ use rusqlite::{ffi, Connection, ErrorCode, OpenFlags};
 use crate::error::{Error, Refused};
 use crate::visible::Shown;
 
-/// How the worker opens the live database.
+/// How the worker opens the live database. Its path is absolute, so it is no URI. Another file may be attached by one.
 pub(super) fn flags() -> OpenFlags {
-    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI
 }
 
 /// Uses the C interface: the PRAGMA reads the schema first, so a damaged database could not be replaced.

@@ -196,8 +196,9 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
             return rehearsal.run(None);
         }
         client.info(format_args!("{checked}, acquiring swap lock"));
+        let checks = checks?;
         let live = live.ok_or_else(|| gone(path))?;
-        let figures = checks?.push(command, &mut fleet, &staged, live, obstacle)?;
+        let figures = checks.push(command, &mut fleet, &staged, live, obstacle)?;
         return try_out(command, &mut fleet, figures);
     }
     if request.if_changed {

@@ -33,7 +33,7 @@ const ITS_LOG: &CStr = c"hotswap-its-log-beside";
 pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
     let reading = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let writing = OpenFlags::SQLITE_OPEN_READ_WRITE;
-    let immutable = format!("file:{}?immutable=1", escape(path));
+    let immutable = immutable(path);
     let (name, flags, vfs) = match purpose {
         Purpose::Reading => (Path::new(&immutable), reading, NOTHING),
         Purpose::Changing => (path, writing, NOTHING),
@@ -42,6 +42,11 @@ pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
     unix()?;
     let opened = Connection::open_with_flags_and_vfs(name, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX, vfs);
     opened.on_path("cannot open", path)
+}
+
+/// The URI of a file that no process writes. SQLite opens it without a lock, for reading only.
+pub(crate) fn immutable(path: &Path) -> String {
+    format!("file:{}?immutable=1", escape(path))
 }
 
 /// Escapes a path for an SQLite URI.

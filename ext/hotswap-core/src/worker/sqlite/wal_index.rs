@@ -59,6 +59,10 @@ impl LogIndex {
     /// the WAL may be restarted once, because nothing goes into the main file until the transaction ends.
     pub(crate) fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
         let started_over = |index: &Self| u32::from_be_bytes(index.salt[..4].try_into().expect("four bytes"));
+        // There was no WAL yet. The transaction then keeps its first frames out of the main file, so it was not started over.
+        if before.salt == [0; 8] {
+            return Some(0);
+        }
         if self.salt == before.salt {
             return (self.frames >= before.frames).then_some(before.frames);
         }
@@ -118,6 +122,13 @@ mod tests {
         let before = index(10, 4, 7, 1);
         assert_eq!(index(10, 10, 7, 1).frames_before_news_since(&before), Some(10));
         assert_eq!(index(25, 10, 7, 1).frames_before_news_since(&before), Some(10));
+    }
+
+    #[test]
+    fn a_log_that_did_not_exist_is_all_news() {
+        let before = index(0, 0, 0, 0);
+        assert_eq!(index(3, 0, 8, 2).frames_before_news_since(&before), Some(0));
+        assert_eq!(before.frames_before_news_since(&before), Some(0));
     }
 
     #[test]

@@ -6,10 +6,8 @@
 //! over.
 
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStrExt;
 
 use rusqlite::config::DbConfig;
-use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::Connection;
 
 use super::compare::{bits_of, columns_of};
@@ -18,6 +16,7 @@ use super::difference::{Difference, Direction};
 use super::sql::{list, parameters, quoted};
 use super::table::Table;
 use crate::error::{Context, Failed, Result};
+use crate::worker::sqlite::vfs;
 
 /// How many rows are written between two calls of `go_on`.
 const STEP: u64 = 100;
@@ -31,8 +30,9 @@ impl Difference {
     /// every statement once, and turns off triggers and foreign keys. The connection serves nothing else afterwards.
     pub(crate) fn attach(&self, live: &Connection) -> Result<()> {
         let path = self.staged.path();
-        let name = ToSqlOutput::Borrowed(ValueRef::Text(path.as_os_str().as_bytes()));
-        live.execute(&format!("ATTACH ?1 AS {ATTACHED}"), [name])
+        // For reading only. Otherwise BEGIN IMMEDIATE would lock it as well, and a rollback journal of the live database would
+        // name a super-journal.
+        live.execute(&format!("ATTACH ?1 AS {ATTACHED}"), [vfs::immutable(path)])
             .on_path("cannot attach", path)?;
         let preparing = "cannot prepare the live database";
         // A CHECK may call a function that only the application has. The rows have passed it where they come from.

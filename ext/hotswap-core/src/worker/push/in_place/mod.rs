@@ -141,7 +141,7 @@ impl Overwriting<'_> {
         let mut timeline = Timeline::begin(closed_at);
         timeline.note("disconnected ActiveRecord");
         if plan.in_the_pause {
-            let again = self.plan_again(plan, closed_at, command);
+            let again = self.plan_again(&plan, closed_at, command);
             if !matches!(again, Ok(Some(_))) {
                 self.fleet.resume()?;
             }

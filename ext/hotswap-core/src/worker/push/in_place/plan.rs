@@ -13,6 +13,7 @@ use super::pages::number;
 use super::pause::Pause;
 use super::proof::Proof;
 use super::rows::Rows;
+use super::transaction::Transaction;
 use crate::error::{Context, Error, Refused, Result};
 use crate::in_place::InPlace;
 use crate::worker::command::Command;
@@ -105,16 +106,25 @@ impl Overwriting<'_> {
         })
     }
 
-    /// Compares while requests wait. The rest of the plan stays as it was, because the difference is about the same.
+    /// Compares while requests wait and no other process can write. The rest of the plan stays as it was, because the
+    /// difference is about the same.
     pub(super) fn plan_again(
         &mut self,
-        plan: Plan,
+        plan: &Plan,
         closed_at: Instant,
         command: &Command,
     ) -> Result<Option<Plan>> {
-        let Plan { estimate, bound, .. } = plan;
+        let Plan { estimate, bound, .. } = *plan;
         self.fleet.ask_for(bound)?;
         let _watchdog = Watchdog::of_pause(closed_at, bound, self.staged.path(), command)?;
+        let path = self.live.path();
+        self.live
+            .connection()
+            .busy_timeout(command.max_pause() / 4)
+            .on_path("cannot set up a connection to", path)?;
+        let Some(transaction) = Transaction::begin(self.live.connection())? else {
+            return Err(self.locked());
+        };
         let pause = Pause { closed_at, bound };
         let keep = self.keep != Keeping::Nothing;
         let rows = Rows::find(&self.live, self.staged, self.source, keep, command, || {
@@ -124,10 +134,12 @@ impl Overwriting<'_> {
         if content.is_empty() {
             return Ok(None);
         }
+        let proof = self.proof(&content, command)?;
+        transaction.keep();
         Ok(Some(Plan {
             estimate,
             bound,
-            proof: self.proof(&content, command)?,
+            proof,
             content,
             keep: Keep::Nothing,
             in_the_pause: true,

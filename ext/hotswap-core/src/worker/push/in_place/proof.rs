@@ -31,7 +31,8 @@ pub(super) struct Proof {
 impl Proof {
     /// Opens the connection, before requests wait.
     pub(super) fn prepare(live: &Path, staged: &Staged) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let reader = Connection::open_with_flags(live, flags).on_path("cannot open", live)?;
         let shows_pages = reader.prepare("SELECT data FROM sqlite_dbpage").is_ok();
         Ok(Self {

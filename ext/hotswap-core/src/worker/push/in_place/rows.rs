@@ -137,11 +137,17 @@ impl Rows {
             watch,
             took: begun.elapsed(),
             hidden: None,
-            // The rows were there before.
-            allow_orphans: command.request.allow_orphans,
+            allow_orphans: true,
             keep: false,
         };
-        rows.require_no_orphans(live.connection())?;
+        // The rows were there before, so they come back.
+        let orphans = rows.difference.orphans(live.connection(), direction)?;
+        if !orphans.is_empty() {
+            let orphans: Vec<_> = orphans.iter().map(in_words).collect();
+            let warning = format!("rows point to nothing now: {}", orphans.join("; "));
+            command.client.log("warn", &warning);
+            command.client.status(format_args!("WARNING: {warning}"));
+        }
         Ok(rows)
     }
 
@@ -279,10 +285,8 @@ impl Rows {
         if orphans.is_empty() {
             return Ok(());
         }
-        let undoes = self.direction == Direction::Back;
         Err(Refused::Orphans {
             orphans: orphans.iter().map(in_words).collect(),
-            undoes,
         }
         .into())
     }

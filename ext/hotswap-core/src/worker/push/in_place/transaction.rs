@@ -8,13 +8,22 @@ use crate::error::{Context, Result};
 pub(super) struct Transaction<'a>(&'a Connection);
 
 impl<'a> Transaction<'a> {
-    /// Takes the write lock. `None` if another process keeps it for longer than the busy timeout.
+    /// Takes the write lock, unless the connection has it already. `None` if another process keeps it for longer than the busy
+    /// timeout.
     pub(super) fn begin(connection: &'a Connection) -> Result<Option<Self>> {
+        if !connection.is_autocommit() {
+            return Ok(Some(Self(connection)));
+        }
         match connection.execute_batch("BEGIN IMMEDIATE") {
             Ok(()) => Ok(Some(Self(connection))),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(None),
             Err(error) => Err(error).context("cannot write into the live database"),
         }
+    }
+
+    /// Keeps the write lock for the next [`begin`](Self::begin).
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
     }
 
     pub(super) fn commit(&self) -> rusqlite::Result<()> {

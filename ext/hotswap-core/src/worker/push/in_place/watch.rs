@@ -34,8 +34,6 @@ const RESERVED: usize = 20;
 pub(super) struct Watch {
     /// The state, while it is held.
     held: Option<Snapshot>,
-    /// The number that SQLite changes with the schema. The roots of the trees may move with it.
-    schema: u32,
     sign: Sign,
 }
 
@@ -47,6 +45,8 @@ enum Sign {
         before: LogIndex,
         trees: Trees,
         page_size: u64,
+        /// The number that SQLite changes with the schema. The roots of the trees may move with it.
+        schema: u32,
     },
     Counter {
         /// Stays open, likewise.
@@ -71,23 +71,21 @@ impl Watch {
         };
         let snapshot = Snapshot::take(path, command.client)?;
         foreign::load_extensions(snapshot.connection(), &command.database.extensions)?;
-        let schema = number(snapshot.connection(), "PRAGMA schema_version").on_path("cannot read", path);
         let sign = match log {
-            Some((index, before)) => trees_of(tables, &snapshot).map(|trees| Sign::Log {
+            Some((index, before)) => Sign::Log {
                 index,
                 before,
-                trees,
+                schema: number(snapshot.connection(), "PRAGMA schema_version")
+                    .on_path("cannot read", path)?,
+                trees: trees_of(tables, &snapshot)?,
                 page_size: snapshot.page_size(),
-            }),
-            None => Sign::counter(&snapshot),
+            },
+            None => Sign::counter(&snapshot)?,
         };
-        let mut watch = Self {
+        Ok(Self {
             held: Some(snapshot),
-            schema: 0,
-            sign: sign?,
-        };
-        watch.schema = schema?;
-        Ok(watch)
+            sign,
+        })
     }
 
     /// The connection that reads the state.
@@ -112,17 +110,18 @@ impl Watch {
 
     /// Whether the tables may have other rows by now than in the state. `live` may have the write lock.
     pub(super) fn is_outdated(&self, live: &Live) -> Result<bool> {
-        let schema = number(live.connection(), "PRAGMA schema_version").context(LOOKING)?;
-        if schema != self.schema {
-            return Ok(true);
-        }
         match &self.sign {
             Sign::Log {
                 index,
                 before,
                 trees,
                 page_size,
+                schema,
             } => {
+                let now = number(live.connection(), "PRAGMA schema_version").context(LOOKING)?;
+                if now != *schema {
+                    return Ok(true);
+                }
                 let now = LogIndex::read(index).context(LOOKING)?;
                 let Some(skipped) = now.frames_before_news_since(before) else {
                     return Ok(true);
