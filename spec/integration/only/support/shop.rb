@@ -29,7 +29,11 @@ class Shop < RackServer
     require "hotswap"
     require "json"
 
-    Hotswap.configure { |config| SETTINGS }
+    Hotswap.configure do |config|
+      # A busy disk takes its time for the estimate.
+      config.max_pause = 3
+      SETTINGS
+    end
     Hotswap.register("storage/app.sqlite3")
 
     DATABASE = Struct.new(:connection) do
