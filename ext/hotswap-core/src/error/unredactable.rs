@@ -40,6 +40,12 @@ pub enum Unredactable {
     /// A rule for a full-text table that has no values of its own.
     #[error("config.hotswap.redact names columns of {table}, which has its values in {content}. Write the rule for {content}")]
     ContentElsewhere { table: String, content: String },
+    /// A rule for a full-text table that keeps only the index.
+    #[error(
+        "config.hotswap.redact names columns of {table}, which keeps no values, only an index of them. Leave out its rows: \
+         config.hotswap.redact \"{table}\", :rows"
+    )]
+    NoContent { table: String },
     /// The values of a rule do not fit into the table.
     #[error("the table {table} does not take the values of config.hotswap.redact: {why}. Correct the rule")]
     BadValues { table: String, why: String },

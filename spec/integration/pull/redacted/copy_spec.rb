@@ -142,6 +142,89 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     expect(Secrets.in_file(copy)).to eq []
   end
 
+  # A database with full-text tables, and nothing of Secrets.
+  def manage_indexes(statements)
+    Secrets.open(live) { |db| db.execute_batch(statements) }
+    Hotswap.register(live, name: "primary")
+  end
+
+  it "has no word of rows that are gone from a full-text table which comes along" do
+    manage_indexes(<<~SQL)
+      CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+      CREATE TABLE articles (id INTEGER PRIMARY KEY, title TEXT);
+      CREATE VIRTUAL TABLE notes USING fts5(text);
+      CREATE VIRTUAL TABLE old_notes USING fts4(text);
+      CREATE VIRTUAL TABLE articles_fts USING fts5(title, content='articles', content_rowid='id');
+      CREATE VIRTUAL TABLE words USING fts5(word, content='');
+      CREATE TRIGGER articles_have_words AFTER INSERT ON articles BEGIN INSERT INTO words (rowid, word) VALUES (new.id, new.title); END;
+      INSERT INTO users (name) VALUES ('someone');
+      INSERT INTO articles (title) VALUES ('public');
+      INSERT INTO articles_fts (articles_fts) VALUES ('rebuild');
+      INSERT INTO notes (rowid, text) VALUES (1, 'public'), (2, 'secretgone');
+      DELETE FROM notes WHERE rowid = 2;
+      INSERT INTO old_notes (docid, text) VALUES (1, 'public'), (2, 'secretpage');
+      DELETE FROM old_notes WHERE docid = 2;
+      INSERT INTO articles_fts (rowid, title) VALUES (2, 'secretbefore');
+      INSERT INTO articles_fts (articles_fts, rowid, title) VALUES ('delete', 2, 'secretbefore');
+      INSERT INTO words (rowid, word) VALUES (2, 'secretdata');
+      INSERT INTO words (words, rowid, word) VALUES ('delete', 2, 'secretdata');
+    SQL
+    expect(Secrets.in_file(live).size).to eq 4
+    config.redact "users", name: "'x'"
+    pull(redacted: true)
+
+    expect(Secrets.in_file(copy)).to eq []
+    expect(TestDatabase.integrity(copy)).to eq "ok"
+    read { |db| %w[notes old_notes articles_fts words].each { |table| expect(db.execute("SELECT rowid FROM #{table} WHERE #{table} MATCH 'public'")).to eq [[1]] } }
+    expect(folder.children.map { |path| path.basename.to_s }.grep(/staged/)).to eq []
+  end
+
+  it "has no word that the application's own statements replace, whether or not a trigger tells the index" do
+    manage_indexes(<<~SQL)
+      CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, bio TEXT);
+      CREATE VIRTUAL TABLE names USING fts5(name, content='users', content_rowid='id');
+      CREATE VIRTUAL TABLE bios USING fts4(content='users', bio);
+      CREATE VIRTUAL TABLE notes USING fts5(text);
+      CREATE TRIGGER users_are_indexed AFTER UPDATE ON users BEGIN
+        INSERT INTO names (names, rowid, name) VALUES ('delete', old.id, old.name);
+        INSERT INTO names (rowid, name) VALUES (new.id, new.name);
+      END;
+      INSERT INTO users VALUES (1, 'secretname', 'secretbio'), (2, 'secretmail', 'secretdata');
+      INSERT INTO names (names) VALUES ('rebuild');
+      INSERT INTO bios (bios) VALUES ('rebuild');
+      INSERT INTO notes VALUES ('secretgone');
+    SQL
+    folder.join("redact.sql").write("UPDATE users SET name = 'someone', bio = 'something'; UPDATE notes SET text = 'note'; PRAGMA query_only = ON")
+    config.redact_with "redact.sql"
+    pull(redacted: true)
+
+    expect(Secrets.in_file(copy)).to eq []
+    read { |db| expect([db.execute("SELECT rowid FROM names('someone')"), db.execute("SELECT docid FROM bios WHERE bios MATCH 'something'")]).to eq [[[1], [2]], [[1], [2]]] }
+  end
+
+  {"quotes" => %("fts5"), "capitals" => "FTS5"}.each do |what, fts5|
+    it "follows full-text tables whose statement has #{what}, or short names of options" do
+      manage_indexes(<<~SQL)
+        CREATE TABLE "Users's" (id INTEGER PRIMARY KEY, name TEXT);
+        CREATE VIRTUAL TABLE names USING #{fts5}(name, Conten="users's", content_r=id);
+        INSERT INTO "Users's" VALUES (1, 'secretname');
+        INSERT INTO names (names) VALUES ('rebuild');
+      SQL
+      config.redact "users's", name: "'someone'"
+      pull(redacted: true)
+
+      expect(Secrets.in_file(copy)).to eq []
+      expect(read { |db| db.execute("SELECT rowid FROM names('someone')") }).to eq [[1]]
+    end
+  end
+
+  it "is refused if two values would become one, also in a column that settles conflicts by itself" do
+    manage_indexes("CREATE TABLE users (name TEXT UNIQUE ON CONFLICT REPLACE); INSERT INTO users VALUES ('a'), ('b')")
+    config.redact "users", name: "'x'"
+
+    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not take the values .*UNIQUE constraint failed/)
+  end
+
   refusals = {
     "a table that does not exist" => [->(config) { config.redact "user", :rows }, /config\.hotswap\.redact names the table user, but live\.sqlite3 has no such table/],
     "a column that does not exist" => [->(config) { config.redact "users", mail: nil }, /names the column mail, but the table users has no such column/],
@@ -153,6 +236,10 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     "a value that breaks a CHECK" => [->(config) { config.redact "users", age: 300 }, /does not take the values .*CHECK constraint failed/],
     "values that are not unique" => [->(config) { config.redact "users", email: "'x'" }, /does not take the values .*UNIQUE constraint failed/],
     "columns of an index" => [->(config) { config.redact "users_fts", name: nil }, /names columns of users_fts, which has its values in users\. Write the rule for users/],
+    "a file without a statement" => [->(config) { File.write("#{config.root}/bad.sql", "-- later") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has no statement/],
+    "a file that SQLite would not read to its end" => [->(config) { File.write("#{config.root}/bad.sql", "DELETE FROM logs;\0 DELETE FROM users") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has a NUL character/],
+    "a file that needs another one" => [->(config) { File.write("#{config.root}/bad.sql", "ATTACH '/nowhere/x' AS x") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: unable to open database: .nowhere.x/],
+    "columns of an index without content" => [->(config) { Secrets.open("#{config.root}/live.sqlite3") { |db| db.execute("CREATE VIRTUAL TABLE words USING fts5(word, content='')") } && config.redact("words", word: nil) }, /names columns of words, which keeps no values, only an index of them/],
     "a database that does not exist" => [->(config) { config.redact "users", :rows, database: "other" }, /names the database other, but hotswap manages none/],
     "no rule at all" => [->(_) {}, /config\.hotswap\.redact has no rule for live\.sqlite3/],
     "a file that does not exist" => [->(config) { config.redact_with "missing.sql" }, /cannot run .*missing\.sql, which config\.hotswap\.redact_with names: No such file/],

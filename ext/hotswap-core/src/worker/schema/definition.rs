@@ -56,7 +56,7 @@ impl Definition {
                 if is(virtual_, "virtual") && is(table, "table") && is(using, "using") =>
             {
                 // SQLite passes the arguments to the module as they are written.
-                let module = [b"virtual".to_vec(), module.to_ascii_lowercase()];
+                let module = [b"virtual".to_vec(), name(module).to_ascii_lowercase()];
                 let arguments = rest.iter().map(|word| word.to_vec());
                 Self::Other(module.into_iter().chain(arguments).collect())
             }
@@ -89,10 +89,13 @@ impl Definition {
     /// The value of the argument `name = value` of a virtual table, without quotes.
     pub(crate) fn argument(&self, wanted: &str) -> Option<Word> {
         let Self::Other(words) = self else { return None };
-        let of_module = words.get(2..).filter(|_| self.module().is_some())?;
+        let module = self.module()?;
+        let of_module = words.get(2..)?;
+        let is_wanted =
+            |given: &[u8]| is(given, wanted) || (module == b"fts5" && is_short_for(given, wanted));
         let at = of_module
             .windows(2)
-            .position(|two| is(&name(&two[0]), wanted) && two[1] == b"=")?;
+            .position(|two| is_wanted(&name(&two[0])) && two[1] == b"=")?;
         let value = of_module
             .get(at + 2)
             .filter(|word| !matches!(word.as_slice(), b"," | b")"));
@@ -116,6 +119,18 @@ impl Definition {
     pub(crate) fn mentions(&self, table: &[u8]) -> bool {
         matches!(self, Self::Other(words) if words.iter().any(|word| name(word).eq_ignore_ascii_case(table)))
     }
+}
+
+/// Whether FTS5 takes `given` as the option `wanted`: the first option that begins like that, of those about the content.
+fn is_short_for(given: &[u8], wanted: &str) -> bool {
+    let begins = |option: &str| {
+        let begin = option.as_bytes().get(..given.len());
+        !given.is_empty() && begin.is_some_and(|begin| begin.eq_ignore_ascii_case(given))
+    };
+    ["content", "content_rowid"]
+        .into_iter()
+        .find(|option| begins(option))
+        == Some(wanted)
 }
 
 impl Table {

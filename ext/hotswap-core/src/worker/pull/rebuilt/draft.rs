@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::{Batch, Connection, ErrorCode, OpenFlags};
 
 use super::origin::Properties;
 use super::plan::{Keep, Plan};
 use super::schema::{Object, Schema};
-use super::table::{quoted, Kind};
+use super::table::{quoted, Kind, Table};
 use crate::error::{is_of_the_machine, Context, Error, Refused, Result, Unredactable};
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
@@ -66,7 +67,7 @@ impl<'a> Draft<'a> {
                  PRAGMA user_version = {user_version}; PRAGMA application_id = {application_id}"
             ),
         )?;
-        let of_all = |table: &&super::table::Table| *plan.of(table) == Keep::All;
+        let of_all = |table: &&Table| *plan.of(table) == Keep::All;
         for table in &schema.tables {
             let is_made = match &table.kind {
                 Kind::Ordinary => true,
@@ -140,13 +141,46 @@ impl<'a> Draft<'a> {
             .iter()
             .filter(|table| table.is_virtual() && *plan.of(table) == Keep::Anew)
         {
-            let name = quoted(&table.name);
-            self.run(
-                &table.name,
-                &format!("INSERT INTO {name} ({name}) VALUES ('rebuild')"),
-            )?;
+            self.tell(&table.name, "rebuild")?;
         }
         Ok(())
+    }
+
+    /// Removes from full-text indexes of which the copy has all what they still keep of rows that are gone. Returns whether
+    /// they had anything to remove, which is now in free pages.
+    pub(super) fn tidy_up(&self, schema: &Schema, plan: &Plan) -> Result<bool> {
+        let before = self.changes()?;
+        let kept = |table: &&Table| table.is_full_text() && *plan.of(table) == Keep::All;
+        let indexes = schema.tables.iter().filter(kept);
+        let counts = indexes.map(|table| self.tell(&table.name, "optimize").map(|()| 1));
+        let asked = counts.sum::<Result<i64>>()?;
+        // To be asked counts as a change, too.
+        Ok(self.changes()? - before > asked)
+    }
+
+    /// Does the same after statements that may have changed any table, and have told no index.
+    pub(super) fn tidy_all_up(&self) -> Result<()> {
+        let schema = self.explain("the copy", Schema::read(&self.connection))?;
+        for table in schema.tables.iter().filter(|table| table.is_full_text()) {
+            let content = table.content().filter(|content| schema.has_rows_of(content));
+            self.tell(&table.name, content.map_or("optimize", |_| "rebuild"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a full-text index a command.
+    fn tell(&self, index: &str, command: &str) -> Result<()> {
+        let name = quoted(index);
+        self.run(
+            index,
+            &format!("INSERT INTO {name} ({name}) VALUES ('{command}')"),
+        )
+    }
+
+    fn changes(&self) -> Result<i64> {
+        let sql = "SELECT total_changes()";
+        let count = self.connection.query_row(sql, [], |row| row.get(0));
+        self.explain("the copy", count)
     }
 
     /// Makes the triggers. From now on they fire.
@@ -163,12 +197,37 @@ impl<'a> Draft<'a> {
             }))
         };
         let statements = std::fs::read_to_string(script).map_err(|error| bad(error.to_string()))?;
-        let run = self.connection.execute_batch(&statements);
-        run.map_err(|source| self.deadline.explain(self.cause(source, bad)))?;
+        if statements.contains('\0') {
+            return Err(bad("it has a NUL character, at which SQLite would end".into()));
+        }
+        let count = self.run_each(&statements);
+        let count = count.map_err(|source| {
+            // A file that it attaches may be missing.
+            let cause = match source.sqlite_error_code() {
+                Some(ErrorCode::CannotOpen) => bad(source.to_string()),
+                _ => self.cause(source, bad),
+            };
+            self.deadline.explain(cause)
+        })?;
+        if count == 0 {
+            return Err(bad("it has no statement".into()));
+        }
         match self.connection.is_autocommit() {
             true => Ok(()),
             false => Err(bad("it begins a transaction and does not commit it".into())),
         }
+    }
+
+    /// Returns how many there are.
+    fn run_each(&self, statements: &str) -> rusqlite::Result<usize> {
+        let mut batch = Batch::new(&self.connection, statements);
+        let mut count = 0;
+        while let Some(mut statement) = batch.next()? {
+            let mut rows = statement.raw_query();
+            while rows.next()?.is_some() {}
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Writes everything that there is now into `target`, an empty file, and nothing else.
@@ -202,7 +261,7 @@ impl<'a> Draft<'a> {
         self.explain(what, run)
     }
 
-    fn explain(&self, what: &str, made: rusqlite::Result<()>) -> Result<()> {
+    fn explain<T>(&self, what: &str, made: rusqlite::Result<T>) -> Result<T> {
         let refusal = |why: String| {
             let (what, why) = (visible::line(what), visible::line(why));
             Refused::from(Unredactable::Unmakeable { what, why }).into()

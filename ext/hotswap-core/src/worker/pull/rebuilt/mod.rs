@@ -8,7 +8,8 @@
 //! 3. [`Origin`] copies the rows. Where all rows come along as they are, SQLite copies the cells of the b-trees, with the
 //!    indexes and with the tables in which virtual tables keep their content. It does not look into the values.
 //! 4. The database is released. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers,
-//!    and runs the application's own statements. Those leave old values behind, so the file is then written anew.
+//!    and runs the application's own statements. Full-text indexes that came along as they are still know the words of rows
+//!    that are gone: [`Draft`] has them forget these. Both leave old values behind, so the file is then written anew.
 
 mod draft;
 mod origin;
@@ -47,9 +48,12 @@ pub(super) fn build(command: &Command, source: &Path, redacted: bool) -> Result<
     let mut staged = Staged::create(&command.path)?;
     let length = length_of(source);
     space::require(staged.file(), length, "the copy")?;
-    let is_wal = copy(command, source, &staged, length, &rules)?;
+    let Copied { is_wal, is_clean } = copy(command, source, &staged, length, &rules)?;
     if !scripts.is_empty() {
-        staged = run(command, staged, &scripts)?;
+        run(command, &staged, &scripts)?;
+    }
+    if !is_clean || !scripts.is_empty() {
+        staged = clean(command, &staged)?;
     }
     staged.set_wal(is_wal)?;
     staged.remeasure()?;
@@ -77,8 +81,16 @@ fn length_of(source: &Path) -> u64 {
     lengths.sum()
 }
 
-/// Builds the copy in `staged`, up to the application's own statements. Returns whether the database is in WAL mode.
-fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &[&Rule]) -> Result<bool> {
+/// What is known of a copy.
+struct Copied {
+    /// Whether the database is in WAL mode.
+    is_wal: bool,
+    /// Whether the copy never had what it must not have.
+    is_clean: bool,
+}
+
+/// Builds the copy in `staged`, up to the application's own statements.
+fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &[&Rule]) -> Result<Copied> {
     let origin = Origin::open(source, staged.path(), command)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
@@ -128,17 +140,29 @@ fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &
     let draft = Draft::open(staged, command)?.without_journal()?;
     draft.make_indexes(&schema, &plan, true)?;
     draft.index_anew(&schema, &plan)?;
+    let is_clean = !draft.tidy_up(&schema, &plan)?;
     draft.make_triggers(&schema)?;
-    Ok(properties.is_wal)
+    Ok(Copied {
+        is_wal: properties.is_wal,
+        is_clean,
+    })
 }
 
-/// Runs the application's own statements on the copy. Returns another file, which has nothing that they have removed.
-fn run(command: &Command, staged: Staged, scripts: &[&Script]) -> Result<Staged> {
-    let draft = Draft::open(&staged, command)?;
+/// Runs the application's own statements on the copy.
+fn run(command: &Command, staged: &Staged, scripts: &[&Script]) -> Result<()> {
+    let draft = Draft::open(staged, command)?;
     for script in scripts {
         draft.run_script(&script.path)?;
     }
+    drop(draft);
+    // Another connection, because the statements may have changed the settings of theirs.
+    Draft::open(staged, command)?.without_journal()?.tidy_all_up()
+}
+
+/// Writes the copy into another file, which has nothing that was removed from it.
+fn clean(command: &Command, staged: &Staged) -> Result<Staged> {
     let clean = Staged::create(&command.path)?;
-    draft.write_into(clean.path())?;
+    space::require(clean.file(), length_of(staged.path()), "the copy")?;
+    Draft::open(staged, command)?.write_into(clean.path())?;
     Ok(clean)
 }

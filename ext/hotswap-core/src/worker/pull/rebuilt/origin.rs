@@ -199,10 +199,11 @@ impl Origin {
         let name = quoted(&table.name);
         // In the order of the rows, and not in that of an index that has all the columns.
         let scan = if table.is_virtual() { "" } else { " NOT INDEXED" };
+        // Like every other conflict, one that the table's own ON CONFLICT would settle must not cost rows.
         connection
             .execute(
                 &format!(
-                    "INSERT INTO {COPY}.{name} ({}) SELECT {} FROM main.{name}{scan}",
+                    "INSERT OR ABORT INTO {COPY}.{name} ({}) SELECT {} FROM main.{name}{scan}",
                     names.join(", "),
                     values.join(", ")
                 ),

@@ -92,6 +92,11 @@ impl Plan {
             self.set(&table.name, Keep::Nothing);
             return Ok(());
         };
+        if table.content() == Some("") {
+            return Err(refused(Unredactable::NoContent {
+                table: table.name.clone(),
+            }));
+        }
         if let Some(content) = table.content() {
             return Err(refused(Unredactable::ContentElsewhere {
                 table: table.name.clone(),

@@ -98,6 +98,13 @@ impl Schema {
         tables.filter(|table| !matches!(table.kind, Kind::Part(_)) && !is_of_a_tool(&table.name))
     }
 
+    /// Whether there is a table or a view of this name.
+    pub(super) fn has_rows_of(&self, name: &str) -> bool {
+        let tables = self.tables.iter().map(|table| &table.name);
+        let mut names = tables.chain(self.views.iter().map(|view| &view.name));
+        names.any(|there| there.eq_ignore_ascii_case(name))
+    }
+
     /// The names of the tables in which virtual tables keep their content.
     pub(super) fn parts(&self) -> Vec<String> {
         let parts = self

@@ -51,6 +51,11 @@ impl Table {
         matches!(self.kind, Kind::Virtual { .. })
     }
 
+    /// Whether this is a full-text table.
+    pub(super) fn is_full_text(&self) -> bool {
+        matches!(&self.kind, Kind::Virtual { module, .. } if module.starts_with("fts") && !module.ends_with("vocab"))
+    }
+
     /// The table or view that a full-text table is an index of.
     pub(super) fn content(&self) -> Option<&str> {
         match &self.kind {
@@ -132,42 +137,17 @@ impl Table {
 impl Kind {
     /// What a statement of `sqlite_schema` defines. Parts are not known from their statement.
     pub(super) fn of(sql: &str) -> Self {
-        let Definition::Other(words) = Definition::of(sql.as_bytes()) else {
+        let definition = Definition::of(sql.as_bytes());
+        let Some(module) = definition.module() else {
             return Self::Ordinary;
         };
-        match words.as_slice() {
-            [kind, module, arguments @ ..] if kind == b"virtual" => Self::Virtual {
-                module: String::from_utf8_lossy(module).into_owned(),
-                content: match module.starts_with(b"fts") {
-                    true => content_of(arguments),
-                    false => None,
-                },
-            },
-            _ => Self::Ordinary,
+        let content = definition
+            .argument("content")
+            .filter(|_| module.starts_with(b"fts"));
+        Self::Virtual {
+            module: String::from_utf8_lossy(module).into_owned(),
+            content: content.map(|content| String::from_utf8_lossy(&content).into_owned()),
         }
-    }
-}
-
-/// The value of the option `content`.
-fn content_of(arguments: &[Vec<u8>]) -> Option<String> {
-    let option = arguments.windows(3).find(|words| {
-        let starts = |word: &Vec<u8>| word.as_slice() == b"(" || word.as_slice() == b",";
-        let at = arguments.iter().position(|word| std::ptr::eq(word, &words[0]));
-        let is_first = at.is_some_and(|at| at > 0 && starts(&arguments[at - 1]));
-        is_first && words[0].eq_ignore_ascii_case(b"content") && words[1] == b"="
-    });
-    option.map(|words| unquoted(&String::from_utf8_lossy(&words[2])))
-}
-
-fn unquoted(word: &str) -> String {
-    let mut letters = word.chars();
-    match (letters.next(), letters.next_back()) {
-        (Some('['), Some(']')) => letters.as_str().into(),
-        (Some(quote @ ('\'' | '"' | '`')), Some(end)) if end == quote => {
-            let twice: String = [quote, quote].into_iter().collect();
-            letters.as_str().replace(&twice, &quote.to_string())
-        }
-        _ => word.into(),
     }
 }
 
@@ -193,6 +173,11 @@ mod tests {
             ("fts5(content, title)", None),
             ("fts5(title, tokenize='porter content=x')", None),
             ("rtree(id, content=x)", None),
+            (
+                "\"FTS5\"(title, Conten='articles', content_r=id)",
+                Some("articles"),
+            ),
+            ("[fts4](conten=articles)", None),
         ] {
             let Kind::Virtual { content, .. } =
                 Kind::of(&format!("CREATE VIRTUAL TABLE t USING {arguments}"))
