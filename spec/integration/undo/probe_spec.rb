@@ -152,6 +152,23 @@ RSpec.describe "a push with a probe" do
       expect_rolled_back(probed("exit 1", "--if-match", identity, "--if-changed", "--max-shrink=90%"), "exited with 1")
     end
 
+    it "puts the rows of some tables back, and keeps what was written to others" do
+      wide = "#{ItemsServer::SCHEMA}; CREATE TABLE others (id INTEGER PRIMARY KEY)"
+      live = app.file("storage/new.sqlite3", wide, %w[good])
+      expect(app.hotswap("cp", "--skip-schema-check", live, Versions::LIVE)).to be_ok
+      file = app.file("storage/new.sqlite3", wide, %w[new])
+      write = %(sqlite3 "$HOTSWAP_DATABASE" "SELECT name FROM items; INSERT INTO others VALUES (7)"; exit 1)
+      pushed = app.hotswap("cp", "--only", "items", "--probe", write, file, Versions::LIVE)
+
+      expect(pushed).to have_attributes(exit_code: 7, stderr: /^ERROR: the probe failed: .* exited with 1: new\. The previous version of .* is back in use\. The pushed rows are in \S+\.previous$/)
+      expect(app.version).to eq "good"
+      expect(TestDatabase.read(app.database_path) { |db| db.execute("SELECT id FROM others") }).to eq [[7]]
+      expect(rollback).to be_ok
+      expect(app.version).to eq "new"
+      expect(app.hotswap("cp", "--only", "items", "--probe", "exit 1", file, Versions::LIVE)).to be_ok # nothing to write
+      expect(app.hotswap("cp", "--skip-schema-check", offer("good"), Versions::LIVE)).to be_ok
+    end
+
     it "is not swapped if the probe is empty, and runs none in a dry run, or if nothing is swapped" do
       expect(untouched { probed("") }).to have_attributes(exit_code: 2, stderr: /--probe .*empty, probably because of an unset shell variable/)
       expect(untouched { probed("exit 1", "--dry-run") }).to be_ok
