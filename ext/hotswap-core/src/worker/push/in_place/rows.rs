@@ -103,8 +103,14 @@ impl Rows {
         let begun = Instant::now();
         let difference = Difference::open(Staged::adopt(version)?)?;
         let mut watch = Watch::begin(live, difference.tables(), command)?;
-        difference.attach(live.connection())?;
-        let fit = difference.direction(live.connection());
+        // Statements for a table with other columns could not be prepared.
+        let fit = match difference.other_schema(live.connection())? {
+            Some(table) => Ok(Fit::OtherSchema(table)),
+            None => {
+                difference.attach(live.connection())?;
+                difference.direction(live.connection())
+            }
+        };
         watch.is_read();
         let direction = match fit? {
             // The worker that made it was killed before its commit.
