@@ -12,8 +12,8 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// Enough to measure the speed of a disk, in bytes.
 const PART: u64 = 16 * 1024 * 1024;
-/// How long SQLite takes for one entry of a table or an index, beside the writing of its page. Measured with random keys in a
-/// table of a gigabyte: 4 µs.
+/// How long SQLite takes for one entry of a table or an index, beside the writing of its page. A bound, so that many
+/// small rows in few pages are not taken for nothing.
 const ENTRY: Duration = Duration::from_micros(6);
 /// Allows for a machine that is busier during the write than during the rehearsal.
 pub(super) const CAUTION: f64 = 1.25;
@@ -51,7 +51,9 @@ impl Estimate {
             .min(PART)
             .min(space::free(folder)? / 4)
             .max(page_size.into());
-        let took = rehearse(part, live, page_size, wal)?;
+        // With a WAL, requests do not wait until rows are on the disk.
+        let synchronous = if size.rows > 0 && wal { "NORMAL" } else { "EXTRA" };
+        let took = rehearse(part, live, page_size, wal, synchronous)?;
         let speed = part as f64 / took.as_secs_f64();
         Ok(Self {
             size,
@@ -76,7 +78,7 @@ impl std::fmt::Display for Estimate {
     }
 }
 
-fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duration> {
+fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool, synchronous: &str) -> Result<Duration> {
     let rehearsing = "cannot measure how fast the disk is";
     // Staged files have their own names, and the next worker removes them if this one dies.
     let (content, target) = (Staged::create(live)?, Staged::create(live)?);
@@ -94,7 +96,7 @@ fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Duratio
             "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
         ))
         .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
-        .and_then(|()| target.execute_batch("PRAGMA synchronous = EXTRA"))
+        .and_then(|()| target.execute_batch(&format!("PRAGMA synchronous = {synchronous}")))
         .context(rehearsing)?;
     let mut took = Duration::ZERO;
     // The first run has no content to replace.

@@ -183,13 +183,16 @@ impl Rows {
             Direction::Back => counts.map(turned).collect(),
         }
     }
-    /// Each entry changes one page, and one page may have several of them.
+    /// Each entry changes one page, and one page may have several of them. The old and the new entry of a changed row count
+    /// once: most of them are in the same page.
     pub(super) fn size(&self, page_size: u32) -> Size {
-        let entries = self.difference.rows() + self.difference.entries();
-        let pages = self.watch.pages().map_or(entries, |pages| pages.min(entries));
+        let (rows, entries) = (self.difference.rows(), self.difference.entries());
+        let changed: u64 = self.difference.counts().iter().map(|table| table.changed).sum();
+        let pages = entries * rows / (rows + changed).max(1);
+        let pages = self.watch.pages().map_or(pages, |all| all.min(pages));
         Size {
             bytes: self.difference.bytes() + pages * u64::from(page_size),
-            rows: self.difference.rows(),
+            rows,
             entries,
         }
     }
