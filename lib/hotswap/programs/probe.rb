@@ -6,6 +6,7 @@
 # Exit status: 0 for a success. Otherwise it prints the reason.
 
 require "net/http"
+require "timeout"
 
 # How long it waits between two attempts, in seconds.
 PAUSE = 0.25
@@ -20,10 +21,16 @@ def left
   [@deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC), 0].max
 end
 
+# The status line is the answer. A body may have no end.
 def get(url)
+  request = Net::HTTP::Get.new(url)
+  request.basic_auth(*[url.user, url.password.to_s].map { |part| URI.decode_uri_component(part) }) if url.user
   seconds = [left, 0.1].max
   options = {use_ssl: url.scheme == "https", open_timeout: seconds, read_timeout: seconds, max_retries: 0}
-  Net::HTTP.start(url.hostname, url.port, **options) { |http| http.request_get(url.request_uri) }
+  # Each byte of a slow answer would begin the read_timeout anew.
+  Timeout.timeout(seconds, Net::ReadTimeout) do
+    Net::HTTP.start(url.hostname, url.port, **options) { |http| http.request(request) { |answer| return answer } }
+  end
 end
 
 begin

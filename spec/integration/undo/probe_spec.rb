@@ -79,6 +79,21 @@ RSpec.describe "a push with a probe" do
       expect(app.version).to eq "new"
     end
 
+    it "asks a URL as its name and password say, with the scheme in capitals, and does not wait for the end of the body" do
+      with_answers(->(request) { request.include?("Authorization: Basic #{["me:p@ss"].pack("m0")}\r\n") ? "200 OK" : "401 Unauthorized" }) do |url|
+        expect_rolled_back(probed(url), "answered with 401 Unauthorized")
+        expect(probed(url.sub("http://", "HTTP://me:p%40ss@"), timeout: 5)).to be_ok
+      end
+    end
+
+    it "takes no longer than it may if a URL answers a byte at a time" do
+      with_answers(->(_) {}) do |url|
+        begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        expect_rolled_back(probed(url, timeout: 0.6), "GET http://127.0.0.1:.*ReadTimeout")
+        expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun).to be < 5
+      end
+    end
+
     it "is told by --json, status and log" do
       pushed = start_probed("--json", "--label", "v2") do |running|
         status = JSON.parse(app.hotswap("status", "--json").stdout)["databases"].first

@@ -8,6 +8,7 @@ pub mod birth;
 pub mod copy;
 pub mod event;
 pub mod exit;
+pub mod family;
 pub mod fork;
 pub mod identity;
 pub mod memory;

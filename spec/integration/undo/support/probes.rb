@@ -40,6 +40,16 @@ module Probes
     server&.close
   end
 
+  # A site whose answer to a request depends on it: a status, with a body that has no end, or nothing but a letter at a time.
+  def with_answers(answer)
+    server = TCPServer.new("127.0.0.1", 0)
+    answering = Thread.new { loop { Thread.new(server.accept) { |client| answer_without_end(client, answer) } } }
+    yield "http://127.0.0.1:#{server.addr[1]}/up"
+  ensure
+    answering&.kill
+    server&.close
+  end
+
   def record = File.readlines("#{app.database_path}.hotswap.log").map { |line| JSON.parse(line) }
 
   def settled = eventually { expect(hotswap_worker).to be_nil }
@@ -59,5 +69,18 @@ module Probes
     FileUtils.rm_f(app.root.join("storage/new.sqlite3"))
     expect(app.stray_files).to eq []
     expect(record.last(2)).to match [include("event" => "push", "command" => "push"), include("event" => "rollback", "command" => "rollback", "exit_status" => 7, "error" => /the probe failed/)]
+  end
+
+  private
+
+  def answer_without_end(client, answer)
+    status = answer.call(client.gets("\r\n\r\n"))
+    client.write("HTTP/1.1 #{status}\r\n\r\n") if status
+    loop do
+      client.write("H")
+      sleep 0.1
+    end
+  rescue SystemCallError
+    client.close
   end
 end

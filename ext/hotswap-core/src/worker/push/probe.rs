@@ -10,9 +10,9 @@ use std::process::{Command as Program, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::sys::signal::{killpg, Signal};
-use nix::unistd::{pipe2, Pid};
+use nix::unistd::pipe2;
 
+use crate::sys::family;
 use crate::visible;
 use crate::worker::command::Command;
 
@@ -41,7 +41,7 @@ impl<'a> Probe<'a> {
     /// The probe of `command`, if there is one.
     pub(super) fn of(command: &'a Command<'a>) -> Option<Self> {
         let what = match command.request.probe.as_deref() {
-            Some(url) if url.starts_with("http://") || url.starts_with("https://") => What::Url(url),
+            Some(url) if is_url(url) => What::Url(url),
             Some(program) => What::Program(program),
             None if command.settings.probe => What::Block,
             None => return None,
@@ -89,6 +89,15 @@ impl<'a> Probe<'a> {
     }
 }
 
+fn is_url(probe: &str) -> bool {
+    let scheme = probe.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        ["http", "https"]
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(scheme))
+    })
+}
+
 /// Gets `url` with a Ruby program, which prints the reason of a failure.
 fn get(url: &str, program: &Path, timeout: Duration) -> Result<(), String> {
     let mut ruby = Program::new("/proc/self/exe");
@@ -127,7 +136,7 @@ fn run(mut program: Program, timeout: Duration) -> Result<(Option<String>, Strin
         }
         if Instant::now() >= deadline {
             // It may have ended in this moment.
-            let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+            family::kill_all(child.id());
             let _ = child.wait();
             break Some(format!("took longer than {} s", timeout.as_secs_f64()));
         }
@@ -191,11 +200,24 @@ mod tests {
 
     #[test]
     fn a_program_that_takes_too_long_is_killed_with_what_it_has_started() {
-        let (how, child) = sh("sleep 600 & echo $!; wait", Duration::from_millis(300));
-        assert_eq!(how.as_deref(), Some("took longer than 0.3 s"));
-        let runs = || {
-            std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-        };
-        crate::testing::eventually(|| !runs());
+        for program in [
+            "sleep 600 & echo $!; wait",
+            "setsid sh -c 'echo $$; exec sleep 600' & wait",
+            "timeout 600 sh -c 'echo $$; sleep 600; true'; true",
+        ] {
+            let (how, child) = sh(program, Duration::from_millis(300));
+            assert_eq!(how.as_deref(), Some("took longer than 0.3 s"));
+            let runs = || {
+                std::fs::read_to_string(format!("/proc/{child}/stat"))
+                    .is_ok_and(|stat| !stat.contains(") Z "))
+            };
+            crate::testing::eventually(|| !runs());
+        }
+    }
+
+    #[test]
+    fn a_url_is_known_by_its_scheme_in_any_case() {
+        assert!(is_url("http://localhost/up") && is_url("HTTPS://example.com"));
+        assert!(!is_url("bin/check http://localhost/up") && !is_url("ftp://example.com") && !is_url("true"));
     }
 }
