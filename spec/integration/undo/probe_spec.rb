@@ -161,6 +161,13 @@ RSpec.describe "a push with a probe" do
       expect(app.version).to eq "good"
     end
 
+    it "says nothing of another rollback if that cannot help" do
+      pushed = probed(%(rm "$HOTSWAP_DATABASE.previous"; exit 1))
+
+      expect(pushed).to have_attributes(exit_code: 5, stderr: /the rollback failed, too: there is no previous version .* push a backup$/)
+      expect(app.version).to eq "new"
+    end
+
     it "takes no guard for the push into the rollback" do
       identity = app.hotswap("cp", Versions::LIVE, "pulled.sqlite3").stderr[/\h{32}/]
 

@@ -11,9 +11,14 @@ use crate::visible::{self, Shown};
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     /// The probe failed, and the rollback was not possible.
-    #[error("the probe failed: {why}. The pushed database stays in use, because the rollback failed, too: {reason}. To go back, run \
-         hotswap rollback")]
-    NotRolledBack { why: String, reason: String },
+    #[error("the probe failed: {why}. The pushed database stays in use, because the rollback failed, too: {reason}{}",
+        match can_retry { true => ". To go back, run hotswap rollback", false => "" })]
+    NotRolledBack {
+        why: String,
+        reason: String,
+        /// Whether the same rollback may work later. Otherwise the reason says what to do.
+        can_retry: bool,
+    },
     /// The probe failed, and there is no version to go back to.
     #[error(
         "the probe failed: {why}. The pushed database stays in use, because {database} had no content before that hotswap \

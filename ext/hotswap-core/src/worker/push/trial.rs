@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::kept;
 use super::probe::Probe;
-use crate::error::{Busy, Failed, Result, RolledBack};
+use crate::error::{Busy, Error, Failed, Result, RolledBack};
 use crate::holders::Strangers;
 use crate::previous;
 use crate::protocol::Figures;
@@ -64,6 +64,7 @@ pub(super) fn hold(
         Err(error) => Err(Failed::NotRolledBack {
             why,
             reason: error.to_string(),
+            can_retry: !matches!(error, Error::Refused(_)),
         }
         .into()),
     }
