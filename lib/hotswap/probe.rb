@@ -11,7 +11,7 @@ module Hotswap
 
     # See {Configuration#probe}.
     def register(block)
-      raise ArgumentError, "probe needs a block" unless block
+      raise ArgumentError, "config.hotswap.probe needs a block, as in config.hotswap.probe { |database| Article.any? }" unless block
 
       @block = block
     end

@@ -56,7 +56,7 @@ RSpec.describe Hotswap::Configuration do
   it "takes a block as the probe, which a process without the application forgets" do
     probe = Hotswap::Probe.new
     allow(Hotswap.runtime).to receive(:probe).and_return(probe)
-    expect { configuration.probe }.to raise_error(ArgumentError, "probe needs a block")
+    expect { configuration.probe }.to raise_error(ArgumentError, /\Aconfig\.hotswap\.probe needs a block/)
     configuration.probe { false }
 
     expect(probe).to be_any

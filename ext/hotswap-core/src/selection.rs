@@ -48,10 +48,10 @@ impl Selection {
             .filter(|table| !is_of_a_tool(table) && !contains(parts, table))
             .collect();
         let mut named: Vec<&String> = Vec::new();
-        for pattern in self.patterns(groups)? {
+        for (option, pattern) in self.patterns(groups)? {
             let found = matching(pattern, &tables);
             if found.is_empty() {
-                return Err(self.no_table(pattern, &tables, parts).into());
+                return Err(no_table(option, pattern, &tables, parts).into());
             }
             named.extend(found);
         }
@@ -66,45 +66,48 @@ impl Selection {
             .collect())
     }
 
-    /// The names and patterns, with those of the groups in place of the groups.
-    fn patterns<'a>(&'a self, groups: &'a Groups) -> Result<Vec<&'a String>> {
+    /// The names and patterns, with those of the groups in place of the groups. With each comes what names it:
+    /// "--only", or "--only @content".
+    fn patterns<'a>(&'a self, groups: &'a Groups) -> Result<Vec<(String, &'a String)>> {
+        let option = self.option();
         let mut patterns = Vec::new();
         for name in self.names() {
-            match name.strip_prefix('@') {
-                None => patterns.push(name),
-                Some(group) => patterns.extend(groups.get(group).ok_or_else(|| Usage::NoGroup {
-                    option: self.option(),
-                    group: group.into(),
-                    groups: groups.keys().cloned().collect(),
-                })?),
-            }
+            let Some(group) = name.strip_prefix('@') else {
+                patterns.push((option.to_owned(), name));
+                continue;
+            };
+            let members = groups.get(group).ok_or_else(|| Usage::NoGroup {
+                option,
+                group: group.into(),
+                groups: groups.keys().cloned().collect(),
+            })?;
+            patterns.extend(members.iter().map(|member| (format!("{option} {name}"), member)));
         }
         Ok(patterns)
     }
+}
 
-    fn no_table(&self, pattern: &str, tables: &[&String], parts: &[String]) -> Usage {
-        let option = self.option();
-        if is_of_a_tool(pattern) || contains(parts, pattern) {
-            return Usage::PartOfTables {
-                option,
-                table: pattern.into(),
-            };
-        }
-        let similar: Vec<String> = tables
-            .iter()
-            .filter(|table| are_similar(pattern, table))
-            .map(|table| table.to_string())
-            .collect();
-        let are_similar = !similar.is_empty();
-        Usage::NoTable {
+fn no_table(option: String, pattern: &str, tables: &[&String], parts: &[String]) -> Usage {
+    if is_of_a_tool(pattern) || contains(parts, pattern) {
+        return Usage::PartOfTables {
             option,
-            pattern: pattern.into(),
-            are_similar,
-            tables: match are_similar {
-                true => similar,
-                false => tables.iter().map(|table| table.to_string()).collect(),
-            },
-        }
+            table: pattern.into(),
+        };
+    }
+    let similar: Vec<String> = tables
+        .iter()
+        .filter(|table| are_similar(pattern, table))
+        .map(|table| table.to_string())
+        .collect();
+    let are_similar = !similar.is_empty();
+    Usage::NoTable {
+        option,
+        pattern: pattern.into(),
+        are_similar,
+        tables: match are_similar {
+            true => similar,
+            false => tables.iter().map(|table| table.to_string()).collect(),
+        },
     }
 }
 
@@ -202,7 +205,10 @@ mod tests {
             "sqlite_sequence",
             "_litestream_seq",
         ];
-        let groups = Groups::from([("content".into(), strings(&["articles", "tag*"]))]);
+        let groups = Groups::from([
+            ("content".into(), strings(&["articles", "tag*"])),
+            ("old".into(), strings(&["users", "orders"])),
+        ]);
         let chosen = selection.choose(&groups, &strings(&tables), &strings(&["articles_fts_data"]));
         chosen.map_err(|error| {
             assert_eq!(error.exit_code(), crate::ExitCode::Usage);
@@ -255,20 +261,26 @@ mod tests {
     fn a_name_that_means_no_table_is_refused_with_similar_ones() {
         assert_eq!(
             only(&["user"]).unwrap_err(),
-            "--only names user, but the database has no such table. Similar names are users"
+            "--only names user, but the database has no such table. Similar names: users"
         );
         assert_eq!(
             except(&["orders"]).unwrap_err(),
-            "--except names orders, but the database has no such table. Its tables are schema_migrations, \
+            "--except names orders, but the database has no such table. Its tables: schema_migrations, \
              ar_internal_metadata, Articles, tags, taggings, users, a*b, articles_fts"
         );
+    }
+
+    #[test]
+    fn a_wrong_name_in_a_group_is_refused_with_the_group() {
+        let refused = only(&["tags", "@old"]).unwrap_err();
+        assert!(refused.starts_with("--only @old names orders, but"), "{refused}");
     }
 
     #[test]
     fn a_group_that_is_not_defined_is_refused() {
         assert_eq!(
             only(&["@contents"]).unwrap_err(),
-            "--only names @contents, but config.hotswap.tables has no such group. Its groups are @content"
+            "--only names @contents, but config.hotswap.tables has no such group. Its groups: @content, @old"
         );
     }
 

@@ -45,7 +45,7 @@ RSpec.describe "the rollback of a push of some tables" do
         app.ask("UPDATE articles SET body = 'by hand' WHERE id = 3")
         refused = untouched(app) { app.hotswap("rollback") }
         expect(refused.exit_code).to eq 3
-        expect(refused.stderr).to include "changed since: articles (1)"
+        expect(refused.stderr).to include "changed rows that the last push wrote: articles (1)"
         expect(app.titles).to eq %w[first third]
       end
 
@@ -68,11 +68,11 @@ RSpec.describe "the rollback of a push of some tables" do
       expect(app.push({1 => "first", 5 => "fifth"}, "--allow-orphans")).to be_ok
     end
 
-    it "is no whole database, so no pull gives it away as one" do
+    it "is not a whole database, so a pull refuses it" do
       target = app.root.join("files/pulled.sqlite3").to_s
       refused = untouched(app) { app.hotswap("cp", "previous:#{Shop::LIVE}", target) }
       expect(refused.exit_code).to eq 3
-      expect(refused.stderr).to include "is no whole database"
+      expect(refused.stderr).to include "is not a whole database"
       expect(File.exist?(target)).to be false
     end
 

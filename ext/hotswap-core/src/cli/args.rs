@@ -77,7 +77,9 @@ const CP_EXAMPLES: &str = "\
 Examples:
   bin/hotswap cp ./new.sqlite3 db/production.sqlite3
   bin/hotswap cp db/production.sqlite3 ./backup.sqlite3
-  cat new.sqlite3 | ssh server 'cd app && bin/hotswap cp - db/production.sqlite3'";
+  cat new.sqlite3 | ssh server 'cd app && bin/hotswap cp - db/production.sqlite3'
+  bin/hotswap cp content.sqlite3 primary --only articles,'tag*'
+  bin/hotswap cp primary dev.sqlite3 --redacted";
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Cp {
@@ -107,10 +109,10 @@ pub(super) struct Cp {
     /// push leaves all other tables as they are. In a pull they are empty
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table, conflicts_with = "except")]
     pub only: Option<Vec<String>>,
-    /// Copy all tables but these
+    /// Copy all tables but these, named as with --only
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table)]
     pub except: Option<Vec<String>>,
-    /// Push tables also if rows of other tables then point to rows that are gone
+    /// With --only or --except: push even if rows of other tables then point to rows that are gone
     #[arg(long)]
     pub allow_orphans: bool,
     /// Pull a copy in which the rules of config.hotswap.redact have replaced values, on the server
@@ -118,7 +120,7 @@ pub(super) struct Cp {
     pub redacted: bool,
     /// After the swap, get a URL or run a command. If that fails, go back to the previous version and exit with 7
     /// [default: config.hotswap.probe]
-    #[arg(long, value_name = "URL|COMMAND", value_parser = not_empty)]
+    #[arg(long, value_name = "URL|COMMAND", value_parser = url_or_command)]
     pub probe: Option<String>,
     /// Give the probe at most this time [default: config.hotswap.probe_timeout]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
@@ -229,6 +231,25 @@ fn not_empty(text: &str) -> Result<String, &'static str> {
     match text.trim().is_empty() {
         true => Err("it is empty, probably because of an unset shell variable"),
         false => Ok(text.into()),
+    }
+}
+
+/// A URL without its scheme would be run as a command, after the swap.
+fn url_or_command(text: &str) -> Result<String, &'static str> {
+    let host = text
+        .split_once(':')
+        .map(|(host, rest)| (host, rest.split('/').next()));
+    match host {
+        Some((host, Some(port)))
+            if !host.is_empty()
+                && host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+                && port.parse::<u16>().is_ok() =>
+        {
+            Err("it is neither a URL nor a command. Put http:// or https:// before it")
+        }
+        _ => not_empty(text),
     }
 }
 

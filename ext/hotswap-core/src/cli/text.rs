@@ -1,12 +1,17 @@
 //! The answers to questions, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use indicatif::HumanBytes;
 
-use crate::protocol::Way;
+use crate::protocol::{TableChange, Way};
 use crate::record::{Entry, Event};
 use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Status};
+use crate::visible;
+
+/// How many tables a line names.
+const NAMED: usize = 8;
 
 /// The state of the databases, a paragraph for each.
 pub(super) fn of_status(status: &Status) -> String {
@@ -153,6 +158,10 @@ pub(super) fn of_entry(entry: &Entry) -> String {
         .held_ms
         .iter()
         .for_each(|held| add(&mut text, format_args!(", requests held for {held:.1} ms")));
+    entry
+        .tables
+        .iter()
+        .for_each(|tables| add(&mut text, format_args!(", {}", of_tables(tables))));
     let parts = [
         ("from", &entry.from),
         ("to", &entry.to),
@@ -168,6 +177,20 @@ pub(super) fn of_entry(entry: &Entry) -> String {
         .iter()
         .for_each(|error| add(&mut text, format_args!(": {error}")));
     text
+}
+
+/// "only articles, tags"
+fn of_tables(tables: &BTreeMap<String, TableChange>) -> String {
+    let mut names: Vec<_> = tables
+        .keys()
+        .take(NAMED)
+        .map(String::as_str)
+        .map(visible::line)
+        .collect();
+    if tables.len() > NAMED {
+        names.push(format!("{} more", tables.len() - NAMED));
+    }
+    format!("only {}", names.join(", "))
 }
 
 fn add(text: &mut String, more: std::fmt::Arguments<'_>) {
@@ -197,6 +220,18 @@ mod tests {
             "2026-11-26T12:34:45.042Z  push      storage/production.sqlite3, 4096 bytes, renamed, requests held for 3.2 ms, \
              from new.sqlite3, label v42"
         );
+    }
+
+    #[test]
+    fn an_entry_names_the_tables_if_it_is_about_some() {
+        let tables = ["articles", "tags"].map(|name| (name.into(), TableChange::default()));
+        let entry = Entry {
+            event: Event::Push,
+            tables: Some(tables.into()),
+            from: Some("new.sqlite3".into()),
+            ..Entry::default()
+        };
+        assert!(of_entry(&entry).ends_with(", only articles, tags, from new.sqlite3"));
     }
 
     #[test]

@@ -153,10 +153,10 @@ pub enum BadFile {
         /// Whether a text in its schema is not valid UTF-8.
         not_utf8: bool,
     },
-    /// A table that is to be replaced alone differs from the live one.
+    /// A table that `--only` or `--except` chooses has another schema in the live database.
     #[error(
-        "schema mismatch\n{statements}\n{names}\n{database} is untouched. Tables that are replaced on their own need the same \
-         schema in {name}. To change it, push the whole database or migrate it first"
+        "schema mismatch\n{statements}\n{names}\n{database} is untouched. A push of some tables needs the same schema \
+         for them in {name}. To change the schema, migrate first, or push the whole database"
     )]
     TableMismatch {
         /// The statements that differ, of both databases.
@@ -166,10 +166,9 @@ pub enum BadFile {
         name: String,
         database: String,
     },
-    /// It should be the difference that a push of some tables has left, and is not.
+    /// It should be the difference file of a push of some tables, and is not.
     #[error(
-        "{name} is not the difference between two versions of tables that this version of hotswap can read. Nothing was changed. \
-         Push the tables from a backup"
+        "this version of hotswap cannot read the replaced rows in {name}. Nothing was changed. Push these tables from a backup, with --only"
     )]
     NoDifference { name: String },
     /// It has no rows, and the live database has some.

@@ -122,8 +122,7 @@ pub enum Busy {
     /// Writing in place took longer than estimated.
     #[error(
         "the database {why}, so it was written in place, and rolled back at {percent:.0} % when max_pause ({:.1} s) was over. \
-         Try again when the machine is less busy, or pass --in-place=always to let requests wait. Or {cure}: replacing \
-         the file takes no time",
+         Try again when the machine is less busy, or pass --in-place=always to let requests wait. Or {way_out}",
         max_pause.as_secs_f64()
     )]
     SlowWrite {
@@ -131,7 +130,7 @@ pub enum Busy {
         why: String,
         max_pause: Duration,
         percent: f64,
-        cure: String,
+        way_out: String,
     },
     /// The pages that differ cannot be determined.
     #[error(
@@ -139,10 +138,11 @@ pub enum Busy {
         database.shown()
     )]
     Outdated { database: PathBuf },
-    /// Other processes write the pushed tables all the time.
+    /// Other processes write the pushed tables faster than the worker compares them.
     #[error(
-        "other processes wrote the pushed tables of {} again and again while hotswap compared them, and comparing them takes longer \
-         than requests may wait. Nothing was changed. Try again when those tables are written less often, or pass a longer --max-pause",
+        "the application or another program wrote the pushed tables of {} again and again while hotswap compared them. To compare \
+         them while requests wait would take longer than max_pause. Nothing was changed. Try again when these tables are written less \
+         often, or pass a longer --max-pause",
         database.shown()
     )]
     TablesWritten { database: PathBuf },

@@ -21,14 +21,14 @@ pub enum Failed {
     },
     /// The probe failed, and there is no version to go back to.
     #[error(
-        "the probe failed: {why}. The pushed database stays in use, because {database} had no content before that hotswap \
-         could go back to"
+        "the probe failed: {why}. The pushed database stays in use, because {database} had no content before the push. Push a file \
+         that passes the probe"
     )]
     NothingBefore { why: String, database: String },
-    /// The worker ended after the commit, and before it had reported what came of the probe.
+    /// The worker ended after the commit, before it had reported the outcome of the probe.
     #[error(
         "the new database is in place, but the worker was killed before it reported the outcome of the probe. hotswap log \
-         shows whether it went back to the previous version. If it did not, hotswap rollback does"
+         shows whether the worker went back to the previous version. To go back yourself, run hotswap rollback"
     )]
     NotProbed,
     /// A system call failed.
@@ -82,10 +82,10 @@ pub enum Failed {
         database.shown()
     )]
     NotAsPushed { database: PathBuf },
-    /// The comparison saw a row that is not there.
+    /// A row that the comparison found is not there.
     #[error(
-        "the table {table} no longer has the rows that the comparison has seen. Nothing was changed. Try again, and check the \
-         database (PRAGMA integrity_check) if that does not help"
+        "the table {table} no longer has the rows that hotswap compared. Nothing was changed. Try again; if that fails, too, check \
+         the database (PRAGMA integrity_check)"
     )]
     RowMoved { table: String },
     /// SQLite's backup did not report its end.

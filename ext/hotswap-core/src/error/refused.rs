@@ -90,7 +90,7 @@ pub enum Refused {
     /// Writing in place would hold requests up for too long.
     #[error(
         "the database {why}, so it would be written in place: {estimate}. That is longer than max_pause ({} s). Pass \
-         --in-place=always or a longer --max-pause to let requests wait, or {cure}: replacing the file takes no time",
+         --in-place=always or a longer --max-pause to let requests wait, or {way_out}",
         max_pause.as_secs_f64()
     )]
     SlowInPlace {
@@ -99,7 +99,7 @@ pub enum Refused {
         /// "16.0 MB at 200 MB/s, about 0.10 s".
         estimate: String,
         max_pause: Duration,
-        cure: String,
+        way_out: String,
     },
     /// SQLite cannot write into the live database.
     #[error(
@@ -162,7 +162,7 @@ pub enum Refused {
         source: std::io::Error,
     },
     /// A table cannot be replaced while others stay.
-    #[error("cannot replace the table {table} on its own: {why}. Nothing was changed. Leave it out, or push the whole database")]
+    #[error("cannot push the table {table} without the whole database: {why}. Nothing was changed. Leave it out, or push the whole database")]
     TableAlone { table: String, why: String },
     /// There is nothing to go back to.
     #[error(
@@ -185,8 +185,8 @@ pub enum Refused {
     CannotKeep { database: PathBuf, why: String },
     /// A push with a probe could not go back.
     #[error(
-        "a push with a probe has to keep the previous version of {}, and cannot: {why}. Push without a probe, or make room if \
-         the disk is full",
+        "a push with a probe needs the previous version of {}, and hotswap cannot keep it: {why}. Push without a probe, or make \
+         room if the disk is full",
         database.shown()
     )]
     NoWayBack { database: PathBuf, why: String },
@@ -213,7 +213,7 @@ pub enum Refused {
     BadVersion { database: PathBuf, why: String },
     /// There are no tables to keep.
     #[error(
-        "{database} does not exist, so there are no other tables to keep. Push the whole file first: leave out --only and --except"
+        "{database} does not exist, so it has no tables to keep. To create it, push the whole file: leave out --only and --except"
     )]
     NoTablesToKeep { database: String },
     /// Rows of the live database would point to nothing.
@@ -228,8 +228,8 @@ pub enum Refused {
     },
     /// The version is a difference, and the rows that it is about are others now.
     #[error(
-        "cannot roll back {database}: rows of the tables that the last push wrote were changed since: {}. Nothing was changed. Push a \
-         file with the rows that you want, and --only",
+        "cannot roll back {database}: the application or another program changed rows that the last push wrote: {}. Nothing was changed. \
+         Push a file that has the rows that you want, with --only",
         in_tables(tables)
     )]
     RowsChanged {
@@ -238,22 +238,22 @@ pub enum Refused {
         tables: Vec<(String, u64)>,
     },
     /// The version is a difference, and the tables that it is about are others now.
-    #[error("cannot roll back {database}: the tables that the last push wrote are others now: {what}. Nothing was changed. Push a file instead")]
+    #[error("cannot roll back {database}: the last push wrote tables whose schema has changed since: {what}. Nothing was changed. Push a file that has the rows that you want, with --only")]
     OtherTables { database: String, what: String },
     /// The version is a difference, and the user does not allow to write into the file.
     #[error(
-        "the last push to {database} wrote only some of its tables, and undoing that writes into the file. Leave out --in-place=never"
+        "the last push to {database} wrote only some of its tables, so a rollback always writes into the file. Leave out --in-place=never"
     )]
     RowsInPlace { database: String },
     /// The version is a difference that was never written.
     #[error(
-        "there is nothing to undo: {} belongs to a push that was killed before it changed a row. Nothing was changed. Remove that file",
+        "there is nothing to undo: {} is from a push that was killed before it changed a row. Remove that file",
         version.shown()
     )]
     NothingToUndo { version: PathBuf },
     /// The version is a difference, and not a database.
     #[error(
-        "{} is no whole database: it has only the rows that the last push with --only or --except replaced. hotswap rollback puts them \
+        "{} is not a whole database: it has only the rows that the last push with --only or --except replaced. hotswap rollback puts them \
          back. To get the whole database, pull {database}",
         version.shown()
     )]

@@ -14,7 +14,7 @@ pub enum Unredactable {
     )]
     NoRules { database: String },
     /// A rule for a database that does not exist.
-    #[error("config.hotswap.redact names the database {name}, but hotswap manages none of that name. Correct the rule")]
+    #[error("config.hotswap.redact names the database {name}, but hotswap manages no database of that name. Correct the rule")]
     NoDatabase { name: String },
     /// A rule for a table that does not exist.
     #[error(
@@ -30,7 +30,7 @@ pub enum Unredactable {
          for those"
     )]
     Generated { table: String, column: String },
-    /// A rule that is no SQL expression.
+    /// A rule that is not an SQL expression.
     #[error("the expression for {column} in config.hotswap.redact \"{table}\" does not work: {why}. Correct the rule")]
     BadExpression {
         table: String,
@@ -49,7 +49,7 @@ pub enum Unredactable {
     /// The values of a rule do not fit into the table.
     #[error("the table {table} does not take the values of config.hotswap.redact: {why}. Correct the rule")]
     BadValues { table: String, why: String },
-    /// An index over removed values that cannot be made anew.
+    /// An index over removed values that cannot be rebuilt.
     #[error(
         "the virtual table {table} may hold values of {source_table}, which the copy leaves out or changes, and hotswap cannot make it \
          anew. Leave its rows out as well: config.hotswap.redact \"{table}\", :rows, or --except {table}"

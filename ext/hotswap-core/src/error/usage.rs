@@ -117,19 +117,20 @@ pub enum Usage {
     OrphansOfAll,
     /// `--only` or `--except` names a table that does not exist.
     #[error(
-        "{option} names {pattern}, but the database has no such table. {} are {}",
+        "{option} names {pattern}, but the database has no such table. {}: {}",
         if *are_similar { "Similar names" } else { "Its tables" },
         list(tables)
     )]
     NoTable {
-        option: &'static str,
+        /// With the group that the name is from.
+        option: String,
         pattern: String,
         /// Whether these are only the similar ones.
         are_similar: bool,
         tables: Vec<String>,
     },
     /// `--except` names every table.
-    #[error("{option} leaves no table to push")]
+    #[error("{option} leaves no table to push. Name fewer tables")]
     NoTables { option: &'static str },
     /// `--only` or `--except` names a group that does not exist.
     #[error(
@@ -143,7 +144,7 @@ pub enum Usage {
     },
     /// `--only` or `--except` names a table that comes with another one.
     #[error("{option} names {table}, which SQLite or Litestream keeps for itself. It follows the tables that it belongs to. Leave it out")]
-    PartOfTables { option: &'static str, table: String },
+    PartOfTables { option: String, table: String },
     /// A question names a database that is not managed.
     #[error("{name} is not a managed database. The managed databases are {}", databases.join(", "))]
     NotManaged { name: String, databases: Vec<String> },
@@ -213,8 +214,8 @@ fn target_instead(kind: FileKind) -> &'static str {
 
 fn offer_groups(groups: &[String]) -> String {
     match groups {
-        [] => "It has none".into(),
-        groups => format!("Its groups are @{}", groups.join(", @")),
+        [] => "Define it in config/initializers/hotswap.rb".into(),
+        groups => format!("Its groups: @{}", groups.join(", @")),
     }
 }
 

@@ -218,6 +218,13 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     end
   end
 
+  it "is refused if a unique index does not take the values" do
+    manage_indexes("CREATE TABLE users (name TEXT); CREATE UNIQUE INDEX by_name ON users (name); INSERT INTO users VALUES ('a'), ('b')")
+    config.redact "users", name: "'x'"
+
+    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not take the values .*UNIQUE constraint failed/)
+  end
+
   it "is refused if two values would become one, also in a column that settles conflicts by itself" do
     manage_indexes("CREATE TABLE users (name TEXT UNIQUE ON CONFLICT REPLACE); INSERT INTO users VALUES ('a'), ('b')")
     config.redact "users", name: "'x'"
@@ -240,9 +247,9 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     "a file that SQLite would not read to its end" => [->(config) { File.write("#{config.root}/bad.sql", "DELETE FROM logs;\0 DELETE FROM users") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has a NUL character/],
     "a file that needs another one" => [->(config) { File.write("#{config.root}/bad.sql", "ATTACH '/nowhere/x' AS x") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: unable to open database: .nowhere.x/],
     "columns of an index without content" => [->(config) { Secrets.open("#{config.root}/live.sqlite3") { |db| db.execute("CREATE VIRTUAL TABLE words USING fts5(word, content='')") } && config.redact("words", word: nil) }, /names columns of words, which keeps no values, only an index of them/],
-    "a database that does not exist" => [->(config) { config.redact "users", :rows, database: "other" }, /names the database other, but hotswap manages none/],
+    "a database that does not exist" => [->(config) { config.redact "users", :rows, database: "other" }, /names the database other, but hotswap manages no database of that name/],
     "no rule at all" => [->(_) {}, /config\.hotswap\.redact has no rule for live\.sqlite3/],
-    "a file that does not exist" => [->(config) { config.redact_with "missing.sql" }, /cannot run .*missing\.sql, which config\.hotswap\.redact_with names: No such file/],
+    "a file that does not exist" => [->(config) { config.redact_with "missing.sql" }, /cannot run .*missing\.sql, which config\.hotswap\.redact_with names: No such file or directory\. Correct that file/],
     "a file with a mistake" => [->(config) { File.write("#{config.root}/bad.sql", "DELETE FROM nowhere") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: no such table: nowhere/]
   }
   refusals.each do |what, (rule, why)|
@@ -258,7 +265,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
   it "is refused for tables that do not exist" do
     manage(users: 5)
 
-    expect { pull(only: "user") }.to raise_error(Hotswap::UsageError, "--only names user, but the database has no such table. Similar names are users, users_fts")
+    expect { pull(only: "user") }.to raise_error(Hotswap::UsageError, "--only names user, but the database has no such table. Similar names: users, users_fts")
     expect { pull(except: "users_fts_data") }.to raise_error(Hotswap::UsageError, /--except names users_fts_data, which/)
     expect { pull(only: "@content") }.to raise_error(Hotswap::UsageError, /--only names @content, but config\.hotswap\.tables has no such group/)
   end

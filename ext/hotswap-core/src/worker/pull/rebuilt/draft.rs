@@ -10,7 +10,7 @@ use super::origin::Properties;
 use super::plan::{Keep, Plan};
 use super::schema::{Object, Schema};
 use super::table::{quoted, Kind, Table};
-use crate::error::{is_of_the_machine, Context, Error, Refused, Result, Unredactable};
+use crate::error::{in_words, is_of_the_machine, Context, Error, Refused, Result, Unredactable};
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
 use crate::worker::deadline::Deadline;
@@ -109,7 +109,17 @@ impl<'a> Draft<'a> {
             })
         });
         for index in indexes {
-            self.make(&index.name, &index.sql)?;
+            match changed {
+                // The live table has this index, so it does not take the new values.
+                true => self.make_or(
+                    |why| Unredactable::BadValues {
+                        table: visible::line(&index.table),
+                        why,
+                    },
+                    &index.sql,
+                )?,
+                false => self.make(&index.name, &index.sql)?,
+            }
         }
         Ok(())
     }
@@ -196,7 +206,7 @@ impl<'a> Draft<'a> {
                 why: visible::line(why),
             }))
         };
-        let statements = std::fs::read_to_string(script).map_err(|error| bad(error.to_string()))?;
+        let statements = std::fs::read_to_string(script).map_err(|error| bad(in_words(&error)))?;
         if statements.contains('\0') {
             return Err(bad("it has a NUL character, at which SQLite would end".into()));
         }
@@ -251,9 +261,13 @@ impl<'a> Draft<'a> {
     }
 
     fn make(&self, name: &str, sql: &str) -> Result<()> {
+        self.make_or(|why| unmakeable(name, why), sql)
+    }
+
+    fn make_or(&self, refusal: impl FnOnce(String) -> Unredactable, sql: &str) -> Result<()> {
         // One statement and no more, also if the schema was edited by hand.
         let made = self.connection.execute(sql, []);
-        self.explain(name, made.map(drop))
+        self.explain_or(refusal, made.map(drop))
     }
 
     fn run(&self, what: &str, statements: &str) -> Result<()> {
@@ -262,10 +276,15 @@ impl<'a> Draft<'a> {
     }
 
     fn explain<T>(&self, what: &str, made: rusqlite::Result<T>) -> Result<T> {
-        let refusal = |why: String| {
-            let (what, why) = (visible::line(what), visible::line(why));
-            Refused::from(Unredactable::Unmakeable { what, why }).into()
-        };
+        self.explain_or(|why| unmakeable(what, why), made)
+    }
+
+    fn explain_or<T>(
+        &self,
+        refusal: impl FnOnce(String) -> Unredactable,
+        made: rusqlite::Result<T>,
+    ) -> Result<T> {
+        let refusal = |why: String| Refused::from(refusal(visible::line(why))).into();
         made.map_err(|source| self.deadline.explain(self.cause(source, refusal)))
     }
 
@@ -275,5 +294,12 @@ impl<'a> Draft<'a> {
             true => Error::sqlite(format!("cannot write {}", self.staged.path().shown()), source),
             false => refusal(source.to_string()),
         }
+    }
+}
+
+fn unmakeable(what: &str, why: String) -> Unredactable {
+    Unredactable::Unmakeable {
+        what: visible::line(what),
+        why,
     }
 }

@@ -26,7 +26,7 @@ impl Pause {
             why: why.to_string(),
             max_pause: self.bound,
             percent: part * 100.0,
-            cure: why.cure(),
+            way_out: why.way_out(),
         }
         .into())
     }

@@ -220,7 +220,7 @@ impl Overwriting<'_> {
             why: self.why.to_string(),
             estimate: estimate.to_string(),
             max_pause: command.max_pause(),
-            cure: self.why.cure(),
+            way_out: self.why.way_out(),
         }
         .into()
     }

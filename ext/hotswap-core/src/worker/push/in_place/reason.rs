@@ -52,12 +52,20 @@ impl Why {
         }
     }
 
+    /// What the user can do if writing takes too long.
+    pub(super) fn way_out(&self) -> String {
+        match self {
+            Why::Tables => "push fewer tables or fewer changes at once".into(),
+            _ => format!("{}: replacing the file takes no time", self.cure()),
+        }
+    }
+
     /// What the user can do so that the file can be replaced, which takes no time. The message that contains this
     /// has named the processes.
     pub(crate) fn cure(&self) -> String {
         match self {
             Why::Asked => "leave out --in-place=always".into(),
-            Why::Tables => "push when fewer rows differ".into(),
+            Why::Tables => "leave out --only and --except".into(),
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
             Why::Obstacle(Obstacle::SingleFileMount) => "mount the folder instead of the file".into(),
             Why::Obstacle(Obstacle::StickyFolder) => "remove the sticky bit of its folder".into(),
@@ -111,6 +119,18 @@ impl std::fmt::Display for Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_for_some_tables_does_not_offer_to_replace_the_file() {
+        assert_eq!(
+            Why::Tables.way_out(),
+            "push fewer tables or fewer changes at once"
+        );
+        assert_eq!(
+            Why::Asked.way_out(),
+            "leave out --in-place=always: replacing the file takes no time"
+        );
+    }
 
     #[test]
     fn advice_to_close_litestream_mentions_puma() {
