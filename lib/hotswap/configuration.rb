@@ -135,7 +135,7 @@ module Hotswap
     #   config.hotswap.redact "users", email: "'user' || id || '@example.com'", phone: nil
     #   config.hotswap.redact "sessions", :rows
     # @param table [String, Symbol] the name of a table, or a pattern such as "tag*"
-    # @param what [:rows, Hash, nil] a Hash is for columns whose name is that of a keyword: {"database" => "'x'"}
+    # @param what [:rows, Hash, nil] a Hash is for a column that is named database: {"database" => "'x'"}
     # @param database [String, Symbol, nil] the name of the database, if it is not the first one
     def redact(table, what = nil, database: nil, **columns)
       redaction.add_rule(table, what, columns, database)

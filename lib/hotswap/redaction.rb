@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # What a redacted pull leaves out or replaces. The worker applies it. Only the worker knows the tables, so that is where
-  # rules about missing tables or columns fail.
+  # What a redacted pull leaves out or replaces. The worker applies it. Only the worker knows the tables, so the
+  # worker refuses rules for missing tables or columns.
   class Redaction
-    # What a rule may be instead of columns: the copy has none of the table's rows.
+    # What a rule may have instead of columns. The copy then has no rows of the table.
     ROWS = :rows
     FORM = 'config.hotswap.redact needs a table, and :rows or columns with an SQL expression each, as in redact "users", email: "\'x\'"'
 

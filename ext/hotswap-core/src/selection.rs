@@ -19,10 +19,10 @@ pub enum Selection {
     Except(Vec<String>),
 }
 
-/// Tables of Active Record, which say what schema the database has. A user may name them, but no pattern means them.
+/// Tables of Active Record, which say what schema the database has. A user may name them, but no pattern matches them.
 const OF_ACTIVE_RECORD: [&str; 2] = ["schema_migrations", "ar_internal_metadata"];
 
-/// How the names of the tables begin that SQLite and Litestream keep for themselves.
+/// The beginnings of the names of tables that SQLite and Litestream keep for themselves.
 const OF_TOOLS: [&str; 2] = ["sqlite_", "_litestream_"];
 
 impl Selection {
@@ -40,8 +40,8 @@ impl Selection {
         }
     }
 
-    /// The chosen ones of `tables`, in their order. `parts` are the tables in which virtual tables keep their content:
-    /// they come with the virtual table. A name that means no table is an error.
+    /// Those of `tables` that the user means, in their order. `parts` are the tables in which virtual tables keep their content:
+    /// they come with the virtual table. A name that matches no table is an error.
     pub fn choose(&self, groups: &Groups, tables: &[String], parts: &[String]) -> Result<Vec<String>> {
         let tables: Vec<&String> = tables
             .iter()
@@ -117,7 +117,7 @@ impl std::fmt::Display for Selection {
     }
 }
 
-/// The tables that `pattern` means. A table of exactly that name comes first, so every table can be named.
+/// The tables that match `pattern`. A table of exactly that name comes first, so every table can be named.
 pub fn matching<'a>(pattern: &str, tables: &[&'a String]) -> Vec<&'a String> {
     let exact = tables.iter().find(|table| table.eq_ignore_ascii_case(pattern));
     match exact {

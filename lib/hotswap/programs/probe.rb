@@ -45,7 +45,7 @@ loop do
     answer = get(url)
     exit if answer.code.to_i.between?(200, 399)
     why = "answered with #{answer.code} #{answer.message}".strip
-    # The application means what it says. Only an error of the server may pass.
+    # Only an error of the server (5xx) may go away by itself.
     fail_with(why) if answer.code.to_i < 500
   rescue SystemExit
     raise

@@ -35,7 +35,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Its name for a message.
+    /// Its name, for a message.
     pub(super) fn shown(&self) -> String {
         printable(self.name.as_bytes())
     }

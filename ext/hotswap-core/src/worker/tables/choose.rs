@@ -12,8 +12,8 @@ use crate::worker::schema::Schema;
 /// that come along with other ones, and returns the names that the user means. Virtual tables that belong to a chosen
 /// table come along.
 ///
-/// Refuses tables that differ in the pushed file, which the user calls `name`, and tables that cannot be replaced on
-/// their own. `label` is what the user calls the live database.
+/// Refuses tables that differ in the pushed file, which the user calls `name`, and tables that cannot be pushed
+/// without the others. `label` is what the user calls the live database.
 pub(crate) fn choose(
     select: impl FnOnce(&[String], &[String]) -> Result<Vec<String>>,
     live: &Connection,

@@ -1,8 +1,8 @@
 //! Compares a table of two databases, row by row in the order of the keys.
 //!
 //! Only one row of each side is in memory. That the keys come in the same order on both sides decides only how much is
-//! written: a row that finds no partner goes, or comes. So the result is right even if SQLite orders keys in a way that
-//! this module does not know.
+//! written: a row without a partner on the other side is removed or added. So the result is right even if SQLite orders
+//! keys in a way that this module does not know.
 
 use std::cmp::Ordering;
 

@@ -175,8 +175,8 @@ impl<'c> Cursor<'c> {
         unsafe { ffi::sqlite3_column_double(self.statement, column as c_int) }
     }
 
-    /// The bytes of a text or blob, in the encoding of the database. SQLite converts a text only for who asks for its
-    /// text: asked for the blob first, it does not, and counts these bytes.
+    /// The bytes of a text or blob, in the encoding of the database. SQLite converts a value when a
+    /// caller asks for its text. This asks for its blob first, so SQLite converts nothing and counts these bytes.
     fn bytes(&self, column: usize) -> &[u8] {
         // SAFETY: the bytes stay until the next step, which needs the statement exclusively.
         unsafe {

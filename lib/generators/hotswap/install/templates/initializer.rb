@@ -33,7 +33,7 @@ Rails.application.configure do
   # the database. 0 keeps none.
   # config.hotswap.keep = 1
 
-  # Tries the application after each push. If the block returns nothing true, raises, or takes longer than probe_timeout
+  # Tries the application after each push. If the block returns nil or false, raises, or takes longer than probe_timeout
   # (in seconds), the push goes back to the previous version.
   # config.hotswap.probe { |database| Article.any? }
   # config.hotswap.probe_timeout = 30
@@ -41,11 +41,11 @@ Rails.application.configure do
   # The most that any table may lose of its rows in a push, such as "50%". If you set it, every push counts all rows.
   # config.hotswap.max_shrink = nil
 
-  # Lists of tables, for --only @content and --except @private.
+  # Names for lists of tables, for --only @content and --except @private.
   # config.hotswap.tables = { content: [ "articles", "tag*" ], private: [ "users", "sessions" ] }
 
   # What bin/hotswap cp DATABASE FILE --redacted replaces with the value of an SQL expression, or leaves out. With
-  # config.hotswap.pull = :redacted, only root gets another copy.
+  # config.hotswap.pull = :redacted, clients other than root get only redacted copies.
   # config.hotswap.redact "users", email: "'user' || id || '@example.com'", password_digest: "'x'", phone: nil
   # config.hotswap.redact "sessions", :rows
   # config.hotswap.redact_with "db/redact.sql"

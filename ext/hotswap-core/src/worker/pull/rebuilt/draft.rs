@@ -44,7 +44,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Turns the journal off, for statements that do not fail unless the whole copy does.
+    /// Turns the journal off. If one of the following statements fails, the whole copy fails.
     pub(super) fn without_journal(self) -> Result<Self> {
         self.run("the copy", "PRAGMA journal_mode = OFF")?;
         Ok(self)
@@ -144,7 +144,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Makes the full-text indexes anew over what their tables have now.
+    /// Rebuilds the full-text indexes from what their tables have now.
     pub(super) fn index_anew(&self, schema: &Schema, plan: &Plan) -> Result<()> {
         for table in schema
             .tables
@@ -156,7 +156,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Removes from full-text indexes of which the copy has all what they still keep of rows that are gone. Returns whether
+    /// Removes the words of deleted rows from the full-text indexes that come along as they are. Returns whether
     /// they had anything to remove, which is now in free pages.
     pub(super) fn tidy_up(&self, schema: &Schema, plan: &Plan) -> Result<bool> {
         let before = self.changes()?;

@@ -1,7 +1,7 @@
 //! A copy in which tables are empty or values are replaced.
 //!
-//! The copy is built anew, so what it does not get it never has: not in a free page, an index or the rest of an overflow
-//! page. It is one consistent state, because the worker reads everything in one read transaction.
+//! The worker writes the copy from scratch. So a value that the copy must not have is nowhere in the file: in no free
+//! page, in no index, and not in the rest of an overflow page. It is one consistent state, because the worker reads everything in one read transaction.
 //!
 //! 1. [`Plan`] says what the copy gets of each table.
 //! 2. [`Draft`] makes tables, indexes and views in an empty file beside the database.
@@ -85,7 +85,7 @@ fn length_of(source: &Path) -> u64 {
 struct Copied {
     /// Whether the database is in WAL mode.
     is_wal: bool,
-    /// Whether the copy never had what it must not have.
+    /// Whether the file has had only values that the copy may have.
     is_clean: bool,
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Keep {
     Nothing,
     /// All rows, with an SQL expression in place of some values.
     Changed(BTreeMap<String, String>),
-    /// A full-text index over a table of which the copy does not get all rows as they are: the index is made anew.
+    /// A full-text index over a table of which the copy does not get all rows as they are: the index is rebuilt.
     Anew,
 }
 
