@@ -114,7 +114,7 @@ RSpec.describe "a push of some tables" do
       File.rename(live, "#{live}.aside")
       refused = app.push({1 => "first"})
       expect(refused.exit_code).to eq 3
-      expect(refused.stderr).to include "does not exist, so there are no other tables to keep"
+      expect(refused.stderr).to include "does not exist, so it has no tables to keep"
       expect(File.exist?(live)).to be false
     ensure
       File.rename("#{live}.aside", live)

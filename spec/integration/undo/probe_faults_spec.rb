@@ -118,7 +118,7 @@ RSpec.describe "a push whose probe fails" do
       free = `df --output=avail -BM #{app.root.join("storage")}`.lines.last.to_i
       system(fill(free - 38))
       refused = copy("new", "--in-place=always", "--probe", "exit 1")
-      expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: a push with a probe has to keep the previous version of .* and cannot: .* needs \d+ MB plus a reserve/)
+      expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: a push with a probe needs the previous version of .*, and hotswap cannot keep it: .* needs \d+ MB plus a reserve/)
       expect(names_in(app.database_path).first).to eq "good"
     end
   end

@@ -28,7 +28,7 @@ pub enum Failed {
     /// The worker ended after the commit, before it had reported the outcome of the probe.
     #[error(
         "the new database is in place, but the worker was killed before it reported the outcome of the probe. hotswap log \
-         shows whether the worker went back to the previous version. To go back yourself, run hotswap rollback"
+         shows whether the worker went back to the previous version. If it did not, run hotswap rollback"
     )]
     NotProbed,
     /// A system call failed.

@@ -110,7 +110,7 @@ fn ordinary(entry: &Entry, listed: &[Listed], indexes: &[Index], of_rowid: bool)
             false => (key, false),
         }
     } else if entry.without_rowid {
-        let why = "its primary key is in an order that only the application knows".into();
+        let why = "its primary key has a collation that only the application knows".into();
         return Err(refuse(entry, why));
     } else {
         (vec![plain_key(rowid_name(entry, listed)?)], true)
@@ -203,7 +203,8 @@ fn rowid_name(entry: &Entry, listed: &[Listed]) -> Result<String> {
     free.map(str::to_owned).ok_or_else(|| {
         refuse(
             entry,
-            "it has no primary key, and columns have all names of its rowid".into(),
+            "it has no primary key, and its columns have every name of the rowid (rowid, _rowid_, oid)"
+                .into(),
         )
     })
 }
@@ -242,7 +243,7 @@ fn of_search(
         {
             Some(column) => generated.push(column.name.clone()),
             None => {
-                let why = format!("its column {name} is none of the table {}", table.name);
+                let why = format!("its column {name} is not a column of the table {}", table.name);
                 return Err(refuse(entry, why));
             }
         }
