@@ -193,6 +193,7 @@ RSpec.describe "a push with a probe" do
 
     it "is not swapped if the probe is empty, and runs none in a dry run, or if nothing is swapped" do
       expect(untouched { probed("") }).to have_attributes(exit_code: 2, stderr: /--probe .*empty, probably because of an unset shell variable/)
+      expect(untouched { probed("localhost:3000/up") }).to have_attributes(exit_code: 2, stderr: /--probe .*Put http:\/\/ or https:\/\/ before it/)
       expect(untouched { probed("exit 1", "--dry-run") }).to be_ok
       expect(untouched { push("good", options: ["--probe", "exit 1", "--if-changed"]) }).to be_ok
       expect(app.hotswap("cp", "previous:database", "database", "--probe", "true")).to have_attributes(exit_code: 2, stderr: /--probe is for a push, and this is a rollback/)
