@@ -2,7 +2,8 @@
 //!
 //! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the
 //! screen or reverse the text beside it. In a log, the raw name could start a new line. This module replaces such
-//! characters with escapes: `\x1b`, `\u{202e}`. Escaping a text a second time does not change it.
+//! characters with escapes: `\x1b`, `\u{202e}`. A password in a URL, such as that of a probe, becomes `…`. Escaping a
+//! text a second time does not change it.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -10,12 +11,33 @@ use std::path::Path;
 
 /// Escapes text for use within one line. Line breaks and tabs are escaped too.
 pub fn line(text: impl AsRef<[u8]>) -> String {
-    escape(text.as_ref(), |_| false)
+    hide_passwords(escape(text.as_ref(), |_| false))
+}
+
+/// `http://user:password@host` becomes `http://user:…@host`.
+fn hide_passwords(text: String) -> String {
+    let mut hidden = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, after)) = rest.split_once("://") {
+        hidden.push_str(before);
+        hidden.push_str("://");
+        let end = after.find(|c: char| c.is_whitespace() || "/?#'\"".contains(c));
+        let authority = &after[..end.unwrap_or(after.len())];
+        rest = after;
+        if let Some((login, _)) = authority.rsplit_once('@') {
+            if let Some((user, _)) = login.split_once(':') {
+                hidden.push_str(user);
+                hidden.push_str(":…");
+                rest = &after[login.len()..];
+            }
+        }
+    }
+    hidden + rest
 }
 
 /// Escapes text that may have several lines, such as SQL. Newlines and tabs stay.
 pub fn lines(text: impl AsRef<[u8]>) -> String {
-    escape(text.as_ref(), |c| matches!(c, '\n' | '\t'))
+    hide_passwords(escape(text.as_ref(), |c| matches!(c, '\n' | '\t')))
 }
 
 /// Escapes a path for use within one line of a message. `Path::display` does not escape control characters.
@@ -63,6 +85,27 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_hidden() {
+        for (raw, shown) in [
+            (
+                "GET http://joe:s3c@ret@host:80/up?a=b@c: 401",
+                "GET http://joe:…@host:80/up?a=b@c: 401",
+            ),
+            (
+                "--probe=https://joe:x@a, HTTP://:y@b",
+                "--probe=https://joe:…@a, HTTP://:…@b",
+            ),
+            (
+                "http://host:80/a:b@c, http://joe@host",
+                "http://host:80/a:b@c, http://joe@host",
+            ),
+        ] {
+            assert_eq!(line(raw), shown);
+            assert_eq!(lines(line(raw)), shown);
+        }
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
