@@ -86,6 +86,15 @@ RSpec.describe "a push with a probe" do
       end
     end
 
+    it "shows no password of a URL" do
+      pushed = probed("http://me:p4ssw0rd@127.0.0.1:1/up", "--json", timeout: 0.3)
+      settled
+      told = [pushed.stdout, pushed.stderr, app.log, *Dir.glob("#{app.database_path}.hotswap.log*").map { |file| File.read(file) }]
+
+      expect(pushed.stdout.force_encoding("UTF-8")).to include("http://me:…@127.0.0.1")
+      expect(told.map { |text| text.dup.force_encoding("UTF-8") }.join.scan(/.*p4ssw0rd.*/)).to eq []
+    end
+
     it "takes no longer than it may if a URL answers a byte at a time" do
       with_answers(->(_) {}) do |url|
         begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
