@@ -626,11 +626,11 @@ fn a_table_that_differs_or_cannot_be_written_is_refused_by_name() {
         None
     );
     for (both, why) in [
-        ("CREATE TABLE t (rowid, oid, _rowid_)", "all names of its rowid"),
+        ("CREATE TABLE t (rowid, oid, _rowid_)", "every name of the rowid"),
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE VIRTUAL TABLE s USING fts5(a, content='')
              ; CREATE TRIGGER tt AFTER INSERT ON t BEGIN INSERT INTO s (rowid, a) VALUES (new.id, new.a); END",
-            "table s on its own",
+            "the table s without the whole database",
         ),
         (
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE VIEW w AS SELECT * FROM t; CREATE VIRTUAL TABLE s USING fts5(a, content='w')
