@@ -38,9 +38,7 @@ impl Difference {
         // A CHECK may call a function that only the application has. The rows have passed it where they come from.
         live.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
             .and_then(|_| {
-                live.execute_batch(&format!(
-                    "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA main.cache_size = -{CACHE}"
-                ))
+                live.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
             })
             .context(preparing)?;
         for (at, table) in self.tables.iter().enumerate() {
@@ -67,6 +65,8 @@ impl Difference {
         direction: Direction,
         mut go_on: impl FnMut(f64) -> Result<()>,
     ) -> Result<u64> {
+        live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
+            .context("cannot prepare the live database")?;
         let mut written = 0;
         let most = self.entries().max(1) as f64;
         for (at, table) in self.tables.iter().enumerate() {
