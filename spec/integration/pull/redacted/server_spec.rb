@@ -65,7 +65,7 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
       expect(pull.wait).to have_attributes(exit_code: 5, stderr: /the worker was killed/)
     end
     during_a_pull(copy, "--redacted") do |pull|
-      expect(staged.size).to eq 1 # The next pull removes that of the dead worker first.
+      expect(staged.size).to eq 2 # The copy and its full-text indexes. The next pull removes those of the dead worker first.
       pull.kill
       eventually { workers.empty? }
     end

@@ -7,9 +7,11 @@
 //! 2. [`Draft`] makes tables, indexes and views in an empty file beside the database.
 //! 3. [`Origin`] copies the rows. Where all rows come along as they are, SQLite copies the cells of the b-trees, with the
 //!    indexes and with the tables in which virtual tables keep their content. It does not look into the values.
-//! 4. The database is released. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers,
-//!    and runs the application's own statements. Full-text indexes that came along as they are still know the words of rows
-//!    that are gone: [`Draft`] has them forget these. Both leave old values behind, so the file is then written anew.
+//!    Full-text indexes that come along as they are still know the words of rows that are gone. They go into a file of their
+//!    own.
+//! 4. The database is released. In their file, these indexes forget the words, and come from there into the copy.
+//! 5. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers. It runs the application's own
+//!    statements. These leave old values behind, so the copy is then written once more.
 
 mod draft;
 mod origin;
@@ -28,7 +30,7 @@ use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
 
 use draft::Draft;
-use origin::Origin;
+use origin::{Origin, Target};
 use plan::{Keep, Plan};
 use schema::Schema;
 use table::{Kind, Table};
@@ -48,11 +50,9 @@ pub(super) fn build(command: &Command, source: &Path, redacted: bool) -> Result<
     let mut staged = Staged::create(&command.path)?;
     let length = length_of(source);
     space::require(staged.file(), length, "the copy")?;
-    let Copied { is_wal, is_clean } = copy(command, source, &staged, length, &rules)?;
+    let is_wal = copy(command, source, &staged, length, &rules)?;
     if !scripts.is_empty() {
         run(command, &staged, &scripts)?;
-    }
-    if !is_clean || !scripts.is_empty() {
         staged = clean(command, &staged)?;
     }
     staged.set_wal(is_wal)?;
@@ -81,17 +81,10 @@ fn length_of(source: &Path) -> u64 {
     lengths.sum()
 }
 
-/// What is known of a copy.
-struct Copied {
-    /// Whether the database is in WAL mode.
-    is_wal: bool,
-    /// Whether the file has had only values that the copy may have.
-    is_clean: bool,
-}
-
-/// Builds the copy in `staged`, up to the application's own statements.
-fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &[&Rule]) -> Result<Copied> {
-    let origin = Origin::open(source, staged.path(), command)?;
+/// Builds the copy in `staged`, up to the application's own statements. Returns whether the database is in WAL mode.
+fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &[&Rule]) -> Result<bool> {
+    let indexes = Staged::create(&command.path)?;
+    let origin = Origin::open(source, staged.path(), Some(indexes.path()), command)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
     let schema = Schema::read(live)
@@ -109,16 +102,25 @@ fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &
         .map_err(reading)?;
     plan.follow(&schema)?;
 
-    Draft::open(staged, command)?
-        .without_journal()?
-        .lay_out(&schema, &plan, &properties)?;
+    let of_indexes: Vec<_> = schema
+        .parts_of_full_text(|owner| *plan.of(owner) == Keep::All)
+        .collect();
+    let is_of_index = |table: &Table| of_indexes.iter().any(|part| part.name == table.name);
+    let mut files = vec![staged];
+    files.extend((!of_indexes.is_empty()).then_some(&indexes));
+    for file in &files {
+        Draft::open(file, command)?
+            .without_journal()?
+            .lay_out(&schema, &plan, &properties)?;
+    }
     origin.report_progress(command, length)?;
     for table in &schema.tables {
         match (&table.kind, plan.of(table)) {
             // The parts have its rows.
             (Kind::Virtual { .. }, Keep::All) => {}
             (Kind::Part(_), keep) if *keep != Keep::All => {}
-            (_, keep) => origin.transfer(table, keep)?,
+            (_, keep) if is_of_index(table) => origin.transfer(table, keep, Target::Indexes)?,
+            (_, keep) => origin.transfer(table, keep, Target::Copy)?,
         }
     }
     let names = |wanted: fn(&Keep) -> bool| {
@@ -134,18 +136,26 @@ fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &
     origin.transfer_statistics(&all, &filled)?;
     origin.finish()?;
 
-    Draft::open(staged, command)?
-        .without_journal()?
-        .enter_virtual_tables(&schema, &plan)?;
+    for file in &files {
+        Draft::open(file, command)?
+            .without_journal()?
+            .enter_virtual_tables(&schema, &plan)?;
+    }
+    if !of_indexes.is_empty() {
+        Draft::open(&indexes, command)?
+            .without_journal()?
+            .tidy_up(&schema, &plan)?;
+        let tidy = Origin::open(indexes.path(), staged.path(), None, command)?;
+        for part in of_indexes {
+            tidy.transfer(part, &Keep::All, Target::Copy)?;
+        }
+        tidy.finish()?;
+    }
     let draft = Draft::open(staged, command)?.without_journal()?;
     draft.make_indexes(&schema, &plan, true)?;
     draft.index_anew(&schema, &plan)?;
-    let is_clean = !draft.tidy_up(&schema, &plan)?;
     draft.make_triggers(&schema)?;
-    Ok(Copied {
-        is_wal: properties.is_wal,
-        is_clean,
-    })
+    Ok(properties.is_wal)
 }
 
 /// Runs the application's own statements on the copy.

@@ -1,4 +1,4 @@
-//! The database that is pulled, in one read transaction, with the copy attached.
+//! The database that is pulled, in one read transaction, with the files attached that get its rows.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +16,25 @@ use crate::worker::sqlite::foreign::load_extensions;
 
 /// What SQL calls the copy.
 const COPY: &str = "hotswap_copy";
+/// What SQL calls the file of full-text indexes.
+const INDEXES: &str = "hotswap_indexes";
+
+/// Where rows go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Copy,
+    /// The file in which full-text indexes forget the words of deleted rows.
+    Indexes,
+}
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Copy => COPY,
+            Self::Indexes => INDEXES,
+        }
+    }
+}
 
 /// How many steps of SQLite pass between two looks at the progress.
 const STEPS: i32 = 200_000;
@@ -40,8 +59,8 @@ pub(super) struct Properties {
 }
 
 impl Origin {
-    /// Pins the committed state of the database at `path`. `copy` is an empty file.
-    pub(super) fn open(path: &Path, copy: &Path, command: &Command) -> Result<Self> {
+    /// Pins the committed state of the database at `path`. `copy` and `indexes` are files of a [`Draft`](super::Draft).
+    pub(super) fn open(path: &Path, copy: &Path, indexes: Option<&Path>, command: &Command) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
         let deadline = Deadline::watch(&connection, command.client, Some(copy))?;
@@ -52,28 +71,39 @@ impl Origin {
         };
         load_extensions(&origin.connection, &command.database.extensions)?;
         origin
-            .begin(path)
+            .begin(path, indexes)
             .map_err(|error| origin.deadline.explain(error))?;
         Ok(origin)
     }
 
-    fn begin(&self, path: &Path) -> Result<()> {
+    fn begin(&self, path: &Path, indexes: Option<&Path>) -> Result<()> {
         let reading = format!("cannot read {}", path.shown());
-        let name = self.copy.to_str().ok_or_else(|| {
-            Refused::from(Unredactable::NameIsNotUtf8 {
-                database: path.to_owned(),
+        let name = |file: &'_ Path| {
+            let name = file.to_str().map(str::to_owned);
+            name.ok_or_else(|| {
+                Refused::from(Unredactable::NameIsNotUtf8 {
+                    database: path.to_owned(),
+                })
             })
-        })?;
+        };
+        let mut files = vec![(COPY, name(&self.copy)?)];
+        if let Some(indexes) = indexes {
+            files.push((INDEXES, name(indexes)?));
+        }
         let connection = &self.connection;
         let set_up = || -> rusqlite::Result<()> {
             connection.busy_timeout(Duration::from_secs(5))?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
-            connection.execute(&format!("ATTACH ?1 AS {COPY}"), [name])?;
-            // The copy is of no use if the worker dies.
-            connection.execute_batch(&format!(
-                "PRAGMA foreign_keys = OFF; PRAGMA {COPY}.journal_mode = OFF; PRAGMA {COPY}.synchronous = OFF; \
-                 PRAGMA {COPY}.cache_size = -8000; BEGIN; SELECT count(*) FROM main.sqlite_schema"
-            ))
+            for (called, name) in files {
+                connection.execute(&format!("ATTACH ?1 AS {called}"), [name])?;
+                // The copy is of no use if the worker dies.
+                connection.execute_batch(&format!(
+                    "PRAGMA {called}.journal_mode = OFF; PRAGMA {called}.synchronous = OFF; \
+                     PRAGMA {called}.cache_size = -8000"
+                ))?;
+            }
+            connection
+                .execute_batch("PRAGMA foreign_keys = OFF; BEGIN; SELECT count(*) FROM main.sqlite_schema")
         };
         set_up().context(reading)
     }
@@ -126,12 +156,12 @@ impl Origin {
         set.context("cannot report the progress")
     }
 
-    /// Copies the rows of `table` into the copy, which has the same table without rows.
-    pub(super) fn transfer(&self, table: &Table, keep: &Keep) -> Result<()> {
+    /// Copies the rows of `table` into a file that has the same table without rows.
+    pub(super) fn transfer(&self, table: &Table, keep: &Keep, target: Target) -> Result<()> {
         let copied = match keep {
             Keep::Nothing | Keep::Anew => Ok(()),
-            Keep::All => self.transfer_all(table),
-            Keep::Changed(_) => self.transfer_values(table, keep),
+            Keep::All => self.transfer_all(table, target),
+            Keep::Changed(_) => self.transfer_values(table, keep, target),
         };
         copied.map_err(|source| {
             let error = match (keep, is_of_the_machine(&source)) {
@@ -153,7 +183,7 @@ impl Origin {
         })
     }
 
-    fn transfer_all(&self, table: &Table) -> rusqlite::Result<()> {
+    fn transfer_all(&self, table: &Table, target: Target) -> rusqlite::Result<()> {
         let connection = &self.connection;
         // What the database has, the copy gets, whether or not it was written under the constraints of today.
         connection.execute_batch("PRAGMA ignore_check_constraints = ON")?;
@@ -162,7 +192,7 @@ impl Origin {
         let loses_rowids =
             table.hidden_rowid(connection, &columns)?.is_some() && !table.has_index(connection)?;
         let name = quoted(&table.name);
-        let all = format!("INSERT INTO {COPY}.{name} SELECT * FROM main.{name}");
+        let all = format!("INSERT INTO {}.{name} SELECT * FROM main.{name}", target.name());
         let all = match loses_rowids {
             true => None,
             // It cannot be compiled if SQLite cannot transfer the rows as they are, and the table has generated columns.
@@ -170,11 +200,11 @@ impl Origin {
         };
         match all {
             Some(mut all) => all.execute([]).map(drop),
-            None => self.transfer_values(table, &Keep::All),
+            None => self.transfer_values(table, &Keep::All, target),
         }
     }
 
-    fn transfer_values(&self, table: &Table, keep: &Keep) -> rusqlite::Result<()> {
+    fn transfer_values(&self, table: &Table, keep: &Keep, target: Target) -> rusqlite::Result<()> {
         let connection = &self.connection;
         let is_changed = *keep != Keep::All;
         let ignored = if is_changed { "OFF" } else { "ON" };
@@ -203,7 +233,8 @@ impl Origin {
         connection
             .execute(
                 &format!(
-                    "INSERT OR ABORT INTO {COPY}.{name} ({}) SELECT {} FROM main.{name}{scan}",
+                    "INSERT OR ABORT INTO {}.{name} ({}) SELECT {} FROM main.{name}{scan}",
+                    target.name(),
                     names.join(", "),
                     values.join(", ")
                 ),

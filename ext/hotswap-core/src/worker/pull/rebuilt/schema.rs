@@ -98,6 +98,20 @@ impl Schema {
         tables.filter(|table| !matches!(table.kind, Kind::Part(_)) && !is_of_a_tool(&table.name))
     }
 
+    /// The tables in which the `chosen` full-text tables keep their content.
+    pub(super) fn parts_of_full_text<'a>(
+        &'a self,
+        chosen: impl Fn(&Table) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Table> {
+        self.tables.iter().filter(move |part| match &part.kind {
+            Kind::Part(owner) => {
+                let mut owners = self.tables.iter().filter(|table| table.name == *owner);
+                owners.any(|owner| owner.is_full_text() && chosen(owner))
+            }
+            _ => false,
+        })
+    }
+
     /// Whether there is a table or a view of this name.
     pub(super) fn has_rows_of(&self, name: &str) -> bool {
         let tables = self.tables.iter().map(|table| &table.name);
