@@ -160,4 +160,7 @@ pub struct VersionStatus {
     pub bytes: u64,
     /// When it was last changed: RFC 3339, UTC.
     pub modified: String,
+    /// Whether it has only rows of some tables.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_rows: bool,
 }

@@ -59,7 +59,8 @@ module Hotswap
 
       def previous
         @status.fetch(:previous, []).map do |version|
-          Version.new(name: File.basename(version[:path]), description: "#{Words.bytes(version[:bytes])}, last changed #{Words.time(version[:modified])} UTC")
+          size = "#{Words.bytes(version[:bytes])}#{" of rows" if version[:only_rows]}"
+          Version.new(name: File.basename(version[:path]), description: "#{size}, last changed #{Words.time(version[:modified])} UTC")
         end
       end
 

@@ -21,6 +21,7 @@ RSpec.describe "the rollback of a push of some tables" do
         result = app.hotswap("rollback")
         expect(result).to be_ok
         expect(result.stderr).to include "articles 1 added, 1 changed, 1 removed"
+        expect(app.hotswap("status").stdout).to match(/^  previous: \S+\.previous, \S+ \w+ of rows, last changed/)
         expect(app.titles).to eq %w[first second]
         expect(app.ask("SELECT rowid FROM search WHERE search MATCH 'bread OR butter' ORDER BY rowid").split).to eq %w[1 2]
         expect(app.ask("SELECT count(*) FROM search WHERE search MATCH 'wine'")).to eq "0"

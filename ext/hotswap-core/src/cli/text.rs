@@ -44,10 +44,11 @@ fn of_database(database: &DatabaseStatus) -> String {
     }
     for version in &database.previous {
         let size = HumanBytes(version.bytes);
+        let of_what = if version.only_rows { " of rows" } else { "" };
         add(
             &mut text,
             format_args!(
-                "  previous: {}, {size}, last changed {}\n",
+                "  previous: {}, {size}{of_what}, last changed {}\n",
                 version.path, version.modified
             ),
         );

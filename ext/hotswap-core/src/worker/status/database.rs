@@ -13,7 +13,7 @@ use super::role::role;
 use crate::fence::{Fence, Lock, Phase};
 use crate::holders::Surveyed;
 use crate::previous;
-use crate::record::{self, Event};
+use crate::record::{self, Entry, Event};
 use crate::settings::Database;
 use crate::sidecar::sidecars;
 use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, VersionStatus};
@@ -51,14 +51,14 @@ pub(super) fn status(
         journal_mode: facts.journal_mode,
         schema_version: facts.schema_version,
         user_version: facts.user_version,
-        last_push: entries.into_iter().rev().find(|entry| is_swap(entry.event)),
         processes: processes(fence.as_ref(), open),
         // The kernel reports 0 for a process in another container.
         elsewhere: fence
             .as_ref()
             .is_some_and(|fence| fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0)),
         commands: commands(path, fence.as_ref(), published),
-        previous: versions(path),
+        previous: versions(path, &entries),
+        last_push: entries.into_iter().rev().find(|entry| is_swap(entry.event)),
     }
 }
 
@@ -141,8 +141,9 @@ fn commands(path: &Path, fence: Option<&Fence>, published: &[(u32, Published)]) 
     commands
 }
 
-/// The versions that were kept beside the database.
-fn versions(path: &Path) -> Vec<VersionStatus> {
+/// The versions that were kept beside the database. What they contain is in the record: opening a file could make a worker
+/// wait that has just replaced it.
+fn versions(path: &Path, entries: &[Entry]) -> Vec<VersionStatus> {
     let version = |number| {
         let path = previous::path_of(path, number);
         let metadata = std::fs::metadata(&path).ok()?;
@@ -151,6 +152,10 @@ fn versions(path: &Path) -> Vec<VersionStatus> {
             path: path.shown(),
             bytes: metadata.len(),
             modified: metadata.modified().map(record::rfc3339).unwrap_or_default(),
+            only_rows: previous::mark_of(&path).is_ok_and(|mark| {
+                let mut kept = entries.iter().filter(|entry| entry.previous == Some(mark));
+                kept.any(|entry| entry.tables.is_some())
+            }),
         })
     };
     previous::numbers(path).into_iter().filter_map(version).collect()
