@@ -29,6 +29,9 @@ pub use here::{Here, Session};
 
 use leadership::Leadership;
 
+/// How long the end of a process may wait for its sockets to be removed. On an idle machine that takes no time.
+const END: Duration = Duration::from_secs(3);
+
 /// A candidate for leadership, and the leader once it gets the lock.
 pub struct Server {
     stopping: Arc<Stop>,
@@ -71,7 +74,7 @@ impl Server {
         self.stopping.notify.notify_one();
         // A candidate that waits for the lock has no socket, and its thread ends with the process.
         if self.stopping.leading.load(Ordering::SeqCst) {
-            let _ = self.ended.recv_timeout(Duration::from_millis(500));
+            let _ = self.ended.recv_timeout(END);
         }
     }
 }
