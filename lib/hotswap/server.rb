@@ -61,7 +61,7 @@ module Hotswap
         in_place: Hotswap.configuration.in_place,
         keep: Hotswap.configuration.keep,
         probe: Hotswap.runtime.probe.any?,
-        probe_program: FileName.to_json_value(PROBE),
+        probe_program: FileName.to_json_value(FileName.utf8(PROBE)),
         probe_timeout_ms: (Hotswap.configuration.probe_timeout * 1000).ceil,
         max_shrink: Hotswap.configuration.max_shrink,
         tables: Hotswap.configuration.tables,

@@ -44,8 +44,8 @@ Rails.application.configure do
   # Names for lists of tables, for --only @content and --except @private.
   # config.hotswap.tables = { content: [ "articles", "tag*" ], private: [ "users", "sessions" ] }
 
-  # What bin/hotswap cp DATABASE FILE --redacted replaces with the value of an SQL expression, or leaves out. With
-  # config.hotswap.pull = :redacted, clients other than root get only redacted copies.
+  # What bin/hotswap cp DATABASE FILE --redacted replaces with the value of an SQL expression, or leaves out. If pull
+  # is :redacted, clients other than root get only redacted copies.
   # config.hotswap.redact "users", email: "'user' || id || '@example.com'", password_digest: "'x'", phone: nil
   # config.hotswap.redact "sessions", :rows
   # config.hotswap.redact_with "db/redact.sql"
