@@ -4,6 +4,15 @@ require "sqlite3"
 
 # A database with a value that must not leave the server in every place where SQLite keeps values.
 module Secrets
+  # The SQLite of the sqlite3 gem has neither FTS4 nor R-trees.
+  MODULES = SQLite3::Database.new(":memory:").then do |db|
+    db.execute("SELECT name FROM pragma_module_list").flatten
+  ensure
+    db.close
+  end
+  FTS4 = (MODULES.include?("fts4") ? "fts4" : "fts5")
+  PLACES = (MODULES.include?("rtree") ? "VIRTUAL TABLE places USING rtree(id," : "TABLE places (id INTEGER PRIMARY KEY,")
+
   SCHEMA = <<~SQL
     CREATE TABLE schema_migrations (version TEXT PRIMARY KEY);
     CREATE TABLE ar_internal_metadata (key TEXT PRIMARY KEY, value TEXT);
@@ -21,8 +30,8 @@ module Secrets
     CREATE VIRTUAL TABLE articles_fts USING fts5(title, body, content='articles', content_rowid='id');
     CREATE VIRTUAL TABLE users_fts USING fts5(name, bio, content='users', content_rowid='id');
     CREATE VIRTUAL TABLE notes USING fts5(text);
-    CREATE VIRTUAL TABLE old_notes USING fts4(text);
-    CREATE VIRTUAL TABLE places USING rtree(id, left, right, top, bottom);
+    CREATE VIRTUAL TABLE old_notes USING #{FTS4}(text);
+    CREATE #{PLACES} left, right, top, bottom);
     CREATE VIEW adults AS SELECT name FROM users WHERE age > 17;
     CREATE TRIGGER users_are_indexed AFTER INSERT ON users BEGIN
       INSERT INTO users_fts (rowid, name, bio) VALUES (new.id, new.name, new.bio);

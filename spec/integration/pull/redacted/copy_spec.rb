@@ -34,7 +34,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     Secrets.open(copy) do |db|
       %w[articles_fts users_fts notes].each { |table| db.execute("INSERT INTO #{table} (#{table}, rank) VALUES ('integrity-check', 1)") }
       db.execute("INSERT INTO old_notes (old_notes) VALUES ('integrity-check')")
-      expect(db.get_first_value("SELECT rtreecheck('places')")).to eq "ok"
+      expect(db.get_first_value("SELECT rtreecheck('places')")).to eq "ok" if Secrets::MODULES.include?("rtree")
     end
     expect(folder.children.map { |path| path.basename.to_s }.grep(/staged/)).to eq []
   end
@@ -153,7 +153,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
       CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
       CREATE TABLE articles (id INTEGER PRIMARY KEY, title TEXT);
       CREATE VIRTUAL TABLE notes USING fts5(text);
-      CREATE VIRTUAL TABLE old_notes USING fts4(text);
+      CREATE VIRTUAL TABLE old_notes USING #{Secrets::FTS4}(text);
       CREATE VIRTUAL TABLE articles_fts USING fts5(title, content='articles', content_rowid='id');
       CREATE VIRTUAL TABLE words USING fts5(word, content='');
       CREATE TRIGGER articles_have_words AFTER INSERT ON articles BEGIN INSERT INTO words (rowid, word) VALUES (new.id, new.title); END;
@@ -162,8 +162,8 @@ RSpec.describe "a copy of some tables, or a redacted one" do
       INSERT INTO articles_fts (articles_fts) VALUES ('rebuild');
       INSERT INTO notes (rowid, text) VALUES (1, 'public'), (2, 'secretgone');
       DELETE FROM notes WHERE rowid = 2;
-      INSERT INTO old_notes (docid, text) VALUES (1, 'public'), (2, 'secretpage');
-      DELETE FROM old_notes WHERE docid = 2;
+      INSERT INTO old_notes (rowid, text) VALUES (1, 'public'), (2, 'secretpage');
+      DELETE FROM old_notes WHERE rowid = 2;
       INSERT INTO articles_fts (rowid, title) VALUES (2, 'secretbefore');
       INSERT INTO articles_fts (articles_fts, rowid, title) VALUES ('delete', 2, 'secretbefore');
       INSERT INTO words (rowid, word) VALUES (2, 'secretdata');
@@ -183,7 +183,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     manage_indexes(<<~SQL)
       CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, bio TEXT);
       CREATE VIRTUAL TABLE names USING fts5(name, content='users', content_rowid='id');
-      CREATE VIRTUAL TABLE bios USING fts4(content='users', bio);
+      CREATE VIRTUAL TABLE bios USING #{Secrets::FTS4}(content='users', bio);
       CREATE VIRTUAL TABLE notes USING fts5(text);
       CREATE TRIGGER users_are_indexed AFTER UPDATE ON users BEGIN
         INSERT INTO names (names, rowid, name) VALUES ('delete', old.id, old.name);
@@ -199,7 +199,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     pull(redacted: true)
 
     expect(Secrets.in_file(copy)).to eq []
-    read { |db| expect([db.execute("SELECT rowid FROM names('someone')"), db.execute("SELECT docid FROM bios WHERE bios MATCH 'something'")]).to eq [[[1], [2]], [[1], [2]]] }
+    read { |db| expect([db.execute("SELECT rowid FROM names('someone')"), db.execute("SELECT rowid FROM bios WHERE bios MATCH 'something'")]).to eq [[[1], [2]], [[1], [2]]] }
   end
 
   {"quotes" => %("fts5"), "capitals" => "FTS5"}.each do |what, fts5|
