@@ -363,10 +363,11 @@ impl Overwriting<'_> {
             (None, false) => proof.header_is_right(staged),
         });
         match &right {
+            // Rows that are wrong are reported as an error.
+            Ok(_) if plan.content.rows().is_some() => {}
             Ok(true) => command
                 .client
                 .log("debug", "the live database equals the pushed file"),
-            Ok(false) if plan.content.rows().is_some() => {}
             Ok(false) => command.client.log(
                 "error",
                 "the live database differs from the pushed file; writing every page",
