@@ -9,7 +9,7 @@ Dir[File.join(__dir__, "support/*.rb")].each { |file| require file }
 LEFT_OUT = {"thorough" => %i[package], "all" => %i[package thorough]}.fetch(ENV["SPECS"], %i[package thorough slow])
 
 # No example may hang a whole run; one that honestly needs longer says `timeout: 300`.
-EXAMPLE_TIMEOUT = 120
+EXAMPLE_TIMEOUT = 240
 ExampleTookTooLong = Class.new(StandardError)
 
 RSpec.configure do |config|

@@ -7,14 +7,17 @@ require_relative "test_database"
 
 # The demo application in production mode, with its seeds, in a folder of its own.
 #
+# whole: boots all of Rails, as production does (DemoApp::LAZY).
+#
 #   AppServer.start(workers: 2, threads: 5, initializer: "Rails.application.config.hotswap.max_pause = 0.2")
 class AppServer < PumaServer
-  def initialize(workers: 0, threads: 5, preload: true, initializer: nil, **options)
+  def initialize(workers: 0, threads: 5, preload: true, initializer: nil, whole: false, **options)
     super(**options)
     @workers = workers
     @threads = threads
     @preload = preload
     @initializer = initializer
+    @whole = whole
   end
 
   # database: as in database.yml ("primary", "queue", "cache", "errors").
@@ -38,7 +41,7 @@ class AppServer < PumaServer
   private
 
   def prepare
-    DemoApp.copy_to(root)
+    DemoApp.copy_to(root, whole: @whole)
     write("config/initializers/spec.rb", @initializer) if @initializer
   end
 

@@ -29,13 +29,13 @@ RSpec.describe "swaps under load", :fleet do
   end
 
   context "with Puma in one process" do
-    let(:app) { boot_app }
+    let(:app) { boot_app(whole: true) }
 
     it_behaves_like "a fleet that moves as one", 1
   end
 
   context "with a cluster that preloads" do
-    let(:app) { boot_app(workers: 2) }
+    let(:app) { boot_app(workers: 2, whole: true) }
 
     it_behaves_like "a fleet that moves as one", 2
   end

@@ -25,7 +25,7 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
   end
 
   it "ignores a request that an initializer makes" do
-    app = keep(AppServer.start(workers: 2) do |server|
+    app = keep(AppServer.start(workers: 2, whole: true) do |server|
       server.write("config.ru", server.root.join("config.ru").read.lines.grep_v(/load_server/).join + <<~RUBY)
         Rails.application.call(Rack::MockRequest.env_for("/version"))
       RUBY
@@ -37,7 +37,7 @@ RSpec.describe "a config.ru without Rails.application.load_server" do
   end
 
   it "logs nothing if config.ru has the line" do
-    app = keep(AppServer.start)
+    app = keep(AppServer.start(whole: true))
     expect(app.version).to be_truthy
     expect(app.log).to include("managing 4 database(s)")
     expect(app.log).not_to include("load_server")
