@@ -54,12 +54,14 @@ class SpecRun
   end
 
   # What was not run, where, and why.
-  def pending
-    @summary.fetch("examples", []).filter_map do |example|
-      next unless example["status"] == "pending"
+  def pending = listed("pending") { |example| example["pending_message"] }
 
-      "  #{example["file_path"].delete_prefix("./")}:#{example["line_number"]} #{example["full_description"]}\n    #{example["pending_message"]}"
-    end
+  # The same of what failed.
+  def failed
+    examples = listed("failed") { |example| example.dig("exception", "message") }
+    return examples if examples.any? || !failed?
+
+    [in_two_lines(name, @summary.fetch("messages", []).first || "The process ended early: #{@status}")]
   end
 
   # What it printed, indented: bin/test takes a line of counts at the margin for that of the whole run.
@@ -77,6 +79,15 @@ class SpecRun
   end
 
   private
+
+  def listed(status)
+    examples = @summary.fetch("examples", []).select { |example| example["status"] == status }
+    examples.map do |example|
+      in_two_lines("#{example["file_path"].delete_prefix("./")}:#{example["line_number"]} #{example["full_description"]}", yield(example))
+    end
+  end
+
+  def in_two_lines(what, why) = "  #{what}\n    #{why.to_s.split.join(" ")[0, 200]}"
 
   def count(what) = @summary.dig("summary", what) || 0
 
