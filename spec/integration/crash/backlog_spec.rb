@@ -3,7 +3,7 @@
 require_relative "support/watched_server"
 
 # A separate thread writes a large file to the disk while the worker checks it. These specs fail unless the swap waits
-# for that thread (staged.rs, `sync`, which push/mod.rs calls after the check), and unless the worker stops waiting when
+# for that thread (staged.rs, `sync`, which push/pass.rs calls after the check), and unless the worker stops waiting when
 # its client has gone (flusher.rs, `caught_up`).
 RSpec.describe "a push of a file that the disk is still writing", lane: "default" do
   watched_app

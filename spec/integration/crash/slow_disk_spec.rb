@@ -31,7 +31,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(listing).to eq before
   end
 
-  # push/replace.rs, `run`, and push/mod.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
+  # push/replace.rs, `run`, and push/whole_database.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
   it "holds no request during a slow sync of the folder, and the push tries again" do
     step = syncs.first
     app.offer("second")

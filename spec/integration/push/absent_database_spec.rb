@@ -37,7 +37,7 @@ RSpec.describe "a push to a path without a database", lane: "default" do
     expect_the_new_one_alone("delete", "-journal", [fill, *[more] * 6, "BEGIN", change])
   end
 
-  # push/mod.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
+  # live/file.rs, `gone`: there is nothing to compare with, and that says nothing of the schema.
   it "fails if a database was there when it began", lane: "default" do
     server = ItemsServer.start
     live = server.database_path

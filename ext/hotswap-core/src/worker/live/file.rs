@@ -4,10 +4,18 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::error::{Busy, Change, Context, Result};
+use crate::error::{Busy, Change, Context, Error, Result};
 use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
 use crate::worker::sqlite::header::DatabaseHeader;
+
+/// The error for a database that existed when the command began and does not any more.
+pub(crate) fn gone(path: &Path) -> Error {
+    Busy::Removed {
+        database: path.to_owned(),
+    }
+    .into()
+}
 
 /// Fails unless the path still leads to the `expected` file.
 pub(crate) fn require_same_file(path: &Path, expected: Identity) -> Result<()> {

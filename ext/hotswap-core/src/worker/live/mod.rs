@@ -21,7 +21,7 @@ use crate::worker::sqlite::foreign;
 use crate::worker::sqlite::locks;
 
 pub(super) use connection::{checkpoint, unlockable};
-pub(super) use file::{remove_sidecars, require_same_file};
+pub(super) use file::{gone, remove_sidecars, require_same_file};
 
 use connection::{flags, not_writable};
 use exclusive::Exclusive;
@@ -67,6 +67,11 @@ impl Live {
             wal,
             raw: Vec::new(),
         }))
+    }
+
+    /// The same for a database that existed when the command began.
+    pub(super) fn require(path: &Path) -> Result<Self> {
+        Self::open(path)?.ok_or_else(|| gone(path))
     }
 
     /// The schema of the database. Loads the application's extensions, as the checks do, because only the module of

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::checked::Checked;
 use super::if_match::IfMatch;
 use super::in_place::{self, Keeping, Overwriting, Source, Why};
 use super::obstacle::Obstacle;
@@ -32,7 +33,7 @@ use crate::worker::tables::Counts;
 /// The expected pause is the median of so many swaps.
 const LAST: usize = 9;
 
-/// A push up to its checks. `passed` is what they said.
+/// A push up to its checks.
 pub(super) struct Rehearsal<'a> {
     pub command: &'a Command<'a>,
     pub fleet: &'a mut Fleet,
@@ -41,23 +42,20 @@ pub(super) struct Rehearsal<'a> {
     pub staged: Staged,
     pub live: Option<Live>,
     pub obstacle: Option<Obstacle>,
-    pub passed: Option<Result<Passed>>,
-    /// With `--only` or `--except`: the tables, if the file has passed the checks.
-    pub tables: Option<SomeTables>,
 }
 
 impl Rehearsal<'_> {
     /// Reports what the push would do. Fails as the push would, and reports all the same.
-    pub(super) fn run(mut self, if_match: Option<IfMatch>) -> Result<Figures> {
+    pub(super) fn run(mut self, checks: Result<Checked>, if_match: Option<IfMatch>) -> Result<Figures> {
         let command = self.command;
         if let Some(if_match) = if_match {
             if_match.compare(self.live.as_mut(), command)?;
         }
-        let (passed, mut refused) = match self.passed.take() {
-            Some(Ok(passed)) => (Some(passed), None),
-            Some(Err(error @ Error::Refused(_))) => (None, Some(error)),
-            Some(Err(error)) => return Err(error),
-            None => (None, None),
+        let (passed, some_tables, mut refused) = match checks {
+            Ok(Checked::Whole(passed, _)) => (Some(passed), None, None),
+            Ok(Checked::Tables(tables)) => (Some(Passed::alone()), Some(tables), None),
+            Err(error @ Error::Refused(_)) => (None, None, Some(error)),
+            Err(error) => return Err(error),
         };
         let file = of_head(&self.head, self.staged.len());
         let comparable = refused.as_ref().is_none_or(is_of_the_content);
@@ -90,7 +88,7 @@ impl Rehearsal<'_> {
         let pause = match &why {
             None => usual_pause(command),
             Some(_) if refused.is_some() => None,
-            Some(why) => match self.estimate(why) {
+            Some(why) => match self.estimate(why, some_tables.as_ref()) {
                 Ok((estimate, counts)) => {
                     warnings.extend(counts.as_deref().and_then(some_tables::emptied));
                     tables = counts.as_deref().map(some_tables::changes);
@@ -182,14 +180,18 @@ impl Rehearsal<'_> {
     }
 
     /// How long requests would wait for a write in place, and what it would do to each table.
-    fn estimate(&mut self, why: &Why) -> Result<(Duration, Option<Vec<Counts>>)> {
+    fn estimate(
+        &mut self,
+        why: &Why,
+        tables: Option<&SomeTables>,
+    ) -> Result<(Duration, Option<Vec<Counts>>)> {
         let command = self.command;
         let mut live = self
             .live
             .take()
             .expect("only a live database is written in place");
         let (staged, open) = (&mut self.staged, &mut live);
-        if self.tables.is_none() {
+        if tables.is_none() {
             command.at_low_priority(move || match in_place::fit(staged, open, command)? {
                 true => pass(command, staged, Some(&*open)).map(drop),
                 false => Ok(()),
@@ -200,7 +202,7 @@ impl Rehearsal<'_> {
             fleet: self.fleet,
             live,
             staged: &self.staged,
-            source: match &self.tables {
+            source: match tables {
                 Some(tables) => tables.source(&judge, self.obstacle),
                 None => Source::File,
             },

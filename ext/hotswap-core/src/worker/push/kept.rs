@@ -93,7 +93,7 @@ impl Kept {
 }
 
 /// How many versions stay beside the database of `command`. None if another managed database has the name of one.
-pub(super) fn count(command: &Command) -> u32 {
+fn count(command: &Command) -> u32 {
     match command.require_own_versions() {
         // A push with a probe has to be able to go back.
         Ok(()) if command.is_probed() => command.settings.keep.max(1),
@@ -105,8 +105,17 @@ pub(super) fn count(command: &Command) -> u32 {
     }
 }
 
+/// Makes room for the version that a push is to keep. Returns how many versions stay.
+pub(super) fn prepare(command: &Command) -> Result<u32> {
+    let keep = count(command);
+    if keep > 0 {
+        set_foreign_aside(command)?;
+    }
+    Ok(keep)
+}
+
 /// Moves files aside that have the names of versions, but are not hotswap's. Called before the first version is kept.
-pub(super) fn set_foreign_aside(command: &Command) -> Result<()> {
+fn set_foreign_aside(command: &Command) -> Result<()> {
     let path = &*command.path;
     let aside = previous::set_foreign_aside(path).on_path("cannot move a file aside beside", path)?;
     for file in aside {

@@ -80,11 +80,8 @@ impl SomeTables {
         staged: &Staged,
         live: Live,
         obstacle: Option<Obstacle>,
+        keep: u32,
     ) -> Result<Figures> {
-        let keep = kept::count(command);
-        if keep > 0 {
-            kept::set_foreign_aside(command)?;
-        }
         participants::tell(fleet.fence(), command);
         command.client.info("comparing the tables");
         let warned = Once::new();
@@ -162,9 +159,7 @@ pub(super) fn roll_back(
     command.at_low_priority(|| examine(command, &version, &staged, known))?;
     let mut if_match = if_match;
     let done = loop {
-        let mut live = Live::open(path)?.ok_or_else(|| Busy::Removed {
-            database: path.to_owned(),
-        })?;
+        let mut live = Live::require(path)?;
         // The rows may be in tables with functions of an extension.
         live.schema(&command.database.extensions)?;
         let unwritten = match &if_match {
