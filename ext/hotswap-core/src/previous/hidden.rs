@@ -3,6 +3,7 @@
 //! A worker that dies leaves it there. The next worker that holds the operation lock [recovers](recover) it.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::names::{numbers, path_of};
@@ -167,12 +168,20 @@ pub(crate) fn hidden_names_of(database: &Path) -> u64 {
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path| {
-        std::fs::symlink_metadata(path)
-            .ok()
-            .map(|metadata| Identity::of(&metadata))
+    match (std::fs::symlink_metadata(one), std::fs::symlink_metadata(other)) {
+        (Ok(one), Ok(other)) => Identity::of(&one) == Identity::of(&other) || is_same_below(&one, &other),
+        _ => false,
+    }
+}
+
+/// Overlayfs gives the names of one file different devices and inodes if the file came from a layer on another file
+/// system. The rest of what it reports is the file's own. Linking sets the time of the last change of both names.
+fn is_same_below(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
+    let facts = |file: &std::fs::Metadata| {
+        let times = (file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec());
+        (file.len(), file.nlink(), times)
     };
-    identity(one).is_some() && identity(one) == identity(other)
+    one.dev() != other.dev() && one.nlink() > 1 && facts(one) == facts(other)
 }
 
 #[cfg(test)]
