@@ -68,7 +68,8 @@ module Hotswap
     end
 
     # Manages one more database.
-    # @param path [String, Pathname] a relative path is resolved against the application's root
+    # @param path [String, Pathname] a relative path is resolved against the application's root. It may be a pattern, such as
+    #   "storage/tenants/*/main.sqlite3"
     # @param name [String, nil] its name on the command line, such as "primary"
     # @param extensions [Array<#to_s>] extensions that its connections load; the checks of a pushed file load them, too
     # @return [Database]

@@ -11,7 +11,8 @@ module Hotswap
     # @return [String, nil] the only managed database; in Rails all databases in database.yml are managed unless this
     # is set
     attr_reader :database_path
-    # @return [Array<String>, nil] the managed databases, if there are several
+    # @return [Array<String>, nil] the managed databases, if there are several. A path may be a pattern, such as
+    #   "storage/tenants/*/main.sqlite3"
     attr_accessor :database_paths
     # @return [String] relative to {#root}
     attr_accessor :socket_path

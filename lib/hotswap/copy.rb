@@ -91,7 +91,7 @@ module Hotswap
       return found if found
       return refuse("hotswap manages no database in this process. Name one: Hotswap.database_path = \"db/app.sqlite3\"") if Hotswap.databases.empty?
 
-      refuse("#{database.inspect} is not a managed database. The managed databases are #{Hotswap.databases.map(&:label).join(", ")}")
+      refuse("#{database.inspect} is not a managed database. The managed databases are #{Hotswap.databases.registered.map(&:label).join(", ")}")
     end
 
     def named(name)

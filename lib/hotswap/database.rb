@@ -53,6 +53,17 @@ module Hotswap
       self.class.absolute_path(@configured) #: String
     end
 
+    # @return [Boolean] whether this stands for every database whose path matches
+    def pattern? = path.include?("*")
+
+    # The database of this pattern at the path, whether or not it exists.
+    # @param absolute [String] an absolute path; symlinks in it may be resolved
+    # @return [Database, nil] a new object; nil if the pattern does not match
+    def database_at(absolute)
+      found = Native.find_in_pattern(path, absolute)
+      found && Database.new(found, extensions: extensions).tap { |database| database.also_opened_as(@configured) }
+    end
+
     # @return [String]
     def resolved_path
       self.class.resolve(path)

@@ -1,9 +1,13 @@
 # frozen_string_literal: true
 
 module Hotswap
-  # The managed databases, in the order in which they were registered.
+  # The managed databases, in the order in which they were registered. Those that match a pattern are found when the
+  # application opens them, so they are not listed here.
   class Databases
     include Enumerable
+
+    # @return [Array<Database>] what was registered: databases and patterns
+    attr_reader :registered
 
     def initialize
       clear
@@ -31,6 +35,9 @@ module Hotswap
       return known.tap { |database| database.also_opened_as(path) } if known
 
       Database.new(path, name: name, extensions: extensions).tap do |database|
+        @registered << database
+        next @patterns << database if database.pattern?
+
         @databases << database
         index(database)
       end
@@ -58,21 +65,32 @@ module Hotswap
     # @param resolved [String] a path without symlinks
     # @return [Database, nil] the managed database at that path
     def at(resolved)
-      # A path may have become a symlink since it was registered, so the second pass looks at every database.
-      [candidates(resolved), @databases].each do |databases|
-        found = among(databases, resolved)
-        return found if found
-      end
-      nil
+      # A path may have become a symlink since it was registered, so the last pass looks at every database.
+      among(candidates(resolved), resolved) || matching(resolved) || among(@databases + @matched.values, resolved)
+    end
+
+    # @return [Array<Database>] all that are managed now, with those that match a pattern and exist
+    def existing
+      matched = @patterns.flat_map { |pattern| Native.files_in_pattern(pattern.path) }
+      @databases | matched.filter_map { |path| by_path(path) }
+    end
+
+    # @param label [String] see {Database#label}
+    # @return [Database, nil]
+    def labelled(label)
+      @databases.find { |database| database.label == label } || matching(FileName.expand(label, Hotswap.configuration.root))
     end
 
     def clear
+      @registered = []
       @databases = []
+      @patterns = []
+      @matched = {}
       forget_index
     end
 
     def empty?
-      @databases.empty?
+      @registered.empty?
     end
 
     private
@@ -80,10 +98,22 @@ module Hotswap
     def by_path(absolute)
       found = exactly(absolute)
       return found.tap { note_link(found, absolute) } if found
-      return if @databases.empty?
+      return if @registered.empty?
 
       resolved = Database.resolve(absolute)
-      among(candidates(resolved), resolved)
+      among(candidates(resolved), resolved) || matching(absolute) || matching(resolved)
+    end
+
+    # The database of a pattern. There is one object for each that the process has opened.
+    def matching(absolute)
+      known = @matched[absolute]
+      return known if known
+
+      @patterns.each do |pattern|
+        found = pattern.database_at(absolute)
+        return @matched[found.path] ||= found if found
+      end
+      nil
     end
 
     def among(databases, resolved)
@@ -92,7 +122,7 @@ module Hotswap
 
     def exactly(absolute)
       refresh_index
-      @by_path[absolute]
+      @by_path[absolute] || @patterns.find { |pattern| pattern.path == absolute }
     end
 
     # Only databases with the same file name, and symlinks, can lead to the path. Each opening of any SQLite file

@@ -48,7 +48,7 @@ module Hotswap
       name = NAMES[entry[:event]]
       return unless name && wanted?(name)
 
-      database = Hotswap.databases.find { |one| one.label == entry[:database] }
+      database = Hotswap.databases.labelled(entry[:database])
       thread = Thread.new { @one_after_the_other.synchronize { tell(name, entry.except(:sequence).merge(database: database)) } }
       thread.name = "hotswap-events"
       thread.thread_variable_set(:fork_safe, true)

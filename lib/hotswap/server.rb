@@ -53,7 +53,7 @@ module Hotswap
     # @return [Hash] what a worker gets to know about the application
     def settings
       {
-        databases: Hotswap.databases.map(&:to_settings),
+        databases: Hotswap.databases.registered.map(&:to_settings),
         root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
         max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
         timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,
@@ -78,9 +78,9 @@ module Hotswap
     end
 
     def tell
-      left_alone, managed = Hotswap.databases.partition(&:objection)
+      left_alone, managed = Hotswap.databases.registered.partition(&:objection)
       more = ", and #{managed.size - MOST_NAMED} more" if managed.size > MOST_NAMED
-      Log.info("managing #{managed.size} database(s): #{managed.first(MOST_NAMED).map(&:label).join(", ")}#{more}")
+      Log.info("managing #{managed.size} database(s)#{" and patterns" if managed.any?(&:pattern?)}: #{managed.first(MOST_NAMED).map(&:label).join(", ")}#{more}")
       left_alone.each { |database| Log.error("#{database.label} is not managed: #{database.objection}") }
     end
 

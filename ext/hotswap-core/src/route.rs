@@ -61,7 +61,8 @@ impl Settings {
             .databases
             .iter()
             .find(|database| database.name.as_deref() == Some(name));
-        named.or_else(|| self.databases.first().filter(|_| name == "database"))
+        let first = || self.databases.first().filter(|first| first.pattern.is_none());
+        named.or_else(|| first().filter(|_| name == "database"))
     }
 
     /// Refuses the files that SQLite and hotswap keep beside a database. They are a part of it: a copy of one alone
@@ -99,7 +100,7 @@ impl Settings {
     /// The one database that `endpoint` names.
     pub fn named(&self, endpoint: &Endpoint) -> Result<&Database> {
         let found = self.find(endpoint).or_else(|| self.find_below_root(endpoint));
-        let labels = || self.databases.iter().map(|database| database.label.clone());
+        let labels = || self.registered().iter().map(|database| database.label.clone());
         found.ok_or_else(|| {
             Usage::NotManaged {
                 name: endpoint.raw.clone(),
@@ -111,7 +112,7 @@ impl Settings {
 
     /// The error for a user who has named none of the managed databases.
     fn none_managed(&self) -> Usage {
-        let databases = self.databases.iter();
+        let databases = self.registered().iter();
         Usage::NoneManaged {
             databases: databases.clone().map(|database| database.path.shown()).collect(),
             names: databases.filter_map(|database| database.name.clone()).collect(),
@@ -149,10 +150,11 @@ impl Settings {
 
     /// The database that a user means who names none.
     pub fn only(&self) -> Result<&Database> {
+        // Another database may match a pattern tomorrow.
         match &*self.databases {
-            [database] => database.require_managed().map(|()| database),
-            databases => Err(Usage::SeveralManaged {
-                databases: databases.iter().map(Database::shortest_name).collect(),
+            [database] if database.pattern.is_none() => database.require_managed().map(|()| database),
+            _ => Err(Usage::SeveralManaged {
+                databases: self.registered().iter().map(Database::shortest_name).collect(),
             }
             .into()),
         }
@@ -284,8 +286,7 @@ mod tests {
             path: folder.join(file),
             label: file.into(),
             name: Some(name.into()),
-            extensions: vec![],
-            objection: None,
+            ..Database::default()
         };
         Settings {
             databases: vec![

@@ -15,8 +15,11 @@ use crate::selection::Groups;
 /// The databases and the settings of one application.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The managed databases, the first one first.
+    /// The managed databases, the first one first. Before [`Settings::expand`], one may be a pattern.
     pub databases: Vec<Database>,
+    /// What the application has registered: databases and patterns.
+    #[serde(skip)]
+    pub(crate) registered: Vec<Database>,
     /// The application's root, or empty if it is unknown.
     #[serde(default, with = "crate::path")]
     pub root: PathBuf,
@@ -61,8 +64,8 @@ fn one() -> u32 {
     1
 }
 
-/// A managed database.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A managed database, or the pattern of several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     /// The absolute path, as configured; symlinks are not resolved.
     #[serde(with = "crate::path")]
@@ -76,6 +79,12 @@ pub struct Database {
     /// The reason if hotswap has to leave the database alone: the application opens it past SQLite's locks.
     #[serde(default)]
     pub objection: Option<String>,
+    /// The label of the pattern that has found the database.
+    #[serde(skip)]
+    pub pattern: Option<String>,
+    /// Its place, or that of its pattern, in what the application has registered.
+    #[serde(skip)]
+    pub(crate) place: usize,
 }
 
 impl Settings {
@@ -94,15 +103,19 @@ impl Settings {
         let rules = self.redact.iter().map(|rule| &rule.database);
         let named = rules.chain(self.redact_with.iter().map(|script| &script.database));
         for name in named.flatten() {
-            if !self.databases.iter().any(|one| one.name.as_ref() == Some(name)) {
+            if !self
+                .registered()
+                .iter()
+                .any(|one| one.name.as_ref() == Some(name))
+            {
                 let name = name.clone();
                 return Err(Refused::from(Unredactable::NoDatabase { name }).into());
             }
         }
-        let is_first = self.databases.first() == Some(database);
+        let registered = &self.registered()[database.place];
         let is_for = |name: &Option<String>| match name {
-            Some(_) => *name == database.name,
-            None => is_first,
+            Some(_) => *name == registered.name,
+            None => database.place == 0,
         };
         Ok((
             self.redact.iter().filter(|rule| is_for(&rule.database)).collect(),
@@ -111,6 +124,14 @@ impl Settings {
                 .filter(|script| is_for(&script.database))
                 .collect(),
         ))
+    }
+
+    /// What the application has registered: databases and patterns.
+    pub fn registered(&self) -> &[Database] {
+        match &*self.registered {
+            [] => &self.databases,
+            registered => registered,
+        }
     }
 
     /// The paths of all databases, with every symlink resolved.

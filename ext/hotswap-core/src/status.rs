@@ -27,6 +27,9 @@ pub struct DatabaseStatus {
     /// The name in database.yml.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The pattern that has found it, if the application has registered one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
     /// The absolute path, with every symlink resolved. Invalid characters are escaped.
     pub path: String,
     /// Whether there is a file.

@@ -14,6 +14,7 @@ mod file_name;
 mod gate;
 mod log;
 mod mailbox;
+mod pattern;
 mod runtime;
 mod server;
 mod sqlite;
@@ -31,6 +32,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     gate::define(native)?;
     unit::define(ruby, hotswap)?;
     mailbox::define(native)?;
+    pattern::define(native)?;
     server::define(native)?;
     command::define(ruby, native)?;
     Ok(())

@@ -25,7 +25,7 @@ module Hotswap
       # @return [Database, nil] the one that the request is about
       def database
         id = @request.post? ? form["database"] : @request.GET["database"]
-        Hotswap.databases.find { |database| Dashboard.id(database.label) == id }
+        Hotswap.databases.existing.find { |database| Dashboard.id(database.label) == id }
       end
 
       # @return [String] for the form

@@ -52,7 +52,7 @@ module Hotswap
       end
 
       def records
-        Hotswap.databases.map do |database|
+        Hotswap.databases.existing.map do |database|
           stat = File.stat("#{database.resolved_path}.hotswap.log")
           [stat.ino, stat.size, stat.mtime]
         rescue SystemCallError

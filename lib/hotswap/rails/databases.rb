@@ -34,8 +34,11 @@ module Hotswap
         # database.
         all = configurations.configs_for(env_name: ::Rails.env, include_hidden: true)
         of_files = all.select { |config| ActiveRecordConnections.file_of(config) && !config.replica? }
-        of_files.uniq { |config| config.database.to_s }.to_h { |config| [config.database.to_s, {name: config.name, extensions: extensions(config)}] }
+        of_files.uniq { |config| config.database.to_s }.to_h { |config| [path(config.database.to_s), {name: config.name, extensions: extensions(config)}] }
       end
+
+      # activerecord-tenanted has one entry for the databases of all tenants, and puts the name of a tenant into the path.
+      def path(configured) = configured.include?("%{tenant}") ? format(configured, tenant: "*") : configured
 
       # Paths, and names of constants that respond to to_path, as Active Record accepts them.
       def extensions(config)

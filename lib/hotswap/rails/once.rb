@@ -50,7 +50,7 @@ module Hotswap
 
       def carry_out
         RailsOutline.load
-        yield Hotswap.databases.to_h { |database| ["#{(database.name || database.label).tr("/", "_")}.sqlite3", database] }
+        yield Hotswap.databases.existing.to_h { |database| ["#{(database.name || database.label).tr("/", "_")}.sqlite3", database] }
       rescue Error, SystemCallError => error
         abort "ERROR: #{error.message}"
       end

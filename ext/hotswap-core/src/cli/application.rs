@@ -41,10 +41,12 @@ impl Application {
             return Ok([None, None]);
         }
         if let Some(number) = rollback_without_a_name(src, dst) {
-            let path = self.config.settings.only()?.path.as_os_str();
+            let settings = self.config.settings.clone().expand(&[]);
+            let path = settings.only()?.path.as_os_str();
             return Ok([Some(previous_of(number, path)), Some(path.to_owned())]);
         }
-        let (source, destination) = self.config.settings.sides(src, dst);
+        let settings = self.config.settings.clone().expand(&[src, dst]);
+        let (source, destination) = settings.sides(src, dst);
         Ok([(source, src), (destination, dst)].map(|(database, endpoint)| {
             let database = database.filter(|_| endpoint.identity.is_none())?;
             let path = database.path.as_os_str();
@@ -70,7 +72,7 @@ impl Application {
         if self.waited_for.is_empty() && self.in_transaction.is_empty() {
             return Ok(());
         }
-        let settings = &self.config.settings;
+        let settings = self.config.settings.clone().expand(&[src, dst]);
         // A name means a database of the server that is asked. A path leads to the same file no matter which server
         // it is.
         let sides = match self.is_at(socket) {

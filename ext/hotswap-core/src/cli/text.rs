@@ -1,6 +1,6 @@
 //! The answers to questions, for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use indicatif::HumanBytes;
@@ -13,14 +13,64 @@ use crate::visible;
 /// How many tables a line names.
 const NAMED: usize = 8;
 
-/// The state of the databases, a paragraph for each.
+/// How many databases of one pattern get a paragraph each.
+const SHOWN: usize = 10;
+
+/// The state of the databases, a paragraph for each. If many match a pattern, only those at which a command runs.
 pub(super) fn of_status(status: &Status) -> String {
-    let databases: Vec<_> = status.databases.iter().map(of_database).collect();
+    let mut patterns = BTreeMap::<&String, Vec<&DatabaseStatus>>::new();
+    for database in &status.databases {
+        let found = database.pattern.iter();
+        found.for_each(|pattern| patterns.entry(pattern).or_default().push(database));
+    }
+    patterns.retain(|_, found| found.len() > SHOWN);
+    let is_summed_up = |database: &&DatabaseStatus| {
+        let pattern = database.pattern.as_ref();
+        pattern.is_some_and(|pattern| patterns.contains_key(pattern)) && database.commands.is_empty()
+    };
+    let databases = status.databases.iter().filter(|database| !is_summed_up(database));
+    let databases: Vec<_> = databases.map(of_database).collect();
+    let databases = databases
+        .into_iter()
+        .chain(patterns.iter().map(|(pattern, found)| of_pattern(pattern, found)));
+    let databases: Vec<_> = databases.collect();
     let server = match status.server {
         Some(pid) => format!("Served by process {pid}.\n"),
         None => "No server is running.\n".into(),
     };
     format!("{}\n{server}", databases.join("\n"))
+}
+
+/// The state of all databases that match a pattern, in one paragraph.
+fn of_pattern(pattern: &str, found: &[&DatabaseStatus]) -> String {
+    let bytes = found.iter().filter_map(|database| database.bytes).sum();
+    let is_open = |database: &&&DatabaseStatus| !database.processes.is_empty() || database.elsewhere;
+    let open = found.iter().filter(is_open).count();
+    let processes: BTreeSet<_> = found
+        .iter()
+        .flat_map(|database| &database.processes)
+        .map(|process| process.pid)
+        .collect();
+    let mut text = format!(
+        "{pattern}: {} databases, {}; {open} open in {} process(es)\n",
+        found.len(),
+        HumanBytes(bytes),
+        processes.len()
+    );
+    let pushes = found
+        .iter()
+        .filter_map(|database| database.last_push.as_ref())
+        .max_by(|one, other| one.time.cmp(&other.time));
+    match pushes {
+        Some(entry) => add(&mut text, format_args!("  last push: {}\n", of_entry(entry))),
+        None => text.push_str("  last push: none\n"),
+    }
+    let example = found.first().map_or(pattern, |database| &*database.database);
+    add(
+        &mut text,
+        format_args!("  more about one of them: hotswap status {example}\n"),
+    );
+    text
 }
 
 fn of_database(database: &DatabaseStatus) -> String {
@@ -233,6 +283,41 @@ mod tests {
             ..Entry::default()
         };
         assert!(of_entry(&entry).ends_with(", only articles, tags, from new.sqlite3"));
+    }
+
+    #[test]
+    fn many_databases_of_a_pattern_are_summed_up_except_those_at_which_a_command_runs() {
+        let tenant = |number: u64| DatabaseStatus {
+            database: format!("tenants/{number}.sqlite3"),
+            pattern: Some("tenants/*.sqlite3".into()),
+            bytes: Some(1024),
+            ..DatabaseStatus::default()
+        };
+        let mut status = Status {
+            databases: (0..10).map(tenant).collect(),
+            ..Status::default()
+        };
+        assert_eq!(of_status(&status).matches("last push").count(), 10);
+
+        let commands = vec![CommandStatus {
+            phase: "checking".into(),
+            ..CommandStatus::default()
+        }];
+        let busy = DatabaseStatus {
+            commands,
+            ..tenant(10)
+        };
+        status.databases.push(busy);
+        let text = of_status(&status);
+        assert_eq!(text.matches("last push").count(), 2, "{text}");
+        assert!(
+            text.contains("tenants/*.sqlite3: 11 databases, 11.00 KiB; 0 open in 0 process(es)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("tenants/10.sqlite3: 1.00 KiB\n  now: a worker, checking"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -36,6 +36,13 @@ pub(crate) fn is_version(name: &OsStr, database: &OsStr) -> bool {
     number_in(OsStr::from_bytes(main.unwrap_or(name.as_bytes())), database).is_some()
 }
 
+/// Whether `name` is that of a version of some database, or of a file that SQLite puts beside one.
+pub(crate) fn is_version_of_any(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    let mut beginnings = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(SUFFIX.as_bytes()));
+    beginnings.any(|at| is_version(name, OsStr::from_bytes(&bytes[..at])))
+}
+
 fn number_in(name: &OsStr, database: &OsStr) -> Option<u32> {
     let rest = name.as_bytes().strip_prefix(database.as_bytes())?;
     let rest = rest.strip_prefix(SUFFIX.as_bytes())?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -391,6 +391,18 @@ pub fn previous_of(number: u32, name: &OsStr) -> OsString {
 pub const STANDARD_INPUT: &str = "standard input";
 
 impl Endpoint {
+    /// The paths that may lead to a managed database: from the caller's folder, and from the application's `root` if
+    /// there is nothing.
+    pub(crate) fn places(&self, root: &Path) -> Vec<PathBuf> {
+        let below_root = self.absent && !root.as_os_str().is_empty();
+        let below_root = below_root.then(|| root.join(self.database()));
+        [&self.absolute, &self.resolved]
+            .into_iter()
+            .cloned()
+            .chain(below_root)
+            .collect()
+    }
+
     /// The previous version that this is, and the name of its database. A file of that name comes first.
     pub fn version(&self) -> Option<(u32, &str)> {
         version_of(&self.raw).filter(|_| self.is_version)

@@ -99,7 +99,7 @@ fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
 /// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
 fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
-    let databases = settings.resolved();
+    let databases = settings.clone().expand(&[]).resolved();
     let removed = leftovers::sweep(&databases);
     let removed = removed.iter().map(|name| leftovers::removed(name));
     let recovered = databases.iter().filter(|path| recover(path));
@@ -131,7 +131,9 @@ fn carry_out(
     settings: Settings,
     replaced: &mut Option<Replaced>,
 ) -> Result<Figures> {
-    let settings = settings.for_request(&request);
+    let settings = settings
+        .for_request(&request)
+        .expand(&[&request.src, &request.dst]);
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));
     let (direction, database) = match settings.route(&request.src, &request.dst) {

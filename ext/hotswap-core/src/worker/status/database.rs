@@ -43,6 +43,7 @@ pub(super) fn status(
     DatabaseStatus {
         database: database.label.clone(),
         name: database.name.clone(),
+        pattern: database.pattern.clone(),
         path: path.shown(),
         exists: bytes.is_some(),
         objection: database.objection.clone(),

@@ -29,9 +29,11 @@ pub(super) fn answer(
     server: Option<u32>,
 ) -> Result<()> {
     loop {
+        let named: Vec<_> = query.database.iter().collect();
+        let settings = settings.clone().expand(&named);
         let answer = match query.about {
-            About::Status => status(settings, &query, server)?,
-            About::Log => log(settings, &query)?,
+            About::Status => status(&settings, &query, server)?,
+            About::Log => log(&settings, &query)?,
         };
         let mut body = BodyWriter::new(&client.main);
         answer.chunks(CHUNK).try_for_each(|chunk| body.send(chunk))?;

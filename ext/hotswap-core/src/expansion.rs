@@ -1,0 +1,54 @@
+//! The databases that match the patterns of an application, at the moment of a command.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::pattern::Pattern;
+use crate::protocol::Endpoint;
+use crate::settings::{Database, Settings};
+use crate::visible::Shown;
+
+impl Settings {
+    /// Puts the databases that exist now in the place of each pattern, and those that `endpoints` name.
+    pub fn expand(mut self, endpoints: &[&Endpoint]) -> Self {
+        let registered = std::mem::take(&mut self.databases);
+        let is_plain = |one: &&Database| Pattern::of(&one.path).is_none();
+        let mut known: HashSet<_> = registered
+            .iter()
+            .filter(is_plain)
+            .map(|one| one.path.clone())
+            .collect();
+        for (place, one) in registered.iter().enumerate() {
+            let Some(pattern) = Pattern::of(&one.path) else {
+                self.databases.push(Database { place, ..one.clone() });
+                continue;
+            };
+            let named = endpoints.iter().filter(|endpoint| !endpoint.stdio);
+            let mut named: Vec<_> = named
+                .flat_map(|endpoint| endpoint.places(&self.root))
+                .filter_map(|path| pattern.find(&path))
+                .collect();
+            named.sort();
+            let found = pattern.files().into_iter().chain(named);
+            let new = found.filter(|path| known.insert(path.clone()));
+            let databases = new.map(|path| one.found_at(path, place, &self.root));
+            self.databases.extend(databases);
+        }
+        self.registered = registered;
+        self
+    }
+}
+
+impl Database {
+    /// The database at `path`, which this pattern has found.
+    fn found_at(&self, path: PathBuf, place: usize, root: &Path) -> Self {
+        Self {
+            label: path.strip_prefix(root).unwrap_or(&path).shown(),
+            name: None,
+            pattern: Some(self.label.clone()),
+            place,
+            path,
+            ..self.clone()
+        }
+    }
+}

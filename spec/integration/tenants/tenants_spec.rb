@@ -1,0 +1,63 @@
+# frozen_string_literal: true
+
+# Databases that the application creates while it runs.
+RSpec.describe "an application with a database for each tenant", :unhurried do
+  running_app(Tenants, workers: 2)
+
+  it "pushes, pulls and rolls back one tenant" do
+    expect([app.notes("acme"), app.notes("beta")]).to eq ["of acme", "of beta"]
+
+    pushed = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/acme/main.sqlite3")
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n"), pushed.stderr
+    expect(Array.new(8) { app.notes("acme") }.uniq).to eq ["pushed"]
+
+    pulled = app.hotswap("cp", app.tenant_path("acme"), "backup.sqlite3")
+    expect(pulled).to have_attributes(exit_code: 0), pulled.stderr
+    expect(TestDatabase.read(app.root.join("backup.sqlite3").to_s) { |db| db.get_first_value("SELECT text FROM notes") }).to eq "pushed"
+
+    back = app.hotswap("rollback", "storage/tenants/acme/main.sqlite3")
+    expect(back).to have_attributes(exit_code: 0), back.stderr
+    expect(Array.new(8) { app.notes("acme") }.uniq).to eq ["of acme"]
+    expect(app.notes("beta")).to eq "of beta"
+  end
+
+  it "manages a tenant that was created a moment ago" do
+    expect(app.post("/tenants/fresh", new: "1", text: "first").status).to eq 201
+    pushed = app.hotswap("cp", "--json", app.notes_file("new", "pushed"), "storage/tenants/fresh/main.sqlite3")
+    expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    expect(JSON.parse(pushed.stdout)).to include("way" => "rename")
+    expect(Array.new(8) { app.notes("fresh") }.uniq).to eq ["pushed"]
+  end
+
+  it "creates a tenant by a push" do
+    expect(app.get("/tenants/born").status).to eq 404
+    pushed = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/born/main.sqlite3")
+    expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    expect(app.notes("born")).to eq "pushed"
+    modes = %w[acme born].map { |tenant| File.stat(app.tenant_path(tenant)).then { |stat| [stat.mode, stat.uid, stat.gid] } }
+    expect(modes.uniq.size).to eq 1
+  end
+
+  it "lists the tenants that exist" do
+    app.notes("acme")
+    answer = app.hotswap("status", "--json")
+    found = JSON.parse(answer.stdout).fetch("databases").select { |database| database["pattern"] == "storage/tenants/*/main.sqlite3" }
+    expect(found.map { |database| database["database"] }).to include("storage/tenants/acme/main.sqlite3", "storage/tenants/beta/main.sqlite3")
+    one = app.hotswap("status", "storage/tenants/acme/main.sqlite3")
+    expect(one.stdout).to start_with("storage/tenants/acme/main.sqlite3: ").and match(/web \d+ .*: takes part in swaps/)
+    expect(one.stdout).not_to include("beta")
+  end
+
+  it "refuses what is not a tenant, and the files beside one" do
+    lost = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/a/b/main.sqlite3")
+    expect(lost).to have_attributes(exit_code: 2)
+    expect(lost.stderr).to include("storage/tenants/*/main.sqlite3")
+
+    beside = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/acme/main.sqlite3-wal")
+    expect(beside).to have_attributes(exit_code: 2, stderr: /belongs to the managed database storage\/tenants\/acme/)
+
+    nameless = app.hotswap("cp", app.notes_file("new", "pushed"), "tenant")
+    expect(nameless).to have_attributes(exit_code: 2)
+    expect(app.log).to match(/managing 5 database\(s\) and patterns: .*storage\/tenants\/\*\/main\.sqlite3/)
+  end
+end

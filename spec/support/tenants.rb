@@ -1,0 +1,131 @@
+# frozen_string_literal: true
+
+require_relative "app_server"
+
+# The demo with a database for each tenant, as activerecord-tenanted has them: one entry in database.yml, and a pool for
+# each tenant that is made with the first query, dropped when there are more than a few, and never listed anywhere.
+#
+# The gem is not installed here. TenantRecord below calls what the gem calls: `connected_to(shard:)`,
+# `establish_connection` with a configuration of its own, and `remove_connection_pool`.
+class Tenants < AppServer
+  SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"
+  ENTRY = <<-YAML
+  tenant:
+    adapter: sqlite3
+    database: storage/tenants/%{tenant}/main.sqlite3
+    tenanted: true
+    database_tasks: false
+    max_connection_pools: 3
+  YAML
+  RECORD = <<~RUBY
+    class TenantRecord < ActiveRecord::Base
+      self.abstract_class = true
+      self.connection_class = true
+      self.default_shard = :none
+
+      LOCK = Mutex.new
+      POOLS = {}
+
+      class << self
+        def with(tenant, &block) = connected_to(shard: tenant, role: :writing, &block)
+
+        def connection_pool
+          pool = known_pool || LOCK.synchronize { known_pool || make_pool }
+          POOLS.delete(current_shard)
+          POOLS[current_shard] = pool
+          drop(POOLS.keys.first) while POOLS.size > configuration.configuration_hash[:max_connection_pools]
+          pool
+        end
+
+        def create(tenant)
+          path = Rails.root.join(of(tenant).database)
+          path.dirname.mkpath
+          FileUtils.touch(path)
+          with(tenant) { connection_pool.with_connection { |connection| connection.execute(#{SCHEMA.inspect}) } }
+        end
+
+        private
+
+        def configuration = ActiveRecord::Base.configurations.find_db_config(:tenant) || ActiveRecord::Base.configurations.configs_for(env_name: Rails.env, name: "tenant", include_hidden: true)
+
+        def of(tenant)
+          ActiveRecord::DatabaseConfigurations::HashConfig.new(Rails.env, "tenant_\#{tenant}", configuration.configuration_hash.merge(database: format(configuration.database, tenant: tenant)))
+        end
+
+        def known_pool = connection_handler.retrieve_connection_pool(name_of_connection, role: current_role, shard: current_shard)
+
+        def make_pool
+          raise ActiveRecord::RecordNotFound, "no such tenant" unless Rails.root.join(of(current_shard).database).exist?
+
+          establish_connection(of(current_shard))
+        end
+
+        def drop(tenant)
+          POOLS.delete(tenant)
+          connection_handler.remove_connection_pool(name_of_connection, role: :writing, shard: tenant)
+        end
+
+        def name_of_connection = connection_specification_name
+      end
+    end
+  RUBY
+  CONTROLLER = <<~RUBY
+    class NotesController < ActionController::Base
+      skip_forgery_protection
+
+      def show = TenantRecord.with(params[:id]) { render plain: Note.order(:id).pluck(:text).join(",") }
+
+      def create
+        TenantRecord.create(params[:id]) if params[:new]
+        TenantRecord.with(params[:id]) { Note.create!(text: params[:text]) }
+        head :created
+      end
+
+      # Holds the tenant's database for a while.
+      def slow
+        TenantRecord.with(params[:id]) { Note.transaction { Note.count && sleep(params[:seconds].to_f) } }
+        head :ok
+      end
+    end
+  RUBY
+
+  def tenant_path(tenant) = root.join("storage/tenants", tenant, "main.sqlite3").to_s
+
+  def notes(tenant) = get("/tenants/#{tenant}").body
+
+  # A file to push into the database of a tenant.
+  def notes_file(name, *notes)
+    path = root.join("files", "#{name}.sqlite3").tap { |file| file.dirname.mkpath }.to_s
+    self.class.make(path, *notes)
+    path
+  end
+
+  def self.make(path, *notes)
+    FileUtils.mkdir_p(File.dirname(path))
+    FileUtils.rm_f(path)
+    SQLite3::Database.new(path) do |db|
+      db.execute("PRAGMA journal_mode = WAL")
+      db.execute(SCHEMA)
+      notes.each { |note| db.execute("INSERT INTO notes (text) VALUES (?)", [note]) }
+    end
+  end
+
+  private
+
+  def prepare
+    super
+    yaml = root.join("config/database.yml")
+    write("config/database.yml", yaml.read.sub(/^<% end %>\Z/) { |line| ENTRY + line })
+    write("app/models/tenant_record.rb", RECORD)
+    write("app/models/note.rb", "class Note < TenantRecord\nend\n")
+    write("app/controllers/notes_controller.rb", CONTROLLER)
+    routes = root.join("config/routes.rb")
+    routes.write(routes.read.sub("draw do\n", <<~RUBY))
+      draw do
+        get "tenants/:id", to: "notes#show"
+        post "tenants/:id", to: "notes#create"
+        get "tenants/:id/slow", to: "notes#slow"
+    RUBY
+    %w[acme beta].each { |tenant| self.class.make(tenant_path(tenant), "of #{tenant}") }
+  end
+end
