@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sidecar::{sidecars, SUFFIXES};
 use crate::sys::random;
-use crate::sys::socket::address_of;
+use crate::sys::socket::Address;
 use crate::visible;
 
 /// The suffix of a staged file.
@@ -212,7 +212,7 @@ fn is_orphan(path: &Path) -> bool {
 }
 
 fn is_deaf(path: &Path) -> bool {
-    let asked = address_of(path).and_then(|(_socket, address)| UnixDatagram::unbound()?.connect(address));
+    let asked = Address::of(path).and_then(|address| UnixDatagram::unbound()?.connect(&address));
     matches!(asked, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 

@@ -4,7 +4,8 @@
 //! lies beside the file that a link leads to, and not beside the link.
 
 use std::fs::{File, Metadata};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +13,40 @@ use crate::error::{BadFile, Context, Error, FileKind, Result, Usage};
 use crate::leftovers;
 use crate::protocol::{Message, Stamp};
 use crate::sidecar::Sidecar;
+use crate::sys::descriptors;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 
 /// The open source file, and the files beside it.
 pub(super) struct Source {
-    main: File,
+    main: Main,
     beside: Vec<(Sidecar, File)>,
     stamps: Vec<Stamp>,
+}
+
+/// The file itself.
+struct Main {
+    file: ManuallyDrop<File>,
+    /// Whether closing it could drop the locks of an SQLite in this process.
+    stays_open: bool,
+}
+
+impl Main {
+    fn new(file: File, in_application: bool) -> Self {
+        Self {
+            file: ManuallyDrop::new(file),
+            stays_open: in_application && !descriptors::NAMES_WITHOUT_OPENING,
+        }
+    }
+}
+
+impl Drop for Main {
+    fn drop(&mut self) {
+        if !self.stays_open {
+            // SAFETY: the file is not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.file) }
+        }
+    }
 }
 
 impl Source {
@@ -29,9 +56,18 @@ impl Source {
     /// In the application's process (`in_application`) this does not open the file itself for reading, because
     /// closing it would drop the locks of an SQLite that has it open there. The worker opens it instead.
     pub(super) fn open(path: &Path, raw: &str, in_application: bool) -> Result<Self> {
-        let flags = if in_application { libc::O_PATH } else { 0 };
-        let main = open(path, flags).map_err(|error| unreadable(raw, path, error))?;
-        let metadata = main.metadata().map_err(|error| unreadable(raw, path, error))?;
+        let main = match in_application {
+            true => descriptors::name(path),
+            false => open(path, 0),
+        };
+        let main = Main::new(
+            main.map_err(|error| unreadable(raw, path, error))?,
+            in_application,
+        );
+        let metadata = main
+            .file
+            .metadata()
+            .map_err(|error| unreadable(raw, path, error))?;
         if !metadata.is_file() {
             return Err(Usage::BadSource {
                 name: raw.into(),
@@ -44,19 +80,22 @@ impl Source {
 
     /// The file that is standard input.
     pub(super) fn of_stdin(main: File) -> Result<Self> {
-        let path = PathBuf::from(format!("/proc/self/fd/{}", main.as_raw_fd()));
-        Self::with_what_lies_beside(main, &path, "standard input")
+        let path = descriptors::path_of(&main).unwrap_or_default();
+        Self::with_what_lies_beside(Main::new(main, false), &path, "standard input")
     }
 
-    fn with_what_lies_beside(main: File, path: &Path, raw: &str) -> Result<Self> {
-        let metadata = main.metadata().map_err(|error| unreadable(raw, path, error))?;
+    fn with_what_lies_beside(main: Main, path: &Path, raw: &str) -> Result<Self> {
+        let metadata = main
+            .file
+            .metadata()
+            .map_err(|error| unreadable(raw, path, error))?;
         // A deleted file has no path, and so no WAL beside it.
         let resolved = path
             .canonicalize()
             .ok()
             .filter(|resolved| leads_to(resolved, &metadata));
         let beside = resolved.as_deref().map_or(Ok(vec![]), open_beside)?;
-        let files = std::iter::once(&main).chain(beside.iter().map(|(_, file)| file));
+        let files = std::iter::once(&*main.file).chain(beside.iter().map(|(_, file)| file));
         let stamps: std::io::Result<_> = files.map(Stamp::settled).collect();
         let stamps = stamps.map_err(|error| unreadable(raw, path, error))?;
         // From the stamps on, a change of any of these files is noticed. So this is the moment whose state is
@@ -95,7 +134,7 @@ impl Source {
 
     /// The descriptors of the file and of the files beside it.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        std::iter::once(self.main.as_fd())
+        std::iter::once(self.main.file.as_fd())
             .chain(self.beside.iter().map(|(_, file)| file.as_fd()))
             .collect()
     }

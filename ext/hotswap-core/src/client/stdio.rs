@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::Whence;
 
 use super::Abort;
+use crate::sys::descriptors;
 use crate::sys::fork::{self, CloseInChild};
 
 /// How much a writable pipe takes at once, in bytes. A longer write may wait for the reader.
@@ -105,10 +106,8 @@ impl Stdio {
     /// Opens the stream again, so that the new descriptor does not block while the old one keeps its flags for other
     /// processes. Fails without /proc, and for a pipe of another user.
     fn reopen(&self, options: &mut OpenOptions) -> Option<File> {
-        options
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
-            .ok()
+        options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
+        descriptors::reopen(&self.file, options).ok()
     }
 
     /// Whether this is a pipe whose reader has gone.

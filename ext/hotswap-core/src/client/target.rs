@@ -3,11 +3,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::AtFlags;
 
 use super::signals;
 use crate::error::{Context, Error, FileKind, Refused, Result, Usage};
@@ -18,6 +15,7 @@ use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::processes::Bound;
 use crate::sys::random;
+use crate::sys::unnamed;
 use crate::visible::Shown;
 
 /// The file that a pull writes, until it is in place.
@@ -185,14 +183,7 @@ impl Target {
         let folder = self.folder().to_owned();
         let draft = draft_name(&folder)?;
         self.keep_draft(&draft);
-        let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let linked = nix::unistd::linkat(
-            nix::fcntl::AT_FDCWD,
-            nameless.as_str(),
-            nix::fcntl::AT_FDCWD,
-            &draft,
-            AtFlags::AT_SYMLINK_FOLLOW,
-        );
+        let linked = unnamed::link(&self.file, &draft);
         if linked.is_ok() {
             return Ok(draft);
         }
@@ -223,7 +214,7 @@ impl Drop for Target {
     }
 }
 
-/// Whether `path`, such as /dev/stdout, leads to a descriptor of a process by way of `/proc`.
+/// Whether `path`, such as /dev/stdout, leads to a descriptor of a process by way of `/proc` or `/dev/fd`.
 fn is_a_descriptor(path: &Path) -> bool {
     let mut path = path.to_owned();
     // As many links as the kernel follows.
@@ -231,7 +222,7 @@ fn is_a_descriptor(path: &Path) -> bool {
         let Some(folder) = path.parent().and_then(|folder| folder.canonicalize().ok()) else {
             return false;
         };
-        if folder.starts_with("/proc") && folder.ends_with("fd") {
+        if folder == Path::new("/dev/fd") || folder.starts_with("/proc") && folder.ends_with("fd") {
             return true;
         }
         match path.read_link() {
@@ -243,13 +234,7 @@ fn is_a_descriptor(path: &Path) -> bool {
 }
 
 fn create_in(folder: &Path) -> std::io::Result<(File, Option<PathBuf>)> {
-    let nameless = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
-        .open(folder);
-    if let Ok(file) = nameless {
+    if let Ok(file) = unnamed::create(folder) {
         return Ok((file, None));
     }
     // File systems refuse a file without a name with various errors. If the folder itself is the problem, creating a

@@ -2,7 +2,6 @@
 //!
 //! A report decides nothing. It allows a refusal to name the request, its age, and its process.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use crate::error::{Context, Result};
 use crate::leftovers;
 use crate::sys::processes;
 use crate::sys::random;
-use crate::sys::socket::reachable;
+use crate::sys::socket::Address;
 
 /// The report of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,14 +75,13 @@ pub(crate) fn send(database: &Path, board: &Board, why: Why, mut running: Vec<Ru
 fn try_send(database: &Path, id: u64, report: &Report) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    let folder = folder_of(database)?;
-    let address = reachable(&folder, leftovers::report_name(id));
-    socket.send_to(&serde_json::to_vec(report)?, address)?;
+    let address = Address::in_folder(folder_of(database), leftovers::report_name(id))?;
+    socket.send_to(&serde_json::to_vec(report)?, &address)?;
     Ok(())
 }
 
-fn folder_of(database: &Path) -> io::Result<File> {
-    File::open(database.parent().unwrap_or(Path::new("/")))
+fn folder_of(database: &Path) -> &Path {
+    database.parent().unwrap_or(Path::new("/"))
 }
 
 /// The worker's side: receives reports, and keeps the newest of each process.
@@ -102,9 +100,9 @@ impl Collector {
         let id = random::number()?;
         let name = leftovers::report_name(id);
         let path = database.with_file_name(&name);
-        let folder = folder_of(database).on_path("cannot open the folder of", database)?;
-        let socket =
-            UnixDatagram::bind(reachable(&folder, &name)).on_path("cannot create the socket", &path)?;
+        let address =
+            Address::in_folder(folder_of(database), &name).on_path("cannot open the folder of", database)?;
+        let socket = UnixDatagram::bind(&address).on_path("cannot create the socket", &path)?;
         socket
             .set_nonblocking(true)
             .on_path("cannot set up the socket", &path)?;

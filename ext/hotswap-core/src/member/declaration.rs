@@ -11,7 +11,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sys::identity::Identity;
-use crate::sys::publication::{published_by, Publication};
+use crate::sys::publication::{self, Publication};
 
 const NAME: &str = "hotswap-member";
 /// The hash of a path, and the fence that the process holds for it. No fence means that the process is about to open
@@ -83,11 +83,11 @@ pub struct Astray {
 /// only the processes that this user may inspect.
 pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
     let hashes: Vec<_> = paths.iter().map(|path| hash(path)).collect();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let find = |pid| {
-        let declared = declared_by(pid)
-            .into_iter()
+    let find = |(pid, published): (u32, Vec<Vec<u8>>)| {
+        let declared = published
+            .iter()
+            .filter_map(|content| serde_json::from_slice::<Vec<Entry>>(content).ok())
+            .flatten()
             .filter(|(path, _)| hashes.contains(path));
         let fences: Vec<_> = declared.map(|(_, fence)| fence).collect();
         let is_astray = !fences.is_empty() && !fences.contains(&Some(fence));
@@ -96,15 +96,7 @@ pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
             holds_another: fences.iter().any(Option::is_some),
         })
     };
-    pids.filter_map(find).collect()
-}
-
-fn declared_by(pid: u32) -> Vec<Entry> {
-    let published = published_by(pid, NAME).into_iter();
-    published
-        .filter_map(|content| serde_json::from_slice::<Vec<Entry>>(&content).ok())
-        .flatten()
-        .collect()
+    publication::all(NAME).filter_map(find).collect()
 }
 
 #[cfg(test)]

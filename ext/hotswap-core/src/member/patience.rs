@@ -6,6 +6,7 @@ use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::fence::{Board, Fence, Lock};
+use crate::sys::process;
 
 /// The bound applies to one attempt, from the moment when this process first finds the fence taken in it. Otherwise
 /// a process that was stopped for longer would wake up and kill the worker of a later attempt, which is still in
@@ -29,7 +30,8 @@ impl Patience {
         // This process may have been stopped since it read `board`, and may have found a worker that came later.
         let now = fence.board();
         let same = (now.attempt, now.max_pause) == (board.attempt, board.max_pause);
-        if let Some(pid) = holder.filter(|pid| same && !waits_for_a_disk(*pid)) {
+        // A process that waits for a disk lets go by itself.
+        if let Some(pid) = holder.filter(|pid| same && !process::waits_for_a_disk(*pid)) {
             // After ESRCH or EPERM this process can only go on waiting.
             if kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(
@@ -57,13 +59,6 @@ impl Patience {
             }
         }
     }
-}
-
-/// A signal does not end such a process before the disk answers, and then the process lets go by itself.
-fn waits_for_a_disk(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with('D'))
 }
 
 #[cfg(test)]

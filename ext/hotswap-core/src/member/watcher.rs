@@ -1,12 +1,10 @@
 //! The thread that answers the board: settle, close, drain, disconnect, let go; then take the lock back.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::membership::Membership;
 use super::patience::Patience;
@@ -14,13 +12,14 @@ use super::shared::Shared;
 use crate::fence::report::{self, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
 use crate::sys::poll::wait_readable;
+use crate::sys::posts::Posts;
 use crate::sys::thread::leave_signals_to_others;
 
 /// How often the thread reads the board if the kernel reports posts, in case the kernel misses one.
 pub const PATIENT: Duration = Duration::from_secs(2);
 /// How often the thread checks whether a fence is back where it was.
 const LOST: Duration = Duration::from_millis(200);
-/// How often the thread reads the board if the kernel has no inotify instance left.
+/// How often the thread reads the board if the kernel cannot report posts.
 const IMPATIENT: Duration = Duration::from_millis(10);
 
 pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
@@ -35,17 +34,16 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
 
 struct Watcher {
     shared: Arc<Shared>,
-    posts: Option<Inotify>,
+    posts: Option<Posts>,
     /// When to check next whether the fences are where they were.
     next_look: Instant,
 }
 
 impl Watcher {
     fn new(shared: Arc<Shared>) -> Self {
-        let posts = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
         Self {
             shared,
-            posts,
+            posts: Posts::new(),
             next_look: Instant::now() + PATIENT,
         }
     }
@@ -78,20 +76,14 @@ impl Watcher {
         }
     }
 
-    /// Asks the kernel to report posts, and the removal of a fence. Uses the open descriptor: closing a second one
-    /// would drop the locks.
+    /// Asks the kernel to report posts, and the removal of a fence.
     fn watch(&mut self, memberships: &[Arc<Membership>]) {
-        let of_interest = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF;
         for one in memberships {
             if one.watched.swap(true, Ordering::Relaxed) {
                 continue;
             }
-            let path = format!("/proc/self/fd/{}", one.fence.file().as_raw_fd());
-            let watched = self
-                .posts
-                .as_ref()
-                .map(|posts| posts.add_watch(path.as_str(), of_interest));
-            if !matches!(watched, Some(Ok(_))) {
+            let posts = self.posts.as_ref();
+            if !posts.is_some_and(|posts| posts.watch(one.fence.file())) {
                 self.posts = None;
             }
         }
@@ -114,10 +106,7 @@ impl Watcher {
     /// Reads the pending events. Returns whether one of them was not a post: a fence was removed or moved. The
     /// content of a post is on the board.
     fn forget_events(&self) -> bool {
-        // EAGAIN means that the other descriptor was readable.
-        let events = self.posts.as_ref().and_then(|posts| posts.read_events().ok());
-        let mut events = events.into_iter().flatten();
-        events.any(|event| event.mask != AddWatchFlags::IN_MODIFY)
+        self.posts.as_ref().is_some_and(Posts::forget)
     }
 
     /// Waits for a post while the worker waits for this process, so it must return quickly.

@@ -7,13 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
+use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned};
 
 use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
 use crate::error::{Error, Gone, Protocol, Result};
 use crate::sys::fork::CloseInChild;
 use crate::sys::poll::hung_up;
+use crate::sys::socket::{keep_private, without_signals, RECEIVING, SENDING};
 
 /// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process ends.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ const MOST_DESCRIPTORS: usize = 4;
 impl Connection {
     /// Takes over a connected socket.
     pub fn new(stream: UnixStream) -> Self {
+        without_signals(&stream);
         Self {
             _private: CloseInChild::keep(&stream),
             stream,
@@ -109,12 +111,11 @@ impl Connection {
         };
         let mut pieces = [IoSlice::new(&header), IoSlice::new(payload)];
         let sent = retry(|| {
-            let flags = MsgFlags::MSG_NOSIGNAL;
             Ok(sendmsg::<()>(
                 self.stream.as_raw_fd(),
                 &pieces,
                 control,
-                flags,
+                SENDING,
                 None,
             )?)
         })
@@ -124,13 +125,7 @@ impl Connection {
         while !rest.is_empty() {
             let sent = retry(|| {
                 let none: &[ControlMessage] = &[];
-                Ok(sendmsg::<()>(
-                    self.stream.as_raw_fd(),
-                    rest,
-                    none,
-                    MsgFlags::MSG_NOSIGNAL,
-                    None,
-                )?)
+                Ok(sendmsg::<()>(self.stream.as_raw_fd(), rest, none, SENDING, None)?)
             })
             .map_err(gone)?;
             IoSlice::advance_slices(&mut rest, sent);
@@ -155,14 +150,13 @@ impl Connection {
     fn receive_some(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut room = nix::cmsg_space!([RawFd; MOST_DESCRIPTORS]);
         let mut pieces = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let received = recvmsg::<()>(self.stream.as_raw_fd(), &mut pieces, Some(&mut room), flags)?;
+        let received = recvmsg::<()>(self.stream.as_raw_fd(), &mut pieces, Some(&mut room), RECEIVING)?;
         for control in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = control {
                 // SAFETY: the kernel has just created these descriptors for this process, so they have no other
                 // owner.
                 let owned = raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-                lock(&self.descriptors).extend(owned);
+                lock(&self.descriptors).extend(owned.inspect(keep_private));
             }
         }
         Ok(received.bytes)

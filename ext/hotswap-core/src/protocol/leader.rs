@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::sys::process;
+
 /// The lock file of the leader at `socket`.
 pub(crate) fn lock_of(socket: &Path) -> PathBuf {
     let mut path = socket.as_os_str().to_owned();
@@ -26,10 +28,5 @@ pub(crate) fn last_leader(socket: &Path) -> Option<u32> {
 /// "4711 8888": the pid of a running process and its start time, which tells it from a later process with the same
 /// pid.
 pub(crate) fn signature(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The fields after the program's name. The name is in parentheses and may contain any character.
-    let mut fields = stat.rsplit(") ").next()?.split(' ');
-    let runs = !fields.next()?.starts_with(['Z', 'X']);
-    let began = fields.nth(18)?;
-    runs.then(|| format!("{pid} {began}"))
+    process::began(pid).map(|began| format!("{pid} {began}"))
 }

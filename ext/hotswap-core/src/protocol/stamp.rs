@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use nix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
+
+use crate::sys::stat;
 
 /// How often a file is checked that was written to within the current tick of the kernel's clock. A tick takes at
 /// most 10 ms, and each check takes one.
@@ -39,8 +40,7 @@ impl Stamp {
     pub fn settled(file: &File) -> io::Result<Self> {
         let mut stamp = Self::of(&file.metadata()?);
         for _ in 0..LOOKS {
-            let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
-            if stamp.changed < (now.tv_sec(), now.tv_nsec()) {
+            if stamp.changed < stat::now()? {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));

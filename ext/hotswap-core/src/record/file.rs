@@ -7,12 +7,11 @@ use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, Permission
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{AtFlags, AT_FDCWD};
-
 use super::entry::{now, parsed, Entry, LONGEST_LINE};
 use crate::leftovers::is_absent;
 use crate::sys::birth;
 use crate::sys::identity::Identity;
+use crate::sys::unnamed;
 
 const SUFFIX: &str = ".hotswap.log";
 const OLDER: &str = ".hotswap.log.1";
@@ -69,31 +68,19 @@ fn begin_anew(file: &File, path: &Path, older: &Path, database: &Path) -> io::Re
     let newest = &swaps[swaps.len().saturating_sub(CARRIED)..];
     let begun = unnamed_with(newest, database);
     std::fs::rename(path, older)?;
-    // If this fails, the new file begins with its next entry.
-    let _ = begun.and_then(|begun| give_name(&begun, path));
+    // If this fails, the new file begins with its next entry. It fails if another worker has created a file there.
+    let _ = begun.and_then(|begun| unnamed::link(&begun, path));
     Ok(())
 }
 
 /// A file without a name, so that a worker that is killed leaves nothing.
 fn unnamed_with(lines: &[String], database: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
-        .open(database.parent().unwrap_or(Path::new("/")))?;
+    let mut file = unnamed::create(database.parent().unwrap_or(Path::new("/")))?;
     adopt_owner_and_mode(&file, database)?;
     for line in lines {
         writeln!(file, "{line}")?;
     }
     Ok(file)
-}
-
-/// Fails if another worker has created a file there in the meantime.
-fn give_name(file: &File, path: &Path) -> io::Result<()> {
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    nix::unistd::linkat(AT_FDCWD, own.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
-    Ok(())
 }
 
 fn write(file: &mut File, length: u64, line: &[u8], is_locked: bool) -> io::Result<()> {

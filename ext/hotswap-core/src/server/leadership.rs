@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::protocol::leader::{lock_of, signature};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::{try_lock, wait_for_lock, Kind, ALL};
-use crate::sys::socket::{connect, reachable};
+use crate::sys::socket::{connect, peer, Address};
 
 /// How long a killed leader may go on listening after it has lost its lock, because the kernel closes its
 /// descriptors one after the other.
@@ -97,13 +97,14 @@ impl ListeningSocket {
         let folder = path.parent().unwrap_or(Path::new("/"));
         make_folder_of(path)?;
         refuse_what_is_not_ours(path)?;
-        let folder_handle = File::open(folder).on_path("cannot open the folder of the socket", folder)?;
         let draft_name = draft_name(path);
+        let address = Address::in_folder(folder, &draft_name)
+            .on_path("cannot open the folder of the socket", folder)?;
         let draft = folder.join(&draft_name);
         // An earlier process with the same pid may have left it.
         let _ = std::fs::remove_file(&draft);
         let (listener, private) = fork::without_fork(|| {
-            StdListener::bind(reachable(&folder_handle, &draft_name)).map(|listener| {
+            StdListener::bind(&address).map(|listener| {
                 let private = CloseInChild::keep(&listener);
                 (listener, private)
             })
@@ -136,7 +137,7 @@ impl Drop for ListeningSocket {
     }
 }
 
-/// The name of a socket until it is in place: short enough for [`reachable`], and different for the stderr socket.
+/// The name of a socket until it is in place: short enough for [`Address`], and different for the stderr socket.
 fn draft_name(path: &Path) -> String {
     let which = xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_encoded_bytes());
     format!(".{which:016x}.{}", std::process::id())
@@ -161,15 +162,9 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
         }
         return Err(Failed::SocketInUse {
             path: path.to_owned(),
-            pid: peer_pid(&answered),
+            pid: peer(&answered).map(|peer| peer.pid),
         }
         .into());
     }
     Ok(())
-}
-
-fn peer_pid(stream: &UnixStream) -> Option<i32> {
-    nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerCredentials)
-        .ok()
-        .map(|peer| peer.pid())
 }

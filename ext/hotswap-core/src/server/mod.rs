@@ -12,7 +12,6 @@ mod config;
 mod here;
 mod leadership;
 mod session;
-mod spawn;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver};
@@ -22,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::error::{Context, Result};
+use crate::sys;
 use crate::visible::Shown;
 
 pub use config::{Config, ProbeBlock, WorkerCommand};
@@ -99,6 +99,7 @@ fn run(config: &Config, stop: &Arc<Stop>) -> Result<()> {
         ""
     };
     tracing::info!(target: "hotswap", "process {} listens on {}{since}", std::process::id(), config.socket.shown());
+    tracing::info!(target: "hotswap", "backend: {}", sys::DESCRIPTION);
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         tokio::select! {

@@ -10,13 +10,13 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::config::{Config, WorkerCommand};
-use super::spawn::Detached;
 use crate::error::{Context, Failed, Result};
 use crate::exit_code::ExitCode;
 use crate::leftovers;
 use crate::protocol::{Connection, Handover, Message, Narration};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::oom::OutOfMemory;
+use crate::sys::spawn::Detached;
 
 /// How long a worker may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);

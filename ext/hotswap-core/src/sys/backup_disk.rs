@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io;
 
+use super::disk;
+
 /// Whether `error` means that the file system does not support the call, and not that the call failed.
 pub fn cannot(error: &io::Error) -> bool {
     matches!(
@@ -43,7 +45,7 @@ pub fn sync_folder(folder: &File, file: &File) -> io::Result<()> {
 
 /// Syncs the whole file system of `file`, if it supports that.
 pub fn sync_all_of(file: &File) -> io::Result<()> {
-    match nix::unistd::syncfs(file).map_err(io::Error::from) {
+    match disk::sync_file_system(file) {
         Err(error) if has_no_sync(&error) => Ok(()),
         synced => synced,
     }

@@ -8,24 +8,17 @@ use std::io::{ErrorKind, Result};
 use std::os::unix::fs::{fchown, DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::rights;
+
 /// The mode with which SQLite creates a database, before the umask.
 const DATABASE: u32 = 0o644;
 
-/// The umask of most systems, where `/proc` does not tell.
+/// The umask of most systems, where the system does not tell.
 const USUAL_UMASK: u32 = 0o022;
 
 /// The mode with which SQLite would create a database in this process.
 pub fn mode_of_a_database() -> u32 {
-    DATABASE & !umask()
-}
-
-/// Asking the kernel itself would change the umask of all threads for a moment.
-fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    octal
-        .and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok())
-        .unwrap_or(USUAL_UMASK)
+    DATABASE & !rights::umask().unwrap_or(USUAL_UMASK)
 }
 
 /// Gives `file` to the owner of `folder`, if this process is root's. A file that another user creates is that user's,

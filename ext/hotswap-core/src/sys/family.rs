@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use nix::sys::signal::{kill, killpg, Signal};
 use nix::unistd::Pid;
 
+use super::process;
+
 /// How often a look may find processes that have been started since the last one.
 const LOOKS: u32 = 20;
 
@@ -36,9 +38,8 @@ pub fn kill_all(head: u32) {
 /// The processes of the family of `head`, without it.
 fn below(head: i32) -> Vec<i32> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-        if let Some(parent) = parent(pid) {
+    for pid in process::pids().map(|pid| pid as i32) {
+        if let Some(parent) = process::parent(pid) {
             children.entry(parent).or_default().push(pid);
         }
     }
@@ -49,12 +50,4 @@ fn below(head: i32) -> Vec<i32> {
         seen += 1;
     }
     family.split_off(1)
-}
-
-/// The parent of a process.
-fn parent(pid: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program may contain anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(1)?.parse().ok()
 }

@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+/// What `poll` reports if the other end has closed a socket for writing. POLLHUP needs no request.
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub const HANGS_UP: libc::c_short = libc::POLLRDHUP;
+#[cfg(any(feature = "portable", not(target_os = "linux")))]
+pub const HANGS_UP: libc::c_short = 0;
+
 /// Waits until one of the descriptors is readable, for at most `timeout` (rounded up to a millisecond).
 pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
     let mut polled: Vec<PollFd> = descriptors
@@ -17,8 +23,8 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool 
 
 /// Whether the other end of a socket has closed it. A descriptor that is not open counts as closed.
 pub fn hung_up(socket: RawFd) -> bool {
-    let signs = libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR | libc::POLLNVAL;
-    state(socket, libc::POLLRDHUP) & signs != 0
+    let signs = libc::POLLHUP | HANGS_UP | libc::POLLERR | libc::POLLNVAL;
+    state(socket, HANGS_UP) & signs != 0
 }
 
 /// Whether a small message can be sent on a socket without waiting for its reader.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::process;
 use super::thread::leave_signals_to_others;
 use crate::visible;
 
@@ -45,12 +46,15 @@ pub struct Found {
 
 /// Finds the processes for which `sought` returns true, as far as this user may inspect them.
 pub fn find(bound: Bound, sought: impl Fn(u32) -> bool + Send + Sync + 'static) -> Found {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    look(pids.collect(), bound, sought)
+    find_among(process::pids().collect(), bound, sought)
 }
 
-fn look(pids: Vec<u32>, bound: Bound, sought: impl Fn(u32) -> bool + Send + Sync + 'static) -> Found {
+/// The same among `pids`.
+pub fn find_among(
+    pids: Vec<u32>,
+    bound: Bound,
+    sought: impl Fn(u32) -> bool + Send + Sync + 'static,
+) -> Found {
     let deadline = Instant::now() + bound.in_all();
     let mut unseen: BTreeSet<u32> = pids.iter().copied().collect();
     let all = Arc::new(Queue {
@@ -125,7 +129,7 @@ pub fn command(pid: u32) -> Vec<String> {
     let (tell, hear) = channel();
     in_a_thread(move || {
         // The receiver is gone if this took too long.
-        let _ = tell.send(std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default());
+        let _ = tell.send(process::command_line(pid));
     });
     let command = hear.recv_timeout(Bound::Hasty.each()).unwrap_or_default();
     let words = command.split(|byte| *byte == 0).filter(|word| !word.is_empty());
@@ -146,8 +150,8 @@ pub fn name(pid: u32) -> String {
     match shown(&command(pid)).as_str() {
         // A process that is just starting, that has changed its command line, or whose memory is locked still has
         // the name of its program.
-        "" => std::fs::read(format!("/proc/{pid}/comm")).map_or_else(
-            |_| format!("process {pid}"),
+        "" => process::program(pid).map_or_else(
+            || format!("process {pid}"),
             |program| format!("process {pid} ({})", visible::line(program.trim_ascii_end())),
         ),
         command => format!("process {pid} ({command})"),
@@ -160,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_process_is_looked_at_once() {
-        let found = look((1..=1000).collect(), Bound::Patient, |pid| pid % 500 == 0);
+        let found = find_among((1..=1000).collect(), Bound::Patient, |pid| pid % 500 == 0);
         assert_eq!((found.pids, found.unseen), (vec![500, 1000], vec![]));
     }
 
@@ -185,7 +189,7 @@ mod tests {
     #[test]
     fn one_that_lets_us_wait_hides_no_other() {
         let begun = Instant::now();
-        let found = look((1..=10).collect(), Bound::Patient, |pid| {
+        let found = find_among((1..=10).collect(), Bound::Patient, |pid| {
             if pid == 3 || pid == 10 {
                 std::thread::sleep(Duration::from_secs(60));
             }
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn many_that_let_us_wait_do_not_add_up() {
         let begun = Instant::now();
-        let found = look((1..=100).collect(), Bound::Hasty, |_| {
+        let found = find_among((1..=100).collect(), Bound::Hasty, |_| {
             std::thread::sleep(Duration::from_secs(60));
             false
         });

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 
 use super::identity::Identity;
+use super::locks;
 
 /// The bytes of a file that a lock covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +31,10 @@ pub enum Kind {
 
 impl Kind {
     fn of_the_kernel(self) -> libc::c_int {
-        match self {
+        libc::c_int::from(match self {
             Kind::Shared => libc::F_RDLCK,
             Kind::Exclusive => libc::F_WRLCK,
-        }
+        })
     }
 }
 
@@ -65,7 +66,7 @@ pub fn wait_for_lock(file: impl AsFd, kind: Kind, bytes: Bytes) -> nix::Result<(
 
 /// Releases a lock.
 pub fn unlock(file: impl AsFd, bytes: Bytes) -> nix::Result<()> {
-    fcntl(file, FcntlArg::F_SETLK(&record(libc::F_UNLCK, bytes))).map(drop)
+    fcntl(file, FcntlArg::F_SETLK(&record(libc::F_UNLCK as _, bytes))).map(drop)
 }
 
 /// The process whose lock conflicts with a lock of this `kind`. The kernel reports 0 for a process in another
@@ -73,37 +74,19 @@ pub fn unlock(file: impl AsFd, bytes: Bytes) -> nix::Result<()> {
 pub fn holder(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
     let mut record = record(kind.of_the_kernel(), bytes);
     let answered = fcntl(file, FcntlArg::F_GETLK(&mut record)).is_ok();
-    (answered && libc::c_int::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
+    (answered && libc::c_int::from(record.l_type) != libc::c_int::from(libc::F_UNLCK)).then_some(record.l_pid)
 }
 
 /// The same for a file of this process, which may itself hold a lock on it.
 pub fn holder_of_any(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
     let mut record = record(kind.of_the_kernel(), bytes);
-    let answered = fcntl(file, FcntlArg::F_OFD_GETLK(&mut record)).is_ok();
-    (answered && libc::c_int::from(record.l_type) != libc::F_UNLCK).then_some(record.l_pid)
+    let answered = locks::examine_any(file, &mut record).is_ok();
+    (answered && libc::c_int::from(record.l_type) != libc::c_int::from(libc::F_UNLCK)).then_some(record.l_pid)
 }
 
-/// The locks on a file and the processes that hold them, according to `/proc/locks`. This does not open the file.
+/// The locks on a file and the processes that hold them, where the system lists them. This does not open the file.
 pub fn listed(file: Identity) -> Vec<(u32, Kind)> {
-    let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
-    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
-    list.lines().filter_map(|line| lock_in(line, &here)).collect()
-}
-
-/// The lock in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
-/// `->` follows the first number.
-fn lock_in(line: &str, file: &str) -> Option<(u32, Kind)> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    match *words {
-        [_, "POSIX", _, kind, pid, at, ..] if at == file => {
-            let kind = if kind == "WRITE" {
-                Kind::Exclusive
-            } else {
-                Kind::Shared
-            };
-            Some((pid.parse().ok()?, kind))
-        }
-        _ => None,
-    }
+    let kind = |exclusive| if exclusive { Kind::Exclusive } else { Kind::Shared };
+    let listed = locks::listed(file).into_iter();
+    listed.map(|(pid, exclusive)| (pid, kind(exclusive))).collect()
 }

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-
 use super::account::Account;
 use super::progress::Progress;
 use super::summary::Spoken;
@@ -22,6 +20,7 @@ use crate::status::CommandStatus;
 use crate::sys::poll::hung_up;
 use crate::sys::poll::takes_more;
 use crate::sys::processor::Processor;
+use crate::sys::socket::peer;
 use crate::visible;
 
 /// How long a client may be silent in the middle of a transfer, unless the timeout of its command is longer.
@@ -169,11 +168,11 @@ pub(super) fn gave_up(instead: Option<Message>) -> Error {
 
 /// Describes the client process, as the kernel identifies it.
 fn who(client: &Connection) -> String {
-    match getsockopt(client, PeerCredentials) {
+    match peer(client) {
         // The kernel reports 0 for a process in another container.
-        Ok(peer) if peer.pid() == 0 => format!("uid {} in another container", peer.uid()),
-        Ok(peer) => format!("uid {} in {}", peer.uid(), holders::name(peer.pid() as u32)),
-        Err(_) => "a client that the kernel does not name".into(),
+        Some(peer) if peer.pid == 0 => format!("uid {} in another container", peer.uid),
+        Some(peer) => format!("uid {} in {}", peer.uid, holders::name(peer.pid as u32)),
+        None => "a client that the kernel does not name".into(),
     }
 }
 
@@ -216,7 +215,7 @@ impl Client {
 
     /// Whether the kernel says that the client is root.
     pub(super) fn is_root(&self) -> bool {
-        getsockopt(&self.main, PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
+        peer(&self.main).is_some_and(|peer| peer.uid == 0)
     }
 
     /// Reads what the user typed.
@@ -230,7 +229,7 @@ impl Client {
 
     /// Whether the client is the process with this pid.
     pub(super) fn is(&self, pid: u32) -> bool {
-        getsockopt(&self.main, PeerCredentials).is_ok_and(|peer| peer.pid() as u32 == pid)
+        peer(&self.main).is_some_and(|peer| peer.pid as u32 == pid)
     }
 
     /// Tells a client that can do the work itself to do so. It then leaves.

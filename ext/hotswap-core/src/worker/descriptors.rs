@@ -3,13 +3,13 @@
 //! A thread that waits for a disk does not end before the disk answers, not even by SIGKILL. Until then the kernel
 //! closes no descriptor of the process and keeps its locks, so the application would wait for that disk too.
 
-use std::os::fd::RawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fence;
 use crate::sidecar::sidecars;
+use crate::sys::descriptors;
 use crate::sys::identity::Identity;
-use crate::sys::statx::known_identity;
+use crate::sys::stat::known_identity;
 
 /// The files of a database that this process has locked.
 #[derive(Debug)]
@@ -33,22 +33,10 @@ impl LockedFiles {
     /// its other threads still rely on their locks.
     pub(super) fn now(&self) {
         for locked in &self.0 {
-            for (descriptor, _) in own_descriptors().filter(|(_, identity)| identity == locked) {
+            for (descriptor, _) in descriptors::own().filter(|(_, identity)| identity == locked) {
                 // Ends the use of the descriptor in every thread. The process ends before another thread can use it.
                 let _ = nix::unistd::close(descriptor);
             }
         }
     }
-}
-
-/// The descriptors of this process and their files, found in `/proc`: closing a second descriptor of a file would
-/// drop its locks.
-pub(super) fn own_descriptors() -> impl Iterator<Item = (RawFd, Identity)> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.into_iter().filter_map(|path| {
-        let descriptor = path.file_name()?.to_str()?.parse().ok()?;
-        // Asks no file system, because the client's file may be on a disk that does not answer.
-        Some((descriptor, known_identity(&path).ok()?))
-    })
 }

@@ -5,6 +5,7 @@
 //! at nice 19. So work that can wait runs in its own thread.
 
 use super::last_words::Room;
+use crate::sys::priority::lower_this_thread;
 
 /// While other programs keep every core busy, a thread with this value gets a quarter of a core
 /// (`sched_prio_to_weight` in the kernel). A push of 100 MB then took 3.6 times as long as on an idle machine, 7.7
@@ -23,7 +24,7 @@ pub(super) fn at_low_priority<T: Send>(low: bool, work: impl FnOnce() -> T + Sen
             .stack_size(STACK);
         let work = move || {
             if low {
-                lower_this_thread();
+                lower_this_thread(NICE);
             }
             let _room = Room::for_last_words();
             work()
@@ -36,19 +37,6 @@ pub(super) fn at_low_priority<T: Send>(low: bool, work: impl FnOnce() -> T + Sen
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-fn lower_this_thread() {
-    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
-    const LOWEST_BEST_EFFORT: libc::c_int = (2 << 13) | 7;
-    // SAFETY: neither call takes a pointer, and zero means the calling thread. If they fail, the work runs at full
-    // priority, which is correct too.
-    unsafe {
-        // Root could raise the priority of an application that runs at a lower one.
-        let current = libc::getpriority(libc::PRIO_PROCESS, 0);
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICE.max(current));
-        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, LOWEST_BEST_EFFORT);
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::error::{Context, Error, Failed, Gone, Protocol, Result};
 use crate::protocol::Connection;
+use crate::sys::descriptors;
+use crate::sys::poll::HANGS_UP;
 use crate::worker::client::PATIENCE;
 
 /// The maximum size of a pipe, unless the administrator has changed it, in bytes.
@@ -29,11 +31,11 @@ impl Pipe {
     pub(crate) fn take(descriptor: OwnedFd) -> Result<Self> {
         let flags = fcntl(&descriptor, FcntlArg::F_GETFL).context("cannot inspect the descriptor")?;
         let flags = OFlag::from_bits_retain(flags);
-        if !flags.contains(OFlag::O_NONBLOCK) || flags.contains(OFlag::O_PATH) {
+        if !flags.contains(OFlag::O_NONBLOCK) || descriptors::only_names(flags.bits()) {
             return Err(Protocol::NoRight { what: "the pipe" }.into());
         }
         // With a longer pipe both sides wait less often. If that is not allowed, the pipe keeps its size.
-        let _ = fcntl(&descriptor, FcntlArg::F_SETPIPE_SZ(LONGEST));
+        descriptors::enlarge_pipe(&descriptor, LONGEST);
         Ok(Self(File::from(descriptor)))
     }
 
@@ -102,7 +104,7 @@ fn wait_for(
     let millis = i32::try_from(wait.as_millis() + 1).unwrap_or(i32::MAX);
     let mut polled = [
         PollFd::new(pipe, ready),
-        PollFd::new(client.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP)),
+        PollFd::new(client.as_fd(), PollFlags::from_bits_retain(HANGS_UP)),
     ];
     match nix::poll::poll(
         &mut polled,

@@ -7,9 +7,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 
-use crate::sys::backup_disk;
+use crate::sys::{backup_disk, disk};
 
 /// The length of one step, in bytes.
 pub(crate) const STEP: u64 = 8 * 1024 * 1024;
@@ -55,19 +54,14 @@ enum Wait {
 
 /// Writes one step. If the file system cannot write ranges, waiting for a step syncs the file.
 fn write_back(file: &File, at: u64, wait: Wait) -> io::Result<()> {
-    let flags = match wait {
-        Wait::No => libc::SYNC_FILE_RANGE_WRITE,
-        Wait::Yes => {
-            libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER
-        }
+    let written = match wait {
+        Wait::No => disk::begin_write_back(file, at, STEP),
+        Wait::Yes => disk::finish_write_back(file, at, STEP),
     };
-    // SAFETY: the descriptor is open for the length of the call, which takes no pointer.
-    let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), at as _, STEP as _, flags) };
-    match nix::errno::Errno::result(answer) {
-        Ok(_) => Ok(()),
-        Err(nix::errno::Errno::ESPIPE) => sync(file, wait),
-        Err(errno) if backup_disk::cannot(&errno.into()) => sync(file, wait),
-        Err(errno) => Err(errno.into()),
+    match written {
+        Err(error) if error.raw_os_error() == Some(libc::ESPIPE) => sync(file, wait),
+        Err(error) if backup_disk::cannot(&error) => sync(file, wait),
+        written => written,
     }
 }
 

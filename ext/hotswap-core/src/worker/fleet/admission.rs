@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Failed, Refused, Result};
 use crate::fence::{self, Fence, Lock};
-use crate::sys::{attributes, processes};
+use crate::sys::credentials::Credentials;
+use crate::sys::{attributes, process, processes};
 
 /// Opens the fence of `live`, or refuses.
 ///
@@ -59,18 +60,14 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
     .into())
 }
 
-/// The bit of the capability that overrides file modes, from `linux/capability.h`.
-const CAP_DAC_OVERRIDE: u64 = 1 << 1;
-
 /// The user of the process, if that user may not write `file`.
 fn reader(pid: u32, file: &Metadata) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let access = Access {
         owner: file.uid(),
         group: file.gid(),
         mode: file.mode(),
     };
-    access.reader(&status)
+    access.reader(&process::credentials(pid)?)
 }
 
 /// Who may write a file, according to its mode.
@@ -81,28 +78,15 @@ struct Access {
 }
 
 impl Access {
-    /// The user of the process with this `/proc/PID/status`, if that user may not write the file.
-    fn reader(&self, status: &str) -> Option<u32> {
-        let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-        let numbers = |name: &str| -> Option<Vec<u32>> {
-            Some(
-                value(name)?
-                    .split_whitespace()
-                    .filter_map(|id| id.parse().ok())
-                    .collect(),
-            )
-        };
-        // The fourth number is the id that the kernel uses for file access.
-        let (user, group) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
-        let is_member = group == self.group || numbers("Groups:")?.contains(&self.group);
-        let class = match (user == self.owner, is_member) {
+    /// The user of a process with these credentials, if that user may not write the file.
+    fn reader(&self, of: &Credentials) -> Option<u32> {
+        let is_member = of.group == self.group || of.groups.contains(&self.group);
+        let class = match (of.user == self.owner, is_member) {
             (true, _) => 6,
             (false, true) => 3,
             (false, false) => 0,
         };
-        let capabilities = u64::from_str_radix(value("CapEff:")?.trim(), 16).ok()?;
-        let ignores_modes = user == 0 || capabilities & CAP_DAC_OVERRIDE != 0;
-        (!ignores_modes && self.mode >> class & 0o2 == 0).then_some(user)
+        (!of.ignores_modes && self.mode >> class & 0o2 == 0).then_some(of.user)
     }
 }
 
@@ -128,10 +112,13 @@ pub(crate) fn no_place_beside(live: &Path, error: Error) -> Error {
 mod tests {
     use super::*;
 
-    fn status(user: u32, group: u32, groups: &str, capabilities: &str) -> String {
-        format!(
-            "Name:\truby\nUid:\t9\t9\t9\t{user}\nGid:\t9\t9\t9\t{group}\nGroups:\t{groups} \nCapEff:\t{capabilities}\n"
-        )
+    fn credentials(user: u32, group: u32, groups: &[u32]) -> Credentials {
+        Credentials {
+            user,
+            group,
+            groups: groups.to_owned(),
+            ignores_modes: false,
+        }
     }
 
     #[test]
@@ -141,25 +128,21 @@ mod tests {
             group: 33,
             mode,
         };
-        let none = "0000000000000000";
-        for (mode, status, reader) in [
-            (mode(0o664), status(1000, 1000, "", none), None),
-            (mode(0o464), status(1000, 33, "", none), Some(1000)),
-            (mode(0o664), status(2000, 33, "", none), None),
-            (mode(0o664), status(2000, 2000, "4 33", none), None),
-            (mode(0o644), status(2000, 2000, "4 33", none), Some(2000)),
-            (mode(0o664), status(2000, 2000, "4", none), Some(2000)),
-            (mode(0o666), status(2000, 2000, "4", none), None),
-            (mode(0o444), status(0, 0, "0", none), None),
-            // CAP_DAC_OVERRIDE, and everything but that.
-            (mode(0o444), status(2000, 2000, "", "0000000000000002"), None),
-            (
-                mode(0o444),
-                status(2000, 2000, "", "000001fffffffffd"),
-                Some(2000),
-            ),
+        let root = Credentials {
+            ignores_modes: true,
+            ..credentials(0, 0, &[0])
+        };
+        for (mode, process, reader) in [
+            (mode(0o664), credentials(1000, 1000, &[]), None),
+            (mode(0o464), credentials(1000, 33, &[]), Some(1000)),
+            (mode(0o664), credentials(2000, 33, &[]), None),
+            (mode(0o664), credentials(2000, 2000, &[4, 33]), None),
+            (mode(0o644), credentials(2000, 2000, &[4, 33]), Some(2000)),
+            (mode(0o664), credentials(2000, 2000, &[4]), Some(2000)),
+            (mode(0o666), credentials(2000, 2000, &[4]), None),
+            (mode(0o444), root, None),
         ] {
-            assert_eq!(mode.reader(&status), reader, "{:o} {status}", mode.mode);
+            assert_eq!(mode.reader(&process), reader, "{:o} {process:?}", mode.mode);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::error::seconds;
 use crate::fence::report::Report;
 use crate::fence::report::Why;
 use crate::holders;
+use crate::sys::process;
 use crate::worker::client::Client;
 
 /// A shorter wait is not worth a line.
@@ -90,11 +91,7 @@ impl Blockers {
 
     /// A process that holds a lock and has not reported.
     pub(crate) fn of_silent(&mut self, pid: u32) -> Blocker {
-        let stopped = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-            stat.rsplit(") ")
-                .next()
-                .is_some_and(|rest| rest.starts_with(['T', 't']))
-        });
+        let stopped = process::is_stopped(pid);
         let name = holders::name(pid);
         let what = match (name.contains("(hotswap worker"), stopped) {
             (true, _) => "copies the database",

@@ -2,10 +2,9 @@
 //!
 //! This is for the user only. The locks decide, with and without the option.
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-
 use crate::fence::{Fence, Lock};
 use crate::holders;
+use crate::sys::socket::peer;
 use crate::worker::command::Command;
 
 /// How many processes the line names.
@@ -17,7 +16,7 @@ pub(crate) fn tell(fence: &Fence, command: &Command) {
         return;
     }
     // A process that has loaded the application for the command takes part, too.
-    let client = getsockopt(&command.client.main, PeerCredentials).map_or(0, |peer| peer.pid() as u32);
+    let client = peer(&command.client.main).map_or(0, |peer| peer.pid as u32);
     let others = |pid: &u32| ![0, client, std::process::id()].contains(pid);
     let names = fence.holders().into_iter().filter(others).map(holders::name);
     // The kernel reports 0 for a process in another container, and lists none.

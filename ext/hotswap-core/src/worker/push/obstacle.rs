@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Busy, Context, Error, Refused, Result};
 use crate::previous;
-use crate::sys::statx;
+use crate::sys::{lease, rights, stat};
 
 /// Why a file cannot take the place of the live one: the rename cannot work, or it would leave other names behind.
 /// The text completes "it ...".
@@ -25,6 +25,8 @@ pub(super) enum Obstacle {
         /// The group of the live file.
         gid: u32,
     },
+    /// A process could have the file open, and go on with it.
+    NoProof,
 }
 
 impl std::fmt::Display for Obstacle {
@@ -42,6 +44,11 @@ impl std::fmt::Display for Obstacle {
                 out,
                 "belongs to user {uid} and group {gid}, and the application may not give a new file to them, so they would lose \
                  access to the database"
+            ),
+            Obstacle::NoProof => write!(
+                out,
+                "could be open in a process outside the application, and {} has no proof that it is not",
+                std::env::consts::OS
             ),
         }
     }
@@ -77,6 +84,8 @@ impl Obstacle {
                 uid: live.uid(),
                 gid: live.gid(),
             })
+        } else if !lease::EXISTS {
+            Some(Obstacle::NoProof)
         } else {
             None
         })
@@ -102,6 +111,7 @@ impl Obstacle {
             Obstacle::StickyFolder => {
                 "Remove the sticky bit of its folder, or run the application as the file's owner"
             }
+            Obstacle::NoProof => "Leave out --in-place=never, or push on Linux",
             Obstacle::Ownership { .. } => {
                 "Run the application as the file's owner, or as a member of the file's group"
             }
@@ -115,20 +125,22 @@ impl Obstacle {
     }
 }
 
+/// `S_ISVTX` and `S_ISGID`, which have another type on each system.
+const STICKY: u32 = 0o1000;
+const SET_GROUP: u32 = 0o2000;
+
 fn keeps_others_out(folder: &Metadata, live: &Metadata) -> bool {
     let own = nix::unistd::geteuid().as_raw();
-    folder.mode() & libc::S_ISVTX != 0 && ![folder.uid(), live.uid()].contains(&own) && !has(CAP_FOWNER)
+    folder.mode() & STICKY != 0 && ![folder.uid(), live.uid()].contains(&own) && !rights::acts_as_any_owner()
 }
 
 /// Whether a new file would be out of reach for users who can reach the live one. A new file with the live one's
 /// group is not: several users share a database through that group.
 fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
     let (owner, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let inherits = folder.mode() & libc::S_ISGID != 0 && folder.gid() == live.gid();
-    let is_member = group == live.gid()
-        || nix::unistd::getgroups()
-            .is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == live.gid()));
-    if has(CAP_CHOWN) || inherits || is_member {
+    let inherits = folder.mode() & SET_GROUP != 0 && folder.gid() == live.gid();
+    let is_member = group == live.gid() || rights::groups().contains(&live.gid());
+    if rights::gives_files_away() || inherits || is_member {
         return false;
     }
     let of_owner = if owner == live.uid() { 0 } else { live.mode() >> 6 };
@@ -136,18 +148,6 @@ fn takes_access_away(folder: &Metadata, live: &Metadata) -> bool {
     beyond_others != 0
 }
 
-const CAP_CHOWN: u64 = 1 << 0;
-const CAP_FOWNER: u64 = 1 << 3;
-
-/// Whether this process has a capability. Root in a container may lack it.
-fn has(capability: u64) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
-    effective.is_some_and(|capabilities| capabilities & capability != 0)
-}
-
 fn mount_of(path: &Path) -> Result<u64> {
-    statx::mount(path).on_path("cannot stat", path)
+    stat::mount(path).on_path("cannot stat", path)
 }

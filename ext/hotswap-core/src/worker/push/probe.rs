@@ -10,9 +10,8 @@ use std::process::{Command as Program, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::unistd::pipe2;
 
-use crate::sys::family;
+use crate::sys::{descriptors, family};
 use crate::visible;
 use crate::worker::command::Command;
 
@@ -100,7 +99,7 @@ fn is_url(probe: &str) -> bool {
 
 /// Gets `url` with a Ruby program, which prints the reason of a failure.
 fn get(url: &str, program: &Path, timeout: Duration) -> Result<(), String> {
-    let mut ruby = Program::new("/proc/self/exe");
+    let mut ruby = Program::new(descriptors::own_program());
     ruby.arg("--disable-gems")
         .arg(program)
         .args([url, &timeout.as_secs_f64().to_string()]);
@@ -114,7 +113,7 @@ fn get(url: &str, program: &Path, timeout: Duration) -> Result<(), String> {
 /// Runs the program, and returns how it failed, if it did, and the end of what it printed. After `timeout` it is killed.
 fn run(mut program: Program, timeout: Duration) -> Result<(Option<String>, String), String> {
     let cannot_start = |error: io::Error| format!("the probe cannot be started: {error}");
-    let (ours, theirs) = pipe2(OFlag::O_CLOEXEC).map_err(|error| cannot_start(error.into()))?;
+    let (ours, theirs) = descriptors::pipe().map_err(cannot_start)?;
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|error| cannot_start(error.into()))?;
     program
         .stdin(Stdio::null())

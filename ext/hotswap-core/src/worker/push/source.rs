@@ -1,7 +1,7 @@
 //! A file that the client handed over as a descriptor.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use crate::holders;
 use crate::protocol::Stamp;
 use crate::sidecar::Sidecar;
 use crate::sys::copy::copy_range;
+use crate::sys::descriptors;
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::{self, Kind};
 use crate::worker::sqlite::locks;
@@ -59,8 +60,8 @@ impl Source {
         let flags = fcntl(file.as_fd(), FcntlArg::F_GETFL).context("cannot inspect the descriptor")?;
         let file = match flags {
             // A client inside the application only names the file, and leaves opening it to the worker.
-            flags if flags & libc::O_PATH != 0 => {
-                File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).context("cannot open the source")?
+            flags if descriptors::only_names(flags) => {
+                descriptors::open_named(&file).context("cannot open the source")?
             }
             flags if flags & libc::O_ACCMODE == libc::O_WRONLY => {
                 return Err(Protocol::NoRight { what: "the source" }.into())

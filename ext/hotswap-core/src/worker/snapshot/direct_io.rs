@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use nix::fcntl::{fcntl, FcntlArg, OFlag};
-
 use super::pages::Pages;
 use crate::error::{Context, Result};
 use crate::sys::backup_disk;
+use crate::sys::disk::pass_cache;
 use crate::worker::disk::writeback::Writeback;
 
 /// How many bytes are written at once. With an eighth of this a disk takes a third longer.
@@ -122,13 +121,6 @@ impl Drop for Way<'_> {
         // The client has a descriptor of the file as well, and may write to it through the cache.
         let _ = self.give_up();
     }
-}
-
-fn pass_cache(file: &File, past: bool) -> io::Result<()> {
-    let mut flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
-    flags.set(OFlag::O_DIRECT, past);
-    fcntl(file, FcntlArg::F_SETFL(flags))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Why {
             Why::Tables => "leave out --only and --except".into(),
             Why::Obstacle(Obstacle::HardLinks(_)) => "remove the other names of the file".into(),
             Why::Obstacle(Obstacle::SingleFileMount) => "mount the folder instead of the file".into(),
+            Why::Obstacle(Obstacle::NoProof) => "push on Linux".into(),
             Why::Obstacle(Obstacle::StickyFolder) => "remove the sticky bit of its folder".into(),
             Why::Obstacle(Obstacle::Ownership { .. }) => {
                 "run the application as the file's owner or as a member of its group".into()

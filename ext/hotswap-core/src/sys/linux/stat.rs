@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::identity::Identity;
+use nix::time::{clock_gettime, ClockId};
+
+use crate::sys::identity::Identity;
 
 /// The identity of the file at `path`, as far as the kernel knows it. Asks no file system, because that could be
 /// remote.
@@ -21,6 +23,12 @@ pub fn known_identity(path: &Path) -> io::Result<Identity> {
 /// The number of the mount that contains `path`.
 pub fn mount(path: &Path) -> io::Result<u64> {
     ask(path, 0, libc::STATX_MNT_ID).map(|answer| answer.stx_mnt_id)
+}
+
+/// The time of the clock from which file times come, in seconds and nanoseconds.
+pub fn now() -> io::Result<(i64, i64)> {
+    let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
+    Ok((now.tv_sec(), now.tv_nsec()))
 }
 
 fn ask(path: &Path, flags: libc::c_int, mask: libc::c_uint) -> io::Result<libc::statx> {

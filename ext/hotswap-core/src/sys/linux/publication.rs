@@ -9,7 +9,8 @@ use std::path::Path;
 use nix::sys::memfd::{memfd_create, MFdFlags};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::fork::{self, CloseInChild};
+use super::process::pids;
+use crate::sys::fork::{self, CloseInChild};
 
 /// The length and the checksum of the content, eight bytes each, come before it.
 const HEAD: usize = 16;
@@ -47,8 +48,13 @@ fn file_without_a_name(name: &str) -> nix::Result<File> {
         .map(File::from)
 }
 
+/// What each process publishes under `name`, as far as this user may inspect it.
+pub fn all(name: &str) -> impl Iterator<Item = (u32, Vec<Vec<u8>>)> + '_ {
+    pids().map(|pid| (pid, published_by(pid, name)))
+}
+
 /// What the process publishes under `name`.
-pub fn published_by(pid: u32, name: &str) -> Vec<Vec<u8>> {
+fn published_by(pid: u32, name: &str) -> Vec<Vec<u8>> {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()
         .flatten()

@@ -19,8 +19,11 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::Pid;
 
 /// A program to start, with everything that it gets.
-pub(super) struct Detached<'a> {
+#[derive(Debug)]
+pub struct Detached<'a> {
+    /// The path of the program.
     pub program: &'a OsStr,
+    /// Its arguments.
     pub arguments: Vec<&'a OsStr>,
     /// `NAME=value`.
     pub environment: Vec<CString>,
@@ -47,7 +50,7 @@ struct Plan {
 
 impl Detached<'_> {
     /// Starts the program. Returns its pid when it runs, or the error that kept it from running.
-    pub(super) fn spawn(self) -> io::Result<Pid> {
+    pub fn spawn(self) -> io::Result<Pid> {
         let program = CString::new(self.program.as_bytes())?;
         let arguments: Vec<CString> = self
             .arguments

@@ -33,7 +33,7 @@ impl Event {
 
     /// Waits until the event is set, for at most `timeout`. Returns whether it is.
     pub fn wait(&self, timeout: Duration) -> bool {
-        super::poll::wait_readable(&[self.as_fd()], timeout)
+        crate::sys::poll::wait_readable(&[self.as_fd()], timeout)
     }
 
     /// The number of the descriptor, for Ruby to wait for.

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+
+use crate::sys::copy_by_hand::by_hand;
 
 /// Makes both files share their blocks. Returns false if the file system does not support it.
 pub fn reflink(source: &File, target: &File) -> bool {
@@ -36,16 +37,9 @@ pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64)
             Err(Errno::EINTR) => {}
             // The file systems differ, or one of them does not support it.
             Err(Errno::EXDEV | Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
-                return copy_by_hand(source, from, target, to, length)
+                return by_hand(source, from, target, to, length)
             }
             Err(errno) => return Err(errno.into()),
         }
     }
-}
-
-fn copy_by_hand(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<u64> {
-    let mut buffer = vec![0; length.min(1024 * 1024) as usize];
-    let bytes = source.read_at(&mut buffer, from)?;
-    target.write_all_at(&buffer[..bytes], to)?;
-    Ok(bytes as u64)
 }

@@ -42,6 +42,18 @@ fn left_in_group() -> Option<u64> {
     of_group(Path::new("/sys/fs/cgroup"), &memberships)
 }
 
+/// How many processes the kernel has ended for lack of memory since the machine was started.
+pub fn kills() -> Option<u64> {
+    value(&fs::read_to_string("/proc/vmstat").ok()?, "oom_kill")
+}
+
+/// The memory of this process that counts towards RLIMIT_DATA, in bytes.
+pub fn data() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 fn of_machine(vmstat: &str) -> Option<u64> {
     let threshold = value(vmstat, "nr_dirty_background_threshold")?;
     let dirty = value(vmstat, "nr_dirty")?;
@@ -131,6 +143,14 @@ fn value(lines: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_counts_what_it_ends() {
+        let counters = "nr_free_pages 12\noom_kill 3\noom_kill_other 4\n";
+        assert_eq!(value(counters, "oom_kill"), Some(3));
+        assert_eq!(value("nr_free_pages 12\n", "oom_kill"), None);
+        assert!(kills().is_some() && data().is_some_and(|data| data > 0));
+    }
 
     const MB: u64 = 1024 * 1024;
 

@@ -1,0 +1,30 @@
+//! Record locks beyond what POSIX tells about them.
+
+use std::os::fd::AsFd;
+
+use nix::fcntl::{fcntl, FcntlArg};
+
+use crate::sys::identity::Identity;
+
+/// Puts the lock into `record` that is in its way, also one of this process.
+pub fn examine_any(file: impl AsFd, record: &mut libc::flock) -> nix::Result<()> {
+    fcntl(file, FcntlArg::F_OFD_GETLK(record)).map(drop)
+}
+
+/// The POSIX locks on a file: the process, and whether it excludes others. Does not open the file.
+pub fn listed(file: Identity) -> Vec<(u32, bool)> {
+    let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
+    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
+    list.lines().filter_map(|line| lock_in(line, &here)).collect()
+}
+
+/// The lock in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
+/// `->` follows the first number.
+fn lock_in(line: &str, file: &str) -> Option<(u32, bool)> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    match *words {
+        [_, "POSIX", _, kind, pid, at, ..] if at == file => Some((pid.parse().ok()?, kind == "WRITE")),
+        _ => None,
+    }
+}

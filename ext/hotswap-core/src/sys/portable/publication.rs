@@ -1,0 +1,132 @@
+//! A file in which a process publishes something about itself, for other processes of the same user.
+//!
+//! It lies in a folder of the user. The process keeps it locked, so a file without a lock is of a dead process, and
+//! the next reader removes it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::sys::fork::{self, CloseInChild};
+
+/// The length and the checksum of the content, eight bytes each, come before it.
+const HEAD: usize = 16;
+
+/// A publication of this process. A forked child does not keep it.
+#[derive(Debug)]
+pub struct Publication {
+    // Dropped before the file that it refers to.
+    _private: CloseInChild,
+    file: File,
+    path: PathBuf,
+    made_by: u32,
+}
+
+impl Publication {
+    /// A publication without content. `None` if the file cannot be made.
+    pub fn new(name: &str) -> Option<Self> {
+        let made_by = std::process::id();
+        let number = getrandom::u64().ok()?;
+        let path = folder()?.join(format!("{name}.{made_by}.{number:016x}"));
+        fork::without_fork(|| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            let file = options.open(&path).ok()?;
+            let private = CloseInChild::keep(&file);
+            lock(&file).ok()?;
+            Some(Self {
+                _private: private,
+                file,
+                path,
+                made_by,
+            })
+        })
+    }
+
+    /// Replaces the content.
+    pub fn publish(&self, content: &[u8]) {
+        let mut bytes = Vec::with_capacity(HEAD + content.len());
+        bytes.extend((content.len() as u64).to_le_bytes());
+        bytes.extend(xxh3_64(content).to_le_bytes());
+        bytes.extend(content);
+        // Without room for it, a reader finds the old content.
+        let _ = self.file.write_all_at(&bytes, 0);
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        // In a forked child, the file is the parent's.
+        if std::process::id() == self.made_by {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What each process of this user publishes under `name`.
+pub fn all(name: &str) -> impl Iterator<Item = (u32, Vec<Vec<u8>>)> {
+    let mut found: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    let entries = folder().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        if let Some(pid) = publisher(entry.file_name(), name) {
+            let content = content_of(&entry.path(), pid == std::process::id());
+            found.entry(pid).or_default().extend(content);
+        }
+    }
+    found.into_iter().filter(|(_, content)| !content.is_empty())
+}
+
+fn publisher(file: OsString, name: &str) -> Option<u32> {
+    let file = file.into_string().ok()?;
+    let (pid, _number) = file.strip_prefix(name)?.strip_prefix('.')?.split_once('.')?;
+    pid.parse().ok()
+}
+
+fn content_of(path: &Path, is_own: bool) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    // A second description of the file, so the lock is in the way also if it is this process's own.
+    if lock(&file).is_ok() {
+        if !is_own {
+            let _ = std::fs::remove_file(path);
+        }
+        return None;
+    }
+    // A reader can see half of a write. Then the checksum is wrong, and it reads again.
+    (0..100).find_map(|_| read_once(&file).ok())
+}
+
+fn read_once(file: &File) -> io::Result<Vec<u8>> {
+    let mut head = [0; HEAD];
+    file.read_exact_at(&mut head, 0)?;
+    let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+    let length = file.metadata()?.len().saturating_sub(HEAD as u64);
+    let mut content = vec![0; word(0).min(length) as usize];
+    file.read_exact_at(&mut content, HEAD as u64)?;
+    match xxh3_64(&content) == word(8) {
+        true => Ok(content),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// A lock of the open file, which a process loses with its last descriptor of it.
+fn lock(file: &File) -> nix::Result<()> {
+    // SAFETY: takes no pointer, and the descriptor is open.
+    let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    nix::errno::Errno::result(locked).map(drop)
+}
+
+/// The folder of this user. `None` if another user has made it.
+fn folder() -> Option<PathBuf> {
+    let user = nix::unistd::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("hotswap-{user}"));
+    // An error means that it exists, or it shows in the next line.
+    let _ = DirBuilder::new().mode(0o700).create(&folder);
+    let metadata = std::fs::symlink_metadata(&folder).ok()?;
+    (metadata.is_dir() && metadata.uid() == user && metadata.mode() & 0o077 == 0).then_some(folder)
+}

@@ -1,0 +1,126 @@
+//! Unix sockets: who is at the other end, and paths of any length. The address of a socket has at most 104 bytes.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{fcntl, FcntlArg, FdFlag};
+use nix::sys::socket::MsgFlags;
+
+/// The flags for sending: a peer that has gone is an error, and not a signal.
+pub const SENDING: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
+/// The flags for receiving.
+pub const RECEIVING: MsgFlags = MsgFlags::empty();
+
+/// Makes sending on the socket raise no signal: an older macOS does not know the flag of [`SENDING`].
+pub fn without_signals(_socket: &impl AsFd) {
+    #[cfg(target_os = "macos")]
+    {
+        use std::os::fd::AsRawFd;
+        let on: libc::c_int = 1;
+        // SAFETY: the value is as long as it says, and outlives the call. An error leaves the flag.
+        unsafe {
+            libc::setsockopt(
+                _socket.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NOSIGPIPE,
+                std::ptr::from_ref(&on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            )
+        };
+    }
+}
+
+/// Keeps programs that this process runs from inheriting a descriptor that has arrived.
+pub fn keep_private(descriptor: &OwnedFd) {
+    // The descriptor is open, so there is no error.
+    let _ = fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+}
+
+/// The process at the other end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its pid. 0 if it is unknown.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+}
+
+/// The process that had the other end when the sockets were connected. No standard has this.
+#[cfg(target_os = "linux")]
+pub fn peer(socket: &impl AsFd) -> Option<Peer> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    let peer = getsockopt(socket, PeerCredentials).ok()?;
+    Some(Peer {
+        pid: peer.pid(),
+        uid: peer.uid(),
+    })
+}
+
+/// The process that had the other end when the sockets were connected.
+#[cfg(target_os = "macos")]
+pub fn peer(socket: &impl AsFd) -> Option<Peer> {
+    use nix::sys::socket::{getsockopt, sockopt::LocalPeerPid};
+    let (user, _group) = nix::unistd::getpeereid(socket).ok()?;
+    Some(Peer {
+        pid: getsockopt(socket, LocalPeerPid).unwrap_or(0),
+        uid: user.as_raw(),
+    })
+}
+
+/// The process that had the other end when the sockets were connected: unknown.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub fn peer(_socket: &impl AsFd) -> Option<Peer> {
+    None
+}
+
+/// The longest path that fits into an address, in bytes.
+const LONGEST: usize = 103;
+
+/// The address of a socket. It is valid for as long as this lives.
+#[derive(Debug)]
+pub struct Address {
+    path: PathBuf,
+    /// The folder of a link to the folder of the socket, if the path is too long.
+    _link: Option<tempfile::TempDir>,
+}
+
+impl AsRef<Path> for Address {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Address {
+    /// The address of a socket with a short `name` in `folder`.
+    pub fn in_folder(folder: &Path, name: impl AsRef<Path>) -> io::Result<Self> {
+        let path = folder.join(&name);
+        if path.as_os_str().as_bytes().len() <= LONGEST {
+            return Ok(Self { path, _link: None });
+        }
+        // In a short folder: the usual one for temporary files has a long name on macOS.
+        let link = tempfile::Builder::new().prefix("hs").tempdir_in("/tmp")?;
+        std::os::unix::fs::symlink(folder, link.path().join("f"))?;
+        Ok(Self {
+            path: link.path().join("f").join(name),
+            _link: Some(link),
+        })
+    }
+
+    /// The address of an existing socket. A long name in a long folder is too long.
+    pub fn of(socket: &Path) -> io::Result<Self> {
+        let folder = socket.parent().unwrap_or(Path::new("/"));
+        let name = socket.file_name().ok_or(ErrorKind::InvalidInput)?;
+        Self::in_folder(folder, name)
+    }
+}
+
+/// Connects to a socket by a path of any length.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => UnixStream::connect(Address::of(path)?),
+        direct => direct,
+    }
+}
