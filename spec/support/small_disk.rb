@@ -28,3 +28,33 @@ class SmallDisk
 
   def unmount = system("umount", "--lazy", @folder)
 end
+
+# Group level: `app_on_small_disk(ItemsServer, 40)`, then `app` in the examples. The disk holds the folder storage/.
+module AppOnSmallDisk
+  def app_on_small_disk(server_class, megabytes, **options)
+    before(:context) do
+      skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+      @app = server_class.start(**options) do |app|
+        @root = app.root
+        @disk = SmallDisk.new(app.root.join("storage"), megabytes).tap(&:mount)
+      end
+    end
+
+    after(:context) do
+      @app&.tear_down
+    ensure
+      @disk&.unmount
+      FileUtils.rm_rf(@root) if @root # cannot be removed while the disk is mounted in it
+    end
+
+    after { FileUtils.rm_f(filler) }
+
+    attr_reader :app
+
+    define_method(:filler) { app.root.join("storage/filler").to_s }
+    define_method(:free) { `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i }
+    define_method(:leave) { |bytes| File.write(filler, "x" * (free - bytes)) }
+  end
+end
+
+RSpec.configure { |config| config.extend AppOnSmallDisk }

@@ -6,9 +6,9 @@ require_relative "support/trouble"
 # does not touch the live database before it has the exclusive fence (push/replace.rs, run); and an error after the
 # rename neither hides the rename nor lets SQLite close the replaced file (push/replace.rs, the last match).
 RSpec.describe "a command whose system calls fail", :slow, lane: "default" do
-  watched_app
+  watched_app(schema: WatchedServer::NOTING)
 
-  {push: "a push", overwrite: "a push in place", undo: "a rollback", pull: "a pull"}.each do |command, named|
+  {push: "a push", overwrite: "a push in place", push_items: "a push of some tables", undo: "a rollback", pull: "a pull"}.each do |command, named|
     it "leaves the old or the new database and open gates, and gives a reason, if any call of #{named} fails", timeout: 240 do
       chance = Random.new(RSpec.configuration.seed)
       expect_no_violation(command) do |trouble, steps|

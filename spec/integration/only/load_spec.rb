@@ -4,6 +4,8 @@ require_relative "support/shop"
 
 # Visitors write notes, and each note that was acknowledged is there at the end. Every answer has the articles of one push.
 RSpec.describe "pushes and rollbacks of some tables under load" do
+  include Visitors
+
   {"in one process" => 0, "in a cluster" => 2}.each do |named, workers|
     describe named do
       running_app(Shop, workers: workers, settings: "config.max_pause = 2")
@@ -31,24 +33,14 @@ RSpec.describe "pushes and rollbacks of some tables under load" do
     end
   end
 
-  def loaded(acknowledged, mixed)
-    over = false
-    visitors = Array.new(2) do |visitor|
-      Thread.new do
-        number = 0
-        until over
-          text = "#{visitor}-#{number += 1}"
-          answer = app.post("/", sql: "INSERT INTO notes (text) VALUES ('#{text}')", timeout: 20)
-          (answer.status == 200) ? acknowledged << text : mixed << "#{answer.status}: #{answer.body[0, 80]}"
-          rounds = app.titles.map { |title| title[/\A\d+(?=-)/] }.uniq
-          mixed << rounds if rounds.size > 1
-          sleep 0.003
-        end
-      end
+  def loaded(acknowledged, mixed, &block)
+    visit = lambda do |visitor, number|
+      text = "#{visitor}-#{number}"
+      answer = app.post("/", sql: "INSERT INTO notes (text) VALUES ('#{text}')", timeout: 20)
+      (answer.status == 200) ? acknowledged << text : mixed << "#{answer.status}: #{answer.body[0, 80]}"
+      rounds = app.titles.map { |title| title[/\A\d+(?=-)/] }.uniq
+      mixed << rounds if rounds.size > 1
     end
-    yield
-  ensure
-    over = true
-    visitors&.each(&:join)
+    visited(visit, &block)
   end
 end

@@ -20,7 +20,8 @@ RSpec.describe "the rollback of a push of some tables" do
 
         result = app.hotswap("rollback")
         expect(result).to be_ok
-        expect(result.stderr).to include "articles 1 added, 1 changed, 1 removed"
+        size = TestDatabase.read(app.database_path) { |db| db.get_first_value("PRAGMA page_count") * db.get_first_value("PRAGMA page_size") }
+        expect(result.stderr).to include(" #{size} bytes, written in place", "articles 1 added, 1 changed, 1 removed")
         expect(app.hotswap("status").stdout).to match(/^  previous: \S+\.previous, \S+ \w+ of rows, last changed/)
         expect(app.titles).to eq %w[first second]
         expect(app.ask("SELECT rowid FROM search WHERE search MATCH 'bread OR butter' ORDER BY rowid").split).to eq %w[1 2]
@@ -75,6 +76,14 @@ RSpec.describe "the rollback of a push of some tables" do
       expect(refused.exit_code).to eq 3
       expect(refused.stderr).to include "is not a whole database"
       expect(File.exist?(target)).to be false
+    end
+
+    # Fails without `tables::is_difference` in rollback.rs: then every table would be gone.
+    it "is never taken for a whole database, not even if its application_id was changed" do
+      SQLite3::Database.new(app.version) { |db| db.execute("PRAGMA application_id = 0") }
+      refused = untouched(app) { app.hotswap("rollback") }
+      expect(refused).to have_attributes(exit_code: 3, stderr: /cannot read the replaced rows in .*\.previous\. Nothing was changed/)
+      expect(app.titles).to eq %w[first fifth]
     end
 
     it "belongs to the owner of the database" do

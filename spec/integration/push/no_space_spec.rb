@@ -2,32 +2,13 @@
 
 # space.rs, `require`.
 RSpec.describe "a disk that is nearly full", lane: "default" do
-  before(:context) do
-    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-    @app = AppServer.start do |app|
-      @root = app.root
-      @disk = SmallDisk.new(app.root.join("storage"), 40).tap(&:mount) # of which a push leaves 16 MB
-    end
-  end
-
-  after(:context) do
-    @app&.tear_down
-  ensure
-    @disk&.unmount
-    FileUtils.rm_rf(@root) if @root # cannot be removed while the disk is mounted in it
-  end
-
-  attr_reader :app
+  app_on_small_disk(AppServer, 40) # of which a push leaves 16 MB
 
   let(:live) { "storage/production.sqlite3" }
   # A worker that still holds a replaced database gives its room back when it ends.
   before { eventually { app.process.members == [app.pid] } }
 
-  after { FileUtils.rm_f(filler) }
-
   let(:big) { app.databases.of_size(30) }
-
-  def free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
 
   {"a file" => ->(file) { {source: file} }, "stdin" => ->(file) { {source: "-", in: file} }}.each do |what, options|
     it "refuses a push from #{what} that would leave no space for the application, with the figures" do
@@ -60,7 +41,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
 
   it "refuses a pull that would fill it, and keeps yesterday's backup" do
     yesterday = app.root.join("storage/backup.sqlite3").tap { |file| file.write("yesterday's") }
-    fill(leaving: 17_500_000)
+    leave(17_500_000)
 
     refused = untouched { app.hotswap("cp", live, yesterday) }
 
@@ -77,7 +58,7 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
       push = FedCommand.start(app, "cp", "-", live)
       push.write(File.binread(fits, 4_194_304))
       eventually { staged_bytes >= 4_194_304 }
-      fill(leaving: 1_000_000)
+      leave(1_000_000)
       push.write("\0" * 4_194_304)
       push.close
       push.wait
@@ -90,12 +71,6 @@ RSpec.describe "a disk that is nearly full", lane: "default" do
   end
 
   def staged_bytes = app.root.glob("storage/.*.staged").sum(&:size)
-
-  def filler = app.root.join("storage/filler")
-
-  def fill(leaving:)
-    filler.binwrite("x" * (free - leaving))
-  end
 end
 
 # hotswap writes nothing there. The new content is next to the database, where hotswap has checked for space (staged.rs,

@@ -5,6 +5,7 @@ require_relative "support/versions"
 # Every write is answered with the names in the database that took it. The first name tells which database that is.
 RSpec.describe "pushes and rollbacks under load" do
   include Versions
+  include Visitors
 
   {"by rename" => [], "in place" => %w[--in-place=always]}.each do |named, options|
     describe named do
@@ -36,22 +37,12 @@ RSpec.describe "pushes and rollbacks under load" do
     end
   end
 
-  def loaded(acknowledged, broken)
-    over = false
-    visitors = Array.new(2) do |visitor|
-      Thread.new do
-        number = 0
-        until over
-          name = "w#{visitor}-#{number += 1}"
-          answer = app.post("/", name: name, timeout: 20)
-          (answer.status == 200) ? acknowledged[answer.body[/\A\S+/]] << name : broken << "#{answer.status}: #{answer.body[0, 80]}"
-          sleep 0.003
-        end
-      end
+  def loaded(acknowledged, broken, &block)
+    visit = lambda do |visitor, number|
+      name = "w#{visitor}-#{number}"
+      answer = app.post("/", name: name, timeout: 20)
+      (answer.status == 200) ? acknowledged[answer.body[/\A\S+/]] << name : broken << "#{answer.status}: #{answer.body[0, 80]}"
     end
-    yield
-  ensure
-    over = true
-    visitors&.each(&:join)
+    visited(visit, &block)
   end
 end

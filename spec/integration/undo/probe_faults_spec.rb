@@ -60,28 +60,9 @@ RSpec.describe "a push whose probe fails" do
   end
 
   describe "on a disk that fills up", lane: "default" do
-    before(:context) do
-      skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-      @app = ItemsServer.start do |app|
-        @root = app.root
-        @disk = SmallDisk.new(app.root.join("storage"), 72).tap(&:mount)
-      end
-    end
+    app_on_small_disk(ItemsServer, 72)
 
-    after(:context) do
-      @app&.tear_down
-    ensure
-      @disk&.unmount
-      FileUtils.rm_rf(@root) if @root
-    end
-
-    after { FileUtils.rm_f(filler) }
-
-    attr_reader :app
-
-    def filler = app.root.join("storage/filler").to_s
-
-    def fill(megabytes) = "dd if=/dev/zero of=#{filler} bs=1M #{"count=#{megabytes}" if megabytes} 2> /dev/null"
+    def fill = "dd if=/dev/zero of=#{filler} bs=1M 2> /dev/null"
 
     # About 10 MB, in the folder above that disk.
     def copy(name, *options)
@@ -94,7 +75,7 @@ RSpec.describe "a push whose probe fails" do
 
     it "goes back by a rename, which needs no room" do
       expect(copy("good")).to be_ok
-      expect(copy("new", "--probe", "#{fill(nil)}; exit 1")).to have_attributes(exit_code: 7)
+      expect(copy("new", "--probe", "#{fill}; exit 1")).to have_attributes(exit_code: 7)
       FileUtils.rm_f(filler) # SQLite needs room even to read
       expect(held).to eq %w[good new]
     end
@@ -102,7 +83,7 @@ RSpec.describe "a push whose probe fails" do
     it "stays if a rollback in place has no room, and goes back when there is some" do
       expect(copy("good")).to be_ok
       FileUtils.rm_f(version(1))
-      pushed = copy("new", "--in-place=always", "--probe", "#{fill(nil)}; exit 1")
+      pushed = copy("new", "--in-place=always", "--probe", "#{fill}; exit 1")
       expect(pushed).to have_attributes(exit_code: 5, stderr: /the pushed database stays in use, because the rollback failed, too: .* needs \d+ MB plus a reserve/i)
       expect(held).to eq %w[new good]
 
@@ -115,8 +96,7 @@ RSpec.describe "a push whose probe fails" do
     it "is refused in place, before it writes, if it could not keep the previous version" do
       expect(copy("good")).to be_ok
       FileUtils.rm_f(version(1))
-      free = `df --output=avail -BM #{app.root.join("storage")}`.lines.last.to_i
-      system(fill(free - 38))
+      leave 38_000_000
       refused = copy("new", "--in-place=always", "--probe", "exit 1")
       expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: a push with a probe needs the previous version of .*, and hotswap cannot keep it: .* needs \d+ MB plus a reserve/)
       expect(names_in(app.database_path).first).to eq "good"

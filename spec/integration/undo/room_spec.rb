@@ -6,22 +6,7 @@ require_relative "support/versions"
 RSpec.describe "a previous version on a disk that is nearly full", lane: "default" do
   include Versions
 
-  before(:context) do
-    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-    @app = ItemsServer.start(settings: "config.keep = 2") do |app|
-      @root = app.root
-      @disk = SmallDisk.new(app.root.join("storage"), 40).tap(&:mount) # of which a push leaves 16 MB
-    end
-  end
-
-  after(:context) do
-    @app&.tear_down
-  ensure
-    @disk&.unmount
-    FileUtils.rm_rf(@root) if @root
-  end
-
-  attr_reader :app
+  app_on_small_disk(ItemsServer, 40, settings: "config.keep = 2") # of which a push leaves 16 MB
 
   def large(name, megabytes)
     app.file("#{name}.sqlite3", ItemsServer::SCHEMA, [name]).tap do |path|
@@ -55,24 +40,7 @@ end
 RSpec.describe "a rollback in place on a disk that is nearly full", lane: "default" do
   include Versions
 
-  before(:context) do
-    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
-    @app = ItemsServer.start do |app|
-      @root = app.root
-      @disk = SmallDisk.new(app.root.join("storage"), 72).tap(&:mount)
-    end
-  end
-
-  after(:context) do
-    @app&.tear_down
-  ensure
-    @disk&.unmount
-    FileUtils.rm_rf(@root) if @root
-  end
-
-  after { FileUtils.rm_f(filler) }
-
-  attr_reader :app
+  app_on_small_disk(ItemsServer, 72)
 
   # With content that differs from that of every other one, of about 10 MB.
   def copy(name, *options)
@@ -81,19 +49,12 @@ RSpec.describe "a rollback in place on a disk that is nearly full", lane: "defau
     app.hotswap("cp", *options, path, Versions::LIVE).tap { settled }
   end
 
-  def filler = app.root.join("storage/filler").to_s
-
-  def leave(megabytes)
-    free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
-    File.write(filler, "x" * (free - (megabytes * 1_000_000)))
-  end
-
   def held = app.database_path.then { |live| [live, *versions.map { |number| version(number) }] }.map { |file| names_in(file).map { |name| name[0, 10] } }
 
   it "is stricter than a push, which goes on with a warning" do
     expect(copy("first")).to be_ok
     FileUtils.rm_f(versions.map { |number| version(number) })
-    leave(38)
+    leave(38_000_000)
     pushed = copy("second", "--in-place=always")
     expect(pushed).to be_ok
     expect(pushed.stderr).to match(/^WARNING: .*could not be kept.* needs \d+ MB plus a reserve/)
@@ -103,7 +64,7 @@ RSpec.describe "a rollback in place on a disk that is nearly full", lane: "defau
     %w[below above].each { |name| expect(copy(name)).to be_ok }
     app.post("/", name: "since")
     before = held
-    leave(41)
+    leave(41_000_000)
     refused = rollback("--in-place=always")
     expect(refused.exit_code).to eq 3
     expect(refused.stderr).to match(/what it replaces could not be kept: .* needs \d+ MB plus a reserve of 16 MB.* Make room on that disk/)

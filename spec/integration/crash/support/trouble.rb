@@ -39,6 +39,8 @@ class Trouble
     undo: ["rename app.sqlite3.previous", "lease app.sqlite3.previous", "open kept", "read kept", "fsync kept", "fchmod kept", "link kept", "rename kept",
       "fsync folder"],
     overwrite: ["write app.sqlite3-wal", "write app.sqlite3.hotswap", "fdatasync app.sqlite3-wal", "lock app.sqlite3-shm", "read staged", "fsync staged"],
+    push_items: ["create staged", "write staged", "fsync staged", "rename staged", "write app.sqlite3.hotswap", "write app.sqlite3-wal",
+      "fsync app.sqlite3-wal", "lock app.sqlite3-shm", "rename app.sqlite3.previous", "rename kept", "fsync folder"],
     rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
       "fdatasync folder"],
     pull: ["create nameless", "past_cache nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
@@ -49,6 +51,7 @@ class Trouble
     push: ["fsync staged", "unlink app.sqlite3-wal", "link kept", "rename staged", "rename kept", "fsync folder", "report client", "is_leased app.sqlite3"],
     undo: ["rename app.sqlite3.previous", "fsync kept", "link kept", "rename kept", "fsync folder", "report client"],
     overwrite: ["write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "report client"],
+    push_items: ["rename staged", "write app.sqlite3-wal", "fsync app.sqlite3-wal", "rename kept", "fsync folder", "report client"],
     pull: ["write nameless", "link part", "rename part"]
   }.freeze
 
@@ -59,7 +62,7 @@ class Trouble
   # Numbers that no other one on the same server has used.
   def self.begin = @begin = (@begin || 0) + 10_000
 
-  # command: :push, :overwrite, :undo or :pull.
+  # command: :push, :overwrite, :push_items, :undo or :pull.
   def initialize(app, command)
     @app = app
     @command = command
@@ -86,12 +89,13 @@ class Trouble
   def meet(step, action, lasting: false)
     number = next_one
     before = standing
+    notes = kept
     result = @app.calls.with(step, action, lasting: lasting) { @app.public_send(@command, timeout: 60).tap { eventually(20) { worker_gone? } } }
     dead = %i[killed_before killed_after].include?(action)
     # A dead process, or one that may not remove files, leaves them to the next one.
     untidy = dead || lasting || step.call == "unlink"
     state = state(number, before)
-    problems = [*lies(result, state, dead), *damage, *closed_gate, *(left_behind unless untidy)]
+    problems = [*lies(result, state, dead), *damage, *(["notes were lost"] if kept != notes), *closed_gate, *(left_behind unless untidy)]
     @outcomes << Outcome.new(step, lasting ? "#{action}…" : action, state, result.exit_code, problems.map { |what| "#{what} (#{result.stderr.strip})" })
     @outcomes.last.problems.concat(aftermath) if untidy
     @outcomes.last
@@ -160,7 +164,7 @@ class Trouble
 
     wordless = "no reason is given" unless result.stderr.match?(/^ERROR: \S+/)
     # The only failure that can come after the commit point must say so.
-    hidden = "it is new, and not said to be" if state == :new && !result.stderr.match?(/is in place|either the old or the new/)
+    hidden = "it is new, and not said to be" if state == :new && !result.stderr.match?(/(is|are) in place|either the old or the new/)
     [wordless, hidden].compact
   end
 
@@ -171,6 +175,9 @@ class Trouble
       "#{File.basename(file)} is damaged: #{said}" unless said == "ok"
     end.push(*("the journal mode changed" unless journal == @journal))
   end
+
+  # What a push of some tables must not touch.
+  def kept = (@command == :push_items) ? @app.notes : []
 
   def journal = File.binread(@app.database_path, 2, 18)
 

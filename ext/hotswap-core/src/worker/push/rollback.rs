@@ -19,6 +19,7 @@ use crate::worker::disk::staged::Staged;
 use crate::worker::live::exclusive::Exclusive;
 use crate::worker::live::Live;
 use crate::worker::sqlite::header::DatabaseHeader;
+use crate::worker::tables;
 
 /// How long the worker tries to lock the version at once.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -97,15 +98,17 @@ pub(super) fn examine(
     let own = header.map_err(unusable)?.wal;
     let wal = live.map_or(own, Live::is_wal);
     let checked = match is_as_kept {
-        true => Check::of(command).schema(staged).map(drop),
+        true => Check::of(command).schema(staged),
         false => {
             staged.set_wal(false)?;
             let checked = Check::of(command).alone(staged);
             staged.set_wal(own)?;
-            checked.map(drop)
+            checked
         }
     };
-    checked.map_err(unusable)?;
+    if tables::is_difference(&checked.map_err(unusable)?) {
+        return Err(BadFile::NoDifference { name }.into());
+    }
     if own != wal {
         staged.set_wal(wal)?;
     }

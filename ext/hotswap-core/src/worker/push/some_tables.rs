@@ -192,8 +192,9 @@ pub(super) fn roll_back(
     };
     let mark = previous::mark_of(&version).on_path("cannot stat", &version)?;
     command.client.account.note(|entry| entry.previous = Some(mark));
+    // The version has only the rows that were replaced, so its size says nothing about the database.
     let counts = done.tables.unwrap_or_default();
-    Ok(report("rollback", staged.len(), &counts, fleet, command))
+    Ok(report("rollback", done.bytes, &counts, fleet, command))
 }
 
 /// Refuses a version that is damaged.

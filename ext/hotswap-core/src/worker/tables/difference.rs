@@ -14,10 +14,13 @@ use super::sql::{list, quoted};
 use super::table::Table;
 use crate::error::{BadFile, Context, Result};
 use crate::worker::disk::staged::Staged;
+use crate::worker::schema::Schema;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// SQLite's `application_id` of a difference file.
 pub(crate) const APPLICATION_ID: i32 = 0x6873_6469;
+/// The table that lists the compared tables.
+const TABLES: &str = "hotswap_tables";
 /// The version of what a difference file contains.
 const FORMAT: i32 = 1;
 
@@ -185,6 +188,11 @@ impl Difference {
     }
 }
 
+/// Whether a file with this schema is a difference, whatever its header says.
+pub(crate) fn is_difference(schema: &Schema) -> bool {
+    schema.tables().any(|table| table.name == TABLES.as_bytes())
+}
+
 /// Begins the transaction that fills the file.
 fn create(target: &Connection, live: &Connection, tables: &[Table]) -> rusqlite::Result<()> {
     let encoding: String = live.query_row("PRAGMA main.encoding", [], |row| row.get(0))?;
@@ -198,8 +206,8 @@ fn create(target: &Connection, live: &Connection, tables: &[Table]) -> rusqlite:
         .query_row("PRAGMA journal_mode = OFF", [], |_| Ok(()))
         .optional()?;
     target.execute_batch(
-        "BEGIN; CREATE TABLE hotswap_tables (position INTEGER PRIMARY KEY, description TEXT, added INTEGER, changed INTEGER,
-                                             removed INTEGER, kept INTEGER, bytes INTEGER, sequence INTEGER)",
+        &format!("BEGIN; CREATE TABLE {TABLES} (position INTEGER PRIMARY KEY, description TEXT, added INTEGER, changed INTEGER,
+                                       removed INTEGER, kept INTEGER, bytes INTEGER, sequence INTEGER)"),
     )?;
     for (at, table) in tables.iter().enumerate() {
         for set in ["old", "new"] {
@@ -229,7 +237,7 @@ fn note(
     let numbers = [found.added, found.changed, found.removed, found.kept, bytes].map(|number| number as i64);
     let [added, changed, removed, kept, bytes] = numbers;
     target.execute(
-        "INSERT INTO hotswap_tables (description, added, changed, removed, kept, bytes, sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        &format!("INSERT INTO {TABLES} (description, added, changed, removed, kept, bytes, sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
         (description, added, changed, removed, kept, bytes, sequence),
     )?;
     Ok(())
@@ -239,9 +247,9 @@ fn note(
 type Line = (String, Counts, u64, Option<i64>);
 
 fn lines(file: &Connection) -> rusqlite::Result<Vec<Line>> {
-    let mut query = file.prepare(
-        "SELECT description, added, changed, removed, kept, bytes, sequence FROM hotswap_tables ORDER BY position",
-    )?;
+    let mut query = file.prepare(&format!(
+        "SELECT description, added, changed, removed, kept, bytes, sequence FROM {TABLES} ORDER BY position"
+    ))?;
     let lines = query.query_map([], |row| {
         let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
         let counts = Counts {

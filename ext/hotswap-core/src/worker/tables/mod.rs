@@ -25,7 +25,7 @@ mod table;
 
 pub(crate) use choose::choose;
 pub(crate) use counts::Counts;
-pub(crate) use difference::{Difference, Direction, APPLICATION_ID};
+pub(crate) use difference::{is_difference, Difference, Direction, APPLICATION_ID};
 pub(crate) use direction::Fit;
 pub(crate) use orphans::Orphans;
 pub(crate) use table::Table;

@@ -83,10 +83,7 @@ impl Overwriting<'_> {
         let mut kept = false;
         loop {
             let Some(planned) = plan else {
-                return Ok(Done {
-                    kept,
-                    tables: Some(Vec::new()),
-                });
+                return Ok(self.done(kept, Some(Vec::new()), page_size));
             };
             attempts = attempts.saturating_sub(1);
             let (in_vain, last) = match self.attempt(planned, page_size, deadline, &mut kept, command)? {
@@ -105,6 +102,16 @@ impl Overwriting<'_> {
                     self.plan(page_size, command)?
                 }
             };
+        }
+    }
+
+    fn done(&self, kept: bool, tables: Option<Vec<Counts>>, page_size: u32) -> Done {
+        // An error here would say that nothing was written.
+        let pages = number(self.live.connection(), "PRAGMA page_count").unwrap_or_default();
+        Done {
+            kept,
+            tables,
+            bytes: u64::from(pages) * u64::from(page_size),
         }
     }
 
@@ -148,10 +155,7 @@ impl Overwriting<'_> {
             plan = match again? {
                 Some(plan) => plan,
                 None => {
-                    return Ok(Attempt::Done(Done {
-                        kept: *kept,
-                        tables: Some(Vec::new()),
-                    }))
+                    return Ok(Attempt::Done(self.done(*kept, Some(Vec::new()), page_size)));
                 }
             };
         }
@@ -191,7 +195,7 @@ impl Overwriting<'_> {
                 self.checkpoint(command);
                 resumed.map_err(Error::past_the_commit)?;
                 if !held || self.is_right(&mut plan, command) {
-                    return Ok(Attempt::Done(Done { kept: *kept, tables }));
+                    return Ok(Attempt::Done(self.done(*kept, tables, page_size)));
                 }
                 if tables.is_some() {
                     return Err(self.wrong());

@@ -66,4 +66,6 @@ pub(crate) struct Done {
     pub kept: bool,
     /// The rows of each table, if only some tables were written. None of them may have changed.
     pub tables: Option<Vec<Counts>>,
+    /// The size of the database now.
+    pub bytes: u64,
 }
