@@ -10,8 +10,8 @@ require_relative "tour/terminal"
 require_relative "tour/promises"
 
 # bin/demo: a site with three Puma workers and a job process, under a steady load. The tour pulls its database,
-# replaces it, attacks it with a broken file, and replaces it again. Then it compares what visitors and jobs saw with
-# hotswap's promises.
+# replaces it, attacks it with a broken file, and replaces it again. It replaces only some tables, while visitors write to
+# the others, and pulls a redacted copy. Then it compares what visitors and jobs saw with hotswap's promises.
 class Tour
   class Stopped < StandardError; end
 
@@ -36,6 +36,8 @@ class Tour
       push_it_back
       push_a_broken_file
       pull_and_push_through_pipes
+      push_only_the_content
+      pull_a_redacted_copy
       send_visitors_home
       tell_what_they_saw
       kept = tell_which_promises_held
@@ -120,6 +122,23 @@ class Tour
     interlude
   end
 
+  def push_only_the_content
+    @terminal.title("Replace the content, and keep what visitors write")
+    succeed("bin/hotswap cp #{LIVE} content.sqlite3 --only posts,releases")
+    change("content.sqlite3", "v4", "UPDATE posts SET title = 'Rewritten in v4' WHERE id % 100 = 0;")
+    @terminal.note("Visitors write meanwhile, and this time the push keeps it.")
+    interlude
+    push("bin/hotswap cp content.sqlite3 #{LIVE} --only posts,releases", "v4")
+    interlude
+  end
+
+  def pull_a_redacted_copy
+    @terminal.title("Pull a copy for a developer, without names")
+    succeed("grep redact config/application.rb")
+    succeed("bin/hotswap cp #{LIVE} dev.sqlite3 --redacted")
+    @terminal.answer("users in it: #{file("dev.sqlite3").names.first(3).join(", ")}, …")
+  end
+
   def send_visitors_home
     @report = @visitors.finish
     @jobs.finish
@@ -135,29 +154,32 @@ class Tour
       ", slowest #{milliseconds(@report.max_latency)}")
     @terminal.fact("longest silence", milliseconds(@report.longest_gap))
     @terminal.fact("data version", "#{@terminal.strip(steps(0.2))}  (one mark is 0.2 s, | both)")
-    @terminal.note("#{(@report.tokens - live.tokens).size} of the writes came between a pull and the next push: " \
-      "the push replaced them, as it should.")
+    @terminal.note("#{(@report.tokens - live.tokens).size} of the writes came between a pull and the next push " \
+      "of the whole database: the push replaced them, as it should.")
   end
 
-  # For each of the two pushes, according to the application's log.
+  # For each push, according to the application's log.
   def held_by_swaps
     log = File.read(File.join(@site.folder, "log/production.log"))
-    log.scan(/\[hotswap\] push complete: .*, requests held for ([\d.]+ m?s)/).flatten.join(" and ")
+    log.scan(/\[hotswap\] push complete: .*, requests held for ([\d.]+ m?s)/).flatten.join(", ")
   end
 
   def tell_which_promises_held
-    first, second = @pushes
+    first, second, content = @pushes
     promises = Promises.new(@report, @jobs)
     promises.no_visitor_saw_an_error
     promises.the_site_kept_answering
     promises.new_data_after(first, second.began)
-    promises.new_data_after(second, nil)
+    promises.new_data_after(second, content.began)
+    promises.new_data_after(content, nil)
     promises.refused(@refusal)
     promises.each_job_ran_once
     promises.nothing_lost(..@snapshot_began, file("snapshot.sqlite3"), "writes before the snapshot are in it")
     promises.nothing_lost(first.ok..@backup_began, file("backup.sqlite3"),
       "writes after the first push are in the backup")
-    promises.nothing_lost(second.ok.., live, "writes after the second push are in the live database")
+    promises.nothing_lost(second.ok.., live,
+      "writes before, during and after the push of some tables are in the live database")
+    promises.without_names(file("dev.sqlite3"))
     promises.sound(live)
     promises.tidy(live)
 
@@ -202,11 +224,8 @@ class Tour
     status.exitstatus || 128 + status.termsig
   end
 
-  def change(name, version)
-    statements = [
-      "INSERT INTO releases (version) VALUES ('#{version}');",
-      "UPDATE items SET note = 'as in #{version}' WHERE id = 1;"
-    ]
+  def change(name, version, statement = "UPDATE items SET note = 'as in #{version}' WHERE id = 1;")
+    statements = ["INSERT INTO releases (version) VALUES ('#{version}');", statement]
     @terminal.sql(name, statements)
     file(name).run(statements)
   end

@@ -17,6 +17,9 @@ module Demo
     # The demo runs on every version of Rails that the gem is tested with, each with its own defaults.
     config.load_defaults Rails::VERSION::STRING.to_f
 
+    # For bin/hotswap cp … --redacted.
+    config.hotswap.redact "users", screen_name: "'reader ' || id", about: "NULL"
+
     if defined?(SolidQueue)
       config.active_job.queue_adapter = :solid_queue
       config.solid_queue.connects_to = {database: {writing: :queue}}

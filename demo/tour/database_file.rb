@@ -20,6 +20,11 @@ class Tour
       open { |database| database.execute("SELECT token FROM items WHERE token IS NOT NULL").flatten }
     end
 
+    # The names of the users.
+    def names
+      open { |database| database.execute("SELECT screen_name FROM users ORDER BY id").flatten }
+    end
+
     # Returns "ok", or the first problem.
     def integrity
       open { |database| database.get_first_value("PRAGMA integrity_check(1)") }

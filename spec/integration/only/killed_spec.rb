@@ -19,18 +19,22 @@ end
 RSpec.describe "a push of some tables whose worker is killed" do
   include Eventually
 
-  let(:old) { {1 => %w[first bread], 2 => %w[second butter]} }
-  let(:new) { {1 => %w[first cheese], 3 => %w[third wine]} }
-
   before(:context) { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
+
+  # Articles that no push before has had.
+  def offered
+    number = (@number = (@number || 0) + 1)
+    {1 => ["first", "cheese #{number}"], number + 1 => ["number #{number}", "wine"]}
+  end
 
   def push(articles) = app.push(articles, "--allow-orphans")
 
+  def pushed = offered.tap { |articles| expect(push(articles)).to be_ok }.then { app.titles }
+
+  # Two pushes. Answers the articles that a rollback brings back.
   def prepare
-    expect(push(old.merge(4 => %w[fourth salt]))).to be_ok
-    expect(push(old)).to be_ok
-    app.ask("INSERT INTO notes (text) VALUES ('before')")
-    settled
+    app.ask("SELECT 1")
+    pushed.tap { pushed }
   end
 
   def settled = eventually { app.process.members == [app.pid] }
@@ -47,60 +51,55 @@ RSpec.describe "a push of some tables whose worker is killed" do
     steps.select { |step| step.call == "rename" } + of_database.group_by { |step| [step.call, step.file] }.values.map(&:last)
   end
 
-  def expect_whole(step, how)
-    notes = app.ask("SELECT count(*) FROM notes").to_i
+  # The note shows that the application can write, and is there after the next command.
+  def whole(step, how, *possible)
     app.ask("INSERT INTO notes (text) VALUES ('after #{how} #{step}')")
-    titles = app.titles
-    expect([%w[first second], %w[first third]]).to include(titles), -> { "#{how} #{step}: #{titles}" }
+    @notes = (@notes || app.ask("SELECT count(*) FROM notes").to_i - 1) + 1
+    expect(app.ask("SELECT count(*) FROM notes").to_i).to eq @notes
     expect(TestDatabase.integrity(app.database_path)).to eq "ok"
-
-    result = app.hotswap("rollback")
-    case [titles.last, result.exit_code]
-    # The push before added the fourth article.
-    in ["second", 0] then expect(app.titles).to eq %w[first second fourth]
-    in ["third", 0] then expect(app.titles).to eq %w[first second]
-    in ["second", 3] then expect(result.stderr).to include "there is nothing to undo"
-    end
-    expect(app.ask("SELECT count(*) FROM notes").to_i).to eq(notes + 1)
     expect(app.ask("INSERT INTO search (search, rank) VALUES ('integrity-check', 1)")).to eq ""
-    expect(app.stray_files).to eq []
+    app.titles.tap { |titles| expect(possible).to include(titles), -> { "#{how} #{step}: #{titles}" } }
   end
 
   {"wal" => "in WAL mode", "delete" => "with a rollback journal"}.each do |mode, named|
     describe named do
       running_app(WatchedShop, journal_mode: mode)
 
-      {"at each step": [:all, {thorough: true, timeout: 3_600}], "at some steps": [:some, {}]}.each do |share, (which, metadata)|
+      {"at each step" => [:all, {thorough: true, timeout: 3_600}], "at some steps" => [:some, {}]}.each do |share, (which, metadata)|
         it "keeps every write, and articles of one push: #{share}", **metadata do
-          app.ask("SELECT 1")
-          prepare
-          all = steps { expect(push(new)).to be_ok }
+          before = prepare
+          all = steps { before = app.titles.tap { pushed } }
           chosen = (which == :all) ? all : some(all)
           expect(chosen).not_to be_empty
           chosen.product(%i[killed_before killed_after]).each do |step, how|
-            prepare
-            app.calls.with(step, how) { push(new).tap { |result| expect(result.exit_code).not_to eq(3), result.stderr } }
+            old, articles = app.titles, offered
+            new = articles.values.map(&:first)
+            app.calls.with(step, how) { push(articles).tap { |result| expect(result.exit_code).not_to eq(3), result.stderr } }
             settled
-            expect_whole(step, how)
+            live = whole(step, how, old, new)
+
+            result = app.hotswap("rollback")
+            case [live, result.exit_code]
+            in [^new, 0] then expect(app.titles).to eq old
+            in [^old, 0] then expect(app.titles).to eq before
+            in [^old, 3] then expect(result.stderr).to include "there is nothing to undo"
+            end
+            expect(app.stray_files).to eq []
+            # The other one of the two, except after a difference that was never written.
+            before = (result.exit_code == 0) ? live : app.titles.tap { pushed }
           end
         end
       end
 
       it "in its rollback keeps them as well" do
-        app.ask("SELECT 1")
-        prepare
-        expect(push(new)).to be_ok
+        before = prepare
+        live = app.titles
         some(steps { expect(app.hotswap("rollback")).to be_ok }).product(%i[killed_before killed_after]).each do |step, how|
-          prepare
-          expect(push(new)).to be_ok
-          settled
           app.calls.with(step, how) { app.hotswap("rollback") }
           settled
-          titles = app.titles
-          expect([%w[first second], %w[first third]]).to include(titles), -> { "#{how} #{step}: #{titles}" }
+          found = whole(step, how, before, live)
           expect(app.hotswap("rollback")).to be_ok
-          expect(app.titles).to eq((titles.last == "third") ? %w[first second] : %w[first third])
-          expect(TestDatabase.integrity(app.database_path)).to eq "ok"
+          expect(app.titles).to eq(([before, live] - [found]).first)
         end
       end
     end

@@ -61,9 +61,9 @@ class Shop < RackServer
   RUBY
 
   # settings: lines about the `config` of Hotswap.configure.
-  def self.start(journal_mode: "wal", settings: "", **options, &block)
+  def self.start(schema: SCHEMA, journal_mode: "wal", settings: "", **options, &block)
     super(config: APPLICATION.sub("SETTINGS", settings), database: LIVE, threads: 1, **options) do |server|
-      server.make(LIVE, journal_mode: journal_mode) do |db|
+      server.make(LIVE, schema: schema, journal_mode: journal_mode) do |db|
         db.execute("INSERT INTO articles VALUES (1, 'first', 'about bread'), (2, 'second', 'about butter'), (3, 'third', 'about salt')")
         db.execute("INSERT INTO comments (article_id, text) VALUES (1, 'good')")
         db.execute("INSERT INTO tags VALUES (1, 'food'), (2, 'food')")
