@@ -4,7 +4,7 @@ require_relative "support/shop"
 
 # Visitors write notes, and each note that was acknowledged is there at the end. Every answer has the articles of one push.
 RSpec.describe "pushes and rollbacks of some tables under load" do
-  include Visitors
+  include Writers
 
   {"in one process" => 0, "in a cluster" => 2}.each do |named, workers|
     describe named do
@@ -34,13 +34,13 @@ RSpec.describe "pushes and rollbacks of some tables under load" do
   end
 
   def loaded(acknowledged, mixed, &block)
-    visit = lambda do |visitor, number|
-      text = "#{visitor}-#{number}"
+    write = lambda do |writer, number|
+      text = "#{writer}-#{number}"
       answer = app.post("/", sql: "INSERT INTO notes (text) VALUES ('#{text}')", timeout: 20)
       (answer.status == 200) ? acknowledged << text : mixed << "#{answer.status}: #{answer.body[0, 80]}"
       rounds = app.titles.map { |title| title[/\A\d+(?=-)/] }.uniq
       mixed << rounds if rounds.size > 1
     end
-    visited(visit, &block)
+    beside_writers(write, &block)
   end
 end

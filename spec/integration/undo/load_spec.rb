@@ -5,7 +5,7 @@ require_relative "support/versions"
 # Every write is answered with the names in the database that took it. The first name tells which database that is.
 RSpec.describe "pushes and rollbacks under load" do
   include Versions
-  include Visitors
+  include Writers
 
   {"by rename" => [], "in place" => %w[--in-place=always]}.each do |named, options|
     describe named do
@@ -38,11 +38,11 @@ RSpec.describe "pushes and rollbacks under load" do
   end
 
   def loaded(acknowledged, broken, &block)
-    visit = lambda do |visitor, number|
-      name = "w#{visitor}-#{number}"
+    write = lambda do |writer, number|
+      name = "w#{writer}-#{number}"
       answer = app.post("/", name: name, timeout: 20)
       (answer.status == 200) ? acknowledged[answer.body[/\A\S+/]] << name : broken << "#{answer.status}: #{answer.body[0, 80]}"
     end
-    visited(visit, &block)
+    beside_writers(write, &block)
   end
 end

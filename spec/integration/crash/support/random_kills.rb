@@ -59,7 +59,7 @@ class RandomKills
     @app.post("/", name: "row-#{@number}")
     before = names
     kind = KINDS.sample(random: @chance)
-    result = interrupted(kind, push ? %w[storage/new.sqlite3 storage/app.sqlite3] : %w[storage/app.sqlite3 storage/backup.sqlite3])
+    result = interrupted(kind, "cp", *(push ? %w[storage/new.sqlite3 storage/app.sqlite3] : %w[storage/app.sqlite3 storage/backup.sqlite3]))
     come_back(kind)
     push ? judge_push(kind, result, before, name) : judge_pull(kind, result, before)
     # A boot and the next push remove the files of dead processes.
@@ -70,8 +70,8 @@ class RandomKills
     raise "the site does not come back, so nothing else can be tried: #{error.message}"
   end
 
-  def interrupted(kind, paths)
-    command = @app.start_hotswap("cp", *paths)
+  def interrupted(kind, *arguments)
+    command = @app.start_hotswap(*arguments)
     if @chance.rand(2).zero?
       sleep @chance.rand(LENGTH)
     else
