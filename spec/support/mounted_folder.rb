@@ -30,18 +30,19 @@ class MountedFolder
     end
   end
 
-  attr_reader :folder
+  attr_reader :folder, :image
 
-  def initialize(kind, folder)
+  # image: the file that holds ext4, XFS or btrfs.
+  def initialize(kind, folder, image: nil, megabytes: SIZE)
     @kind = kind
     @folder = folder.to_s
+    @image = image || beside("image")
+    @megabytes = megabytes
     @mounted = []
   end
 
   # What does not end up on the file system itself, such as the lower layer, stays in a folder beside it.
   def beside(name) = "#{@folder}.#{name}"
-
-  def image = beside("image")
 
   def mount
     FileUtils.mv(@folder, beside("before"))
@@ -51,6 +52,12 @@ class MountedFolder
   rescue CannotMount
     unmount
     raise
+  end
+
+  # Mounts an image that has a file system already.
+  def mount_again
+    attach("-o", "loop", image, @folder)
+    self
   end
 
   # Lazily, because a process of the spec may still have a file open. The daemon of a FUSE file system ends with its mount.
@@ -91,9 +98,9 @@ class MountedFolder
   end
 
   def mount_image(*mkfs)
-    File.open(image, "w") { |file| file.truncate(SIZE * 1024 * 1024) }
+    File.open(image, "w") { |file| file.truncate(@megabytes * 1024 * 1024) }
     run(*mkfs, image)
-    attach("-o", "loop", image, @folder)
+    mount_again
     fill
   end
 

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "support/power_cut"
+require_relative "support/power_cuts"
 require_relative "support/watched_server"
 
 # These specs depend on the order of the syncs in push/replace.rs (`run`: of the staged file before the rename, of the
@@ -74,6 +75,16 @@ RSpec.describe "a power cut", lane: "default" do
     expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log, today)
     expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to contain_exactly(yesterday, no_log)
     expect(found.last.drop(1)).to eq today
+  end
+
+  {ext4: "ext4", xfs: "XFS", btrfs: "btrfs"}.each do |kind, named|
+    it "of a real file system leaves the whole old or new database, and the new one after OK (#{named})", :thorough, timeout: 1_200 do
+      reason = MountedFolder.missing(kind) || MountedFolder.missing(:xfs)
+      skip reason if reason
+      cuts = PowerCuts.new(kind, seed: RSpec.configuration.seed).run(60)
+      RSpec.configuration.reporter.message("        #{cuts}")
+      expect(cuts.broken).to eq []
+    end
   end
 
   private

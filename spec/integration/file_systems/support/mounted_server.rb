@@ -7,9 +7,10 @@ require_relative "../../../support/mounted_folder"
 class MountedServer < WatchedServer
   attr_reader :disk
 
-  def initialize(on:, **options)
+  def initialize(on:, image: nil, **options)
     super(**options)
     @kind = on
+    @image = image
   end
 
   def self.start(**options, &block)
@@ -19,7 +20,7 @@ class MountedServer < WatchedServer
     end
   end
 
-  def mount = @disk = MountedFolder.new(@kind, root.join("storage")).mount
+  def mount = @disk = MountedFolder.new(@kind, root.join("storage"), image: @image).mount
 
   private
 
