@@ -237,7 +237,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     File.open(version(1), "r+b") { |file| file.seek(4096) && file.write("\xff" * 4096) }
 
     refused = untouched { rollback }
-    expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: integrity check failed.* or push a backup$/m)
+    expect(refused).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: integrity check failed.*previous:\S*app\.sqlite3 is damaged.* or push a backup$/m)
     File.truncate(version(1), 5000)
     expect(untouched { rollback }).to have_attributes(exit_code: 3, stderr: /^ERROR: cannot roll back .*app\.sqlite3: the file is truncated/)
     File.delete(version(1))

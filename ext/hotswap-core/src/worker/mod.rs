@@ -26,6 +26,7 @@ mod status;
 mod summary;
 mod tables;
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -34,7 +35,7 @@ use crate::error::{Error, Gone, Protocol, Result, Usage};
 use crate::fence::{Fence, Lock};
 use crate::leftovers;
 use crate::previous;
-use crate::protocol::{Connection, Figures, Message, Narration, Request};
+use crate::protocol::{previous_of, Connection, Figures, Message, Narration, Request};
 use crate::route::Direction;
 use crate::settings::Settings;
 
@@ -127,7 +128,7 @@ fn recover(database: &Path) -> bool {
 /// how the command ends.
 fn carry_out(
     client: &Client,
-    request: Request,
+    mut request: Request,
     settings: Settings,
     replaced: &mut Option<Replaced>,
 ) -> Result<Figures> {
@@ -143,6 +144,12 @@ fn carry_out(
         }
         route => route?,
     };
+    if let Some((number, "")) = request.src.version() {
+        // A rollback that names no database. Messages and the record name it.
+        request.src.raw = previous_of(number, OsStr::new(&database.label))
+            .to_string_lossy()
+            .into_owned();
+    }
     let command = Command::new(client, &request, &settings, database);
     options::require_sense(&request, direction)?;
     if matches!(direction, Direction::Rollback(_) | Direction::PullVersion(_)) {
