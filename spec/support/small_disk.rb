@@ -26,6 +26,9 @@ class SmallDisk
     mounted
   end
 
+  # What is free, in bytes.
+  def free = Integer(`df --output=avail -B1 #{@folder}`.lines.last)
+
   def unmount = system("umount", "--lazy", @folder)
 end
 

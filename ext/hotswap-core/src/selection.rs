@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, Usage};
+use crate::error::{Result, TableNames, Usage};
 
 /// `config.hotswap.tables`: lists of tables by name, for `@name`.
 pub type Groups = BTreeMap<String, Vec<String>>;
@@ -94,20 +94,20 @@ fn no_table(option: String, pattern: &str, tables: &[&String], parts: &[String])
             table: pattern.into(),
         };
     }
-    let similar: Vec<String> = tables
-        .iter()
-        .filter(|table| are_similar(pattern, table))
-        .map(|table| table.to_string())
-        .collect();
-    let are_similar = !similar.is_empty();
     Usage::NoTable {
         option,
         pattern: pattern.into(),
-        are_similar,
-        tables: match are_similar {
-            true => similar,
-            false => tables.iter().map(|table| table.to_string()).collect(),
-        },
+        tables: meant(pattern, tables),
+    }
+}
+
+/// Those of `tables` that a user may have meant with `pattern`, which matches none.
+pub fn meant(pattern: &str, tables: &[&String]) -> TableNames {
+    let similar = tables.iter().filter(|table| are_similar(pattern, table));
+    let similar: Vec<String> = similar.map(|table| table.to_string()).collect();
+    match similar.is_empty() {
+        true => TableNames::All(tables.iter().map(|table| table.to_string()).collect()),
+        false => TableNames::Similar(similar),
     }
 }
 

@@ -36,7 +36,7 @@ pub use refused::Refused;
 pub use rolled_back::RolledBack;
 pub use unredactable::Unredactable;
 pub use usage::{FileKind, Usage};
-pub use words::{in_words, seconds};
+pub use words::{in_words, seconds, TableNames};
 
 /// The result of everything in this crate that can fail in a way that a user reads about.
 pub type Result<T> = std::result::Result<T, Error>;

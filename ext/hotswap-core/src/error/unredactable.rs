@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::words::TableNames;
 use crate::visible::Shown;
 
 /// What keeps the worker from making the copy.
@@ -18,9 +19,13 @@ pub enum Unredactable {
     NoDatabase { name: String },
     /// A rule for a table that does not exist.
     #[error(
-        "config.hotswap.redact names the table {table}, but {database} has no such table. Correct the rule"
+        "config.hotswap.redact names the table {table}, but {database} has no such table. Correct the rule. {tables}"
     )]
-    NoTable { table: String, database: String },
+    NoTable {
+        table: String,
+        database: String,
+        tables: TableNames,
+    },
     /// A rule for a column that does not exist.
     #[error("config.hotswap.redact names the column {column}, but the table {table} has no such column. Correct the rule")]
     NoColumn { table: String, column: String },
@@ -58,6 +63,15 @@ pub enum Unredactable {
     /// The file of statements fails.
     #[error("cannot run {}, which config.hotswap.redact_with names: {why}. Correct that file", script.shown())]
     BadScript { script: PathBuf, why: String },
+    /// A full-text index that SQLite cannot read.
+    #[error(
+        "the full-text table {table} does not work: {why}. Make its index anew in the application ({repair}) and pull again"
+    )]
+    BadIndex {
+        table: String,
+        why: String,
+        repair: String,
+    },
     /// Something of the schema cannot be made in the copy.
     #[error("cannot make {what} in the copy: {why}. A plain pull works without that")]
     Unmakeable { what: String, why: String },

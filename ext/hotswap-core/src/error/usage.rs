@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::words::list;
+use super::words::{list, TableNames};
 use crate::visible::Shown;
 
 /// What is wrong with a command line.
@@ -116,18 +116,12 @@ pub enum Usage {
     )]
     OrphansOfAll,
     /// `--only` or `--except` names a table that does not exist.
-    #[error(
-        "{option} names {pattern}, but the database has no such table. {}: {}",
-        if *are_similar { "Similar names" } else { "Its tables" },
-        list(tables)
-    )]
+    #[error("{option} names {pattern}, but the database has no such table. {tables}")]
     NoTable {
         /// With the group that the name is from.
         option: String,
         pattern: String,
-        /// Whether these are only the similar ones.
-        are_similar: bool,
-        tables: Vec<String>,
+        tables: TableNames,
     },
     /// `--except` names every table.
     #[error("{option} leaves no table to push. Name fewer tables")]
@@ -145,6 +139,13 @@ pub enum Usage {
     /// `--only` or `--except` names a table that comes with another one.
     #[error("{option} names {table}, which SQLite or Litestream keeps for itself. It follows the tables that it belongs to. Leave it out")]
     PartOfTables { option: String, table: String },
+    /// `--only` or `--except` of a pull names a full-text index.
+    #[error("{option} names {table}, which is an index over {content} and comes along with it. Name {content} instead")]
+    IndexOfTable {
+        option: String,
+        table: String,
+        content: String,
+    },
     /// A question names a database that is not managed.
     #[error("{name} is not a managed database. The managed databases are {}", databases.join(", "))]
     NotManaged { name: String, databases: Vec<String> },

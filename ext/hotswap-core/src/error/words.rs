@@ -32,6 +32,24 @@ pub(super) fn list(words: &[String]) -> String {
     }
 }
 
+/// The names that a user may have meant who named a table that does not exist.
+#[derive(Debug)]
+pub enum TableNames {
+    /// Those that look like it.
+    Similar(Vec<String>),
+    /// All of them.
+    All(Vec<String>),
+}
+
+impl std::fmt::Display for TableNames {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Similar(names) => write!(out, "Similar names: {}", list(names)),
+            Self::All(names) => write!(out, "Its tables: {}", list(names)),
+        }
+    }
+}
+
 /// The name of a process in a message, if it is known.
 pub(super) fn process(name: Option<&str>) -> &str {
     name.unwrap_or("another process")

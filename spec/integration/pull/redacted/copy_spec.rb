@@ -202,6 +202,41 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     read { |db| expect([db.execute("SELECT rowid FROM names('someone')"), db.execute("SELECT rowid FROM bios WHERE bios MATCH 'something'")]).to eq [[[1], [2]], [[1], [2]]] }
   end
 
+  it "has the rows of a table that only looks like a part of a full-text table" do
+    manage_indexes(<<~SQL)
+      CREATE TABLE pages_content (id INTEGER PRIMARY KEY, text TEXT);
+      CREATE VIRTUAL TABLE pages USING fts5(text, content='pages_content', content_rowid='id');
+      INSERT INTO pages_content VALUES (1, 'secretname');
+      INSERT INTO pages (pages) VALUES ('rebuild');
+    SQL
+    config.redact "pages_content", text: "'someone'"
+    pull(redacted: true)
+
+    expect(Secrets.in_file(copy)).to eq []
+    expect([rows("pages_content"), read { |db| db.execute("SELECT rowid FROM pages('someone')") }]).to eq [[[1, "someone"]], [[1]]]
+  end
+
+  {
+    "damaged" => ["articles_fts", "UPDATE articles_fts_data SET block = x'00ff' WHERE id > 100", "INSERT INTO \"articles_fts\" (\"articles_fts\") VALUES ('rebuild')"],
+    "incomplete" => ["words", "DROP TABLE words_data", "INSERT INTO \"words\" (\"words\") VALUES ('delete-all'), and add its rows again"]
+  }.each do |what, (name, damage, repair)|
+    it "is refused for a full-text table that is #{what}, with its name and the way out" do
+      manage_indexes(<<~SQL)
+        CREATE TABLE users (name TEXT);
+        CREATE TABLE articles (id INTEGER PRIMARY KEY, title TEXT);
+        CREATE VIRTUAL TABLE articles_fts USING fts5(title, content='articles', content_rowid='id');
+        CREATE VIRTUAL TABLE words USING fts5(word, content='');
+        CREATE TRIGGER articles_have_words AFTER INSERT ON articles BEGIN INSERT INTO words (rowid, word) VALUES (new.id, new.title); END;
+        INSERT INTO articles_fts VALUES ('one');
+        INSERT INTO articles_fts VALUES ('two');
+        PRAGMA writable_schema = ON;
+        #{damage}
+      SQL
+
+      expect { pull(except: "users") }.to raise_error(Hotswap::Refused, /the full-text table #{name} does not work: .*#{Regexp.escape(repair)}.* and pull again/)
+    end
+  end
+
   {"quotes" => %("fts5"), "capitals" => "FTS5"}.each do |what, fts5|
     it "follows full-text tables whose statement has #{what}, or short names of options" do
       manage_indexes(<<~SQL)
@@ -233,7 +268,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
   end
 
   refusals = {
-    "a table that does not exist" => [->(config) { config.redact "user", :rows }, /config\.hotswap\.redact names the table user, but live\.sqlite3 has no such table/],
+    "a table that does not exist" => [->(config) { config.redact "user", :rows }, /config\.hotswap\.redact names the table user, but live\.sqlite3 has no such table\. Correct the rule\. Similar names: users, users_fts/],
     "a column that does not exist" => [->(config) { config.redact "users", mail: nil }, /names the column mail, but the table users has no such column/],
     "a generated column" => [->(config) { config.redact "users", domain: nil }, /names the column domain of users, which SQLite computes/],
     "an expression that is none" => [->(config) { config.redact "users", name: "lower(" }, /the expression for name in config\.hotswap\.redact "users" does not work: /],
@@ -245,7 +280,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     "columns of an index" => [->(config) { config.redact "users_fts", name: nil }, /names columns of users_fts, which has its values in users\. Write the rule for users/],
     "a file without a statement" => [->(config) { File.write("#{config.root}/bad.sql", "-- later") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has no statement/],
     "a file that SQLite would not read to its end" => [->(config) { File.write("#{config.root}/bad.sql", "DELETE FROM logs;\0 DELETE FROM users") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has a NUL character/],
-    "a file that needs another one" => [->(config) { File.write("#{config.root}/bad.sql", "ATTACH '/nowhere/x' AS x") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: unable to open database: .nowhere.x/],
+    "a file that needs another one" => [->(config) { File.write("#{config.root}/bad.sql", "ATTACH 'live.sqlite3' AS live") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: not authorized\. Its statements can change only the copy, and attach no other file/],
     "columns of an index without content" => [->(config) { Secrets.open("#{config.root}/live.sqlite3") { |db| db.execute("CREATE VIRTUAL TABLE words USING fts5(word, content='')") } && config.redact("words", word: nil) }, /names columns of words, which keeps no values, only an index of them/],
     "a database that does not exist" => [->(config) { config.redact "users", :rows, database: "other" }, /names the database other, but hotswap manages no database of that name/],
     "no rule at all" => [->(_) {}, /config\.hotswap\.redact has no rule for live\.sqlite3/],
@@ -265,7 +300,8 @@ RSpec.describe "a copy of some tables, or a redacted one" do
   it "is refused for tables that do not exist" do
     manage(users: 5)
 
-    expect { pull(only: "user") }.to raise_error(Hotswap::UsageError, "--only names user, but the database has no such table. Similar names: users, users_fts")
+    expect { pull(only: "user") }.to raise_error(Hotswap::UsageError, "--only names user, but the database has no such table. Similar names: users")
+    expect { pull(only: "users_fts") }.to raise_error(Hotswap::UsageError, "--only names users_fts, which is an index over users and comes along with it. Name users instead")
     expect { pull(except: "users_fts_data") }.to raise_error(Hotswap::UsageError, /--except names users_fts_data, which/)
     expect { pull(only: "@content") }.to raise_error(Hotswap::UsageError, /--only names @content, but config\.hotswap\.tables has no such group/)
   end

@@ -10,7 +10,11 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
     CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
     CREATE TABLE counts (of TEXT PRIMARY KEY, n INTEGER);
     CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT);
-    CREATE TRIGGER items_are_counted AFTER INSERT ON items BEGIN UPDATE counts SET n = n + 1; END;
+    CREATE VIRTUAL TABLE items_fts USING fts5(name, content='items', content_rowid='id');
+    CREATE TRIGGER items_are_counted AFTER INSERT ON items BEGIN
+      UPDATE counts SET n = n + 1;
+      INSERT INTO items_fts (rowid, name) VALUES (new.id, new.name);
+    END;
     INSERT INTO counts VALUES ('items', 0);
     INSERT INTO users (email) VALUES ('secretmail1'), ('secretmail2'), ('secretmail3');
   SQL
@@ -18,7 +22,14 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
   slowly = "(WITH RECURSIVE n (i) AS (SELECT users.id UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT max(i) || '@x' FROM n)"
   settings = %(config.redact "users", email: ENV["SLOWLY"] ? #{slowly.inspect} : "id || '@x'"; config.pull = :redacted)
 
-  define_method(:start) { |**options, &block| @app = ItemsServer.start(schema: schema, settings: settings, **options, &block) }
+  # With a script for redact_with, or without one.
+  define_method(:start) do |script: nil, **options, &block|
+    with_script = script ? %(#{settings}; config.redact_with "grow.sql") : settings
+    @app = ItemsServer.start(schema: schema, settings: with_script, **options) do |server|
+      server.root.join("grow.sql").write(script) if script
+      block&.call(server)
+    end
+  end
 
   after { @app&.tear_down }
 
@@ -56,6 +67,7 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
     expect(items).to eq(counted).and be < read(app.database_path) { |db| db.get_first_value("SELECT n FROM counts") }
     expect(Secrets.in_file(copy)).to eq []
     expect(staged).to eq []
+    Secrets.open(copy) { |db| db.execute("INSERT INTO items_fts (items_fts, rank) VALUES ('integrity-check', 1)") }
   end
 
   it "leaves nothing behind when its worker or its client is killed" do
@@ -65,7 +77,7 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
       expect(pull.wait).to have_attributes(exit_code: 5, stderr: /the worker was killed/)
     end
     during_a_pull(copy, "--redacted") do |pull|
-      expect(staged.size).to eq 2 # The copy and its full-text indexes. The next pull removes those of the dead worker first.
+      expect(staged.size).to eq 1 # The full-text indexes: the copy is in the client's file. The next pull removes that of the dead worker first.
       pull.kill
       eventually { workers.empty? }
     end
@@ -106,6 +118,26 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
     expect(version.stdout.b).not_to include("secretmail")
     expect(app.hotswap("cp", "database", plain)).to have_attributes(exit_code: 0)
     expect(Secrets.in_file(plain)).to eq ["secretmail"]
+    # The worker cannot open a file of root's by itself.
+    expect(app.hotswap("cp", "database", copy.tap(&:delete), "--redacted")).to have_attributes(exit_code: 0)
+    expect(read { |db| db.execute("SELECT email FROM users").flatten }).to eq %w[1@x 2@x 3@x]
+  end
+
+  it "ends a script that fills the disk, while the application has room" do
+    skip "no file system can be mounted here (that takes root)" unless SmallDisk.available?
+    grow = "CREATE TABLE much AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT randomblob(1000000) AS x FROM n;"
+    disk = nil
+    start(script: grow) { |server| disk = SmallDisk.new(server.root.join("storage"), 64).tap(&:mount) }
+    least = free = disk.free
+    watching = Thread.new { loop { sleep(0.001) && least = [least, disk.free].min } }
+
+    expect(app.hotswap("cp", "database", copy, "--redacted")).to have_attributes(exit_code: 3, stderr: /grow\.sql.*the copy grows so far that the disk has no room for it and for the application/)
+    expect(least).to be > 15_000_000
+    expect(disk.free).to be_within(1_000_000).of(free)
+  ensure
+    watching&.kill
+    disk&.unmount
+    FileUtils.rm_rf(app.root) if disk
   end
 
   describe "on a disk that is nearly full" do
@@ -124,11 +156,10 @@ RSpec.describe "a redacted pull of a running application", lane: "default" do
     end
 
     it "is refused with the figures, and leaves the application its room" do
-      free = -> { `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i }
-      before = free.call
+      before = @disk.free
 
       expect(app.hotswap("cp", "database", copy, "--redacted")).to have_attributes(exit_code: 3, stderr: /the copy needs \d+ MB plus a reserve of 16 MB, but only \d+ MB are free/)
-      expect(free.call).to be_within(1_000_000).of(before)
+      expect(@disk.free).to be_within(1_000_000).of(before)
       expect(app.post("/", name: "afterwards").status).to eq 200
     end
   end

@@ -13,6 +13,11 @@ use crate::sys::backup_disk;
 /// What must stay free so that the application can go on writing, in bytes.
 const MARGIN: u64 = 16 * 1024 * 1024;
 
+/// How many bytes fit on the file system of `file` and leave the application room to write.
+pub(crate) fn left_for(file: impl AsFd) -> Result<u64> {
+    free(file).map(|free| free.saturating_sub(MARGIN))
+}
+
 /// Refuses unless `needed` bytes fit on the file system of `file` and leave the application room to write.
 pub(crate) fn require(file: impl AsFd, needed: u64, what: &'static str) -> Result<()> {
     let free = free(file)?;

@@ -1,5 +1,6 @@
 //! A pull: one snapshot, into a file of the client's or to its standard output.
 
+mod counted;
 mod output;
 mod rebuilt;
 mod spool;
@@ -26,9 +27,8 @@ use crate::worker::disk::staged::Staged;
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
-use crate::worker::push::rows::Rows;
 use crate::worker::push::some_tables::is_difference;
-use crate::worker::snapshot::{identity_of, Snapshot};
+use crate::worker::snapshot::{identity_alongside, identity_of, Snapshot};
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
 
@@ -65,12 +65,12 @@ pub(super) fn run(command: &Command, version: Option<u32>) -> Result<Figures> {
             Some(descriptor) if is_regular(&descriptor)? => {
                 redirect(command, source, &File::from(descriptor))?
             }
-            pipe => send(command, Pinned::take(command, source)?, pipe)?,
+            pipe => send(command, source, pipe)?,
         }
     } else {
         client.ask(Plan::ReceiveFile)?;
         let target = target(client)?;
-        write(command, Pinned::take(command, source)?, &target, &request.dst.raw)?
+        write(command, source, &target, &request.dst.raw)?
     };
     let end = client.end();
     client.info(format_args!("pull complete: {label} ({length} bytes), {end}"));
@@ -112,8 +112,8 @@ struct Pinned {
 
 impl Pinned {
     /// Pins the database or its previous version, whichever `source` is. A push moves the versions, so this keeps
-    /// pushes away in both cases.
-    fn take(command: &Command, source: &Path) -> Result<Self> {
+    /// pushes away in both cases. `None` if the copy had to be built, and is in `target`, the client's file.
+    fn take(command: &Command, source: &Path, target: Option<&File>) -> Result<Option<Self>> {
         let lock = PullLock::take(command)?;
         lock.tell_of_participants(command);
         if source != command.path {
@@ -125,25 +125,23 @@ impl Pinned {
         };
         let redacted = is_redacted(command);
         if redacted || command.request.tables.is_some() {
-            let rebuilt = rebuilt::build(command, source, redacted).map_err(unreadable)?;
+            let rebuilt = rebuilt::build(command, source, redacted, target).map_err(unreadable)?;
             lock.confirm()?;
-            return Ok(Self {
+            let Some(rebuilt) = rebuilt else {
+                return Ok(None);
+            };
+            return Ok(Some(Self {
                 snapshot: Snapshot::take(rebuilt.path(), command.client)?,
                 _rebuilt: Some(rebuilt),
                 lock: None,
-            });
+            }));
         }
         let snapshot = Snapshot::take(source, command.client).map_err(unreadable)?;
-        if command.request.identity {
-            // A push with this identity that is refused can then say which tables have more or fewer rows.
-            let rows = Rows::count(snapshot.connection(), source);
-            command.client.account.note(|entry| entry.rows = rows.counted());
-        }
-        Ok(Self {
+        Ok(Some(Self {
             snapshot,
             _rebuilt: None,
             lock: Some(lock),
-        })
+        }))
     }
 
     /// Refuses the pull if the snapshot was not protected all the time.
@@ -211,7 +209,7 @@ fn redirect(command: &Command, source: &Path, target: &File) -> Result<Taken> {
         .into());
     }
     command.client.ask(Plan::Wait)?;
-    let taken = write(command, Pinned::take(command, source)?, target, "standard output")?;
+    let taken = write(command, source, target, "standard output")?;
     nix::unistd::lseek(target, taken.length as i64, Whence::SeekSet)
         .context("cannot seek in standard output")?;
     Ok(taken)
@@ -219,7 +217,10 @@ fn redirect(command: &Command, source: &Path, target: &File) -> Result<Taken> {
 
 /// Copies the snapshot into `target`, which the user calls `name`. Releases the database before it waits for the disk
 /// to have all of it.
-fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result<Taken> {
+fn write(command: &Command, source: &Path, target: &File, name: &str) -> Result<Taken> {
+    let Some(pinned) = Pinned::take(command, source, Some(target))? else {
+        return complete(command, target, name);
+    };
     let snapshot = &pinned.snapshot;
     let length = snapshot.len();
     let (_watchdog, steps) = Watchdog::of_copy(name, command)?;
@@ -240,9 +241,13 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
         })?,
     };
     pinned.confirm()?;
+    let is_database = pinned.lock.is_some();
     drop(pinned);
     steps.are_done();
     backup_disk::sync_content(target).context("cannot sync the target")?;
+    if command.request.identity && is_database {
+        counted::in_copy(target, command.client);
+    }
     // Shared blocks were not read yet, and reading them keeps no push waiting now.
     if shared && command.request.identity {
         identity = Some(identity_of(target, Path::new(name), |_| {
@@ -252,12 +257,27 @@ fn write(command: &Command, pinned: Pinned, target: &File, name: &str) -> Result
     Ok(Taken { length, identity })
 }
 
+/// Makes the copy that was built in `target` durable, and computes its identity meanwhile.
+fn complete(command: &Command, target: &File, name: &str) -> Result<Taken> {
+    let length = target.metadata().context("cannot stat the target")?.len();
+    let sync = || backup_disk::sync_content(target).context("cannot sync the target");
+    let identity = match command.request.identity {
+        true => Some(identity_alongside(target, Path::new(name), sync)?),
+        false => sync().map(|()| None)?,
+    };
+    Ok(Taken { length, identity })
+}
+
 /// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
 /// held the WAL grows, or writers wait, and no push can swap the database.
-fn send(command: &Command, pinned: Pinned, pipe: Option<OwnedFd>) -> Result<Taken> {
+fn send(command: &Command, source: &Path, pipe: Option<OwnedFd>) -> Result<Taken> {
+    let pinned = Pinned::take(command, source, None)?.expect("there is no file to build in");
     let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
     let snapshot = &pinned.snapshot;
     let length = snapshot.len();
+    if command.request.identity && pinned.lock.is_some() {
+        counted::in_snapshot(snapshot, source, command.client);
+    }
     let mut output = Output::open(pipe, main)?;
     let progress = |output: &Output| user.progress("receiving", output.sent(), length);
     let (spool, identity) = snapshot.identified(command.request.identity, |pace| {

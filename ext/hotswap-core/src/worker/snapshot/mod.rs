@@ -133,6 +133,11 @@ impl Snapshot {
         self.pages.len()
     }
 
+    /// Whether the database is in WAL mode, so that the snapshot keeps no writer waiting.
+    pub(super) fn has_log(&self) -> bool {
+        self.pages.log.is_some()
+    }
+
     /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot at
     /// the same time, if it is `wanted`.
     pub(super) fn identified<T>(
@@ -242,16 +247,33 @@ pub(super) fn identity_of(
     path: &Path,
     hashed: impl FnMut(u64) -> Result<()>,
 ) -> Result<ContentId> {
+    hashing::identity(&pages_of(file, path)?, hashed)
+}
+
+/// Computes the same while `work` runs.
+pub(super) fn identity_alongside(
+    file: &File,
+    path: &Path,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<ContentId> {
+    let pages = pages_of(file, path)?;
+    let computed = hashing::alongside(&pages, |pace| {
+        pace.reach(pages.len());
+        work()
+    });
+    computed.map(|((), identity)| identity)
+}
+
+fn pages_of(file: &File, path: &Path) -> Result<Pages> {
     let mut head = [0; 100];
     file.read_exact_at(&mut head, 0).on_path("cannot read", path)?;
     let size = DatabaseHeader::read(&head).page_size;
     let length = file.metadata().on_path("cannot stat", path)?.len();
-    let pages = Pages {
+    Ok(Pages {
         main: file.try_clone().on_path("cannot read", path)?,
         log: None,
         size,
         count: length / size,
         path: path.to_owned(),
-    };
-    hashing::identity(&pages, hashed)
+    })
 }

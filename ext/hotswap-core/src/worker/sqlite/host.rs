@@ -5,6 +5,7 @@
 //! functions.
 
 use std::ffi::{c_char, c_int, c_void, CString};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::ffi;
 
@@ -34,8 +35,8 @@ pub unsafe fn adopt_sqlite(message: *mut *mut c_char, api: *mut c_void) -> c_int
 }
 
 /// Makes rusqlite accept a library without mutexes (SQLITE_THREADSAFE=0), with which it would otherwise refuse to
-/// open anything. A worker uses SQLite in one thread at a time: while one thread works, the thread that started it
-/// waits.
+/// open anything. A worker then uses SQLite in one thread at a time: while one thread works, the thread that started it
+/// waits. See [`has_mutexes`].
 ///
 /// # Safety
 ///
@@ -48,12 +49,21 @@ unsafe fn vouch_for_threads(table: *mut ffi::sqlite3_api_routines) -> Option<ffi
     if unsafe { table.xthreadsafe?() } != 0 {
         return None;
     }
+    NO_MUTEXES.store(true, Ordering::Relaxed);
     Some(ffi::sqlite3_api_routines {
         xthreadsafe: Some(multi_thread),
         mutex_alloc: Some(some_mutex),
         mutex_free: Some(forget_mutex),
         ..*table
     })
+}
+
+/// Whether the library was compiled without mutexes.
+static NO_MUTEXES: AtomicBool = AtomicBool::new(false);
+
+/// Whether two threads may use this SQLite at a time, each with a connection of its own.
+pub(crate) fn has_mutexes() -> bool {
+    !NO_MUTEXES.load(Ordering::Relaxed)
 }
 
 unsafe extern "C" fn multi_thread() -> c_int {

@@ -6,8 +6,9 @@
 //! which file there, and when.
 
 use std::ffi::{c_char, c_int, CStr};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rusqlite::{ffi, Connection, OpenFlags};
@@ -28,6 +29,7 @@ pub(crate) enum Purpose {
 
 const NOTHING: &CStr = c"hotswap-nothing-beside";
 const ITS_LOG: &CStr = c"hotswap-its-log-beside";
+const OPEN_FILE: &CStr = c"hotswap-open-file";
 
 /// Opens the file at `path`. Sets no limits: see [`Foreign`](crate::worker::sqlite::foreign::Foreign).
 pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
@@ -47,6 +49,73 @@ pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Connection> {
 /// The URI of a file that no process writes. SQLite opens it without a lock, for reading only.
 pub(crate) fn immutable(path: &Path) -> String {
     format!("file:{}?immutable=1", escape(path))
+}
+
+/// How the paths begin that SQLite opens by a descriptor of this process.
+const DESCRIPTORS: &str = "/proc/self/fd/";
+
+/// A path that leads to the open file.
+pub(crate) fn path_of_descriptor(descriptor: RawFd) -> PathBuf {
+    PathBuf::from(format!("{DESCRIPTORS}{descriptor}"))
+}
+
+/// Opens a file that no process writes, for reading only, by a descriptor that has to stay open until then. `None` if that
+/// cannot be done.
+pub(crate) fn read_descriptor(descriptor: RawFd) -> Option<Connection> {
+    let uri = uri_of_descriptor(descriptor)? + "&immutable=1";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()
+}
+
+/// A URI by which SQLite opens the file of this descriptor, for as long as that is open. The worker may not be allowed to open
+/// the file by itself, and it may have no name. `None` if this SQLite cannot do that.
+pub(crate) fn uri_of_descriptor(descriptor: RawFd) -> Option<String> {
+    static TAKES_DESCRIPTORS: OnceLock<bool> = OnceLock::new();
+    let unix = unix().ok()?.0;
+    let takes_descriptors = TAKES_DESCRIPTORS.get_or_init(|| {
+        // SAFETY: SQLite calls the function with the arguments of its own `open`, whose type is this one.
+        unsafe {
+            let open = std::mem::transmute::<
+                unsafe extern "C" fn(*const c_char, c_int, c_int) -> c_int,
+                unsafe extern "C" fn(),
+            >(open_or_take);
+            let set = (*unix).xSetSystemCall;
+            set.is_some_and(|set| set(unix, c"open".as_ptr(), Some(open)) == ffi::SQLITE_OK)
+        }
+    });
+    let vfs = OPEN_FILE.to_string_lossy();
+    takes_descriptors.then(|| format!("file:{DESCRIPTORS}{descriptor}?vfs={vfs}"))
+}
+
+/// `open` for SQLite's file system: takes another descriptor of a file that is open, and otherwise does what `open` does.
+unsafe extern "C" fn open_or_take(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    // SAFETY: SQLite calls this function with a path.
+    unsafe {
+        let name = CStr::from_ptr(path).to_str().ok();
+        let descriptor = name.and_then(|name| name.strip_prefix(DESCRIPTORS));
+        match descriptor.and_then(|number| number.parse().ok()) {
+            Some(descriptor) => libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3),
+            None => libc::open(path, flags, mode),
+        }
+    }
+}
+
+/// The path as it is: the file behind a descriptor may have no other.
+unsafe extern "C" fn same_path(
+    _: *mut ffi::sqlite3_vfs,
+    name: *const c_char,
+    room: c_int,
+    out: *mut c_char,
+) -> c_int {
+    // SAFETY: SQLite calls this function with a path, and with room for as many bytes as it says.
+    unsafe {
+        let bytes = CStr::from_ptr(name).to_bytes_with_nul();
+        if bytes.len() > room as usize {
+            return ffi::SQLITE_CANTOPEN;
+        }
+        std::ptr::copy_nonoverlapping(bytes.as_ptr().cast(), out, bytes.len());
+        ffi::SQLITE_OK
+    }
 }
 
 /// Escapes a path for an SQLite URI.
@@ -78,13 +147,19 @@ fn unix() -> Result<&'static Unix> {
         unsafe {
             let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
             let theirs = unix.as_ref()?;
-            for name in [NOTHING, ITS_LOG] {
+            for name in [NOTHING, ITS_LOG, OPEN_FILE] {
+                let is_open = name == OPEN_FILE;
                 let ours = Box::leak(Box::new(ffi::sqlite3_vfs {
                     zName: name.as_ptr(),
                     pNext: std::ptr::null_mut(),
                     xOpen: Some(open_file),
                     xDelete: Some(delete),
                     xAccess: Some(access),
+                    xFullPathname: if is_open {
+                        Some(same_path)
+                    } else {
+                        theirs.xFullPathname
+                    },
                     ..*theirs
                 }));
                 if ffi::sqlite3_vfs_register(ours, 0) != ffi::SQLITE_OK {
@@ -98,14 +173,14 @@ fn unix() -> Result<&'static Unix> {
     found.ok_or_else(|| Failed::NoFileSystem.into())
 }
 
-/// Whether `vfs` is the one that shows nothing beside a database.
+/// Whether `vfs` is one that shows nothing beside a database.
 ///
 /// # Safety
 ///
 /// `vfs` must be one of hotswap's own.
 unsafe fn is_alone(vfs: *mut ffi::sqlite3_vfs) -> bool {
     // SAFETY: as the caller says.
-    std::ptr::eq(unsafe { (*vfs).zName }, NOTHING.as_ptr())
+    !std::ptr::eq(unsafe { (*vfs).zName }, ITS_LOG.as_ptr())
 }
 
 fn theirs() -> *mut ffi::sqlite3_vfs {
@@ -175,6 +250,8 @@ unsafe extern "C" fn access(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
+
     use crate::worker::sqlite::system::adopt_the_systems_sqlite;
 
     const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
@@ -188,6 +265,30 @@ mod tests {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         name.into()
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_written_by_its_descriptor() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let file = tempfile::tempfile().unwrap();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
+        let uri = uri_of_descriptor(file.as_raw_fd()).unwrap();
+        let connection = Connection::open_with_flags(&uri, flags).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = OFF; CREATE TABLE items (name); INSERT INTO items VALUES (1)",
+            )
+            .unwrap();
+        let other = Connection::open_in_memory().unwrap();
+        other.execute("ATTACH ?1 AS file", [&uri]).unwrap();
+        for reader in [&read_descriptor(file.as_raw_fd()).unwrap(), &other] {
+            let names: i64 = reader
+                .query_row("SELECT count(*) FROM items", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(names, 1);
+        }
     }
 
     /// Writes a hot journal without pages that names a super-journal.

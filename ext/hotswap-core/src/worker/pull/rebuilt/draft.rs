@@ -4,9 +4,11 @@ use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::{Batch, Connection, ErrorCode, OpenFlags};
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::{Batch, Connection, ErrorCode};
 
 use super::origin::Properties;
+use super::place::Place;
 use super::plan::{Keep, Plan};
 use super::schema::{Object, Schema};
 use super::table::{quoted, Kind, Table};
@@ -14,7 +16,6 @@ use crate::error::{in_words, is_of_the_machine, Context, Error, Refused, Result,
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
 use crate::worker::deadline::Deadline;
-use crate::worker::disk::staged::Staged;
 use crate::worker::sqlite::foreign::load_extensions;
 
 /// The connection.
@@ -22,25 +23,23 @@ use crate::worker::sqlite::foreign::load_extensions;
 pub(super) struct Draft<'a> {
     connection: Connection,
     deadline: Deadline,
-    staged: &'a Staged,
+    place: &'a Place,
 }
 
 impl<'a> Draft<'a> {
     /// Opens the copy.
-    pub(super) fn open(staged: &'a Staged, command: &Command) -> Result<Self> {
-        let path = staged.path();
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
-        let deadline = Deadline::watch(&connection, command.client, Some(path))?;
+    pub(super) fn open(place: &'a Place, command: &Command) -> Result<Self> {
+        let connection = place.open()?;
+        let deadline = Deadline::watch(&connection, command.client, place.staged())?;
         load_extensions(&connection, &command.database.extensions)?;
         let set_up = connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)
             .and_then(|_| connection.execute_batch("PRAGMA synchronous = OFF"));
-        set_up.on_path("cannot open", path)?;
+        set_up.on_path("cannot open", place.name())?;
         Ok(Self {
             connection,
             deadline,
-            staged,
+            place,
         })
     }
 
@@ -151,7 +150,7 @@ impl<'a> Draft<'a> {
             .iter()
             .filter(|table| table.is_virtual() && *plan.of(table) == Keep::Anew)
         {
-            self.tell(&table.name, "rebuild")?;
+            self.tell(table, "rebuild")?;
         }
         Ok(())
     }
@@ -160,7 +159,7 @@ impl<'a> Draft<'a> {
     pub(super) fn tidy_up(&self, schema: &Schema, plan: &Plan) -> Result<()> {
         let kept = |table: &&Table| table.is_full_text() && *plan.of(table) == Keep::All;
         let mut indexes = schema.tables.iter().filter(kept);
-        indexes.try_for_each(|table| self.tell(&table.name, "optimize"))
+        indexes.try_for_each(|table| self.tell(table, "optimize"))
     }
 
     /// Does the same after statements that may have changed any table, and have told no index.
@@ -168,23 +167,56 @@ impl<'a> Draft<'a> {
         let schema = self.explain("the copy", Schema::read(&self.connection))?;
         for table in schema.tables.iter().filter(|table| table.is_full_text()) {
             let content = table.content().filter(|content| schema.has_rows_of(content));
-            self.tell(&table.name, content.map_or("optimize", |_| "rebuild"))?;
+            self.tell(table, content.map_or("optimize", |_| "rebuild"))?;
         }
         Ok(())
     }
 
     /// Gives a full-text index a command.
-    fn tell(&self, index: &str, command: &str) -> Result<()> {
-        let name = quoted(index);
-        self.run(
-            index,
-            &format!("INSERT INTO {name} ({name}) VALUES ('{command}')"),
-        )
+    fn tell(&self, index: &Table, command: &str) -> Result<()> {
+        let name = quoted(&index.name);
+        let statement = |command| format!("INSERT INTO {name} ({name}) VALUES ('{command}')");
+        let refusal = |why| Unredactable::BadIndex {
+            table: visible::line(&index.name),
+            why,
+            repair: match index.content() {
+                Some("") => format!("{}, and add its rows again", statement("delete-all")),
+                _ => statement("rebuild"),
+            },
+        };
+        self.explain_or(refusal, self.connection.execute_batch(&statement(command)))
     }
 
     /// Makes the triggers. From now on they fire.
     pub(super) fn make_triggers(&self, schema: &Schema) -> Result<()> {
         self.make_all(&schema.triggers)
+    }
+
+    /// Lets the statements that follow change only the copy, and add at most `bytes` to it.
+    pub(super) fn confine(&self, bytes: u64) -> Result<()> {
+        let number = |pragma: &str| {
+            let asked = self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+            self.explain("the copy", asked)
+        };
+        let more = i64::try_from(bytes).unwrap_or(i64::MAX) / number("PRAGMA page_size")?;
+        let most = number("PRAGMA page_count")?
+            .saturating_add(more)
+            .min(u32::MAX.into());
+        number(&format!("PRAGMA max_page_count = {most}"))?;
+        let confined = self
+            .connection
+            .authorizer(Some(|context: AuthContext<'_>| match context.action {
+                // VACUUM attaches a file without a name.
+                AuthAction::Attach { filename: "" } => Authorization::Allow,
+                AuthAction::Attach { .. } | AuthAction::Detach { .. } => Authorization::Deny,
+                AuthAction::Pragma { pragma_name, .. }
+                    if pragma_name.eq_ignore_ascii_case("max_page_count") =>
+                {
+                    Authorization::Deny
+                }
+                _ => Authorization::Allow,
+            }));
+        self.explain("the copy", confined)
     }
 
     /// Runs the statements of the file at `script`.
@@ -201,9 +233,13 @@ impl<'a> Draft<'a> {
         }
         let count = self.run_each(&statements);
         let count = count.map_err(|source| {
-            // A file that it attaches may be missing.
             let cause = match source.sqlite_error_code() {
-                Some(ErrorCode::CannotOpen) => bad(source.to_string()),
+                Some(ErrorCode::AuthorizationForStatementDenied) => bad(format!(
+                    "{source}. Its statements can change only the copy, and attach no other file"
+                )),
+                Some(ErrorCode::DiskFull) => bad(
+                    "the copy grows so far that the disk has no room for it and for the application".into(),
+                ),
                 _ => self.cause(source, bad),
             };
             self.deadline.explain(cause)
@@ -230,16 +266,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Writes everything that there is now into `target`, an empty file, and nothing else.
-    pub(super) fn write_into(&self, target: &Path) -> Result<()> {
-        let name = target.to_str().ok_or_else(|| {
-            Refused::from(Unredactable::NameIsNotUtf8 {
-                database: target.to_owned(),
-            })
-        })?;
-        let written = self.connection.execute("VACUUM INTO ?1", [name]);
+    pub(super) fn write_into(&self, target: &Place) -> Result<()> {
+        let written = self.connection.execute("VACUUM INTO ?1", [target.uri()?]);
         written
             .map(drop)
-            .context(format!("cannot write {}", target.shown()))
+            .context(format!("cannot write {}", target.name().shown()))
             .map_err(|error| self.deadline.explain(error))
     }
 
@@ -280,7 +311,7 @@ impl<'a> Draft<'a> {
     /// The error of the disk, or `refusal` with what SQLite says.
     fn cause(&self, source: rusqlite::Error, refusal: impl FnOnce(String) -> Error) -> Error {
         match is_of_the_machine(&source) {
-            true => Error::sqlite(format!("cannot write {}", self.staged.path().shown()), source),
+            true => Error::sqlite(format!("cannot write {}", self.place.name().shown()), source),
             false => refusal(source.to_string()),
         }
     }

@@ -4,21 +4,22 @@
 //! page, in no index, and not in the rest of an overflow page. It is one consistent state, because the worker reads everything in one read transaction.
 //!
 //! 1. [`Plan`] says what the copy gets of each table.
-//! 2. [`Draft`] makes tables, indexes and views in an empty file beside the database.
+//! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one beside the database (see [`Place`]).
 //! 3. [`Origin`] copies the rows. Where all rows come along as they are, SQLite copies the cells of the b-trees, with the
 //!    indexes and with the tables in which virtual tables keep their content. It does not look into the values.
-//!    Full-text indexes that come along as they are still know the words of rows that are gone. They go into a file of their
-//!    own.
-//! 4. The database is released. In their file, these indexes forget the words, and come from there into the copy.
+//! 4. Full-text indexes that come along as they are still know the words of rows that are gone. A second thread copies them
+//!    into a file of their own, where they forget these words. From there they come into the copy.
 //! 5. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers. It runs the application's own
 //!    statements. These leave old values behind, so the copy is then written once more.
 
 mod draft;
 mod origin;
+mod place;
 mod plan;
 mod schema;
 mod table;
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::error::{Context, Refused, Result, Unredactable};
@@ -26,18 +27,25 @@ use crate::leftovers;
 use crate::redaction::{Rule, Script};
 use crate::sidecar::sidecars;
 use crate::worker::command::Command;
-use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::host::has_mutexes;
 
 use draft::Draft;
-use origin::{Origin, Target};
+use origin::Origin;
+use place::Place;
 use plan::{Keep, Plan};
 use schema::Schema;
 use table::{Kind, Table};
 
 /// Builds a copy of the database at `source` for the client of `command`: with the rows of the selected tables, and
-/// `redacted` if the application's rules apply.
-pub(super) fn build(command: &Command, source: &Path, redacted: bool) -> Result<Staged> {
+/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, and the result `None`, or it
+/// is in the file that is returned, if there is no `target` or SQLite cannot work there.
+pub(super) fn build(
+    command: &Command,
+    source: &Path,
+    redacted: bool,
+    target: Option<&File>,
+) -> Result<Option<Staged>> {
     let (rules, scripts) = match redacted {
         true => rules(command)?,
         false => Default::default(),
@@ -47,17 +55,21 @@ pub(super) fn build(command: &Command, source: &Path, redacted: bool) -> Result<
     for name in removed {
         command.client.log("info", leftovers::removed(&name));
     }
-    let mut staged = Staged::create(&command.path)?;
+    // What statements of the application leave behind must never be in the client's file.
+    let target = target.filter(|_| scripts.is_empty());
+    let of_client = target.and_then(|target| Place::of_client(target, &command.request.dst.raw, source));
+    let mut place = of_client.map_or_else(|| Place::beside(&command.path), Ok)?;
     let length = length_of(source);
-    space::require(staged.file(), length, "the copy")?;
-    let is_wal = copy(command, source, &staged, length, &rules)?;
+    place.require_room(length)?;
+    let is_wal = copy(command, source, &place, length, &rules)?;
     if !scripts.is_empty() {
-        run(command, &staged, &scripts)?;
-        staged = clean(command, &staged)?;
+        run(command, &place, &scripts)?;
+        let clean = Place::beside(&command.path)?;
+        clean.require_room(place.len()?)?;
+        Draft::open(&place, command)?.write_into(&clean)?;
+        place = clean;
     }
-    staged.set_wal(is_wal)?;
-    staged.remeasure()?;
-    Ok(staged)
+    place.complete(is_wal, command)
 }
 
 /// The rules and scripts for the database of `command`.
@@ -81,10 +93,12 @@ fn length_of(source: &Path) -> u64 {
     lengths.sum()
 }
 
-/// Builds the copy in `staged`, up to the application's own statements. Returns whether the database is in WAL mode.
-fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &[&Rule]) -> Result<bool> {
-    let indexes = Staged::create(&command.path)?;
-    let origin = Origin::open(source, staged.path(), Some(indexes.path()), command)?;
+/// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode.
+fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&Rule]) -> Result<bool> {
+    let indexes = Place::beside(&command.path)?;
+    let origin = Origin::open(source, place, command)?;
+    let of_indexes = Origin::open(source, &indexes, command)?;
+    of_indexes.pin_with(&origin)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
     let schema = Schema::read(live)
@@ -102,25 +116,64 @@ fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &
         .map_err(reading)?;
     plan.follow(&schema)?;
 
-    let of_indexes: Vec<_> = schema
+    let parts: Vec<_> = schema
         .parts_of_full_text(|owner| *plan.of(owner) == Keep::All)
         .collect();
-    let is_of_index = |table: &Table| of_indexes.iter().any(|part| part.name == table.name);
-    let mut files = vec![staged];
-    files.extend((!of_indexes.is_empty()).then_some(&indexes));
-    for file in &files {
-        Draft::open(file, command)?
+    let lay_out = |place| {
+        Draft::open(place, command)?
             .without_journal()?
-            .lay_out(&schema, &plan, &properties)?;
+            .lay_out(&schema, &plan, &properties)
+    };
+    lay_out(place)?;
+    let rest = || {
+        origin.report(place.growth(command, length)?)?;
+        transfer(&origin, &schema, &plan, &parts)?;
+        origin.finish()
+    };
+    if parts.is_empty() {
+        drop(of_indexes);
+        rest()?;
+    } else {
+        lay_out(&indexes)?;
+        let forget = || {
+            for part in &parts {
+                of_indexes.transfer(part, &Keep::All)?;
+            }
+            of_indexes.finish()?;
+            enter_virtual_tables(&indexes, command, &schema, &plan)?;
+            Draft::open(&indexes, command)?
+                .without_journal()?
+                .tidy_up(&schema, &plan)
+        };
+        at_once(forget, rest)?;
+        let tidy = Origin::open(
+            indexes.staged().expect("it is beside the database"),
+            place,
+            command,
+        )?;
+        tidy.pin()?;
+        for part in &parts {
+            tidy.transfer(part, &Keep::All)?;
+        }
+        tidy.finish()?;
     }
-    origin.report_progress(command, length)?;
-    for table in &schema.tables {
+    enter_virtual_tables(place, command, &schema, &plan)?;
+    let draft = Draft::open(place, command)?.without_journal()?;
+    draft.make_indexes(&schema, &plan, true)?;
+    draft.index_anew(&schema, &plan)?;
+    draft.make_triggers(&schema)?;
+    Ok(properties.is_wal)
+}
+
+/// Copies the rows of all tables but `parts`.
+fn transfer(origin: &Origin, schema: &Schema, plan: &Plan, parts: &[&Table]) -> Result<()> {
+    let is_part = |table: &Table| parts.iter().any(|part| part.name == table.name);
+    for table in schema.tables.iter().filter(|table| !is_part(table)) {
         match (&table.kind, plan.of(table)) {
             // The parts have its rows.
             (Kind::Virtual { .. }, Keep::All) => {}
             (Kind::Part(_), keep) if *keep != Keep::All => {}
-            (_, keep) if is_of_index(table) => origin.transfer(table, keep, Target::Indexes)?,
-            (_, keep) => origin.transfer(table, keep, Target::Copy)?,
+            (_, keep) => origin.transfer(table, keep)?,
         }
     }
     let names = |wanted: fn(&Keep) -> bool| {
@@ -129,50 +182,43 @@ fn copy(command: &Command, source: &Path, staged: &Staged, length: u64, rules: &
             .map(|table: &Table| table.name.as_str())
             .collect::<Vec<_>>()
     };
-    let (all, filled) = (
-        names(|keep| *keep == Keep::All),
-        names(|keep| *keep != Keep::Nothing),
-    );
-    origin.transfer_statistics(&all, &filled)?;
-    origin.finish()?;
+    let all = names(|keep| *keep == Keep::All);
+    let filled = names(|keep| *keep != Keep::Nothing);
+    origin.transfer_statistics(&all, &filled)
+}
 
-    for file in &files {
-        Draft::open(file, command)?
-            .without_journal()?
-            .enter_virtual_tables(&schema, &plan)?;
+fn enter_virtual_tables(place: &Place, command: &Command, schema: &Schema, plan: &Plan) -> Result<()> {
+    Draft::open(place, command)?
+        .without_journal()?
+        .enter_virtual_tables(schema, plan)
+}
+
+/// Does the `first` in a second thread, if SQLite takes two.
+fn at_once(first: impl FnOnce() -> Result<()> + Send, second: impl FnOnce() -> Result<()>) -> Result<()> {
+    if !has_mutexes() {
+        return first().and_then(|()| second());
     }
-    if !of_indexes.is_empty() {
-        Draft::open(&indexes, command)?
-            .without_journal()?
-            .tidy_up(&schema, &plan)?;
-        let tidy = Origin::open(indexes.path(), staged.path(), None, command)?;
-        for part in of_indexes {
-            tidy.transfer(part, &Keep::All, Target::Copy)?;
-        }
-        tidy.finish()?;
-    }
-    let draft = Draft::open(staged, command)?.without_journal()?;
-    draft.make_indexes(&schema, &plan, true)?;
-    draft.index_anew(&schema, &plan)?;
-    draft.make_triggers(&schema)?;
-    Ok(properties.is_wal)
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("indexes".into());
+        let first = thread
+            .spawn_scoped(scope, first)
+            .context("cannot start a thread")?;
+        let done = second();
+        let first = first
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done.and(first)
+    })
 }
 
 /// Runs the application's own statements on the copy.
-fn run(command: &Command, staged: &Staged, scripts: &[&Script]) -> Result<()> {
-    let draft = Draft::open(staged, command)?;
+fn run(command: &Command, place: &Place, scripts: &[&Script]) -> Result<()> {
+    let draft = Draft::open(place, command)?;
+    draft.confine(place.room_to_grow()?)?;
     for script in scripts {
         draft.run_script(&script.path)?;
     }
     drop(draft);
     // Another connection, because the statements may have changed the settings of theirs.
-    Draft::open(staged, command)?.without_journal()?.tidy_all_up()
-}
-
-/// Writes the copy into another file, which has nothing that was removed from it.
-fn clean(command: &Command, staged: &Staged) -> Result<Staged> {
-    let clean = Staged::create(&command.path)?;
-    space::require(clean.file(), length_of(staged.path()), "the copy")?;
-    Draft::open(staged, command)?.write_into(clean.path())?;
-    Ok(clean)
+    Draft::open(place, command)?.without_journal()?.tidy_all_up()
 }

@@ -1,11 +1,12 @@
-//! The database that is pulled, in one read transaction, with the files attached that get its rows.
+//! The database that is pulled, in one read transaction, with the file attached that gets its rows.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::place::Place;
 use super::plan::Keep;
 use super::table::{quoted, Table};
 use crate::error::{is_of_the_machine, Context, Error, Refused, Result, Unredactable};
@@ -16,34 +17,19 @@ use crate::worker::sqlite::foreign::load_extensions;
 
 /// What SQL calls the copy.
 const COPY: &str = "hotswap_copy";
-/// What SQL calls the file of full-text indexes.
-const INDEXES: &str = "hotswap_indexes";
-
-/// Where rows go.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Target {
-    Copy,
-    /// The file in which full-text indexes forget the words of deleted rows.
-    Indexes,
-}
-
-impl Target {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Copy => COPY,
-            Self::Indexes => INDEXES,
-        }
-    }
-}
-
 /// How many steps of SQLite pass between two looks at the progress.
 const STEPS: i32 = 200_000;
+
+/// How long connections try to pin the same state.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The connection. It ends the transaction when it is dropped.
 #[derive(Debug)]
 pub(super) struct Origin {
     connection: Connection,
     deadline: Deadline,
+    path: PathBuf,
+    /// What messages call the copy.
     copy: PathBuf,
 }
 
@@ -59,53 +45,88 @@ pub(super) struct Properties {
 }
 
 impl Origin {
-    /// Pins the committed state of the database at `path`. `copy` and `indexes` are files of a [`Draft`](super::Draft).
-    pub(super) fn open(path: &Path, copy: &Path, indexes: Option<&Path>, command: &Command) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    /// Opens the database at `path`, whose rows go to `copy`.
+    pub(super) fn open(path: &Path, copy: &Place, command: &Command) -> Result<Self> {
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(path, flags).on_path("cannot open", path)?;
-        let deadline = Deadline::watch(&connection, command.client, Some(copy))?;
+        let deadline = Deadline::watch(&connection, command.client, copy.staged())?;
         let origin = Self {
             connection,
             deadline,
-            copy: copy.to_owned(),
+            path: path.to_owned(),
+            copy: copy.name().to_owned(),
         };
         load_extensions(&origin.connection, &command.database.extensions)?;
-        origin
-            .begin(path, indexes)
-            .map_err(|error| origin.deadline.explain(error))?;
+        let attached = origin.attach(&copy.uri()?);
+        attached.map_err(|error| origin.unreadable(error))?;
         Ok(origin)
     }
 
-    fn begin(&self, path: &Path, indexes: Option<&Path>) -> Result<()> {
-        let reading = format!("cannot read {}", path.shown());
-        let name = |file: &'_ Path| {
-            let name = file.to_str().map(str::to_owned);
-            name.ok_or_else(|| {
-                Refused::from(Unredactable::NameIsNotUtf8 {
-                    database: path.to_owned(),
-                })
-            })
-        };
-        let mut files = vec![(COPY, name(&self.copy)?)];
-        if let Some(indexes) = indexes {
-            files.push((INDEXES, name(indexes)?));
-        }
+    fn attach(&self, copy: &str) -> rusqlite::Result<()> {
         let connection = &self.connection;
-        let set_up = || -> rusqlite::Result<()> {
-            connection.busy_timeout(Duration::from_secs(5))?;
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
-            for (called, name) in files {
-                connection.execute(&format!("ATTACH ?1 AS {called}"), [name])?;
-                // The copy is of no use if the worker dies.
-                connection.execute_batch(&format!(
-                    "PRAGMA {called}.journal_mode = OFF; PRAGMA {called}.synchronous = OFF; \
-                     PRAGMA {called}.cache_size = -8000"
-                ))?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+        connection.execute(&format!("ATTACH ?1 AS {COPY}"), [copy])?;
+        // The copy is of no use if the worker dies.
+        connection.execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF; PRAGMA {COPY}.journal_mode = OFF; PRAGMA {COPY}.synchronous = OFF; \
+             PRAGMA {COPY}.cache_size = -8000"
+        ))
+    }
+
+    /// Pins the committed state.
+    pub(super) fn pin(&self) -> Result<()> {
+        let begun = self
+            .connection
+            .execute_batch("BEGIN; SELECT count(*) FROM main.sqlite_schema");
+        begun.map_err(|error| self.unreadable(error))
+    }
+
+    /// Pins the state that `other`, another connection to the same database, pins at the same time.
+    pub(super) fn pin_with(&self, other: &Self) -> Result<()> {
+        let since = Instant::now();
+        // A writer that waits for `other` lets no further reader in.
+        let set = self.connection.busy_timeout(Duration::ZERO);
+        set.map_err(|error| self.unreadable(error))?;
+        loop {
+            let before = self.version();
+            other.pin()?;
+            let pinned = before.and_then(|before| {
+                self.connection.execute_batch("BEGIN")?;
+                Ok(before == self.version()?)
+            });
+            match pinned {
+                Ok(true) => return Ok(()),
+                Err(error) if since.elapsed() > PATIENCE || !is_busy(&error) => {
+                    return Err(self.unreadable(error));
+                }
+                _ => {}
             }
-            connection
-                .execute_batch("PRAGMA foreign_keys = OFF; BEGIN; SELECT count(*) FROM main.sqlite_schema")
-        };
-        set_up().context(reading)
+            // Another process has written in between.
+            for one in [self, other] {
+                if !one.connection.is_autocommit() {
+                    one.finish_reading()?;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A number that changes when another connection commits.
+    fn version(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .query_row("PRAGMA main.data_version", [], |row| row.get(0))
+    }
+
+    fn finish_reading(&self) -> Result<()> {
+        let ended = self.connection.execute_batch("ROLLBACK");
+        ended.map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: rusqlite::Error) -> Error {
+        let read = Err::<(), _>(error).on_path("cannot read", &self.path);
+        self.explain(read.expect_err("it is an error"))
     }
 
     /// The connection, to read what it has pinned.
@@ -139,17 +160,10 @@ impl Origin {
         })
     }
 
-    /// Reports how much of the copy is written, of about `total` bytes.
-    pub(super) fn report_progress(&self, command: &Command, total: u64) -> Result<()> {
-        let user = command
-            .client
-            .user
-            .try_clone()
-            .context("cannot report the progress")?;
-        let copy = self.copy.clone();
+    /// Calls `report` again and again while rows are copied.
+    pub(super) fn report(&self, mut report: impl FnMut() + Send + 'static) -> Result<()> {
         let report = move || {
-            let done = std::fs::metadata(&copy).map_or(0, |metadata| metadata.len());
-            user.progress("copying", done.min(total), total);
+            report();
             false
         };
         let set = self.connection.progress_handler(STEPS, Some(report));
@@ -157,11 +171,11 @@ impl Origin {
     }
 
     /// Copies the rows of `table` into a file that has the same table without rows.
-    pub(super) fn transfer(&self, table: &Table, keep: &Keep, target: Target) -> Result<()> {
+    pub(super) fn transfer(&self, table: &Table, keep: &Keep) -> Result<()> {
         let copied = match keep {
             Keep::Nothing | Keep::Anew => Ok(()),
-            Keep::All => self.transfer_all(table, target),
-            Keep::Changed(_) => self.transfer_values(table, keep, target),
+            Keep::All => self.transfer_all(table),
+            Keep::Changed(_) => self.transfer_values(table, keep),
         };
         copied.map_err(|source| {
             let error = match (keep, is_of_the_machine(&source)) {
@@ -183,7 +197,7 @@ impl Origin {
         })
     }
 
-    fn transfer_all(&self, table: &Table, target: Target) -> rusqlite::Result<()> {
+    fn transfer_all(&self, table: &Table) -> rusqlite::Result<()> {
         let connection = &self.connection;
         // What the database has, the copy gets, whether or not it was written under the constraints of today.
         connection.execute_batch("PRAGMA ignore_check_constraints = ON")?;
@@ -192,7 +206,7 @@ impl Origin {
         let loses_rowids =
             table.hidden_rowid(connection, &columns)?.is_some() && !table.has_index(connection)?;
         let name = quoted(&table.name);
-        let all = format!("INSERT INTO {}.{name} SELECT * FROM main.{name}", target.name());
+        let all = format!("INSERT INTO {COPY}.{name} SELECT * FROM main.{name}");
         let all = match loses_rowids {
             true => None,
             // It cannot be compiled if SQLite cannot transfer the rows as they are, and the table has generated columns.
@@ -200,11 +214,11 @@ impl Origin {
         };
         match all {
             Some(mut all) => all.execute([]).map(drop),
-            None => self.transfer_values(table, &Keep::All, target),
+            None => self.transfer_values(table, &Keep::All),
         }
     }
 
-    fn transfer_values(&self, table: &Table, keep: &Keep, target: Target) -> rusqlite::Result<()> {
+    fn transfer_values(&self, table: &Table, keep: &Keep) -> rusqlite::Result<()> {
         let connection = &self.connection;
         let is_changed = *keep != Keep::All;
         let ignored = if is_changed { "OFF" } else { "ON" };
@@ -233,8 +247,7 @@ impl Origin {
         connection
             .execute(
                 &format!(
-                    "INSERT OR ABORT INTO {}.{name} ({}) SELECT {} FROM main.{name}{scan}",
-                    target.name(),
+                    "INSERT OR ABORT INTO {COPY}.{name} ({}) SELECT {} FROM main.{name}{scan}",
                     names.join(", "),
                     values.join(", ")
                 ),
@@ -286,4 +299,8 @@ impl Origin {
             .context(format!("cannot write {}", self.copy.shown()))
             .map_err(|error| self.explain(error))
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }

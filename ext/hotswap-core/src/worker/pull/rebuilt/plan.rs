@@ -6,9 +6,9 @@ use rusqlite::Connection;
 
 use super::schema::Schema;
 use super::table::{quoted, Kind, Table};
-use crate::error::{Error, Refused, Result, Unredactable};
+use crate::error::{Error, Refused, Result, Unredactable, Usage};
 use crate::redaction::Rule;
-use crate::selection::{is_of_active_record, matching, Groups, Selection};
+use crate::selection::{is_of_active_record, matching, meant, Groups, Selection};
 use crate::visible;
 
 /// What the copy gets of one table.
@@ -48,13 +48,34 @@ impl Plan {
     /// the schema of the copy is that of the database.
     pub(super) fn select(&mut self, selection: &Selection, groups: &Groups, schema: &Schema) -> Result<()> {
         let names: Vec<_> = schema.nameable().map(|table| table.name.clone()).collect();
-        let chosen = selection.choose(groups, &names, &schema.parts())?;
+        // An index follows the table that has its values.
+        let followed = |table: &Table| {
+            let content = table.content()?;
+            let mut names = names.iter();
+            names.find(|name| name.eq_ignore_ascii_case(content)).cloned()
+        };
+        let indexes = schema.nameable().filter(|table| followed(table).is_some());
+        let indexes = indexes.map(|table| table.name.clone());
+        let parts: Vec<_> = schema.parts().into_iter().chain(indexes).collect();
+        let chosen = selection.choose(groups, &names, &parts).map_err(|error| {
+            let Error::Usage(Usage::PartOfTables { option, table }) = error else {
+                return error;
+            };
+            let index = schema
+                .nameable()
+                .find(|other| other.name.eq_ignore_ascii_case(&table));
+            Error::from(match index.and_then(followed) {
+                Some(content) => Usage::IndexOfTable {
+                    option,
+                    table,
+                    content,
+                },
+                None => Usage::PartOfTables { option, table },
+            })
+        })?;
         for table in schema.nameable() {
-            // An index follows the table that has its values.
-            let content = table
-                .content()
-                .filter(|content| names.iter().any(|name| name.eq_ignore_ascii_case(content)));
-            let named = content.unwrap_or(&table.name);
+            let content = followed(table);
+            let named = content.as_ref().unwrap_or(&table.name);
             let is_chosen = chosen.iter().any(|name| name.eq_ignore_ascii_case(named));
             if !is_chosen && !is_of_active_record(&table.name) {
                 self.set(&table.name, Keep::Nothing);
@@ -78,6 +99,7 @@ impl Plan {
                 return Err(refused(Unredactable::NoTable {
                     table: rule.table.clone(),
                     database: label.into(),
+                    tables: meant(&rule.table, &names),
                 }));
             }
             for table in schema.nameable().filter(|table| found.contains(&&table.name)) {

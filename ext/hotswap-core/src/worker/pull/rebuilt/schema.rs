@@ -75,7 +75,7 @@ impl Schema {
             let virtuals = self.tables.iter().filter(|table| table.is_virtual());
             let is_reported = reported.iter().any(|part| part == name);
             let mut owners: Vec<_> = virtuals
-                .filter(|table| table.has_part(name) || (is_reported && table.rest_of(name).is_some()))
+                .filter(|table| table.has_part(name, is_reported))
                 .collect();
             owners.sort_by_key(|table| table.name.len());
             owners.last().map(|table| table.name.clone())

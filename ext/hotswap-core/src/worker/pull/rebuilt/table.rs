@@ -64,19 +64,25 @@ impl Table {
         }
     }
 
-    /// Whether `name` is that of a table in which this virtual table keeps its content.
-    pub(super) fn has_part(&self, name: &str) -> bool {
-        let Kind::Virtual { module, .. } = &self.kind else {
+    /// Whether `name` is that of a table in which this virtual table keeps its content. `is_reported`: SQLite says that it
+    /// is one of a virtual table.
+    pub(super) fn has_part(&self, name: &str, is_reported: bool) -> bool {
+        let Kind::Virtual { module, content } = &self.kind else {
             return false;
         };
-        let parts = PARTS.iter().find(|(known, _)| known == module);
-        let parts = parts.map_or(&[][..], |(_, parts)| parts);
-        self.rest_of(name)
-            .is_some_and(|rest| parts.iter().any(|part| part.eq_ignore_ascii_case(rest)))
+        let Some(rest) = self.rest_of(name) else {
+            return false;
+        };
+        match PARTS.iter().find(|(known, _)| known == module) {
+            // SQLite goes by the name alone, also where an index has no content of its own.
+            Some(_) if content.is_some() && rest.eq_ignore_ascii_case("content") => false,
+            Some((_, parts)) => parts.iter().any(|part| part.eq_ignore_ascii_case(rest)),
+            None => is_reported,
+        }
     }
 
     /// What `name` has after the name of this table and an underscore.
-    pub(super) fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
+    fn rest_of<'a>(&self, name: &'a str) -> Option<&'a str> {
         let begin = name.get(..self.name.len())?;
         let rest = name[self.name.len()..].strip_prefix('_')?;
         begin.eq_ignore_ascii_case(&self.name).then_some(rest)

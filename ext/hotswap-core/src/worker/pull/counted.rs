@@ -1,0 +1,34 @@
+//! The rows that a pull has copied. A push with the identity of the copy that is refused can then say which tables have
+//! more or fewer rows.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use crate::worker::client::Client;
+use crate::worker::push::rows::Rows;
+use crate::worker::snapshot::Snapshot;
+use crate::worker::sqlite::vfs;
+
+/// Counts them in `copy`, the client's file, when the database is released: with a rollback journal, writers wait until then.
+pub(super) fn in_copy(copy: &File, client: &Client) {
+    let path = vfs::path_of_descriptor(copy.as_raw_fd());
+    // Standard output is often open for writing only.
+    let Ok(file) = File::open(&path).or_else(|_| copy.try_clone()) else {
+        return;
+    };
+    if let Some(connection) = vfs::read_descriptor(file.as_raw_fd()) {
+        note(&Rows::count(&connection, &path), client);
+    }
+}
+
+/// Counts them in the snapshot of the database at `source`, because a pipe keeps no copy. Only with a WAL: then no writer waits.
+pub(super) fn in_snapshot(snapshot: &Snapshot, source: &Path, client: &Client) {
+    if snapshot.has_log() {
+        note(&Rows::count(snapshot.connection(), source), client);
+    }
+}
+
+fn note(rows: &Rows, client: &Client) {
+    client.account.note(|entry| entry.rows = rows.counted());
+}
