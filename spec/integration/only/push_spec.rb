@@ -145,6 +145,15 @@ RSpec.describe "a push of some tables" do
       expect(JSON.parse(json.stdout).dig("dry_run", "tables")).to eq("articles" => {"added" => 2, "changed" => 1, "removed" => 1, "kept" => 1})
     end
 
+    it "with --dry-run says that a push would be refused" do
+      expect(app.push({1 => "one", 2 => "two"}, "--allow-orphans")).to be_ok
+      app.ask("INSERT INTO comments (article_id, text) VALUES (2, 'good')")
+      refused = untouched(app) { app.push({1 => "one"}, "--dry-run") }
+      expect(refused).to have_attributes(exit_code: 3, stdout: start_with("Nothing was swapped. A push would be refused."), stderr: /rows would point to nothing/)
+    ensure
+      app.ask("DELETE FROM comments")
+    end
+
     it "is in the record with the rows of each table" do
       result = app.push({1 => "one", 9 => "nine"}, "--json", "--allow-orphans")
       expect(result).to be_ok

@@ -86,7 +86,7 @@ RSpec.describe "hotswap cp --dry-run", lane: "default" do
       expect(report["dry_run"]).to include("schema_difference" => match(difference), "rows" => include("more" => {"after" => 0}, "items" => include("after" => 2)))
     end
     table = dry_run(file)
-    expect(table).to have_attributes(exit_code: 3, stdout: /^schema          differs\n  - CREATE/, stderr: /^ERROR: schema mismatch/)
+    expect(table).to have_attributes(exit_code: 3, stdout: /\ANothing was swapped. A push would be refused.*^schema          differs\n  - CREATE/m, stderr: /^ERROR: schema mismatch/)
   end
 
   it "reports also what refuses the file, and what it warns about" do

@@ -12,13 +12,19 @@ const WIDTH: usize = 16;
 pub(super) struct Report<'a> {
     pub database: &'a str,
     pub run: &'a DryRun,
+    /// Whether the push would be refused.
+    pub refused: bool,
 }
 
 impl Display for Report<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
         let run = self.run;
         let row = |out: &mut Formatter<'_>, name: &str, value: &str| writeln!(out, "{name:WIDTH$}{value}");
-        writeln!(out, "Nothing was swapped. A push would do this:\n")?;
+        let head = match self.refused {
+            true => "Nothing was swapped. A push would be refused. The dry run found:",
+            false => "Nothing was swapped. A push would do this:",
+        };
+        writeln!(out, "{head}\n")?;
         row(out, "database", self.database)?;
         match (run.way, &run.why) {
             (Way::InPlace, Some(why)) => row(out, "way", &format!("in place, because the database {why}"))?,

@@ -200,7 +200,13 @@ impl Copy {
         }) = &outcome.figures
         {
             if !self.json {
-                let report = Report { database, run }.to_string();
+                let refused = outcome.code != ExitCode::Done;
+                let report = Report {
+                    database,
+                    run,
+                    refused,
+                }
+                .to_string();
                 // A closed stream is not a failure.
                 let _ = streams.stdout.write_all(visible::lines(report).as_bytes());
             }
