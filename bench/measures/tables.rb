@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bench
-  # A push of some tables, while visitors write others: how long these writers wait, and how long all of it takes. By
-  # hand, the sqlite3 shell replaces the same tables in one transaction. It knows no difference, so it writes every row,
-  # and every writer waits for that.
+  # A push of some tables, while visitors read and write others: how long these writers wait, and how long all of it takes.
+  # By hand, the sqlite3 shell replaces the same tables in one transaction. It knows no difference, so it writes every
+  # row, and every writer waits for that.
   class Tables < Measure
     CONTENT = "workshop"
     TABLES = %w[posts comments].freeze
@@ -14,6 +14,10 @@ module Bench
     WORKER = 64
     # Requests in the moments after OK belong to the push.
     AFTER = 0.5
+    # How long the application is alone before each push.
+    ALONE = 5
+    # Visitors that found no free thread while the shell wrote come after it. They need about as long as it took.
+    CALM = 3
 
     def rows
       lab.folder { |folder| SHARES.flat_map { |share, nth| lab.site(plan.big, CONTENT) { |site| compare(site, share, changed(folder, nth)) } } }
@@ -33,50 +37,72 @@ module Bench
     def original = lab.data.path(plan.big, "v1", CONTENT)
 
     def compare(site, share, changed)
-      lab.say "push of #{TABLES.join(" and ")} of #{plan.big}, #{share} of their rows differ, and by hand, in turn"
-      load = nil
-      watch = Watch.during(site) { load = pushes(site, [changed, original].cycle) }
-      times = %i[push by_hand].map { |window| Samples.new(load.windows(window).map { |range| range.end - range.begin - AFTER }) }
-      [silence(share, load), total(share, *times), memory(share, megabytes(watch.worker_peak), megabytes(watch.growth))]
+      lab.say "push of #{TABLES.join(" and ")} of #{plan.big}, #{share} of their rows differ, then by hand"
+      # Each one writes the difference again.
+      files = [changed, original].cycle
+      log = site.swap_log
+      pushed = nil
+      watch = Watch.during(site) { pushed = visited(site) { |load| push(load, site, files.next) } }
+      closed = Samples.new(log.closed)
+      by_hand = visited(site) { |load| by_hand(load, site, files.next) }
+      [silence(share, pushed, by_hand, closed), total(share, *[pushed, by_hand].map { |load| seconds(load) }),
+        lost(share, site, pushed), memory(share, megabytes(watch.worker_peak), megabytes(watch.growth))]
     end
 
-    def pushes(site, files)
+    # Two loads, so that visitors that wait for the shell cannot meet a push.
+    def visited(site)
       lab.quiet.wait
-      Load.on(site, **RATES) do |running|
-        running.window(:settling) { sleep 1 }
-        plan.load_rounds.times do
-          file = files.next
-          seconds = running.window(:push) { site.push(file, "--only=#{TABLES.join(",")}", "--in-place=always").tap { sleep AFTER } }
-          running.window(:pause) { site.settle }
-          running.window(:idle) { sleep(seconds + AFTER) }
-          file = files.next
-          running.window(:by_hand) { by_hand(site, file).tap { sleep AFTER } }
-          running.window(:pause) { site.settle }
-          # The next round pushes the other file, too.
-          files.next
-        end
+      Load.on(site, **RATES) do |load|
+        load.window(:settling) { sleep 2 }
+        plan.load_rounds.times { yield load }
       end
     end
 
-    def by_hand(site, file)
-      copies = TABLES.map { |table| "DELETE FROM main.#{table}; INSERT INTO main.#{table} SELECT * FROM new.#{table};" }
-      Command.run("sqlite3", "-bail", "-cmd", ".timeout 60000", site.database,
-        "ATTACH '#{file}' AS new; PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE; #{copies.join(" ")} COMMIT;")
+    def push(load, site, file)
+      load.window(:alone) { sleep ALONE }
+      load.window(:change) { site.push(file, "--only=#{TABLES.join(",")}", "--in-place=always").tap { sleep AFTER } }
+      load.window(:pause) { site.settle }
     end
 
-    # Only a write waits: a reader of a WAL does not.
-    def silence(share, load)
-      pushed, idle, by_hand = %i[push idle by_hand].map { |window| load.latencies(window, "post") }
-      lost = load.windows(:push).sum { |range| load.report.answered_in(range).failures.size }
-      failed = load.failures.size - lost
-      Row.new("longest wait of a writer, push of tables of #{plan.big}, #{share} of the rows differ", value: pushed.max, unit: "ms",
-        against: {"no push" => idle.max, "ATTACH, DELETE, INSERT" => by_hand.max}, target: ({value: ..(idle.max + MORE)} if share == "1 %"),
-        runs: load.windows(:push).size, note: "#{lost} requests failed, by hand #{failed}")
+    def by_hand(load, site, file)
+      copies = TABLES.map { |table| "DELETE FROM main.#{table}; INSERT INTO main.#{table} SELECT * FROM new.#{table};" }
+      took = load.window(:change) do
+        Command.run("sqlite3", "-bail", "-cmd", ".timeout 60000", site.database,
+          "ATTACH '#{file}' AS new; PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE; #{copies.join(" ")} COMMIT;").tap { sleep AFTER }
+      end
+      load.window(:pause) { sleep([took * CALM, ALONE].max) }
+    end
+
+    # The longest wait of a writer in each window, by the instants at which the visitors wanted to come.
+    def longest(load, window)
+      waits = load.windows(window).map do |range|
+        load.report.visits.select { |visit| visit.kind == "post" && range.cover?(visit.due) }.map { |visit| visit.latency * 1000 }.max
+      end
+      Samples.new(waits)
+    end
+
+    def seconds(load) = Samples.new(load.windows(:change).map { |range| range.end - range.begin - AFTER })
+
+    def silence(share, pushed, by_hand, closed)
+      alone, change, shell = longest(pushed, :alone), longest(pushed, :change), longest(by_hand, :change)
+      worst = {"with a push" => change, "without" => alone, "by hand" => shell}.map { |what, samples| "#{what} #{samples.max.round(1)} ms" }
+      Row.new("longest wait of a writer, push of tables of #{plan.big}, #{share} of the rows differ", value: change.median, unit: "ms",
+        against: {"no push" => alone.median, "ATTACH, DELETE, INSERT" => shell.median}, target: ({beyond: ..MORE} if share == "1 %"),
+        runs: change.size, note: "worst #{worst.join(", ")}; closed for #{closed.median} ms, #{closed.max} ms at most; " \
+          "#{pushed.report.unsent} visitors were never sent, by hand #{by_hand.report.unsent}")
     end
 
     def total(share, push, by_hand)
       Row.new("push of tables of #{plan.big}, #{share} of the rows differ", value: push.median, unit: "s",
         against: {"ATTACH, DELETE, INSERT" => by_hand.median}, ratio: push.median / by_hand.median, runs: push.size)
+    end
+
+    # An answer that promised a row which is not there, or a request that failed.
+    def lost(share, site, load)
+      there = Data.sql(site.database, "SELECT token FROM items WHERE token NOT NULL;").lines(chomp: true)
+      tokens = load.report.tokens
+      Row.new("acknowledged writes lost, pushes of tables of #{plan.big}, #{share} of the rows differ", value: (tokens - there).size, unit: nil,
+        target: {value: 0..0}, runs: tokens.size, note: "#{load.failures.size} requests failed")
     end
 
     def memory(share, worker, growth)
