@@ -86,7 +86,8 @@ module Hotswap
     # A program may have closed standard streams that a command does not need.
     # @return [String, nil] the one that it does need
     def replace_closed(arguments)
-      source, target = sides(arguments)
+      *sources, target = sides(arguments)
+      source = sources.first
       @pulls = target == "-"
       needed = "input" if closed?(@stdin) && source == "-"
       needed = "output" if closed?(@stdout) && target == "-"
@@ -94,7 +95,7 @@ module Hotswap
       needed && "standard #{needed} is closed"
     end
 
-    # @return [Array<String>] SRC and DST
+    # @return [Array<String>] every SRC, and DST
     def sides(arguments)
       arguments.drop(1).reject.with_index do |argument, index|
         (argument.start_with?("-") && argument != "-") || VALUED.include?(arguments[index])

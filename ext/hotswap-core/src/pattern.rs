@@ -66,6 +66,11 @@ impl<'a> Pattern<'a> {
             .collect()
     }
 
+    /// The folder before the first `*`.
+    pub fn folder(self) -> PathBuf {
+        self.parts().0
+    }
+
     /// The folder before the first `*`, and the names from there on.
     fn parts(self) -> (PathBuf, Vec<&'a OsStr>) {
         let is_plain = |component: &Component<'_>| !has_star(component.as_os_str());

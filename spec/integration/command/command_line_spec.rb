@@ -33,7 +33,7 @@ RSpec.describe "the command line without a server", lane: "default" do
 
     expect(help).to have_attributes(exit_code: 0, stderr: "", stdout: option.stdout)
     expect(option).to have_attributes(exit_code: 0, stderr: "")
-    expect(help.stdout).to include("hotswap cp [OPTIONS] <SRC> <DST>", "--skip-integrity-check", "--skip-schema-check",
+    expect(help.stdout).to include("hotswap cp [OPTIONS] <SRC>... <DST>", "--skip-integrity-check", "--skip-schema-check",
       "--socket <PATH>", "HOTSWAP_SOCKET", "--quiet", "bin/hotswap cp db/production.sqlite3 ./backup.sqlite3")
   end
 

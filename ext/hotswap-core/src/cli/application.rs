@@ -10,7 +10,7 @@ use crate::route::rollback_without_a_name;
 use crate::server::Config;
 
 /// An application, as the command sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Application {
     /// Its socket, whether or not a process serves it, its databases, and how to start a worker.
     pub config: Config,

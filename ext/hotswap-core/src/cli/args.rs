@@ -79,13 +79,16 @@ Examples:
   bin/hotswap cp db/production.sqlite3 ./backup.sqlite3
   cat new.sqlite3 | ssh server 'cd app && bin/hotswap cp - db/production.sqlite3'
   bin/hotswap cp content.sqlite3 primary --only articles,'tag*'
-  bin/hotswap cp primary dev.sqlite3 --redacted";
+  bin/hotswap cp primary dev.sqlite3 --redacted
+  bin/hotswap cp primary queue 'storage/tenants/*/main.sqlite3' backups/";
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Cp {
-    /// Source: a file, a managed database, or - for standard input
-    pub src: OsString,
-    /// Destination: a managed database, a file, or - for standard output
+    /// Source: a file, a managed database, or - for standard input. Several databases, or a pattern in quotes, if DST is
+    /// a folder
+    #[arg(required = true)]
+    pub src: Vec<OsString>,
+    /// Destination: a managed database, a file, or - for standard output. A folder for several sources
     pub dst: OsString,
     /// Push without PRAGMA integrity_check (hotswap still checks the header, the length and the transfer)
     #[arg(long)]
@@ -180,7 +183,7 @@ impl From<Rollback> for Cp {
         let dst = rollback.database.unwrap_or_default();
         Self {
             names_none,
-            src: previous_of(1, &dst),
+            src: vec![previous_of(1, &dst)],
             dst,
             swap: rollback.swap,
             ..Self::default()
@@ -310,7 +313,7 @@ mod tests {
             panic!("{cli:?}")
         };
         assert!(cp.skip_schema_check && cp.swap.quiet && !cp.skip_integrity_check);
-        assert!(cp.src == "-" && cp.dst == "db");
+        assert!(cp.src == ["-"] && cp.dst == "db");
     }
 
     #[test]

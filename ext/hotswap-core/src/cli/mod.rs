@@ -4,6 +4,7 @@ mod application;
 mod args;
 mod mistake;
 mod question;
+mod several;
 mod socket;
 mod surroundings;
 mod text;
@@ -98,6 +99,9 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
 
 /// Runs a copy or a rollback, and prints its end as JSON if the user asks for that.
 fn copy(cp: args::Cp, surroundings: Surroundings) -> Outcome {
+    if several::stands_for_several(&cp, &surroundings) {
+        return several::run(&cp, surroundings);
+    }
     let streams = &surroundings.streams;
     // In a pull to -, standard output carries the database.
     let json = cp.swap.json.then(|| match cp.dst == "-" {
@@ -115,7 +119,9 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
     let Some(folder) = surroundings.folder.take() else {
         return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
-    for (side, typed) in [("SRC", &cp.src), ("DST", &cp.dst)] {
+    let tables = cp.tables();
+    let src = cp.src.into_iter().next().unwrap_or_default();
+    for (side, typed) in [("SRC", &src), ("DST", &cp.dst)] {
         if typed.is_empty() && !cp.names_none {
             return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
@@ -126,9 +132,8 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         }
     }
     let socket = socket_of(cp.swap.place.socket.as_ref(), &folder, &surroundings);
-    let tables = cp.tables();
     let mut copy = client::Copy {
-        src: cp.src,
+        src,
         dst: cp.dst,
         skip_integrity_check: cp.skip_integrity_check,
         skip_schema_check: cp.skip_schema_check,

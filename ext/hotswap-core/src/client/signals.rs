@@ -1,7 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the command ends at once, and its connections with it, which aborts the swap.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -17,6 +17,12 @@ pub(super) fn set_draft(path: Option<PathBuf>) {
 
 /// From now on these signals end the process, as they would without Ruby's handlers.
 pub(super) fn end_on_signals() {
+    // A process may run several copies, one after the other.
+    static ONCE: Once = Once::new();
+    ONCE.call_once(listen);
+}
+
+fn listen() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
         return; // Ruby's own handlers stay in place.
     };

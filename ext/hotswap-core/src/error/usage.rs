@@ -11,6 +11,18 @@ pub enum Usage {
     /// The words do not make a command.
     #[error("{explanation}")]
     NoCommand { explanation: String },
+    /// Several sources need a folder.
+    #[error("'{name}' is not a folder. To copy several databases, name a folder that exists as the last argument. For more information, try '--help'")]
+    NotAFolder { name: String },
+    /// Standard input, or an empty argument, beside other sources.
+    #[error("with several sources, each must be a managed database. Standard input (-) and an empty argument cannot be one of them")]
+    NotOneOfSeveral,
+    /// Two sources would have the same name in the folder.
+    #[error("{} and {} would both become {target}. Copy them into different folders", sources[0], sources[1])]
+    SameTarget { sources: [String; 2], target: String },
+    /// A pattern finds no file.
+    #[error("no file matches {name}, seen from this folder and from the application's root")]
+    NothingMatches { name: String },
     /// The caller's folder does not exist any more.
     #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
     NoFolder,

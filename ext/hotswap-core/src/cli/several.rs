@@ -1,0 +1,203 @@
+//! `hotswap cp` with several sources, or with a pattern: a snapshot of each database in a folder, as `cp` does.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::DirBuilder;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use indicatif::HumanBytes;
+
+use super::surroundings::{print, report, Surroundings};
+use super::{args, carry_out, socket};
+use crate::client::{Outcome, Streams};
+use crate::error::{Context, Result, Usage};
+use crate::exit_code::ExitCode;
+use crate::pattern::Pattern;
+use crate::visible::{self, Shown};
+
+/// A source, and the file in the folder that gets its snapshot.
+struct Pull {
+    source: OsString,
+    target: PathBuf,
+}
+
+/// Whether the sources of `cp` stand for several copies.
+pub(super) fn stands_for_several(cp: &args::Cp, surroundings: &Surroundings) -> bool {
+    let folder = surroundings.folder.as_deref().unwrap_or(Path::new("/"));
+    cp.src.len() > 1 || cp.src.iter().any(|source| is_pattern(folder, source))
+}
+
+fn is_pattern(folder: &Path, source: &OsStr) -> bool {
+    Pattern::of(Path::new(source)).is_some() && folder.join(source).symlink_metadata().is_err()
+}
+
+/// Runs all copies. A failure does not keep the others from running. The outcome is the worst one.
+pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings) -> Outcome {
+    let pulls = match plan(cp, &surroundings) {
+        Ok(pulls) => pulls,
+        Err(error) => {
+            let outcome = report(&mut surroundings.streams.stderr, &error);
+            if cp.swap.json {
+                print(
+                    &mut surroundings.streams.stdout,
+                    &format!("{}\n", outcome.to_json()),
+                );
+            }
+            return outcome;
+        }
+    };
+    let sources = pulls
+        .iter()
+        .map(|pull| visible::line(pull.source.as_bytes()).len());
+    let width = sources.max().unwrap_or_default();
+    let mut worst = Outcome::from(ExitCode::Done);
+    for pull in pulls {
+        let outcome = match pull_one(cp, &pull, &surroundings) {
+            Ok(outcome) => outcome,
+            Err(error) => report(&mut surroundings.streams.stderr, &error),
+        };
+        let line = match (cp.swap.json, cp.swap.quiet) {
+            (true, _) => outcome.to_json(),
+            (false, true) => String::new(),
+            (false, false) => row(&pull, &outcome, width),
+        };
+        if !line.is_empty() {
+            print(&mut surroundings.streams.stdout, &format!("{line}\n"));
+        }
+        let code = outcome.code;
+        if (code as u8) > worst.code as u8 {
+            worst = Outcome {
+                figures: None,
+                ..outcome
+            };
+        }
+        if code == ExitCode::NoServer || surroundings.abort.asked() {
+            break;
+        }
+    }
+    worst
+}
+
+/// "OK        primary  12.00 KiB  backups/primary.sqlite3"
+fn row(pull: &Pull, outcome: &Outcome, width: usize) -> String {
+    let source = visible::line(pull.source.as_bytes());
+    match &outcome.figures {
+        Some(figures) if outcome.code == ExitCode::Done => {
+            let size = HumanBytes(figures.bytes).to_string();
+            format!("OK        {source:width$}  {size:>11}  {}", pull.target.shown())
+        }
+        _ => format!("FAILED {}  {source}", outcome.code as u8),
+    }
+}
+
+fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings) -> Result<Outcome> {
+    let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
+    if let Some(parent) = pull.target.parent() {
+        let parent = folder.join(parent);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&parent)
+            .on_path("cannot create", &parent)?;
+    }
+    let clone = || -> std::io::Result<Streams> {
+        Ok(Streams {
+            stdin: surroundings.streams.stdin.try_clone()?,
+            stdout: surroundings.streams.stdout.try_clone()?,
+            stderr: surroundings.streams.stderr.try_clone()?,
+        })
+    };
+    let mut one = cp.clone();
+    one.src = vec![pull.source.clone()];
+    one.dst = pull.target.clone().into();
+    // Neither OK nor the identity, but every warning.
+    one.swap.json = true;
+    Ok(carry_out(
+        one,
+        Surroundings {
+            folder: Some(folder),
+            program: surroundings.program.clone(),
+            gemfile: surroundings.gemfile.clone(),
+            application: surroundings.application.clone(),
+            streams: clone().context("cannot use the standard streams")?,
+            owns_process: surroundings.owns_process,
+            abort: surroundings.abort.clone(),
+        },
+    ))
+}
+
+/// What to copy where. No two copies have the same target.
+fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
+    let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
+    if !folder.join(&cp.dst).is_dir() || cp.dst == "-" {
+        let name = visible::line(cp.dst.as_bytes());
+        return Err(Usage::NotAFolder { name }.into());
+    }
+    let mut pulls = Vec::new();
+    for source in &cp.src {
+        if source == "-" || source.is_empty() {
+            return Err(Usage::NotOneOfSeveral.into());
+        }
+        let found = match is_pattern(&folder, source) {
+            true => found_by(source, &folder, surroundings)?,
+            false => vec![(source.clone(), name_of(&folder, source))],
+        };
+        pulls.extend(found.into_iter().map(|(source, name)| Pull {
+            source,
+            target: Path::new(&cp.dst).join(name),
+        }));
+    }
+    let mut targets = BTreeMap::new();
+    for pull in &pulls {
+        if let Some(other) = targets.insert(&pull.target, &pull.source) {
+            return Err(Usage::SameTarget {
+                sources: [other, &pull.source].map(|source| visible::line(source.as_bytes())),
+                target: pull.target.shown(),
+            }
+            .into());
+        }
+    }
+    Ok(pulls)
+}
+
+/// The files that a pattern finds, seen from the caller's folder, or else from the application's root. In the target,
+/// they lie as below the folder before the first `*`.
+fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Result<Vec<(OsString, PathBuf)>> {
+    let (program, gemfile) = (surroundings.program.as_deref(), surroundings.gemfile.as_deref());
+    let root = match &surroundings.application {
+        Some(application) => Some(application.config.settings.root.clone()),
+        None => socket::rails_application(folder, program, gemfile),
+    };
+    for folder in std::iter::once(folder.to_owned()).chain(root) {
+        let path = folder.join(source);
+        let Some(pattern) = Pattern::of(&path) else {
+            continue;
+        };
+        let found = pattern.files().into_iter().map(|file| {
+            let below = file.strip_prefix(pattern.folder()).unwrap_or(&file).to_owned();
+            (OsString::from(file.strip_prefix(&folder).unwrap_or(&file)), below)
+        });
+        let found: Vec<_> = found.collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let name = visible::line(source.as_bytes());
+    Err(Usage::NothingMatches { name }.into())
+}
+
+/// "production.sqlite3" for a path, "primary.sqlite3" for a name.
+fn name_of(folder: &Path, source: &OsStr) -> PathBuf {
+    let path = Path::new(source);
+    let is_path = folder.join(path).exists() || path.components().count() > 1;
+    match path.file_name().filter(|_| is_path) {
+        Some(name) => name.into(),
+        None => {
+            let mut name = source.to_owned();
+            name.push(".sqlite3");
+            name.into()
+        }
+    }
+}
