@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use crate::sys::descriptors::path_of;
 use crate::worker::client::Client;
 use crate::worker::push::rows::Rows;
 use crate::worker::snapshot::Snapshot;
@@ -12,7 +13,9 @@ use crate::worker::sqlite::vfs;
 
 /// Counts them in `copy`, the client's file, when the database is released: with a rollback journal, writers wait until then.
 pub(super) fn in_copy(copy: &File, client: &Client) {
-    let path = vfs::path_of_descriptor(copy.as_raw_fd());
+    let Some(path) = path_of(copy) else {
+        return;
+    };
     // Standard output is often open for writing only.
     let Ok(file) = File::open(&path).or_else(|_| copy.try_clone()) else {
         return;

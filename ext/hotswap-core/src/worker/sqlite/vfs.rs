@@ -8,7 +8,7 @@
 use std::ffi::{c_char, c_int, CStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rusqlite::{ffi, Connection, OpenFlags};
@@ -51,13 +51,8 @@ pub(crate) fn immutable(path: &Path) -> String {
     format!("file:{}?immutable=1", escape(path))
 }
 
-/// How the paths begin that SQLite opens by a descriptor of this process.
+/// How the names begin that mean a descriptor of this process. Only [`open_or_take`] reads them.
 const DESCRIPTORS: &str = "/proc/self/fd/";
-
-/// A path that leads to the open file.
-pub(crate) fn path_of_descriptor(descriptor: RawFd) -> PathBuf {
-    PathBuf::from(format!("{DESCRIPTORS}{descriptor}"))
-}
 
 /// Opens a file that no process writes, for reading only, by a descriptor that has to stay open until then. `None` if that
 /// cannot be done.
