@@ -10,19 +10,19 @@ require_relative "rack_server"
 class ItemsServer < RackServer
   SCHEMA = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)"
 
-  APPLICATION = <<~RUBY
+  LIVE = "storage/app.sqlite3"
+
+  # What comes before the page. Keeps one connection open between requests.
+  CONNECTION = <<~RUBY
     require "hotswap"
 
-    Hotswap.register("storage/app.sqlite3")
+    Hotswap.register("#{LIVE}")
 
     DATABASE = Struct.new(:connection) do
-      def database
-        self.connection ||= SQLite3::Database.new("storage/app.sqlite3").tap { |opened| opened.busy_timeout = 5_000 }
+      def execute(...)
+        self.connection ||= SQLite3::Database.new("#{LIVE}").tap { |opened| opened.busy_timeout = 5_000 }
+        connection.execute(...)
       end
-
-      def names = database.execute("SELECT name FROM items ORDER BY id").join(" ")
-
-      def add(name) = database.execute("INSERT INTO items (name) VALUES (?)", [name])
 
       def close
         connection&.close
@@ -34,12 +34,15 @@ class ItemsServer < RackServer
     Hotswap.start
 
     use Hotswap::Middleware
+  RUBY
+
+  APPLICATION = CONNECTION + <<~RUBY
     # Waits for the file "go-on" where it is asked to, and makes the file "waits": a request that takes its time.
     run lambda { |env|
       File.write("waits", "") if env["PATH_INFO"] == "/wait"
       sleep 0.01 until env["PATH_INFO"] != "/wait" || File.exist?("go-on")
-      DATABASE.add(Rack::Request.new(env).POST.fetch("name")) if env["REQUEST_METHOD"] == "POST"
-      [200, {"content-type" => "text/plain"}, [DATABASE.names]]
+      DATABASE.execute("INSERT INTO items (name) VALUES (?)", [Rack::Request.new(env).POST.fetch("name")]) if env["REQUEST_METHOD"] == "POST"
+      [200, {"content-type" => "text/plain"}, [DATABASE.execute("SELECT name FROM items ORDER BY id").join(" ")]]
     }
   RUBY
 
@@ -50,22 +53,32 @@ class ItemsServer < RackServer
   end
 
   # settings: lines about the `config` of Hotswap.configure.
-  def self.start(schema: SCHEMA, journal_mode: "wal", settings: "", **options, &block)
-    configured = %(require "hotswap"\nHotswap.configure { |config| #{settings} }\n#{APPLICATION})
-    super(config: configured, database: "storage/app.sqlite3", threads: 1, **options) do |server|
-      server.file("storage/app.sqlite3", schema, %w[old], journal_mode: journal_mode)
+  def self.start(schema: self::SCHEMA, journal_mode: "wal", settings: "", **options, &block)
+    configured = %(require "hotswap"\nHotswap.configure { |config| #{settings} }\n#{self::APPLICATION})
+    super(config: configured, database: LIVE, threads: 1, **options) do |server|
+      server.fill(schema, journal_mode)
       block&.call(server)
     end
   end
 
+  # Makes the database that it serves at first.
+  def fill(schema, journal_mode) = file(LIVE, schema, %w[old], journal_mode: journal_mode)
+
   # Makes a database below the application's folder, anew.
-  def file(name, schema, items = [], journal_mode: "delete")
+  def file(name, schema, items = [], **options)
+    make(name, schema: schema, **options) do |db|
+      items.each { |item| db.execute("INSERT INTO items (name) VALUES (?)", [item]) }
+    end
+  end
+
+  # The same with any content.
+  def make(name, schema: self.class::SCHEMA, journal_mode: "delete")
     path = root.join(name).tap { |file| file.dirname.mkpath }.to_s
     FileUtils.rm_f(path)
     SQLite3::Database.new(path) do |db|
       db.execute("PRAGMA journal_mode = #{journal_mode}")
       db.execute_batch(schema)
-      db.transaction { items.each { |item| db.execute("INSERT INTO items (name) VALUES (?)", [item]) } }
+      db.transaction { yield db } if block_given?
     end
     path
   end

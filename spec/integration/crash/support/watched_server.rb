@@ -4,7 +4,6 @@ require_relative "system_calls"
 
 # An application, and commands, whose system calls for the folder of its database are watched.
 class WatchedServer < ItemsServer
-  LIVE = "storage/app.sqlite3"
   NEW = "storage/new.sqlite3"
   BACKUP = "storage/backup.sqlite3"
 

@@ -1,9 +1,7 @@
 # frozen_string_literal: true
 
 # An application whose articles come from outside, and whose visitors write comments and notes.
-class Shop < RackServer
-  LIVE = "storage/app.sqlite3"
-
+class Shop < ItemsServer
   SCHEMA = <<~SQL
     CREATE TABLE articles (id INTEGER PRIMARY KEY, title TEXT UNIQUE, body TEXT);
     CREATE TABLE tags (article_id INTEGER REFERENCES articles, tag TEXT, PRIMARY KEY (article_id, tag)) WITHOUT ROWID;
@@ -25,64 +23,25 @@ class Shop < RackServer
     END;
   SQL
 
-  APPLICATION = <<~'RUBY'
-    require "hotswap"
-    require "json"
-
-    Hotswap.configure do |config|
-      # A busy disk takes its time for the estimate.
-      config.max_pause = 3
-      SETTINGS
-    end
-    Hotswap.register("storage/app.sqlite3")
-
-    DATABASE = Struct.new(:connection) do
-      def database
-        self.connection ||= SQLite3::Database.new("storage/app.sqlite3").tap { |opened| opened.busy_timeout = 5_000 }
-      end
-
-      def close
-        connection&.close
-        self.connection = nil
-      end
-    end.new
-
-    Hotswap.on_disconnect { DATABASE.close }
-    Hotswap.start
-
-    use Hotswap::Middleware
-    # Answers SQL. Waits for the file "go-on" where it is asked to.
+  # Answers SQL. Waits for the file "go-on" where it is asked to.
+  APPLICATION = CONNECTION + <<~'RUBY'
     run lambda { |env|
       File.write("waits", "") if env["PATH_INFO"] == "/wait"
       sleep 0.01 until env["PATH_INFO"] != "/wait" || File.exist?("go-on")
       sql = Rack::Request.new(env).POST["sql"] || "SELECT title FROM articles ORDER BY id"
-      [200, {"content-type" => "text/plain"}, [DATABASE.database.execute(sql).map { |row| row.join("|") }.join("\n")]]
+      [200, {"content-type" => "text/plain"}, [DATABASE.execute(sql).map { |row| row.join("|") }.join("\n")]]
     }
   RUBY
 
-  # settings: lines about the `config` of Hotswap.configure.
-  def self.start(schema: SCHEMA, journal_mode: "wal", settings: "", **options, &block)
-    super(config: APPLICATION.sub("SETTINGS", settings), database: LIVE, threads: 1, **options) do |server|
-      server.make(LIVE, schema: schema, journal_mode: journal_mode) do |db|
-        db.execute("INSERT INTO articles VALUES (1, 'first', 'about bread'), (2, 'second', 'about butter'), (3, 'third', 'about salt')")
-        db.execute("INSERT INTO comments (article_id, text) VALUES (1, 'good')")
-        db.execute("INSERT INTO tags VALUES (1, 'food'), (2, 'food')")
-      end
-      block&.call(server)
-    end
-  end
+  # A busy disk takes its time for the estimate.
+  def self.start(settings: "", **options, &block) = super(settings: "config.max_pause = 3; #{settings}", **options, &block)
 
-  # Makes a database below the application's folder, anew.
-  def make(name, schema: SCHEMA, journal_mode: "delete", before: "")
-    path = root.join(name).tap { |file| file.dirname.mkpath }.to_s
-    FileUtils.rm_f(path)
-    SQLite3::Database.new(path) do |db|
-      db.execute_batch(before)
-      db.execute("PRAGMA journal_mode = #{journal_mode}")
-      db.execute_batch(schema)
-      db.transaction { yield db } if block_given?
+  def fill(schema, journal_mode)
+    make(LIVE, schema: schema, journal_mode: journal_mode) do |db|
+      db.execute("INSERT INTO articles VALUES (1, 'first', 'about bread'), (2, 'second', 'about butter'), (3, 'third', 'about salt')")
+      db.execute("INSERT INTO comments (article_id, text) VALUES (1, 'good')")
+      db.execute("INSERT INTO tags VALUES (1, 'food'), (2, 'food')")
     end
-    path
   end
 
   # A file with these articles and nothing else, by number: {1 => "title"} or {1 => ["title", "body"]}.
