@@ -100,7 +100,7 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
 /// Runs a copy or a rollback, and prints its end as JSON if the user asks for that.
 fn copy(cp: args::Cp, surroundings: Surroundings) -> Outcome {
     if several::stands_for_several(&cp, &surroundings) {
-        return several::run(&cp, surroundings);
+        return several::run(&cp, surroundings, carry_out);
     }
     let streams = &surroundings.streams;
     // In a pull to -, standard output carries the database.

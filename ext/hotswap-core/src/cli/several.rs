@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use indicatif::HumanBytes;
 
 use super::surroundings::{print, report, Surroundings};
-use super::{args, carry_out, socket};
+use super::{args, socket};
 use crate::client::{Outcome, Streams};
 use crate::error::{Context, Result, Usage};
 use crate::exit_code::ExitCode;
@@ -33,8 +33,11 @@ fn is_pattern(folder: &Path, source: &OsStr) -> bool {
     Pattern::of(Path::new(source)).is_some() && folder.join(source).symlink_metadata().is_err()
 }
 
+/// Carries out a single copy.
+type CarryOut = fn(args::Cp, Surroundings) -> Outcome;
+
 /// Runs all copies. A failure does not keep the others from running. The outcome is the worst one.
-pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings) -> Outcome {
+pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings, carry_out: CarryOut) -> Outcome {
     let pulls = match plan(cp, &surroundings) {
         Ok(pulls) => pulls,
         Err(error) => {
@@ -54,7 +57,7 @@ pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings) -> Outcome {
     let width = sources.max().unwrap_or_default();
     let mut worst = Outcome::from(ExitCode::Done);
     for pull in pulls {
-        let outcome = match pull_one(cp, &pull, &surroundings) {
+        let outcome = match pull_one(cp, &pull, &surroundings, carry_out) {
             Ok(outcome) => outcome,
             Err(error) => report(&mut surroundings.streams.stderr, &error),
         };
@@ -92,7 +95,7 @@ fn row(pull: &Pull, outcome: &Outcome, width: usize) -> String {
     }
 }
 
-fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings) -> Result<Outcome> {
+fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: CarryOut) -> Result<Outcome> {
     let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
     if let Some(parent) = pull.target.parent() {
         let parent = folder.join(parent);
