@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The header of the WAL index: how many frames of the WAL are committed, and how many are in the main file.
 /// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogIndex {
     /// The number of committed frames in the WAL.
     pub frames: u32,

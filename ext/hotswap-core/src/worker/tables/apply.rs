@@ -24,6 +24,8 @@ const STEP: u64 = 100;
 pub(super) const ATTACHED: &str = "hotswap_difference";
 /// SQLite's cache while it writes, in KB. A page that has to leave the cache is written twice.
 const CACHE: u32 = 32 * 1024;
+/// How much of the difference file SQLite maps, in bytes. Reading it takes a fifth of the time otherwise.
+const MAPPED: u64 = 1 << 31;
 
 impl Difference {
     /// Prepares a connection for [`apply`](Self::apply), before its transaction begins: attaches the file, prepares
@@ -38,7 +40,10 @@ impl Difference {
         // A CHECK may call a function that only the application has. The rows have passed it where they come from.
         live.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
             .and_then(|_| {
-                live.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+                live.execute_batch(&format!(
+                    "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;
+                     PRAGMA {ATTACHED}.mmap_size = {MAPPED}"
+                ))
             })
             .context(preparing)?;
         for (at, table) in self.tables.iter().enumerate() {
@@ -68,7 +73,7 @@ impl Difference {
         live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
             .context("cannot prepare the live database")?;
         let mut written = 0;
-        let most = self.entries().max(1) as f64;
+        let most = self.rows().max(1) as f64;
         for (at, table) in self.tables.iter().enumerate() {
             let what = format!("cannot write into the table {}", table.name);
             let mut count = |result: rusqlite::Result<()>| {

@@ -31,6 +31,7 @@ pub(super) struct Entry {
     pub module: Option<Module>,
     pub content: Content,
     pub without_rowid: bool,
+    pub strict: bool,
     definition: Definition,
 }
 
@@ -198,13 +199,17 @@ fn entry(name: String, definition: Definition) -> Entry {
         },
         _ => Content::Own,
     };
-    let without_rowid = matches!(&definition, Definition::Table(table)
-        if table.options.iter().any(|option| option.join(&b' ') == b"without rowid"));
+    let has = |name: &[u8]| {
+        matches!(&definition, Definition::Table(table)
+            if table.options.iter().any(|option| option.join(&b' ') == name))
+    };
+    let (without_rowid, strict) = (has(b"without rowid"), has(b"strict"));
     Entry {
         name,
         module,
         content,
         without_rowid,
+        strict,
         definition,
     }
 }

@@ -5,6 +5,7 @@
 //! keys in a way that this module does not know.
 
 use std::cmp::Ordering;
+use std::ops::AddAssign;
 
 use rusqlite::Connection;
 
@@ -26,36 +27,82 @@ pub(super) struct Writer<'c> {
     old: Cursor<'c>,
     new: Cursor<'c>,
     width: usize,
-    bytes: u64,
+    cost: Cost,
+}
+
+/// How much has to be written, at most, in either direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// The bytes of the values.
+    pub bytes: u64,
+    /// The entries of the table and its indexes. The old and the new entry of a changed row count once: most of them are in
+    /// the same page.
+    pub entries: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.entries += other.entries;
+    }
 }
 
 impl<'c> Writer<'c> {
     pub(super) fn new(target: &'c Connection, table: &Table, at: usize) -> rusqlite::Result<Self> {
         let width = table.width();
         let insert = |set: &str| {
-            let places = parameters(width + 1);
-            Cursor::prepare(target, &format!("INSERT INTO {set}_{at} VALUES ({places})"))
+            let (how, places) = (width + 1, parameters(width));
+            let insert = format!("INSERT INTO {set}_{at} VALUES (?{how}, {places})");
+            Cursor::prepare(target, &insert)
         };
         Ok(Self {
             old: insert("old")?,
             new: insert("new")?,
             width,
-            bytes: 0,
+            cost: Cost::default(),
         })
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    pub(super) fn cost(&self) -> Cost {
+        self.cost
     }
 
-    fn goes(&mut self, row: &Cursor<'_>, how: Option<i64>) -> rusqlite::Result<()> {
-        self.bytes += put(&mut self.old, row, self.width, how)?;
+    fn goes(&mut self, row: &Cursor<'_>, table: &Table) -> rusqlite::Result<()> {
+        let bytes = put(&mut self.old, row, self.width, None)?;
+        self.count(bytes, None, table);
         Ok(())
     }
 
-    fn comes(&mut self, row: &Cursor<'_>, how: Option<i64>) -> rusqlite::Result<()> {
-        self.bytes += put(&mut self.new, row, self.width, how)?;
+    fn comes(&mut self, row: &Cursor<'_>, table: &Table) -> rusqlite::Result<()> {
+        let bytes = put(&mut self.new, row, self.width, None)?;
+        self.count(bytes, None, table);
         Ok(())
+    }
+
+    fn changes(
+        &mut self,
+        old: &Cursor<'_>,
+        new: &Cursor<'_>,
+        how: Option<i64>,
+        table: &Table,
+    ) -> rusqlite::Result<()> {
+        let before = put(&mut self.old, old, self.width, how)?;
+        let after = put(&mut self.new, new, self.width, how)?;
+        self.count(before.max(after), how, table);
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: u64, how: Option<i64>, table: &Table) {
+        let indexes = match how {
+            None => table.indexes,
+            Some(bits) => {
+                let columns = columns_of(bits, table);
+                let all: u32 = columns.map(|at| table.columns[at].indexes).sum();
+                all.min(table.indexes)
+            }
+        };
+        self.cost.bytes += bytes;
+        self.cost.entries += 1 + u64::from(indexes) + table.searches.len() as u64;
     }
 }
 
@@ -106,19 +153,19 @@ pub(super) fn compare(
         match order {
             Ordering::Less => {
                 counts.removed += 1;
-                writer.goes(&here, None).context(writing)?;
+                writer.goes(&here, table).context(writing)?;
             }
             Ordering::Greater => {
                 counts.added += 1;
-                writer.comes(&there, None).context(writing)?;
+                writer.comes(&there, table).context(writing)?;
             }
             Ordering::Equal => match changes(&here, &there, table) {
                 Changes::None => counts.kept += 1,
                 changes => {
                     counts.changed += 1;
-                    let how = changes.bits();
-                    writer.goes(&here, how).context(writing)?;
-                    writer.comes(&there, how).context(writing)?;
+                    writer
+                        .changes(&here, &there, changes.bits(), table)
+                        .context(writing)?;
                 }
             },
         }

@@ -90,6 +90,7 @@ fn of_virtual(entry: &Entry, module: Module, listed: &[Listed]) -> Result<Table>
             .map(|column| Column {
                 name: column.name.clone(),
                 unique: false,
+                indexes: 0,
             })
             .collect(),
         generated: Vec::new(),
@@ -127,14 +128,23 @@ fn ordinary(entry: &Entry, listed: &[Listed], indexes: &[Index], of_rowid: bool)
             .any(|column| column.name == name && column.hidden > HIDDEN)
     };
     // Which columns such an index reads is not listed.
-    let opaque = indexes.iter().any(|index| {
-        index.unique
-            && (index.partial
-                || index
-                    .columns
-                    .iter()
-                    .any(|(column, ..)| column.as_deref().is_none_or(generated)))
-    });
+    let is_opaque = |index: &Index| {
+        let mut columns = index.columns.iter();
+        index.partial || columns.any(|(column, ..)| column.as_deref().is_none_or(generated))
+    };
+    let opaque = indexes.iter().any(|index| index.unique && is_opaque(index));
+    let has = |index: &Index, name: &str| {
+        index
+            .columns
+            .iter()
+            .any(|(column, ..)| column.as_deref() == Some(name))
+    };
+    let indexes_of = |name: &str| {
+        indexes
+            .iter()
+            .filter(|index| is_opaque(index) || has(index, name))
+            .count()
+    };
     let columns = listed
         .iter()
         .filter(|column| column.hidden == PLAIN && !key.iter().any(|key| key.name == column.name));
@@ -144,6 +154,7 @@ fn ordinary(entry: &Entry, listed: &[Listed], indexes: &[Index], of_rowid: bool)
             .map(|column| Column {
                 name: column.name.clone(),
                 unique: unique.contains(&column.name.as_str()),
+                indexes: indexes_of(&column.name) as u32,
             })
             .collect(),
         key,

@@ -1,13 +1,13 @@
 //! The rows that differ, in a file.
 //!
 //! The difference file has two tables for each table that is compared: the rows that go (`old_0`), and the rows that
-//! come (`new_0`). A row that changes is in both. Its last column says how it is written: a number whose bits are the
+//! come (`new_0`). A row that changes is in both. Its first column says how it is written: a number whose bits are the
 //! columns to update, or NULL if the row is deleted and inserted again. That is for rows whose values must be unique:
 //! two rows may have exchanged them.
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::compare::{compare, Writer};
+use super::compare::{compare, Cost, Writer};
 use super::counts::Counts;
 use super::recoded;
 use super::sql::{list, quoted};
@@ -49,7 +49,7 @@ pub(crate) struct Difference {
     counts: Vec<Counts>,
     /// The number after which AUTOINCREMENT goes on in the pushed file.
     pub(super) sequences: Vec<Option<i64>>,
-    bytes: u64,
+    cost: Cost,
 }
 
 impl Difference {
@@ -71,7 +71,7 @@ impl Difference {
         for table in tables {
             total += count(file, table).context("cannot count the rows of the file")?;
         }
-        let (mut done, mut bytes) = (0, 0);
+        let (mut done, mut cost) = (0, Cost::default());
         let (mut counts, mut sequences) = (Vec::new(), Vec::new());
         for (at, table) in tables.iter().enumerate() {
             let mut writer = Writer::new(&target, table, at).context(writing)?;
@@ -88,9 +88,9 @@ impl Difference {
                 recoded::forget(&target).context(writing)?;
             }
             done += found.kept + found.changed + found.added;
-            bytes += writer.bytes();
+            cost += writer.cost();
             let sequence = sequence(file, table).context("cannot read the file")?;
-            note(&target, table, &found, writer.bytes(), sequence).context(writing)?;
+            note(&target, table, &found, writer.cost(), sequence).context(writing)?;
             counts.push(found);
             sequences.push(sequence);
         }
@@ -106,7 +106,7 @@ impl Difference {
             tables: tables.to_vec(),
             counts,
             sequences,
-            bytes,
+            cost,
         })
     }
 
@@ -127,18 +127,18 @@ impl Difference {
             tables: Vec::new(),
             counts: Vec::new(),
             sequences: Vec::new(),
-            bytes: 0,
+            cost: Cost::default(),
             staged,
         };
         let lines = lines(&file).on_path("cannot read", difference.staged.path())?;
-        for (description, counts, bytes, sequence) in lines {
+        for (description, counts, cost, sequence) in lines {
             let table: Table = serde_json::from_str(&description)
                 .map_err(|_| BadFile::NoDifference { name: read.clone() })?;
             difference.counts.push(Counts {
                 table: table.name.clone(),
                 ..counts
             });
-            difference.bytes += bytes;
+            difference.cost += cost;
             difference.sequences.push(sequence);
             difference.tables.push(table);
         }
@@ -161,19 +161,9 @@ impl Difference {
         self.counts.iter().map(Counts::rows).sum()
     }
 
-    /// How many bytes of values are written.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// How many entries of rows and indexes are written, at most.
-    pub(crate) fn entries(&self) -> u64 {
-        let each = self.tables.iter().zip(&self.counts);
-        each.map(|(table, counts)| {
-            let ways = 1 + u64::from(table.indexes) + table.searches.len() as u64;
-            (counts.rows() + counts.changed) * ways
-        })
-        .sum()
+    /// How much is written, at most.
+    pub(crate) fn cost(&self) -> Cost {
+        self.cost
     }
 
     /// The tables.
@@ -207,7 +197,7 @@ fn create(target: &Connection, live: &Connection, tables: &[Table]) -> rusqlite:
         .optional()?;
     target.execute_batch(
         &format!("BEGIN; CREATE TABLE {TABLES} (position INTEGER PRIMARY KEY, description TEXT, added INTEGER, changed INTEGER,
-                                       removed INTEGER, kept INTEGER, bytes INTEGER, sequence INTEGER)"),
+                                       removed INTEGER, kept INTEGER, bytes INTEGER, entries INTEGER, sequence INTEGER)"),
     )?;
     for (at, table) in tables.iter().enumerate() {
         for set in ["old", "new"] {
@@ -215,8 +205,12 @@ fn create(target: &Connection, live: &Connection, tables: &[Table]) -> rusqlite:
                 true => "k0 INTEGER PRIMARY KEY".into(),
                 false => place,
             });
-            let columns = list(places.chain(["how".into()]));
-            target.execute_batch(&format!("CREATE TABLE {set}_{at} ({columns})"))?;
+            // The first column, so that SQLite reads it without the rest of a long row.
+            let columns = list(std::iter::once("how".to_owned()).chain(places));
+            target.execute_batch(&format!(
+                "CREATE TABLE {set}_{at} ({columns});
+                 CREATE INDEX {set}_{at}_whole ON {set}_{at} (how) WHERE how IS NULL"
+            ))?;
             if !table.by_rowid {
                 let key = list((0..table.key.len()).map(|at| format!("k{at}")));
                 target.execute_batch(&format!("CREATE INDEX {set}_{at}_key ON {set}_{at} ({key})"))?;
@@ -230,25 +224,44 @@ fn note(
     target: &Connection,
     table: &Table,
     found: &Counts,
-    bytes: u64,
+    cost: Cost,
     sequence: Option<i64>,
 ) -> rusqlite::Result<()> {
     let description = serde_json::to_string(table).expect("a description has only texts and numbers");
-    let numbers = [found.added, found.changed, found.removed, found.kept, bytes].map(|number| number as i64);
-    let [added, changed, removed, kept, bytes] = numbers;
+    let Counts {
+        added,
+        changed,
+        removed,
+        kept,
+        ..
+    } = *found;
+    let numbers = [added, changed, removed, kept, cost.bytes, cost.entries].map(|number| number as i64);
+    let [added, changed, removed, kept, bytes, entries] = numbers;
     target.execute(
-        &format!("INSERT INTO {TABLES} (description, added, changed, removed, kept, bytes, sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
-        (description, added, changed, removed, kept, bytes, sequence),
+        &format!(
+            "INSERT INTO {TABLES} (description, added, changed, removed, kept, bytes, entries, sequence)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        ),
+        (
+            description,
+            added,
+            changed,
+            removed,
+            kept,
+            bytes,
+            entries,
+            sequence,
+        ),
     )?;
     Ok(())
 }
 
-/// What is noted of a table: its description, the counts without its name, the bytes and the sequence.
-type Line = (String, Counts, u64, Option<i64>);
+/// What is noted of a table: its description, the counts without its name, the cost and the sequence.
+type Line = (String, Counts, Cost, Option<i64>);
 
 fn lines(file: &Connection) -> rusqlite::Result<Vec<Line>> {
     let mut query = file.prepare(&format!(
-        "SELECT description, added, changed, removed, kept, bytes, sequence FROM {TABLES} ORDER BY position"
+        "SELECT description, added, changed, removed, kept, bytes, entries, sequence FROM {TABLES} ORDER BY position"
     ))?;
     let lines = query.query_map([], |row| {
         let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
@@ -259,7 +272,11 @@ fn lines(file: &Connection) -> rusqlite::Result<Vec<Line>> {
             removed: number(3)?,
             kept: number(4)?,
         };
-        Ok((row.get(0)?, counts, number(5)?, row.get(6)?))
+        let cost = Cost {
+            bytes: number(5)?,
+            entries: number(6)?,
+        };
+        Ok((row.get(0)?, counts, cost, row.get(7)?))
     })?;
     lines.collect()
 }

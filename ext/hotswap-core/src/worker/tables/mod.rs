@@ -18,6 +18,7 @@ mod describe;
 mod difference;
 mod direction;
 mod orphans;
+mod pointers;
 mod recoded;
 mod search;
 mod sql;
@@ -27,7 +28,7 @@ pub(crate) use choose::choose;
 pub(crate) use counts::Counts;
 pub(crate) use difference::{is_difference, Difference, Direction, APPLICATION_ID};
 pub(crate) use direction::Fit;
-pub(crate) use orphans::Orphans;
+pub(crate) use orphans::{Orphans, Risk};
 pub(crate) use table::Table;
 
 #[cfg(test)]

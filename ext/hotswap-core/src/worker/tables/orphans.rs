@@ -1,16 +1,17 @@
 //! Rows that would point to nothing.
 //!
-//! Only those count that the change makes. The same statements run with the gates open and within the transaction.
-//! They read the rows of the difference, and look up what points to them: if the pointing columns have an index, that
-//! takes as long as the difference is large.
+//! Only those count that the change makes. What the difference file alone can tell is found with the gates open: the keys
+//! that go, those that come, and whether a foreign key needs a look at all. The statements that are left run with the gates
+//! open and within the transaction. They look up what points to the keys that go: if the pointing columns have an index,
+//! that takes as long as the difference is large.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::apply::ATTACHED;
-use super::catalog::Catalog;
 use super::compare::bits_of;
 use super::difference::{Difference, Direction};
+use super::pointers::{label, pointers, Pointer};
 use super::sql::{list, quoted};
 use super::table::Table;
 use crate::error::{Context, Result};
@@ -20,6 +21,7 @@ use crate::visible;
 const EXAMPLES: usize = 10;
 /// The length of a shown value, in characters.
 const VALUE: usize = 40;
+const LOOKING: &str = "cannot look for rows that would point to nothing";
 
 /// Rows that would point to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,36 +36,44 @@ pub(crate) struct Orphans {
     pub examples: Vec<String>,
 }
 
-/// A foreign key.
-#[derive(Clone, Debug)]
-struct Pointer {
-    child: String,
-    from: Vec<String>,
-    parent: String,
-    to: Vec<String>,
+/// A foreign key by which rows could point to nothing after the change.
+#[derive(Debug)]
+pub(crate) struct Risk {
+    pointer: Pointer,
+    /// The statements that find the rows, with the names of the columns that identify them.
+    queries: Vec<(String, Vec<String>)>,
+}
+
+impl Risk {
+    /// The rows that would point to nothing after the change, and did not before. Works without a transaction, and within it
+    /// before [`apply`](Difference::apply).
+    pub(crate) fn orphans(&self, live: &Connection) -> Result<Option<Orphans>> {
+        let mut orphans = Orphans {
+            table: self.pointer.child.clone(),
+            columns: self.pointer.from.clone(),
+            parent: self.pointer.parent.clone(),
+            count: 0,
+            examples: Vec::new(),
+        };
+        for (sql, names) in &self.queries {
+            collect(live, sql, names, &self.pointer.from, &mut orphans).context(LOOKING)?;
+        }
+        Ok((orphans.count > 0).then_some(orphans))
+    }
 }
 
 impl Difference {
-    /// The rows that would point to nothing after the change, and did not before. Needs [`attach`](Self::attach). Works
-    /// without a transaction, and within it before [`apply`](Self::apply).
-    pub(crate) fn orphans(&self, live: &Connection, direction: Direction) -> Result<Vec<Orphans>> {
-        let looking = "cannot look for rows that would point to nothing";
-        let mut found = Vec::new();
-        for pointer in pointers(live).context(looking)? {
-            let mut orphans = Orphans {
-                table: pointer.child.clone(),
-                columns: pointer.from.clone(),
-                parent: pointer.parent.clone(),
-                count: 0,
-                examples: Vec::new(),
-            };
-            let label = label(live, &pointer.child).context(looking)?;
-            for (sql, names) in self.queries(&pointer, &label, direction) {
-                collect(live, &sql, &names, &pointer.from, &mut orphans).context(looking)?;
-            }
-            found.extend((orphans.count > 0).then_some(orphans));
+    /// The foreign keys by which rows could point to nothing, no matter what other processes write into the other tables.
+    /// Needs [`attach`](Self::attach).
+    pub(crate) fn risks(&self, live: &Connection, direction: Direction) -> Result<Vec<Risk>> {
+        let mut risks = Vec::new();
+        for (nth, pointer) in pointers(live).context(LOOKING)?.into_iter().enumerate() {
+            let label = label(live, &pointer.child).context(LOOKING)?;
+            let queries = self.queries(live, nth, &pointer, &label, direction);
+            let queries = queries.context(LOOKING)?;
+            risks.extend((!queries.is_empty()).then_some(Risk { pointer, queries }));
         }
-        Ok(found)
+        Ok(risks)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -72,57 +82,64 @@ impl Difference {
             .position(|table| table.name.eq_ignore_ascii_case(name))
     }
 
-    /// The statements that find the rows, with the names of the columns that identify them.
+    /// The statements that can find rows.
     fn queries(
         &self,
+        live: &Connection,
+        nth: usize,
         pointer: &Pointer,
         label: &[String],
         direction: Direction,
-    ) -> Vec<(String, Vec<String>)> {
+    ) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
         let (parent, child) = (self.position(&pointer.parent), self.position(&pointer.child));
-        let gone = parent.and_then(|at| self.gone(at, &pointer.to, direction));
+        let keys = match parent {
+            // If one of the columns is generated, the pointer is not followed.
+            Some(at) => match places(&self.tables[at], &pointer.to) {
+                Some(places) => Some(Keys::collect(live, nth, pointer, at, places, direction)?),
+                None => return Ok(Vec::new()),
+            },
+            None => None,
+        };
+        let some_go = match &keys {
+            Some(keys) => exists(live, &format!("SELECT 1 FROM {}", keys.gone))?,
+            None => false,
+        };
         let mut queries = Vec::new();
-        if let Some(gone) = &gone {
-            queries.push((
-                self.staying(pointer, label, gone, child, direction),
-                label.to_vec(),
-            ));
+        if let (Some(keys), true) = (&keys, some_go) {
+            let staying = self.staying(pointer, label, keys, child, direction);
+            queries.push((staying, label.to_vec()));
         }
-        if let Some(child) = child {
-            let names = self.tables[child]
-                .key
-                .iter()
-                .map(|key| key.name.clone())
-                .collect();
-            queries.extend(
-                self.coming(pointer, child, parent, gone.as_deref(), direction)
-                    .map(|sql| (sql, names)),
-            );
+        if let Some(at) = child {
+            let table = &self.tables[at];
+            if let Some(pointing) = places(table, &pointer.from) {
+                let coming = Coming::new(pointer, table, at, pointing, direction);
+                if some_go || exists(live, &format!("SELECT 1 {}", coming.all()))? {
+                    let names = table.key.iter().map(|key| key.name.clone());
+                    queries.push((coming.missing(pointer, keys.as_ref()), names.collect()));
+                }
+            }
         }
-        queries
+        Ok(queries)
     }
 
-    /// The keys that go and do not come again.
-    fn gone(&self, at: usize, columns: &[String], direction: Direction) -> Option<String> {
-        let (from, to) = direction.sets();
-        let places = places(&self.tables[at], columns)?;
-        let places = list(places.into_iter());
-        Some(format!(
-            "SELECT {places} FROM {ATTACHED}.{from}_{at} EXCEPT SELECT {places} FROM {ATTACHED}.{to}_{at}"
-        ))
-    }
-
-    /// Rows that stay as they are, and point to a key that goes.
+    /// Finds rows that stay as they are, and point to a key that goes.
     fn staying(
         &self,
         pointer: &Pointer,
         label: &[String],
-        gone: &str,
+        keys: &Keys,
         child: Option<usize>,
         direction: Direction,
     ) -> String {
         let of_child = |name: &String| format!("c.{}", quoted(name));
-        let columns = list(pointer.from.iter().map(of_child));
+        let pointing: Vec<_> = pointer.from.iter().map(of_child).collect();
+        // Another collation than that of an index would keep SQLite from using it.
+        let compared = pointing.iter().zip(&pointer.ways).map(|(column, way)| {
+            match way.collation.eq_ignore_ascii_case("BINARY") {
+                true => column.clone(),
+                false => format!("{column} COLLATE {}", quoted(&way.collation)),
+            }
+        });
         let but_written = child.map_or(String::new(), |at| {
             let (from, _) = direction.sets();
             let keys = self.tables[at].key.iter().enumerate();
@@ -131,120 +148,153 @@ impl Difference {
             format!(" AND NOT EXISTS (SELECT 1 FROM {ATTACHED}.{from}_{at} AS w WHERE {same})")
         });
         format!(
-            "SELECT {}, {columns} FROM main.{} AS c WHERE ({columns}) IN ({gone}){but_written}",
+            "SELECT {}, {} FROM main.{} AS c WHERE ({}) IN (SELECT * FROM {}) AND {}{but_written}",
             list(label.iter().map(of_child)),
-            quoted(&pointer.child)
+            list(pointing.iter().cloned()),
+            quoted(&pointer.child),
+            list(compared),
+            keys.gone,
+            is_missing(pointer, Some(keys), &pointing),
         )
     }
+}
 
-    /// Rows that come, or change, and point to a key that is not there.
-    fn coming(
-        &self,
+/// The keys of a parent that go and do not come again, and those that come and were not there before: two temporary tables.
+struct Keys {
+    gone: String,
+    come: String,
+}
+
+impl Keys {
+    /// Collects them from the difference file. Their columns compare values as those of the parent do.
+    fn collect(
+        live: &Connection,
+        nth: usize,
         pointer: &Pointer,
-        child: usize,
-        parent: Option<usize>,
-        gone: Option<&str>,
+        parent: usize,
+        places: Vec<String>,
         direction: Direction,
-    ) -> Option<String> {
+    ) -> rusqlite::Result<Self> {
         let (from, to) = direction.sets();
-        let table = &self.tables[child];
-        let pointing = places(table, &pointer.from)?;
-        let of_row = |place: &String| format!("n.{place}");
-        let columns = list(pointing.iter().map(of_row));
-        let keys = (0..table.key.len()).map(|at| format!("k{at}"));
-        let label = list(keys.clone().map(|key| format!("n.{key}")));
-        let not_null = pointing.iter().map(|place| format!("n.{place} NOT NULL"));
-        let not_null = not_null.collect::<Vec<_>>().join(" AND ");
-        let unchanged = keys
-            .map(|key| format!("w.{key} = n.{key}"))
-            .chain(pointing.iter().map(|place| format!("w.{place} IS n.{place}")))
-            .collect::<Vec<_>>()
-            .join(" AND ");
-        let there = pointing.iter().zip(&pointer.to);
-        let there = there.map(|(place, column)| format!("p.{} = n.{place}", quoted(column)));
-        let there = there.collect::<Vec<_>>().join(" AND ");
-        let bits = bits_of(&pointer.from, table);
-        let mut missing = format!(
-            "(n.how IS NULL OR n.how & {bits}) AND NOT EXISTS (SELECT 1 FROM main.{} AS p WHERE {there})
-             AND NOT EXISTS (SELECT 1 FROM {ATTACHED}.{from}_{child} AS w WHERE {unchanged})",
-            quoted(&pointer.parent)
-        );
-        if let Some(at) = parent {
-            let keys = places(&self.tables[at], &pointer.to)?;
-            let complete = keys.iter().map(|place| format!("{place} NOT NULL"));
-            let complete = complete.collect::<Vec<_>>().join(" AND ");
-            missing += &format!(
-                " AND ({columns}) NOT IN (SELECT {} FROM {ATTACHED}.{to}_{at} WHERE {complete})",
-                list(keys.into_iter())
-            );
-        }
-        let missing = match gone {
-            Some(gone) => format!("({columns}) IN ({gone}) OR ({missing})"),
-            None => missing,
+        let columns = pointer.ways.iter().enumerate();
+        let columns = list(columns.map(|(at, way)| way.column(&format!("c{at}"))));
+        let index = list((0..places.len()).map(|at| format!("c{at}")));
+        let collated = places.iter().zip(&pointer.ways);
+        let collated =
+            list(collated.map(|(place, way)| format!("{place} COLLATE {}", quoted(&way.collation))));
+        let fill = |name: &str, with: &str, without: &str| {
+            live.execute_batch(&format!(
+                "DROP TABLE IF EXISTS temp.{name}; CREATE TABLE temp.{name} ({columns});
+                 INSERT INTO temp.{name} SELECT {collated} FROM {ATTACHED}.{with}_{parent}
+                   EXCEPT SELECT {collated} FROM {ATTACHED}.{without}_{parent};
+                 CREATE INDEX temp.{name}_key ON {name} ({index})"
+            ))
         };
-        Some(format!(
-            "SELECT {label}, {columns} FROM {ATTACHED}.{to}_{child} AS n WHERE {not_null} AND ({missing})"
-        ))
+        let (gone, come) = (format!("hotswap_gone_{nth}"), format!("hotswap_come_{nth}"));
+        fill(&gone, from, to)?;
+        fill(&come, to, from)?;
+        Ok(Self {
+            gone: format!("temp.{gone}"),
+            come: format!("temp.{come}"),
+        })
     }
 }
 
-/// The names of columns in a difference file. `None` if one of them is generated: such a pointer is not followed.
+/// Rows that come, or change, and may point to a key that is not there.
+struct Coming {
+    /// The rows, and their pointing columns.
+    rows: String,
+    pointing: Vec<String>,
+    label: String,
+    /// Holds for rows that point to something.
+    point: String,
+    /// Holds for rows that pointed to something else before, or were not there.
+    changed: String,
+}
+
+impl Coming {
+    fn new(pointer: &Pointer, table: &Table, at: usize, pointing: Vec<String>, direction: Direction) -> Self {
+        let (from, to) = direction.sets();
+        let keys = (0..table.key.len()).map(|at| format!("k{at}"));
+        let unchanged = keys
+            .clone()
+            .map(|key| format!("w.{key} = n.{key}"))
+            .chain(pointing.iter().map(|place| format!("w.{place} IS n.{place}")));
+        let bits = bits_of(&pointer.from, table);
+        let changed = format!(
+            "(n.how IS NULL OR n.how & {bits}) AND NOT EXISTS (SELECT 1 FROM {ATTACHED}.{from}_{at} AS w WHERE {})",
+            unchanged.collect::<Vec<_>>().join(" AND ")
+        );
+        let point = pointing.iter().map(|place| format!("n.{place} NOT NULL"));
+        Self {
+            rows: format!("{ATTACHED}.{to}_{at} AS n"),
+            label: list(keys.map(|key| format!("n.{key}"))),
+            point: point.collect::<Vec<_>>().join(" AND "),
+            pointing: pointing.iter().map(|place| format!("n.{place}")).collect(),
+            changed,
+        }
+    }
+
+    fn all(&self) -> String {
+        format!("FROM {} WHERE {} AND {}", self.rows, self.point, self.changed)
+    }
+
+    fn missing(&self, pointer: &Pointer, keys: Option<&Keys>) -> String {
+        let Self {
+            rows,
+            pointing,
+            label,
+            point,
+            changed,
+        } = self;
+        // A row that pointed to a key that goes did not point to nothing before.
+        let goes = keys.map_or(String::new(), |keys| format!(" OR {}", has(&keys.gone, pointing)));
+        format!(
+            "SELECT {label}, {} FROM {rows} WHERE {point} AND ({changed}{goes}) AND {}",
+            list(pointing.iter().cloned()),
+            is_missing(pointer, keys, pointing)
+        )
+    }
+}
+
+/// A condition: after the change, the parent does not have these values.
+fn is_missing(pointer: &Pointer, keys: Option<&Keys>, values: &[String]) -> String {
+    let there = pointer.to.iter().zip(values);
+    let there = there.map(|(column, value)| format!("p.{} = +{value}", quoted(column)));
+    let there = format!(
+        "EXISTS (SELECT 1 FROM main.{} AS p WHERE {})",
+        quoted(&pointer.parent),
+        there.collect::<Vec<_>>().join(" AND ")
+    );
+    match keys {
+        None => format!("NOT {there}"),
+        Some(Keys { gone, come }) => {
+            format!(
+                "(NOT {there} OR {}) AND NOT {}",
+                has(gone, values),
+                has(come, values)
+            )
+        }
+    }
+}
+
+/// A condition: the table of keys has these values. The sign takes their own way to compare away from them.
+fn has(keys: &str, values: &[String]) -> String {
+    let same = values.iter().enumerate();
+    let same = same.map(|(at, value)| format!("g.c{at} = +{value}"));
+    format!(
+        "EXISTS (SELECT 1 FROM {keys} AS g WHERE {})",
+        same.collect::<Vec<_>>().join(" AND ")
+    )
+}
+
+fn exists(live: &Connection, rows: &str) -> rusqlite::Result<bool> {
+    live.prepare(rows)?.exists([])
+}
+
+/// The names of columns in a difference file. `None` if one of them is generated.
 fn places(table: &Table, columns: &[String]) -> Option<Vec<String>> {
     columns.iter().map(|column| table.place_of(column)).collect()
-}
-
-/// The foreign keys of all tables.
-fn pointers(live: &Connection) -> rusqlite::Result<Vec<Pointer>> {
-    let catalog = Catalog::read(live)?;
-    let mut pointers = Vec::new();
-    for child in catalog.ordinary() {
-        let mut query = live.prepare(&format!("PRAGMA main.foreign_key_list({})", quoted(&child.name)))?;
-        let mut rows = query.query([])?;
-        let mut last = None;
-        while let Some(row) = rows.next()? {
-            let number: i64 = row.get("id")?;
-            let named: String = row.get("table")?;
-            let Some(parent) = catalog.find(&named) else {
-                continue;
-            };
-            if last != Some(number) {
-                last = Some(number);
-                pointers.push(Pointer {
-                    child: child.name.clone(),
-                    from: Vec::new(),
-                    parent: parent.name.clone(),
-                    to: Vec::new(),
-                });
-            }
-            let Some(pointer) = pointers.last_mut() else {
-                continue;
-            };
-            pointer.from.push(row.get("from")?);
-            pointer.to.extend(row.get::<_, Option<String>>("to")?);
-        }
-    }
-    for pointer in &mut pointers {
-        if pointer.to.is_empty() {
-            pointer.to = primary_key(live, &pointer.parent)?;
-        }
-    }
-    pointers.retain(|pointer| pointer.to.len() == pointer.from.len());
-    Ok(pointers)
-}
-
-fn primary_key(live: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut query = live.prepare(&format!("PRAGMA main.table_xinfo({})", quoted(table)))?;
-    let columns = query.query_map([], |row| Ok((row.get::<_, i64>("pk")?, row.get("name")?)))?;
-    let mut key: Vec<(i64, String)> = columns.collect::<rusqlite::Result<_>>()?;
-    key.retain(|(place, _)| *place > 0);
-    key.sort();
-    Ok(key.into_iter().map(|(_, name)| name).collect())
-}
-
-/// The columns that identify a row for the user.
-fn label(live: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let key = primary_key(live, table)?;
-    Ok(if key.is_empty() { vec!["rowid".into()] } else { key })
 }
 
 fn collect(

@@ -43,6 +43,17 @@ pub(super) struct Column {
     pub name: String,
     /// Whether two rows must not have the same value in it, alone or together with others.
     pub unique: bool,
+    /// How many indexes may have an entry for it.
+    pub indexes: u32,
+}
+
+impl Column {
+    fn without_indexes(&self) -> Self {
+        Self {
+            indexes: 0,
+            ..self.clone()
+        }
+    }
 }
 
 impl Table {
@@ -70,6 +81,7 @@ impl Table {
     pub(super) fn is_written_like(&self, other: &Self) -> bool {
         let comparable = |table: &Self| Self {
             indexes: 0,
+            columns: table.columns.iter().map(Column::without_indexes).collect(),
             parts: Vec::new(),
             ..table.clone()
         };

@@ -421,22 +421,31 @@ fn a_sequence_keeps_the_higher_number() {
 
 /// The rows that a push of these tables would leave pointing to nothing: how many, and the first example.
 fn orphans(live: &str, file: &str, only: &[&str]) -> Vec<(String, u64, String)> {
-    let pair = Pair::new("", "");
-    pair.live.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-    pair.both(
-        "CREATE TABLE articles (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, parent REFERENCES articles, body);
+    orphans_of(ARTICLES, live, file, only)
+}
+
+const ARTICLES: &str =
+    "CREATE TABLE articles (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, parent REFERENCES articles, body);
          CREATE TABLE comments (id INTEGER PRIMARY KEY, article_id INTEGER REFERENCES articles (id), body);
          CREATE INDEX by_article ON comments (article_id);
          CREATE TABLE links (slug REFERENCES articles (slug), note);
          CREATE TABLE pairs (a, b, PRIMARY KEY (a, b));
          CREATE TABLE of_pairs (k TEXT PRIMARY KEY, x, y, FOREIGN KEY (x, y) REFERENCES pairs);
-         CREATE TABLE lost (a REFERENCES never)",
-    );
+         CREATE TABLE lost (a REFERENCES never)";
+
+fn orphans_of(schema: &str, live: &str, file: &str, only: &[&str]) -> Vec<(String, u64, String)> {
+    let pair = Pair::new("", "");
+    pair.live.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    pair.both(schema);
     pair.live.execute_batch(live).unwrap();
     pair.file.execute_batch(file).unwrap();
     let difference = pair.find(only).unwrap();
     difference.attach(&pair.live).unwrap();
-    let ask = || difference.orphans(&pair.live, Direction::Forward).unwrap();
+    let risks = difference.risks(&pair.live, Direction::Forward).unwrap();
+    let ask = || {
+        let found = risks.iter().map(|risk| risk.orphans(&pair.live).unwrap());
+        found.flatten().collect::<Vec<_>>()
+    };
     let found = ask();
     pair.live.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(ask(), found);
@@ -542,6 +551,72 @@ fn rows_that_would_point_to_nothing_are_found() {
         ),
         one("of_pairs", 1, "k l (x 2, y 1)")
     );
+}
+
+/// SQLite compares the columns of a foreign key as those of the parent compare values.
+#[test]
+fn a_pointer_of_another_type_or_collation_than_the_key_is_followed() {
+    if !adopt_the_systems_sqlite() {
+        return;
+    }
+    for (key, pointer, live, file, orphan) in [
+        // Texts that are the same number, and the other way round.
+        ("INTEGER PRIMARY KEY", "TEXT", "'2', '02'", "2", None),
+        ("INTEGER PRIMARY KEY", "TEXT", "'2', '3'", "2", Some("id 2 (p 3)")),
+        ("TEXT PRIMARY KEY", "INTEGER", "2", "'2'", None),
+        ("TEXT PRIMARY KEY", "INTEGER", "2", "'3'", Some("id 1 (p 2)")),
+        ("NUMERIC UNIQUE", "", "'2', 2.0", "2", None),
+        ("BLOB UNIQUE", "TEXT", "'2'", "2", Some("id 1 (p 2)")),
+        // Another spelling comes, or stays.
+        (
+            "TEXT COLLATE NOCASE UNIQUE",
+            "TEXT",
+            "'Bread', 'BREAD'",
+            "'breaD'",
+            None,
+        ),
+        (
+            "TEXT COLLATE NOCASE UNIQUE",
+            "TEXT",
+            "'Bread', 'BREAD'",
+            "'butter'",
+            Some("id 1 (p Bread)"),
+        ),
+        (
+            "TEXT UNIQUE",
+            "TEXT COLLATE NOCASE",
+            "'Bread'",
+            "'bread'",
+            Some("id 1 (p Bread)"),
+        ),
+    ] {
+        for only in [&["t"][..], &["t", "c"], &["c"]] {
+            let of_live = live.split(", ").collect::<Vec<_>>().join("), (");
+            let comments = format!("INSERT INTO c (p) VALUES ({of_live})");
+            // The key before, as the first comment has it.
+            let first = live.split(", ").next().unwrap();
+            let before = format!("INSERT OR IGNORE INTO t (k) VALUES ({of_live}), ({first});");
+            let after = format!("INSERT INTO t (k) VALUES ({file});");
+            let schema = format!("CREATE TABLE t (k {key}, a); CREATE TABLE c (id INTEGER PRIMARY KEY, p {pointer} REFERENCES t (k), a)");
+            let found = match only {
+                // Only the comments come, and the articles are those of the file.
+                ["c"] => orphans_of(&schema, &after, &format!("{before} {comments}"), only),
+                ["t"] => orphans_of(&schema, &format!("{before} {comments}"), &after, only),
+                // The comments are the same in the file, or changed.
+                _ => orphans_of(
+                    &schema,
+                    &format!("{before} {comments}"),
+                    &format!("{after} {comments}; UPDATE c SET a = 1 WHERE id = 2"),
+                    only,
+                ),
+            };
+            let example = found.first().map(|(_, _, example)| example.as_str());
+            assert_eq!(
+                example, orphan,
+                "{key} from {pointer}: {live} to {file}, {only:?}"
+            );
+        }
+    }
 }
 
 #[test]

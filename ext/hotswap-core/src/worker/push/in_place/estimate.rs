@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use super::backup::{self, Written};
 use crate::error::{Context, Failed, Result};
 use crate::worker::disk::space;
@@ -12,9 +14,8 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// Enough to measure the speed of a disk, in bytes.
 const PART: u64 = 16 * 1024 * 1024;
-/// How long SQLite takes for one entry of a table or an index, beside the writing of its page. A bound, so that many
-/// small rows in few pages are not taken for nothing.
-const ENTRY: Duration = Duration::from_micros(6);
+/// Enough rows to measure how long SQLite takes to find one and to change it.
+const ROWS: u32 = 500;
 /// Allows for a machine that is busier during the write than during the rehearsal.
 pub(super) const CAUTION: f64 = 1.25;
 
@@ -53,12 +54,17 @@ impl Estimate {
             .max(page_size.into());
         // With a WAL, requests do not wait until rows are on the disk.
         let synchronous = if size.rows > 0 && wal { "NORMAL" } else { "EXTRA" };
-        let took = rehearse(part, live, page_size, wal, synchronous)?;
-        let speed = part as f64 / took.as_secs_f64();
+        let mut rehearsal = Rehearsal::prepare(part, live, page_size, wal, synchronous)?;
+        let speed = part as f64 / rehearsal.write(page_size)?.as_secs_f64();
+        let entry = match size.rows {
+            0 => 0.0,
+            _ => rehearsal.find(page_size)?.as_secs_f64() / f64::from(ROWS),
+        };
+        let time = bytes as f64 / speed + entry * size.entries as f64;
         Ok(Self {
             size,
             speed,
-            time: Duration::from_secs_f64(bytes as f64 / speed * CAUTION) + ENTRY * size.entries as u32,
+            time: Duration::from_secs_f64(time * CAUTION),
         })
     }
 }
@@ -78,35 +84,83 @@ impl std::fmt::Display for Estimate {
     }
 }
 
-fn rehearse(part: u64, live: &Path, page_size: u32, wal: bool, synchronous: &str) -> Result<Duration> {
-    let rehearsing = "cannot measure how fast the disk is";
-    // Staged files have their own names, and the next worker removes them if this one dies.
-    let (content, target) = (Staged::create(live)?, Staged::create(live)?);
-    let content = vfs::open(content.path(), Purpose::Changing)?;
-    content
-        .execute_batch(&format!(
-            "PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF; CREATE TABLE part (bytes);
-             INSERT INTO part VALUES (randomblob({part}))"
-        ))
-        .context(rehearsing)?;
-    let mut target = vfs::open(target.path(), Purpose::Merging)?;
-    let mode = if wal { "WAL" } else { "DELETE" };
-    target
-        .execute_batch(&format!(
-            "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
-        ))
-        .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
-        .and_then(|()| target.execute_batch(&format!("PRAGMA synchronous = {synchronous}")))
-        .context(rehearsing)?;
-    let mut took = Duration::ZERO;
-    // The first run has no content to replace.
-    for _ in 0..2 {
-        let begun = Instant::now();
-        let written = backup::write(&content, &mut target, page_size, |_| Ok(()), || Ok(()))?;
-        if written == Written::Locked {
-            return Err(Failed::RehearsalLocked.into());
-        }
-        took = begun.elapsed();
+const REHEARSING: &str = "cannot measure how fast the disk is";
+
+/// Two files beside the live database. Staged files have their own names, and the next worker removes them if this one
+/// dies.
+struct Rehearsal {
+    content: Connection,
+    target: Connection,
+    _content: Staged,
+    to: Staged,
+}
+
+impl Rehearsal {
+    fn prepare(part: u64, live: &Path, page_size: u32, wal: bool, synchronous: &str) -> Result<Self> {
+        let (from, to) = (Staged::create(live)?, Staged::create(live)?);
+        let content = vfs::open(from.path(), Purpose::Changing)?;
+        content
+            .execute_batch(&format!(
+                "PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF; CREATE TABLE part (bytes);
+                 INSERT INTO part VALUES (randomblob({part}))"
+            ))
+            .context(REHEARSING)?;
+        let target = vfs::open(to.path(), Purpose::Merging)?;
+        let mode = if wal { "WAL" } else { "DELETE" };
+        target
+            .execute_batch(&format!(
+                "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
+            ))
+            .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
+            .and_then(|()| target.execute_batch(&format!("PRAGMA synchronous = {synchronous}")))
+            .context(REHEARSING)?;
+        Ok(Self {
+            content,
+            target,
+            _content: from,
+            to,
+        })
     }
-    Ok(took)
+
+    /// How long it takes to write the part.
+    fn write(&mut self, page_size: u32) -> Result<Duration> {
+        let mut took = Duration::ZERO;
+        // The first run has no content to replace.
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let written = backup::write(&self.content, &mut self.target, page_size, |_| Ok(()), || Ok(()))?;
+            if written == Written::Locked {
+                return Err(Failed::RehearsalLocked.into());
+            }
+            took = begun.elapsed();
+        }
+        Ok(took)
+    }
+
+    /// How long it takes to find and to change rows that are in pages of their own, without writing these.
+    fn find(&self, page_size: u32) -> Result<Duration> {
+        let each = page_size * 2 / 3;
+        self.target
+            .execute_batch(&format!(
+                "PRAGMA synchronous = OFF; CREATE TABLE entries (id INTEGER PRIMARY KEY, number, rest);
+                 WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+                 INSERT INTO entries SELECT i, 0, zeroblob({each}) FROM n"
+            ))
+            .context(REHEARSING)?;
+        // A connection that has none of the pages in its cache.
+        let cold = vfs::open(self.to.path(), Purpose::Merging)?;
+        let find = || -> rusqlite::Result<Duration> {
+            let mut change = cold.prepare("UPDATE entries SET number = 1 WHERE id = ?1")?;
+            cold.execute_batch("BEGIN IMMEDIATE")?;
+            let begun = Instant::now();
+            for row in 0..ROWS {
+                // Not in the order of the pages.
+                change.execute([row * 199 % ROWS + 1])?;
+            }
+            let took = begun.elapsed();
+            cold.execute_batch("ROLLBACK")?;
+            Ok(took)
+        };
+        find().context(REHEARSING)
+    }
 }

@@ -18,6 +18,8 @@ mod plan;
 mod proof;
 mod reason;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod watch;
 

@@ -22,7 +22,10 @@ use crate::worker::live::Live;
 use crate::worker::schema::mismatch::printable;
 use crate::worker::sqlite::foreign::{self, Foreign};
 use crate::worker::sqlite::vfs::Purpose;
-use crate::worker::tables::{Counts, Difference, Direction, Fit, Orphans};
+use crate::worker::tables::{Counts, Difference, Direction, Fit, Orphans, Risk};
+
+/// How long the worker waits with the gates open for a process that commits with a rollback journal.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The rows to write, and what shows that they are not the right ones any more.
 #[derive(Debug)]
@@ -36,8 +39,8 @@ pub(super) struct Rows {
     pub took: Duration,
     /// The file under its hidden name, from right before the commit on.
     hidden: Option<Hidden>,
-    /// Whether rows may point to nothing afterwards.
-    allow_orphans: bool,
+    /// Where rows could point to nothing afterwards, unless that is allowed.
+    risks: Vec<Risk>,
     /// Whether the difference becomes the previous version.
     keep: bool,
 }
@@ -52,6 +55,10 @@ impl Rows {
         command: &Command,
         in_time: impl Fn() -> Result<()>,
     ) -> Result<Self> {
+        // An attempt before this one has left none.
+        live.connection()
+            .busy_timeout(PATIENCE)
+            .on_path("cannot set up a connection to", live.path())?;
         match source {
             Source::Tables(tables) => Self::of_file(live, content, tables, keep, command, in_time),
             Source::Version { path, known } => Self::of_version(live, path, known, command),
@@ -84,17 +91,17 @@ impl Rows {
         let difference = found.map_err(|error| file.explain(error))?;
         watch.is_read();
         (tables.judge)(difference.counts())?;
-        let rows = Self {
+        let mut rows = Self {
             difference,
             path,
             direction: Direction::Forward,
             watch,
             took: begun.elapsed(),
             hidden: None,
-            allow_orphans: command.request.allow_orphans,
+            risks: Vec::new(),
             keep,
         };
-        rows.prepare(live)?;
+        rows.prepare(live, command)?;
         Ok(rows)
     }
 
@@ -143,13 +150,13 @@ impl Rows {
             watch,
             took: begun.elapsed(),
             hidden: None,
-            allow_orphans: true,
+            risks: Vec::new(),
             keep: false,
         };
         // The rows were there before, so they come back.
-        let orphans = rows.difference.orphans(live.connection(), direction)?;
+        let risks = rows.difference.risks(live.connection(), direction)?;
+        let orphans = orphans(&risks, live.connection())?;
         if !orphans.is_empty() {
-            let orphans: Vec<_> = orphans.iter().map(in_words).collect();
             let warning = format!("rows point to nothing now: {}", orphans.join("; "));
             command.client.log("warn", &warning);
             command.client.status(format_args!("WARNING: {warning}"));
@@ -158,7 +165,7 @@ impl Rows {
     }
 
     /// Does with the gates open what can be done then.
-    fn prepare(&self, live: &Live) -> Result<()> {
+    fn prepare(&mut self, live: &Live, command: &Command) -> Result<()> {
         if self.difference.is_empty() {
             return Ok(());
         }
@@ -167,8 +174,17 @@ impl Rows {
             let synced = File::open(&self.path).and_then(|file| file.sync_all());
             synced.on_path("cannot sync", &self.path)?;
         }
-        self.difference.attach(live.connection())?;
-        self.require_no_orphans(live.connection())
+        let connection = live.connection();
+        self.difference.attach(connection)?;
+        if live.is_wal() && connection.is_autocommit() {
+            // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page cache,
+            // and requests would wait for the disk.
+            self.difference.direction(connection)?;
+        }
+        if !command.request.allow_orphans {
+            self.risks = self.difference.risks(connection, self.direction)?;
+        }
+        self.require_no_orphans(connection)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -183,17 +199,18 @@ impl Rows {
             Direction::Back => counts.map(turned).collect(),
         }
     }
-    /// Each entry changes one page, and one page may have several of them. The old and the new entry of a changed row count
-    /// once: most of them are in the same page.
+
+    /// Each entry changes one page, and one page may have several of them.
     pub(super) fn size(&self, page_size: u32) -> Size {
-        let (rows, entries) = (self.difference.rows(), self.difference.entries());
-        let changed: u64 = self.difference.counts().iter().map(|table| table.changed).sum();
-        let pages = entries * rows / (rows + changed).max(1);
-        let pages = self.watch.pages().map_or(pages, |all| all.min(pages));
+        let cost = self.difference.cost();
+        let pages = self
+            .watch
+            .pages()
+            .map_or(cost.entries, |all| all.min(cost.entries));
         Size {
-            bytes: self.difference.bytes() + pages * u64::from(page_size),
-            rows,
-            entries,
+            bytes: cost.bytes + pages * u64::from(page_size),
+            rows: self.difference.rows(),
+            entries: cost.entries,
         }
     }
 
@@ -219,7 +236,6 @@ impl Rows {
         if self.watch.is_outdated(live)? {
             return Ok(Written::Outdated);
         }
-        self.watch.let_go();
         go_on(0.0)?;
         // Rows of the other tables may have come since.
         self.require_no_orphans(connection)?;
@@ -287,18 +303,21 @@ impl Rows {
     }
 
     fn require_no_orphans(&self, connection: &Connection) -> Result<()> {
-        if self.allow_orphans {
-            return Ok(());
+        let orphans = orphans(&self.risks, connection)?;
+        match orphans.is_empty() {
+            true => Ok(()),
+            false => Err(Refused::Orphans { orphans }.into()),
         }
-        let orphans = self.difference.orphans(connection, self.direction)?;
-        if orphans.is_empty() {
-            return Ok(());
-        }
-        Err(Refused::Orphans {
-            orphans: orphans.iter().map(in_words).collect(),
-        }
-        .into())
     }
+}
+
+/// The rows that would point to nothing, in words.
+fn orphans(risks: &[Risk], connection: &Connection) -> Result<Vec<String>> {
+    let mut orphans = Vec::new();
+    for risk in risks {
+        orphans.extend(risk.orphans(connection)?.iter().map(in_words));
+    }
+    Ok(orphans)
 }
 
 fn turned(counts: Counts) -> Counts {

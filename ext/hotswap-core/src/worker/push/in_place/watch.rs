@@ -4,6 +4,7 @@
 //! since then are in the WAL. It compares them with the pages of the tables' [trees](Trees). With a rollback journal, a
 //! reader would keep writers out, and only SQLite's change counter shows that there was a write, to any table.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::mem::ManuallyDrop;
@@ -42,7 +43,8 @@ enum Sign {
     Log {
         /// Stays open until the process ends, because closing it would drop SQLite's locks.
         index: ManuallyDrop<File>,
-        before: LogIndex,
+        /// As far as the WAL is known. Requests may wait while the worker looks at the rest.
+        before: Cell<LogIndex>,
         trees: Trees,
         page_size: u64,
         /// The number that SQLite changes with the schema. The roots of the trees may move with it.
@@ -74,7 +76,7 @@ impl Watch {
         let sign = match log {
             Some((index, before)) => Sign::Log {
                 index,
-                before,
+                before: Cell::new(before),
                 schema: number(snapshot.connection(), "PRAGMA schema_version")
                     .on_path("cannot read", path)?,
                 trees: trees_of(tables, &snapshot)?,
@@ -123,22 +125,26 @@ impl Watch {
                     return Ok(true);
                 }
                 let now = LogIndex::read(index).context(LOOKING)?;
-                let Some(skipped) = now.frames_before_news_since(before) else {
+                let Some(skipped) = now.frames_before_news_since(&before.get()) else {
                     return Ok(true);
                 };
-                if skipped >= now.frames {
-                    return Ok(false);
+                if skipped < now.frames {
+                    let log = sidecars(live.path()).next().expect("the log comes first");
+                    let log = File::open(&log).on_path("cannot open", &log)?;
+                    let changed = now.newest_frames(&log, *page_size, skipped).context(LOOKING)?;
+                    if changed.into_keys().any(|page| trees.contain(page)) {
+                        return Ok(true);
+                    }
                 }
-                let log = sidecars(live.path()).next().expect("the log comes first");
-                let log = File::open(&log).on_path("cannot open", &log)?;
-                let changed = now.newest_frames(&log, *page_size, skipped).context(LOOKING)?;
-                Ok(changed.into_keys().any(|page| trees.contain(page)))
+                before.set(now);
+                Ok(false)
             }
             Sign::Counter { file, before } => Ok(counter_in(file).context(LOOKING)? != *before),
         }
     }
 
-    /// Lets go of the state, because the worker has the write lock.
+    /// Lets go of the state, when the worker has written or another plan takes the place of this one. Until then SQLite
+    /// cannot start the WAL over, which would sync its header while requests wait.
     pub(super) fn let_go(&mut self) {
         if let Some(snapshot) = self.held.take() {
             // Closing it would drop the locks of the other connections.
