@@ -23,8 +23,10 @@ RSpec.configure do |config|
   # `lane: "default"` keeps an example to one lane: its result does not depend on the versions of Rails, Puma and
   # SQLite. `:unhurried` has bin/test run it in the other lanes only with --all. `:alone` has bin/specs run it while
   # nothing else runs, because it measures time or loads the whole machine.
-  config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.lane }) { |metadata| metadata[:other_lane] = true }
+  config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.gems }) { |metadata| metadata[:other_lane] = true }
   config.filter_run_excluding(:other_lane)
+  # `:linux` keeps an example from the lane `portable`: what it expects only Linux can do.
+  config.filter_run_excluding(:linux) unless Project.linux?
 
   config.include Eventually
   config.include Servers

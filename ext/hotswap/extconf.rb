@@ -5,9 +5,10 @@ require "rbconfig"
 # The requirements for compiling the extension. They are checked first: without libclang the build would fail only
 # after minutes, with an error from Rust.
 module Requirements
-  # Where Rust's bindgen looks for libclang on Linux, besides LIBCLANG_PATH and llvm-config.
-  LIBRARY_FOLDERS = %w[/usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib* /usr/lib*/*/* /usr/lib*/* /usr/lib*].freeze
-  LIBCLANG = "libclang{.so,-*.so,.so.*,-*.so.*}"
+  # Where Rust's bindgen looks for libclang, besides LIBCLANG_PATH and llvm-config: on Linux, and on macOS.
+  LIBRARY_FOLDERS = %w[/Library/Developer/CommandLineTools/usr/lib /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib
+    /opt/homebrew/opt/llvm/lib /usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib* /usr/lib*/*/* /usr/lib*/* /usr/lib*].freeze
+  LIBCLANG = "libclang{.so,-*.so,.so.*,-*.so.*,.dylib}"
 
   class << self
     # @return [Array<String>] one line for each missing requirement
@@ -27,7 +28,7 @@ module Requirements
       return if library_folders.any? { |folder| Dir.glob(LIBCLANG, base: folder).grep_v(/-cpp\./).any? }
 
       where = ENV["LIBCLANG_PATH"] ? " in LIBCLANG_PATH, #{ENV["LIBCLANG_PATH"]}" : ""
-      "libclang (Debian: apt-get install libclang-dev; Fedora: dnf install clang-devel; Alpine: apk add clang-dev): none was found#{where}"
+      "libclang (Debian: apt-get install libclang-dev; Fedora: dnf install clang-devel; Alpine: apk add clang-dev; macOS: xcode-select --install): none was found#{where}"
     end
 
     # If LIBCLANG_PATH is set, bindgen looks nowhere else. It may name the folder or the file.
@@ -57,12 +58,8 @@ module Requirements
   end
 end
 
-unless RUBY_PLATFORM.include?("linux")
-  abort <<~TEXT
-    hotswap needs Linux, for its file locks, leases and inotify. On other systems leave it out, in the Gemfile:
-
-      gem "hotswap", install_if: -> { RUBY_PLATFORM.include?("linux") }
-  TEXT
+unless RUBY_PLATFORM.match?(/linux|darwin/)
+  abort "hotswap runs on Linux and, for development, on macOS. #{RUBY_PLATFORM} is neither: leave hotswap out of the Gemfile there."
 end
 
 missing = Requirements.missing
@@ -79,4 +76,7 @@ end
 require "mkmf"
 require "rb_sys/mkmf"
 
-create_rust_makefile("hotswap/hotswap")
+create_rust_makefile("hotswap/hotswap") do |builder|
+  # The backend that needs only what every Unix has. On Linux it is there for its specs.
+  builder.features = ["portable"] if ENV["HOTSWAP_BACKEND"] == "portable"
+end

@@ -17,7 +17,8 @@ module Hotswap
   module Native
     # @return [String] the path of the library, which a worker also loads into SQLite
     def self.library
-      @library ||= $LOADED_FEATURES.find { |feature| feature.end_with?("/hotswap/hotswap.so", "/hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/hotswap.so") } #: String
+      file = "hotswap.#{RbConfig::CONFIG["DLEXT"]}"
+      @library ||= $LOADED_FEATURES.find { |feature| feature.end_with?("/hotswap/#{file}", "/hotswap/#{RUBY_VERSION[/\d+\.\d+/]}/#{file}") } #: String
     end
   end
 end

@@ -114,7 +114,8 @@ module Hotswap
       specification = Gem.loaded_specs["sqlite3"] if defined?(Gem)
       return specification.full_require_paths if specification
 
-      $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, "sqlite3/sqlite3_native.so")) }
+      native = "sqlite3/sqlite3_native.#{RbConfig::CONFIG["DLEXT"]}"
+      $LOAD_PATH.select { |path| File.exist?(File.join(path, "sqlite3.rb")) || File.exist?(File.join(path, native)) }
     end
   end
 end

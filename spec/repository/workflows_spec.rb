@@ -22,11 +22,12 @@ RSpec.describe "the workflows", lane: "default" do
   it "build and try a gem for each platform and each Ruby that the gem is for" do
     jobs = Psych.safe_load_file(Project::ROOT.join(".github/workflows/release.yml")).fetch("jobs")
     build = jobs.fetch("native").fetch("steps").filter_map { |step| step["run"] }.join
-    trial = jobs.fetch("try").fetch("strategy").fetch("matrix")
+    trial, trial_on_macs = jobs.values_at("try", "try-macos").map { |job| job.fetch("strategy").fetch("matrix") }
     oldest = Gem::Specification.load(Project::ROOT.join("hotswap.gemspec").to_s).required_ruby_version
 
     expect(build).to include(trial.fetch("ruby").join(","))
     expect(trial.fetch("ruby").map { |version| oldest.satisfied_by?(Gem::Version.new("#{version}.0")) }).to all(be true)
-    expect(trial.fetch("platform")).to eq jobs.fetch("native").fetch("strategy").fetch("matrix").fetch("platform")
+    expect(trial_on_macs.fetch("ruby")).to eq trial.fetch("ruby")
+    expect(trial.fetch("platform") + trial_on_macs.fetch("platform")).to eq jobs.fetch("native").fetch("strategy").fetch("matrix").fetch("platform")
   end
 end

@@ -8,8 +8,10 @@ require_relative "project"
 class HotswapCommand
   PROGRAM = [RbConfig.ruby, "--disable-gems", "-I", Project::ROOT.join("lib").to_s, Project::ROOT.join("exe/hotswap").to_s].freeze
 
-  # What a push says that succeeds: on a busy machine it may have to wait.
-  SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*.+, \d+ bytes, renamed, requests held for .+\n\z/
+  # What a push says that succeeds: on a busy machine it may have to wait. Without a proof that no other process has the
+  # database open, it writes in place.
+  WAY = Project.linux? ? /.+, \d+ bytes, renamed/ : /(In place, because .+\n)?.+, \d+ bytes, (renamed|written in place)/
+  SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*#{WAY}, requests held for .+\n\z/
 
   # What a pull says that succeeds: to a file, and to standard output.
   PULLED = /\Aidentity: \h{32}\nOK\n\z/

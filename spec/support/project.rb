@@ -16,6 +16,12 @@ module Project
   # The set of gems that this run uses (bin/lane).
   def lane = ENV.fetch("HOTSWAP_LANE", "default")
 
+  # The lane whose gems these are: the lane `portable` has those of the default lane.
+  def gems = (lane == "portable") ? "default" : lane
+
+  # Whether the extension uses the backend for Linux.
+  def linux? = RUBY_PLATFORM.include?("linux") && lane != "portable"
+
   # Puma with the lane's gems.
   def puma = [*RUBY, Gem.bin_path("puma", "puma")]
 

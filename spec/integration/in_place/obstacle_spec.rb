@@ -37,7 +37,7 @@ RSpec.describe "a push to a file that cannot be replaced, because it", lane: "de
     expect(File.identical?(app.database_path, app.root.join("other-name.sqlite3"))).to be true
   end
 
-  it "is a mount of its own" do
+  it "is a mount of its own", :linux do
     private_mounts = %w[unshare --mount --propagation private]
     skip "nothing can be mounted here (that takes root)" unless system(*private_mounts, "true", err: File::NULL)
     start(by_way_of: [*private_mounts, "sh", "-c", 'mount --bind storage/app.sqlite3 storage/app.sqlite3 && exec "$@"', "sh"])
@@ -45,7 +45,7 @@ RSpec.describe "a push to a file that cannot be replaced, because it", lane: "de
     expect_in_place_or_refused("is mounted as a single file")
   end
 
-  it "belongs to another user, in a folder with the sticky bit" do
+  it "belongs to another user, in a folder with the sticky bit", :linux do
     skip "files cannot be given away here (that takes root)" unless Process.uid.zero?
     start(by_way_of: unprivileged("-fowner")) do |server|
       storage = server.root.join("storage")

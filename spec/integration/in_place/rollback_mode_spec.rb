@@ -21,7 +21,7 @@ RSpec.describe "a push in place to a database with a rollback journal", lane: "d
 
   def pragma(name) = TestDatabase.read(app.database_path) { |db| db.get_first_value("PRAGMA #{name}") }
 
-  it "is visible to an idle reader, and keeps the journal mode" do
+  it "is visible to an idle reader, and keeps the journal mode", :linux do
     idle = [Stranger.shell(app.database_path), Stranger.ruby(app.database_path)]
     idle.each { |stranger| expect(stranger.ask("SELECT name FROM items")).to eq @old }
     inode = File.stat(app.database_path).ino
@@ -42,7 +42,7 @@ RSpec.describe "a push in place to a database with a rollback journal", lane: "d
   end
 
   # Fails if `backup::write` assumes a lock that it does not have.
-  it "fails if another program is reading, names it, and holds requests only briefly" do
+  it "fails if another program is reading, names it, and holds requests only briefly", :linux do
     reader = Stranger.shell(app.database_path)
     reader.ask("BEGIN")
     reader.ask("SELECT * FROM items")

@@ -2,7 +2,7 @@
 
 # A program outside the fleet that has the file open would keep using the replaced file, and damage the new one through
 # its WAL. So the file stays, and its content changes.
-RSpec.describe "a push while another program has the database open", lane: "default" do
+RSpec.describe "a push while another program has the database open", :linux, lane: "default" do
   before(:context) { @app = ItemsServer.start(settings: "config.timeout = 1.5; config.max_pause = 0.4") }
   after(:context) { @app&.tear_down }
 

@@ -45,10 +45,8 @@ impl std::fmt::Display for Obstacle {
                 "belongs to user {uid} and group {gid}, and the application may not give a new file to them, so they would lose \
                  access to the database"
             ),
-            Obstacle::NoProof => write!(
-                out,
-                "could be open in a process outside the application, and {} has no proof that it is not",
-                std::env::consts::OS
+            Obstacle::NoProof => out.write_str(
+                "could be open in a process outside the application, and only Linux proves that it is not",
             ),
         }
     }
@@ -111,7 +109,7 @@ impl Obstacle {
             Obstacle::StickyFolder => {
                 "Remove the sticky bit of its folder, or run the application as the file's owner"
             }
-            Obstacle::NoProof => "Leave out --in-place=never, or push on Linux",
+            Obstacle::NoProof => "Push on Linux",
             Obstacle::Ownership { .. } => {
                 "Run the application as the file's owner, or as a member of the file's group"
             }
