@@ -30,6 +30,8 @@ class Tenants < AppServer
         def with(tenant, &block) = connected_to(shard: tenant, role: :writing, &block)
 
         def connection_pool
+          return TenantRecord.connection_pool unless equal?(TenantRecord)
+
           pool = known_pool || LOCK.synchronize { known_pool || make_pool }
           POOLS.delete(current_shard)
           POOLS[current_shard] = pool

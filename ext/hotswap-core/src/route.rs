@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
+use crate::pattern::Pattern;
 use crate::previous;
 use crate::protocol::{Endpoint, Request};
 use crate::record;
@@ -113,9 +114,11 @@ impl Settings {
     /// The error for a user who has named none of the managed databases.
     fn none_managed(&self) -> Usage {
         let databases = self.registered().iter();
+        // The name of a pattern leads to no database.
+        let single = databases.clone().filter(|one| Pattern::of(&one.path).is_none());
         Usage::NoneManaged {
-            databases: databases.clone().map(|database| database.path.shown()).collect(),
-            names: databases.filter_map(|database| database.name.clone()).collect(),
+            databases: databases.map(|database| database.path.shown()).collect(),
+            names: single.filter_map(|database| database.name.clone()).collect(),
         }
     }
 

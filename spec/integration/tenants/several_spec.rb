@@ -29,6 +29,15 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
     expect(lines).to match [include("exit_status" => 2, "error" => String), include("exit_status" => 0, "command" => "pull", "identity" => String)]
   end
 
+  it "replaces no database, also if the arguments are in the wrong order" do
+    %w[acme newborn].each { |tenant| Tenants.make(app.root.join("backups", tenant, "main.sqlite3").to_s, "of the backup") }
+    pushed = app.hotswap("cp", "backups/*/main.sqlite3", "storage/tenants")
+    expect(pushed).to have_attributes(exit_code: 2, stderr: %r{storage/tenants/acme/main\.sqlite3 is a managed database, and several sources})
+    expect(pushed.stdout).to match(/^FAILED 2 .*acme/).and match(/^FAILED 2 .*newborn/)
+    expect(app.notes("acme")).to eq "of acme"
+    expect(app.root.join("storage/tenants/newborn")).not_to exist
+  end
+
   it "copies nothing if two snapshots would have the same name, or there is no folder" do
     same = app.hotswap("cp", "storage/tenants/acme/main.sqlite3", "storage/tenants/beta/main.sqlite3", "backups")
     expect(same).to have_attributes(exit_code: 2, stdout: "", stderr: %r{would both become backups/main\.sqlite3})

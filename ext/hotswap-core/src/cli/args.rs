@@ -133,6 +133,9 @@ pub(super) struct Cp {
     /// A rollback without a name: it means the only database.
     #[arg(skip)]
     pub names_none: bool,
+    /// One of several copies into a folder.
+    #[arg(skip)]
+    pub of_several: bool,
 }
 
 #[derive(Args, Clone, Debug)]

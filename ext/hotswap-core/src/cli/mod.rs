@@ -146,6 +146,7 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         tables,
         allow_orphans: cp.allow_orphans,
         redacted: cp.redacted,
+        of_several: cp.of_several,
         dry_run: cp.dry_run,
         probe: cp.probe,
         probe_timeout_ms: cp.probe_timeout,

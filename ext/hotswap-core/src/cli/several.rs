@@ -97,14 +97,13 @@ fn row(pull: &Pull, outcome: &Outcome, width: usize) -> String {
 
 fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: CarryOut) -> Result<Outcome> {
     let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
-    if let Some(parent) = pull.target.parent() {
-        let parent = folder.join(parent);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&parent)
-            .on_path("cannot create", &parent)?;
-    }
+    let parent = folder.join(pull.target.parent().unwrap_or(&pull.target));
+    let new: Vec<_> = parent.ancestors().take_while(|above| !above.exists()).collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&parent)
+        .on_path("cannot create", &parent)?;
     let clone = || -> std::io::Result<Streams> {
         Ok(Streams {
             stdin: surroundings.streams.stdin.try_clone()?,
@@ -115,9 +114,10 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
     let mut one = cp.clone();
     one.src = vec![pull.source.clone()];
     one.dst = pull.target.clone().into();
+    one.of_several = true;
     // Neither OK nor the identity, but every warning.
     one.swap.json = true;
-    Ok(carry_out(
+    let outcome = carry_out(
         one,
         Surroundings {
             folder: Some(folder),
@@ -128,7 +128,12 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
             owns_process: surroundings.owns_process,
             abort: surroundings.abort.clone(),
         },
-    ))
+    );
+    if outcome.code != ExitCode::Done {
+        // Only empty ones go.
+        new.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
+    Ok(outcome)
 }
 
 /// What to copy where. No two copies have the same target.

@@ -278,6 +278,7 @@ mod tests {
             tables: None,
             allow_orphans: false,
             redacted: false,
+            of_several: false,
             dry_run: false,
             probe: None,
             probe_timeout_ms: None,

@@ -74,6 +74,8 @@ pub struct Copy {
     pub allow_orphans: bool,
     /// `--redacted`.
     pub redacted: bool,
+    /// Whether it is one of several copies into a folder.
+    pub of_several: bool,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--probe`.
@@ -124,6 +126,7 @@ impl Copy {
             tables: self.tables.clone(),
             allow_orphans: self.allow_orphans,
             redacted: self.redacted,
+            of_several: self.of_several,
             dry_run: self.dry_run,
             probe: self.probe.clone(),
             probe_timeout_ms: self.probe_timeout_ms,

@@ -17,6 +17,9 @@ pub enum Usage {
     /// Standard input, or an empty argument, beside other sources.
     #[error("with several sources, each must be a managed database. Standard input (-) and an empty argument cannot be one of them")]
     NotOneOfSeveral,
+    /// One of several sources would replace a managed database.
+    #[error("{target} is a managed database, and several sources can only be copied out of the application. Push one file at a time")]
+    SeveralPushes { target: String },
     /// Two sources would have the same name in the folder.
     #[error("{} and {} would both become {target}. Copy them into different folders", sources[0], sources[1])]
     SameTarget { sources: [String; 2], target: String },

@@ -212,6 +212,9 @@ pub struct Request {
     /// `--redacted`: a pull that the application's rules apply to.
     #[serde(default, skip_serializing_if = "is_false")]
     pub redacted: bool,
+    /// Whether it is one of several copies into a folder. Each of them has to be a pull.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub of_several: bool,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,

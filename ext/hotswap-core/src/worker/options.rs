@@ -8,6 +8,10 @@ use crate::route::Direction;
 /// Refuses options that do not fit the direction of the copy, or each other.
 pub(super) fn require_sense(request: &Request, direction: Direction) -> Result<()> {
     match direction {
+        Direction::Push | Direction::Rollback(_) if request.of_several => Err(Usage::SeveralPushes {
+            target: request.dst.raw.clone(),
+        }
+        .into()),
         Direction::Push => of_a_push(request),
         Direction::Pull | Direction::PullVersion(_) => of_a_pull(request),
         Direction::Rollback(_) => of_a_rollback(request),
