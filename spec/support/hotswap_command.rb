@@ -10,8 +10,14 @@ class HotswapCommand
 
   # What a push says that succeeds: on a busy machine it may have to wait. Without a proof that no other process has the
   # database open, it writes in place.
+  HOW, BY = Project.linux? ? %w[renamed rename] : ["written in place", "in_place"]
   WAY = Project.linux? ? /.+, \d+ bytes, renamed/ : /(In place, because .+\n)?.+, \d+ bytes, (renamed|written in place)/
   SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*#{WAY}, requests held for .+\n\z/
+
+  # The start of why a push writes in place while a program outside the application has the database open.
+  def self.in_place_beside(pid)
+    "In place, because the database #{Project.linux? ? "is open in process #{pid} " : "could be open in a process outside"}"
+  end
 
   # What a pull says that succeeds: to a file, and to standard output.
   PULLED = /\Aidentity: \h{32}\nOK\n\z/

@@ -76,7 +76,7 @@ RSpec.describe "file names that are not ASCII", lane: "default" do
           expect(server.version).to eq "old"
           pushed = server.hotswap("cp", @new, "database", env: env)
 
-          expect(pushed).to have_attributes(exit_code: 0, stderr: /^storage\/büro.sqlite3, \d+ bytes, renamed/)
+          expect(pushed).to have_attributes(exit_code: 0, stderr: /^storage\/büro.sqlite3, \d+ bytes, #{HotswapCommand::HOW}/o)
           expect(server.version).to eq "new"
           expect(server.hotswap("cp", "storage/büro.sqlite3", "kopie.sqlite3", env: env)).to have_attributes(exit_code: 0)
           expect(server.log).to include("managing 1 database(s): storage/büro.sqlite3")

@@ -2,7 +2,7 @@
 
 # A program outside the fleet that has the file open would keep using the replaced file, and damage the new one through
 # its WAL. So the file stays, and its content changes.
-RSpec.describe "a push while another program has the database open", :linux, lane: "default" do
+RSpec.describe "a push while another program has the database open", lane: "default" do
   before(:context) { @app = ItemsServer.start(settings: "config.timeout = 1.5; config.max_pause = 0.4") }
   after(:context) { @app&.tear_down }
 
@@ -24,15 +24,15 @@ RSpec.describe "a push while another program has the database open", :linux, lan
 
   def expect_in_place(result, *strangers)
     expect(result).to have_attributes(exit_code: 0, stdout: "OK\n"), result.stderr
-    expect(result.stderr).to start_with("Swapping database...\nIn place, because the database is open in process ")
-    expect(result.stderr).to include(*strangers.map { |stranger| "process #{stranger.pid} (" })
+    expect(result.stderr).to start_with("Swapping database...\nIn place, because the database #{Project.linux? ? "is open in process" : "could be open"} ")
+    expect(result.stderr).to include(*strangers.map { |stranger| "process #{stranger.pid} (" }) if Project.linux?
     expect(File.stat(path).ino).to eq @inode
     expect_whole(@new)
   end
 
   def expect_refused(result, stranger)
     expect(result).to have_attributes(exit_code: 4, stdout: "")
-    expect(result.stderr).to match(/ERROR: .* open in process #{stranger.pid} \(/)
+    expect(result.stderr).to match(Project.linux? ? /ERROR: .* open in process #{stranger.pid} \(/ : /ERROR: /)
     expect(File.stat(path).ino).to eq @inode
     expect_whole(@old)
   end
@@ -120,7 +120,7 @@ RSpec.describe "a push while another program has the database open", :linux, lan
   end
 
   # Fails without the question for the choice in `push::run`.
-  it "is refused with the program's name under --in-place=never, and replaces the file when the program has closed it" do
+  it "is refused with the program's name under --in-place=never, and replaces the file when the program has closed it", :linux do
     stranger = Stranger.shell(path)
     names(stranger)
     expect_refused(push("--in-place=never"), stranger)
@@ -132,7 +132,7 @@ RSpec.describe "a push while another program has the database open", :linux, lan
     expect_whole(@new)
   end
 
-  it "writes in place with --in-place=always, even if no program has the file open" do
+  it "writes in place with --in-place=always, even if no program has the file open", :linux do
     result = push("--in-place=always")
 
     expect(result).to have_attributes(exit_code: 0,

@@ -104,7 +104,7 @@ RSpec.describe "the rollback of a push of some tables" do
 
     it "is not used with --in-place=never" do
       refused = untouched(app) { app.hotswap("rollback", "--in-place=never") }
-      expect(refused).to have_attributes(exit_code: 3, stderr: /Leave out --in-place=never/)
+      expect(refused).to have_attributes(exit_code: 3, stderr: /leave out --in-place=never/i)
     end
 
     it "is replaced by the next push of the whole database, whose rollback brings everything back" do

@@ -109,7 +109,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   end
 
   # client/mod.rs, receive_file.
-  it "warns about a program that writes to the replaced file, but not about a reader" do
+  it "warns about a program that writes to the replaced file, but not about a reader", :linux do
     backup = app.file("backups/backup.sqlite3", ItemsServer::SCHEMA, %w[yesterday's])
     reader = Process.spawn("sleep", "60", in: backup)
     expect(app.hotswap("cp", "database", backup)).to have_attributes(exit_code: 0, stderr: HotswapCommand::PULLED)

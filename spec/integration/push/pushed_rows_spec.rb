@@ -26,7 +26,7 @@ RSpec.describe "a push of a file that" do
     pushed = push(path)
 
     said = "#{path} comes from the development environment. Afterwards, run bin/rails db:environment:set RAILS_ENV=production"
-    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\A#{Regexp.escape(said)}\nSwapping database\.\.\.\n.*, \d+ bytes, renamed, .*\n\z/)
+    expect(pushed).to have_attributes(exit_code: 0, stdout: "OK\n", stderr: /\A#{Regexp.escape(said)}\nSwapping database\.\.\.\n#{HotswapCommand::WAY}, .*\n\z/)
     expect(app.log[log..]).to include(said)
     expect(push(file(%w[again], environment: "development"))).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
   end

@@ -46,7 +46,7 @@ RSpec.describe "a push that waits", lane: "default" do
     waiting = pushed.stderr.lines.grep(/^Waiting/)
     expect(waiting.first).to match(%r{^Waiting for process #{app.pid} \(puma .*\): GET /slow for \d\.\d s\. Requests continue\. Giving up in 2\d s\.$})
     expect(waiting.size).to be_between(1, 2)
-    expect(pushed.stderr.lines.last).to match(/^app\.sqlite3, \d+ bytes, renamed, requests held for \d+\.\d ms; no table has more or fewer rows\.$/)
+    expect(pushed.stderr.lines.last).to match(/^app\.sqlite3, \d+ bytes, #{HotswapCommand::HOW}, requests held for \d+\.\d ms; no table has more or fewer rows\.$/o)
     slow.join
   end
 

@@ -43,7 +43,7 @@ RSpec.describe "the log", lane: "default" do
       renamed,
       /\Aswap lock released, requests resuming \(after [\d.]+ ms\)\z/,
       /\Areconnected ActiveRecord \(after [\d.]+ ms\)\z/,
-      /\Apush complete: #{live}, #{File.size(file)} bytes, renamed, requests held for [\d.]+ ms, #{in_all_by(push)}/
+      /\Apush complete: #{live}, #{File.size(file)} bytes, #{HotswapCommand::HOW}, requests held for [\d.]+ ms, #{in_all_by(push)}/
     )
   end
 

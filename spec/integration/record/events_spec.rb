@@ -28,7 +28,7 @@ RSpec.describe "events", lane: "default" do
   it "tell subscribers and blocks about a push, a pull, a rollback and a refusal" do
     file = app.databases.release("v2")
     _, log = logged("cp", file, live)
-    expect(log.call("told push.hotswap")).to include(%(told push.hotswap {"event":"push","command":"push","from":"#{file}","way":"rename"} primary Float))
+    expect(log.call("told push.hotswap")).to include(%(told push.hotswap {"event":"push","command":"push","from":"#{file}","way":"#{HotswapCommand::BY}"} primary Float))
     log.call("notified push.hotswap primary")
     log.call("notified swap.hotswap primary")
     log.call("told swap.hotswap {} primary Float")

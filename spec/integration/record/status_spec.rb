@@ -100,7 +100,7 @@ RSpec.describe "hotswap status", lane: "default" do
       app.hotswap("cp", app.databases.release("v3"), live, "--label=v3")
       app.hotswap("cp", "queue", "pulled.sqlite3")
       lines = app.hotswap("log").stdout.lines
-      expect(lines.last(2)).to match [/\A20\S+Z  push      storage\/production\.sqlite3, \d+ bytes, renamed, requests held for \d+\.\d ms, from .*, label v3, by uid/,
+      expect(lines.last(2)).to match [/\A20\S+Z  push      storage\/production\.sqlite3, \d+ bytes, #{HotswapCommand::HOW}, requests held for \d+\.\d ms, from .*, label v3, by uid/o,
         /\A20\S+Z  pull      storage\/production-queue\.sqlite3, \d+ bytes, to pulled\.sqlite3/]
       expect(app.hotswap("log", "-n", "1", "primary").stdout.lines).to eq lines[-2, 1]
       expect(app.hotswap("log", "--json", "primary").stdout.b).to eq File.binread("#{live}.hotswap.log")

@@ -25,7 +25,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     expect(app.post("/tenants/fresh", new: "1", text: "first").status).to eq 201
     pushed = app.hotswap("cp", "--json", app.notes_file("new", "pushed"), "storage/tenants/fresh/main.sqlite3")
     expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
-    expect(JSON.parse(pushed.stdout)).to include("way" => "rename")
+    expect(JSON.parse(pushed.stdout)).to include("way" => HotswapCommand::BY)
     expect(Array.new(8) { app.notes("fresh") }.uniq).to eq ["pushed"]
   end
 

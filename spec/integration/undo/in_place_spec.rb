@@ -21,7 +21,7 @@ RSpec.describe "the previous version of a database that keeps its file" do
         rows = ["new-#{mode}"] + Array.new(50) { |number| "row-#{number}" }
         pushed = push(*rows)
         expect(pushed).to be_ok
-        expect(pushed.stderr).to include "In place, because the database is open in process #{shell.pid}"
+        expect(pushed.stderr).to include HotswapCommand.in_place_beside(shell.pid)
         expect(items(1)).to eq before
         expect(TestDatabase.integrity(version(1))).to eq "ok"
         expect(File.stat(version(1))).to have_attributes(mode: File.stat(app.database_path).mode, uid: File.stat(app.database_path).uid)

@@ -23,7 +23,7 @@ RSpec.describe "a push with a probe" do
           pushed = probed(write, "--in-place=#{in_place}")
 
           expect_rolled_back(pushed, "exited with 3: no items", kept: %w[new meanwhile])
-          expect(record.last(2).map { |entry| entry["way"] }).to eq Array.new(2) { (in_place == "auto") ? "rename" : "in_place" }
+          expect(record.last(2).map { |entry| entry["way"] }).to eq Array.new(2) { (in_place == "auto") ? HotswapCommand::BY : "in_place" }
           expect(record.last["held_ms"]).to be > 0
           expect(rollback("--in-place=#{in_place}")).to be_ok
           expect(app.version).to eq "new meanwhile"
@@ -112,7 +112,7 @@ RSpec.describe "a push with a probe" do
         running.wait
       end
 
-      expect(JSON.parse(pushed.stdout)).to include("command" => "push", "way" => "rename", "exit_status" => 7, "error" => /the probe failed/)
+      expect(JSON.parse(pushed.stdout)).to include("command" => "push", "way" => HotswapCommand::BY, "exit_status" => 7, "error" => /the probe failed/)
       expect(app.hotswap("log", "-n", "1").stdout).to match(/rollback.*the probe failed: .* exited with 1/m)
       expect(JSON.parse(app.hotswap("status", "--json").stdout)["databases"].first["last_push"]).to include("event" => "rollback")
       eventually { expect(app.log).to match(/WARN.*the probe failed, rolling back/) }

@@ -46,7 +46,7 @@ class Generations
     started = Eventually.now
     result = yield
     ended = Eventually.now
-    moved = File.stat(@app.database_path).ino != before.stat.ino
+    moved = Project.linux? ? File.stat(@app.database_path).ino != before.stat.ino : result.success?
     push = Push.new(version, started, ended, result, moved)
     keep(before, version) if moved
     @pushes << push
