@@ -12,10 +12,9 @@ impl Settings {
     /// Puts the databases that exist now in the place of each pattern, and those that `endpoints` name.
     pub fn expand(mut self, endpoints: &[&Endpoint]) -> Self {
         let registered = std::mem::take(&mut self.databases);
-        let is_plain = |one: &&Database| Pattern::of(&one.path).is_none();
         let mut known: HashSet<_> = registered
             .iter()
-            .filter(is_plain)
+            .filter(|one| !one.is_pattern())
             .map(|one| one.path.clone())
             .collect();
         for (place, one) in registered.iter().enumerate() {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
-use crate::pattern::Pattern;
 use crate::previous;
 use crate::protocol::{Endpoint, Request};
 use crate::record;
@@ -115,7 +114,7 @@ impl Settings {
     fn none_managed(&self) -> Usage {
         let databases = self.registered().iter();
         // The name of a pattern leads to no database.
-        let single = databases.clone().filter(|one| Pattern::of(&one.path).is_none());
+        let single = databases.clone().filter(|one| !one.is_pattern());
         Usage::NoneManaged {
             databases: databases.map(|database| database.path.shown()).collect(),
             names: single.filter_map(|database| database.name.clone()).collect(),
@@ -187,7 +186,8 @@ pub enum Direction {
 
 impl Database {
     fn shortest_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.label.clone())
+        let name = self.name.clone().filter(|_| !self.is_pattern());
+        name.unwrap_or_else(|| self.label.clone())
     }
 
     /// The path of the database, resolved if it is a symlink. The folder is not resolved, because each command calls

@@ -65,7 +65,7 @@ pub enum Unredactable {
     BadScript { script: PathBuf, why: String },
     /// A full-text index that SQLite cannot read.
     #[error(
-        "the full-text table {table} does not work: {why}. Make its index anew in the application ({repair}) and pull again"
+        "the full-text table {table} does not work: {why}. Rebuild its index in the application ({repair}) and pull again"
     )]
     BadIndex {
         table: String,

@@ -12,10 +12,10 @@ pub enum Usage {
     #[error("{explanation}")]
     NoCommand { explanation: String },
     /// Several sources need a folder.
-    #[error("'{name}' is not a folder. To copy several databases, name a folder that exists as the last argument. For more information, try '--help'")]
+    #[error("'{name}' is not a folder. To copy several databases, name an existing folder as the last argument. For more information, try '--help'")]
     NotAFolder { name: String },
     /// Standard input, or an empty argument, beside other sources.
-    #[error("with several sources, each must be a managed database. Standard input (-) and an empty argument cannot be one of them")]
+    #[error("with several sources, each must be a managed database. Standard input (-) or an empty argument cannot be among them")]
     NotOneOfSeveral,
     /// One of several sources would replace a managed database.
     #[error("{target} is a managed database, and several sources can only be copied out of the application. Push one file at a time")]
@@ -24,7 +24,9 @@ pub enum Usage {
     #[error("{} and {} would both become {target}. Copy them into different folders", sources[0], sources[1])]
     SameTarget { sources: [String; 2], target: String },
     /// A pattern finds no file.
-    #[error("no file matches {name}, seen from this folder and from the application's root")]
+    #[error(
+        "no file matches {name}, relative to this folder or to the application's root. Correct the pattern"
+    )]
     NothingMatches { name: String },
     /// The caller's folder does not exist any more.
     #[error("the current folder has been deleted. Change to another one (cd /) and use absolute paths")]
@@ -87,8 +89,9 @@ pub enum Usage {
     },
     /// `hotswap rollback` without a name.
     #[error(
-        "hotswap manages several databases. Name the one to roll back: hotswap rollback DATABASE. The databases are {}",
-        list(databases)
+        "hotswap manages several databases. Name the one to roll back: hotswap rollback DATABASE. The databases are {}{}",
+        list(databases),
+        about_patterns(databases)
     )]
     SeveralManaged { databases: Vec<String> },
     /// One side is a previous version, by its path.
@@ -162,7 +165,7 @@ pub enum Usage {
         content: String,
     },
     /// A question names a database that is not managed.
-    #[error("{name} is not a managed database. The managed databases are {}", databases.join(", "))]
+    #[error("{name} is not a managed database. The managed databases are {}{}", databases.join(", "), about_patterns(databases))]
     NotManaged { name: String, databases: Vec<String> },
     /// One side is a file that SQLite or hotswap keeps beside a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
@@ -242,7 +245,16 @@ fn offer(databases: &[String], names: &[String]) -> String {
         names => format!(", or by its name ({})", list(names)),
     };
     format!(
-        "({})\nOne side must be one of these: name it by any path that leads to it{by_name}. The name database stands for the first one",
-        list(databases)
+        "({})\nOne side must be one of these: name it by any path that leads to it{by_name}. The name database stands for the first one{}",
+        list(databases),
+        about_patterns(databases)
     )
+}
+
+/// For a list with a pattern, which no command takes for a database.
+fn about_patterns(databases: &[String]) -> &'static str {
+    match databases.iter().any(|database| database.contains('*')) {
+        true => ". A path with * stands for every database that matches it: name one of them",
+        false => "",
+    }
 }

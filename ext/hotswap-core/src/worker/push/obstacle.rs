@@ -46,7 +46,7 @@ impl std::fmt::Display for Obstacle {
                  access to the database"
             ),
             Obstacle::NoProof => out.write_str(
-                "could be open in a process outside the application, and only Linux proves that it is not",
+                "could be open in a process outside the application, and hotswap can rule that out only on Linux",
             ),
         }
     }
