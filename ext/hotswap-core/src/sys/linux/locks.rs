@@ -6,6 +6,9 @@ use nix::fcntl::{fcntl, FcntlArg};
 
 use crate::sys::identity::Identity;
 
+/// Whether [`listed`] knows the locks.
+pub const ARE_LISTED: bool = true;
+
 /// Puts the lock into `record` that is in its way, also one of this process.
 pub fn examine_any(file: impl AsFd, record: &mut libc::flock) -> nix::Result<()> {
     fcntl(file, FcntlArg::F_OFD_GETLK(record)).map(drop)

@@ -4,6 +4,7 @@
 
 use crate::fence::{Fence, Lock};
 use crate::holders;
+use crate::sys::locks;
 use crate::sys::socket::peer;
 use crate::worker::command::Command;
 
@@ -18,9 +19,20 @@ pub(crate) fn tell(fence: &Fence, command: &Command) {
     // A process that has loaded the application for the command takes part, too.
     let client = peer(&command.client.main).map_or(0, |peer| peer.pid as u32);
     let others = |pid: &u32| ![0, client, std::process::id()].contains(pid);
+    let first = fence.holder(Lock::Fence);
+    // Without a list of the locks, the system tells about one of them, which may be the client's.
+    if let (false, Some(pid)) = (locks::ARE_LISTED, first) {
+        if let Some(pid) = Some(pid as u32).filter(others) {
+            let name = holders::name(pid);
+            command
+                .client
+                .status(format!("At least one process takes part: {name}."));
+        }
+        return;
+    }
     let names = fence.holders().into_iter().filter(others).map(holders::name);
     // The kernel reports 0 for a process in another container, and lists none.
-    let elsewhere = fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0);
+    let elsewhere = first.is_some_and(|pid| pid <= 0);
     let line = sentence(&names.collect::<Vec<_>>(), elsewhere, &command.database.label);
     command.client.status(line);
 }
