@@ -39,6 +39,11 @@ impl Settings {
 }
 
 impl Database {
+    /// Whether it stands for every database whose path matches. No command can name it.
+    pub(crate) fn is_pattern(&self) -> bool {
+        Pattern::of(&self.path).is_some()
+    }
+
     /// The database at `path`, which this pattern has found.
     fn found_at(&self, path: PathBuf, place: usize, root: &Path) -> Self {
         Self {

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Refused, Result, Unredactable};
 use crate::in_place::InPlace;
 use crate::path::resolve;
-use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::redaction::{PullKind, Rule, Script};
 use crate::selection::Groups;
@@ -142,11 +141,6 @@ impl Settings {
 }
 
 impl Database {
-    /// Whether it stands for every database whose path matches. No command can name it.
-    pub fn is_pattern(&self) -> bool {
-        Pattern::of(&self.path).is_some()
-    }
-
     /// The path with every symlink resolved. SQLite puts its files beside that one. The file itself may be missing.
     pub fn resolved(&self) -> PathBuf {
         resolve(&self.path)
