@@ -24,7 +24,7 @@ RSpec.describe "hotswap status", lane: "default" do
     web = eventually do
       app.version
       found = of("primary").fetch("processes").select { |process| process["role"] == "web" }
-      found if found.all? { |process| process["holds"].include?("file") }
+      found if found.size == app.worker_pids.size && found.all? { |process| process["holds"].include?("file") }
     end
     expect(web.map { |process| process["pid"] }).to match_array app.worker_pids
     expect(web).to all include("holds" => %w[membership file], "command" => /puma: cluster worker/)
