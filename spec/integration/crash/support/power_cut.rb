@@ -12,6 +12,9 @@ class PowerCut
   ALL = 6
   SOME = 48
 
+  # What is looked at afterwards. Scratch files come and go beside it, and most calls are about them.
+  KEPT = /\.sqlite3(-wal|-journal|\.previous)?\z/
+
   def initialize(folder, seed: 1)
     @folder = folder
     @names = {}
@@ -48,7 +51,7 @@ class PowerCut
 
   # Every folder that may be found, as names and contents.
   def folders
-    names = chosen_names
+    names = chosen_names.map { |found| found.select { |name,| name.match?(KEPT) } }.uniq
     contents = [->(_) { [] }, ->(writes) { writes }, ->(writes) { writes.select { @chance.rand < 0.5 } }]
     names.product(contents).map do |found, choose|
       written = Hash.new { |all, inode| all[inode] = apply(@contents.fetch(inode, ""), choose.call(@written[inode])) }
