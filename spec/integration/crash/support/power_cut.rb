@@ -12,8 +12,9 @@ class PowerCut
   ALL = 6
   SOME = 48
 
-  # What is looked at afterwards. Scratch files come and go beside it, and most calls are about them.
-  KEPT = /\.sqlite3(-wal|-journal|\.previous)?\z/
+  # What SQLite opens afterwards, super-journals included. Scratch files come and go beside it, and most calls are about
+  # them.
+  KEPT = /\.sqlite3(-wal|-journal|-mj\h+|\.previous)?\z/
 
   def initialize(folder, seed: 1)
     @folder = folder

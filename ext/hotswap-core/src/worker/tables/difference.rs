@@ -178,7 +178,7 @@ impl Difference {
     }
 }
 
-/// Whether a file with this schema is a difference, whatever its header says.
+/// Returns whether a file with this schema is a difference, even if its header says otherwise.
 pub(crate) fn is_difference(schema: &Schema) -> bool {
     schema.tables().any(|table| table.name == TABLES.as_bytes())
 }
