@@ -38,14 +38,46 @@ impl Pin {
         })
     }
 
-    /// Holds the committed state.
+    /// Holds the committed state, which no other connection changes meanwhile. It takes microseconds if
+    /// [`hold_for_now`](Self::hold_for_now) holds that state already.
     pub(crate) fn hold(&mut self) -> Result<()> {
+        let now = self.index()?;
+        if self.held.is_none_or(|held| !held.has_same_content(&now)) {
+            self.begin()?;
+            self.held = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Holds the committed state, or none if another connection commits meanwhile.
+    pub(crate) fn hold_for_now(&mut self) -> Result<()> {
+        let before = self.index()?;
+        self.begin()?;
+        self.held = Some(before).filter(|before| self.index().is_ok_and(|after| before.has_same_content(&after)));
+        Ok(())
+    }
+
+    /// Holds nothing.
+    pub(crate) fn let_go(&mut self) -> Result<()> {
+        self.held = None;
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection
+            .execute_batch("ROLLBACK")
+            .on_path("cannot read", &self.path)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.let_go()?;
         let begun = self.connection.execute_batch("BEGIN");
         begun
             .and_then(|()| read(&self.connection))
-            .on_path("cannot read", &self.path)?;
-        self.held = Some(LogIndex::read(&self.index).on_path("cannot read the WAL index of", &self.path)?);
-        Ok(())
+            .on_path("cannot read", &self.path)
+    }
+
+    fn index(&self) -> Result<LogIndex> {
+        LogIndex::read(&self.index).on_path("cannot read the WAL index of", &self.path)
     }
 
     /// The state that it holds. `None` if it holds none.

@@ -52,6 +52,11 @@ impl LogIndex {
         }
     }
 
+    /// Whether nothing was committed between the two. A checkpoint may have run.
+    pub(crate) fn has_same_content(&self, other: &Self) -> bool {
+        (self.frames, self.pages, self.salt) == (other.frames, other.pages, other.salt)
+    }
+
     /// The number of frames to skip: the frames after them contain everything that was committed since the index was
     /// as in `before`, when a read transaction began that is still open. `None` if the index does not tell.
     ///

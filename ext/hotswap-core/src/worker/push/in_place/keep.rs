@@ -109,6 +109,18 @@ impl Keep {
         }
     }
 
+    /// Takes the state of now, if that shortens [`take`](Self::take). Requests go on, and `checkpoint` runs first: it
+    /// needs a WAL that is not held.
+    pub(super) fn take_for_now(&mut self, checkpoint: impl FnOnce()) {
+        let Self::Pinned(pin) = self else {
+            return checkpoint();
+        };
+        // `take` reports what fails.
+        let _ = pin.let_go();
+        checkpoint();
+        let _ = pin.hold_for_now();
+    }
+
     /// Takes the state. The worker has the write lock and has written nothing. Fails if `in_time` does, or if the state
     /// has to be kept.
     pub(super) fn take(

@@ -137,7 +137,7 @@ impl Overwriting<'_> {
                 // Most writes show here, before any request waits.
                 self.unwritten.iter().try_for_each(Unwritten::require)?;
                 plan.require_current(&self.live)?;
-                self.live.checkpoint();
+                plan.keep.take_for_now(|| self.live.checkpoint());
                 Ok(())
             });
         let closed_at = match gathered {
