@@ -82,7 +82,7 @@ module Bench
 
     def with_identity(where, pull)
       lab.say "pull of #{plan.big} #{where}: with its identity, without in turn"
-      rounds = lab.rounds(plan.rounds_of(plan.big), with: -> { pull.call }, without: -> { pull.call("--quiet") })
+      rounds = lab.rounds(plan.rounds_of(plan.big) * 5, with: -> { pull.call }, without: -> { pull.call("--quiet") })
       Row.new("pull of #{plan.big} #{where}, with its identity", value: rounds[:with].median, unit: "s",
         against: {"without" => rounds[:without].median}, ratio: rounds.ratio(:with, :without), target: for_large(plan.big, IDENTITY), runs: rounds.size)
     end
