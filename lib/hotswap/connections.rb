@@ -2,6 +2,7 @@
 
 require "sqlite3"
 require "hotswap/connections/active_record"
+require "hotswap/connections/gated_use"
 
 module Hotswap
   # The connections of this process to managed databases. The code that opened them closes them for a swap.
@@ -15,12 +16,16 @@ module Hotswap
       attr_reader :hotswap_database
       # @return [String, nil] the path of that database at the time, with every symlink resolved
       attr_reader :hotswap_path
+      # @return [Gate::OfDatabase, nil] the gate of that database, if it has one
+      attr_reader :hotswap_gate
 
       def initialize(file, *arguments, **options, &block)
         if (database = Hotswap.databases.opened_as(file.to_s)) && !database.objection
           # The gem takes the name of a VFS as the argument after its options.
-          Hotswap.runtime.membership.opening(database, objection: FileUri.objection(file.to_s, arguments[1])) do
+          objection = FileUri.objection(file.to_s, arguments[1])
+          Hotswap.runtime.membership.opening(database, objection: objection, seen: GatedUse.connecting?) do |gate|
             super
+            @hotswap_gate = gate
             @hotswap_database = database
             @hotswap_path = database.resolved_path
             Hotswap.runtime.connections.track(self)
@@ -28,6 +33,10 @@ module Hotswap
         else
           super
         end
+      end
+
+      def close
+        super.tap { hotswap_gate&.closed }
       end
     end
 
@@ -68,6 +77,13 @@ module Hotswap
       several = left.size > 1
       raise DisconnectRefused, "has #{left.size} connection#{"s" if several} to #{database.label} open that #{several ? "were" : "was"} " \
         "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
+    end
+
+    # Whether the process neither has a connection to the database open, nor opens one when it is needed.
+    def keeps_nothing_of?(database)
+      return false if ActiveRecordConnections.loaded? && ActiveRecordConnections.pool_for?(database)
+
+      Fiber.new { open_to(database).none? }.resume
     end
 
     # Clears the cached schema of the database.

@@ -36,8 +36,9 @@ module Hotswap
       path
     end
 
-    def initialize(path, name: nil, extensions: [])
+    def initialize(path, name: nil, extensions: [], matched: false)
       @configured = path.to_s
+      @matched = matched
       @name = name&.to_s
       @extensions = extensions.map(&:to_s)
       @objection = FileUri.objection(@configured)
@@ -61,8 +62,11 @@ module Hotswap
     # @return [Database, nil] a new object; nil if the pattern does not match
     def database_at(absolute)
       found = Native.find_in_pattern(path, absolute)
-      found && Database.new(found, extensions: extensions).tap { |database| database.also_opened_as(@configured) }
+      found && Database.new(found, extensions: extensions, matched: true).tap { |database| database.also_opened_as(@configured) }
     end
+
+    # @return [Boolean] whether this matches a pattern, and was not registered by itself
+    def matched? = @matched
 
     # @return [String]
     def resolved_path

@@ -36,7 +36,7 @@ module Hotswap
 
       Database.new(path, name: name, extensions: extensions).tap do |database|
         @registered << database
-        next @patterns << database if database.pattern?
+        next add_pattern(database) if database.pattern?
 
         @databases << database
         index(database)
@@ -114,6 +114,11 @@ module Hotswap
         return @matched[found.path] ||= found if found
       end
       nil
+    end
+
+    def add_pattern(pattern)
+      @patterns << pattern
+      GatedUse.install
     end
 
     def among(databases, resolved)

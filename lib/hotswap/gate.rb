@@ -1,10 +1,12 @@
 # frozen_string_literal: true
 
+require "io/wait"
 require "hotswap/gate/unit"
 require "hotswap/gate/waiting_request"
 
 module Hotswap
-  # The gate of this process, as Ruby sees it: every unit of work passes it, and a swap closes it.
+  # The gate of this process, as Ruby sees it: every unit of work passes it, and a swap closes it. A database of a
+  # pattern has a gate of its own ({OfDatabase}, in ext/hotswap/src/database_gate.rs), which a unit enters with {use}.
   #
   # A unit inside another one (the executor inside the middleware, a Rack application inside a Rack application)
   # passes for free, because the outer one could not end otherwise. `inside?`, in ext/hotswap/src/unit.rs, tells
@@ -56,10 +58,27 @@ module Hotswap
         end
       end
 
-      # @return [Unit, nil] the unit that the caller is part of, or the one whose response body the caller sends
-      def current_unit
-        return if Thread.current[:hotswap_released]
+      # Enters the gate of a database for the caller's unit, or notes the use if the caller is in no unit. Every use of a
+      # database of a pattern through Active Record calls this. Waits while the gate is closed.
+      # @param gate [OfDatabase]
+      # @param seen [Boolean] false if other units may use the same connection without a further call
+      # @raise [GateTimeout] if the gate stays closed for longer than any swap may take
+      def use(gate, seen: true)
+        return if seen && gate.held?
+        return if Hotswap.runtime.host.current_thread?
 
+        unit = unit_here
+        unit&.use(gate)
+        wait_until(gate.descriptor) { gate.try_use_unseen != false } unless unit && seen
+      end
+
+      # @return [Unit, nil] as {unit_here}, unless the caller is inside Hotswap.release
+      def current_unit
+        unit_here unless Thread.current[:hotswap_released]
+      end
+
+      # @return [Unit, nil] the unit that the caller is part of, or the one whose response body the caller sends
+      def unit_here
         unit = Thread.current[:hotswap_unit]
         return unit if unit&.current?
 
@@ -107,9 +126,18 @@ module Hotswap
         end
       end
 
-      # @return [IO] readable while the gate is open; for units only
-      def open_signal
-        IO.for_fd(Native.gate_descriptor, autoclose: false)
+      # Waits until the block returns true. Waits for a descriptor: a thread releases the interpreter, and a fiber lets
+      # its reactor run others.
+      # @param descriptor [Integer] readable while the gate is open
+      # @raise [GateTimeout] if that takes longer than any swap may take
+      def wait_until(descriptor)
+        since = now
+        until yield
+          remaining = since + longest_wait - now
+          raise GateTimeout, "hotswap is replacing the database, and that takes longer than any swap may take. Try again" if remaining.negative?
+
+          IO.for_fd(descriptor, autoclose: false).wait_readable(remaining)
+        end
       end
 
       def now

@@ -88,6 +88,35 @@ class Tenants < AppServer
         TenantRecord.with(params[:id]) { Note.transaction { Note.count && sleep(params[:seconds].to_f) } }
         head :ok
       end
+
+      # Reads twice, with a pause, in a way that does not show which request waits for it.
+      def twice
+        render plain: send(:"twice_in_\#{params[:way]}").join("|")
+      end
+
+      def columns = TenantRecord.with(params[:id]) { render json: Note.new.attributes.keys }
+
+      private
+
+      def twice_in_unit = two_answers { TenantRecord.with(params[:id]) { Note.uncached { texts } } }
+
+      def twice_in_thread = Thread.new { twice_in_unit }.value
+
+      def twice_in_fiber = Enumerator.new { |all| twice_in_unit.each { |answer| all << answer } }.then { |all| [all.next, all.next] }
+
+      def twice_in_raw
+        two_answers { RAW[params[:id]].execute("SELECT text FROM notes ORDER BY id").flatten.join(",") }
+      end
+
+      def two_answers
+        [yield, sleep(params[:seconds].to_f) && yield]
+      end
+
+      def texts = Note.order(:id).pluck(:text).join(",")
+
+      # Connections that requests share, without Active Record.
+      RAW = Hash.new { |all, id| all[id] = SQLite3::Database.new(Rails.root.join("storage/tenants", id, "main.sqlite3").to_s) }
+      Hotswap.on_disconnect { |database| RAW.delete(database.path.split("/")[-2])&.close }
     end
   RUBY
 
@@ -127,6 +156,8 @@ class Tenants < AppServer
         get "tenants/:id", to: "notes#show"
         post "tenants/:id", to: "notes#create"
         get "tenants/:id/slow", to: "notes#slow"
+        get "tenants/:id/twice", to: "notes#twice"
+        get "tenants/:id/columns", to: "notes#columns"
     RUBY
     %w[acme beta].each { |tenant| self.class.make(tenant_path(tenant), "of #{tenant}") }
   end

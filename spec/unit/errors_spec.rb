@@ -31,7 +31,7 @@ RSpec.describe Hotswap::Error do
   end
 
   it "is raised by the extension as the class for its exit status" do
-    expect { Hotswap::Native.join("/proc/no/such/folder/app.sqlite3") }.to raise_error(Hotswap::Failed, %r{/proc/no/such/folder/app\.sqlite3})
+    expect { Hotswap::Native.join("/proc/no/such/folder/app.sqlite3", false) }.to raise_error(Hotswap::Failed, %r{/proc/no/such/folder/app\.sqlite3})
   end
 
   it "has a class for every status that the extension knows" do

@@ -1,4 +1,5 @@
-//! The gate of one application process: units of work take the shared side, and a swap takes the exclusive side.
+//! A gate: units of work take the shared side, and a swap takes the exclusive side. Each application process has one,
+//! and one for each database of a pattern that it has open (`member/database_gate.rs`).
 //!
 //! A unit of work is a request, a job, a Cable command, or one opening of a database. Passing the open gate is one
 //! compare-and-swap. The gate has three states:
@@ -14,6 +15,7 @@
 //! Counts cannot drift: a unit holds a [`Pass`], which can be given back only once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sys::event::Event;
@@ -30,8 +32,26 @@ const MASK: u64 = (1 << FIELD) - 1;
 pub struct Gate {
     /// Flags in the top four bits, then two counts of thirty bits: the units that entered in epoch 1 and in epoch 0.
     state: AtomicU64,
+    signals: Arc<Signals>,
+}
+
+/// What threads wait for at a gate. Gates of which at most one is closed at a time can share them.
+#[derive(Debug)]
+pub struct Signals {
     open: Event,
     left: Event,
+}
+
+impl Signals {
+    /// The signals of open gates.
+    pub fn new() -> std::io::Result<Self> {
+        let signals = Self {
+            open: Event::new()?,
+            left: Event::new()?,
+        };
+        signals.open.set();
+        Ok(signals)
+    }
 }
 
 /// The pass of one unit of work inside the gate.
@@ -64,13 +84,15 @@ fn inside(state: u64) -> u64 {
 impl Gate {
     /// An open gate without units inside.
     pub fn new() -> std::io::Result<Self> {
-        let gate = Self {
+        Signals::new().map(Arc::new).map(Self::with)
+    }
+
+    /// The same, with signals that it may share.
+    pub fn with(signals: Arc<Signals>) -> Self {
+        Self {
             state: AtomicU64::new(0),
-            open: Event::new()?,
-            left: Event::new()?,
-        };
-        gate.open.set();
-        Ok(gate)
+            signals,
+        }
     }
 
     /// Enters, unless the gate is closing or sealed.
@@ -114,7 +136,7 @@ impl Gate {
         }
         let before = self.state.fetch_sub(unit(pass.epoch), Ordering::Release);
         if before & (CLOSED | WATCHED) != 0 {
-            self.left.set();
+            self.signals.left.set();
         }
         true
     }
@@ -131,7 +153,7 @@ impl Gate {
 
     /// The signal that is set while the gate is open.
     pub fn open_signal(&self) -> &Event {
-        &self.open
+        &self.signals.open
     }
 
     /// Leaves the gate open and waits until the units that are inside *now* have left, or until no unit is inside.
@@ -150,7 +172,7 @@ impl Gate {
 
     fn wait_for_epoch(&self, epoch: Option<bool>, go_on: &mut impl FnMut() -> bool) -> bool {
         loop {
-            self.left.clear();
+            self.signals.left.clear();
             let state = self.state.load(Ordering::Acquire);
             let epoch = epoch.unwrap_or(state & EPOCH == 0);
             if count(state, epoch) == 0 || inside(state) == 0 {
@@ -159,7 +181,7 @@ impl Gate {
             if !go_on() {
                 return false;
             }
-            self.left.wait(Duration::from_millis(50));
+            self.signals.left.wait(Duration::from_millis(50));
         }
     }
 
@@ -168,14 +190,14 @@ impl Gate {
         if self.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED != 0 {
             return false;
         }
-        self.open.clear();
+        self.signals.open.clear();
         true
     }
 
     /// Waits until no unit is inside and seals the gate. Returns false at the deadline; the gate then stays closing.
     pub fn seal(&self, deadline: Instant) -> bool {
         loop {
-            self.left.clear();
+            self.signals.left.clear();
             let state = self.state.load(Ordering::Acquire);
             if inside(state) == 0 {
                 let sealed = state | SEALED;
@@ -192,21 +214,20 @@ impl Gate {
             if remaining.is_zero() {
                 return false;
             }
-            self.left.wait(remaining);
+            self.signals.left.wait(remaining);
         }
     }
 
     /// Opens the gate again, and lets all waiting units enter.
     pub fn reopen(&self) {
         self.state.fetch_and(!(CLOSED | SEALED), Ordering::AcqRel);
-        self.open.set();
+        self.signals.open.set();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::thread;
 
     fn soon() -> Instant {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hotswap_core::gate::Gate;
-use magnus::{function, Error, Object, RModule, Ruby};
+use magnus::{function, Error, IntoValue, Object, RModule, Ruby, Value};
 
+use crate::database_gate::OfDatabase;
 use crate::file_name::FileName;
 use crate::{raise, runtime};
 
@@ -41,12 +42,18 @@ fn open_descriptor(ruby: &Ruby) -> Result<i32, Error> {
     Ok(of_this_process(ruby)?.open_signal().raw())
 }
 
-fn join(ruby: &Ruby, database: FileName) -> Result<bool, Error> {
+/// `join(database, own_gate)`: false if a swap is under way; the gate of the database if it has one; otherwise true.
+fn join(ruby: &Ruby, database: FileName, own_gate: bool) -> Result<Value, Error> {
     let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
-    runtime
+    let joined = runtime
         .member
-        .join(&database.into_path())
-        .map_err(|error| raise(ruby, &error))
+        .join(&database.into_path(), own_gate)
+        .map_err(|error| raise(ruby, &error))?;
+    Ok(match joined.map(|joined| joined.gate) {
+        None => false.into_value_with(ruby),
+        Some(None) => true.into_value_with(ruby),
+        Some(Some(gate)) => OfDatabase::new(gate).into_value_with(ruby),
+    })
 }
 
 /// The process must be a member of the database's fleet.
@@ -74,7 +81,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("try_seal_gate", function!(try_seal, 0))?;
     native.define_singleton_method("reopen_gate", function!(reopen, 0))?;
     native.define_singleton_method("gate_descriptor", function!(open_descriptor, 0))?;
-    native.define_singleton_method("join", function!(join, 1))?;
+    native.define_singleton_method("join", function!(join, 2))?;
     native.define_singleton_method("object", function!(object, 1))?;
     native.define_singleton_method("longest_pause", function!(longest_pause, 0))?;
     native.define_singleton_method("memberships", function!(memberships, 0))?;

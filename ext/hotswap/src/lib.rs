@@ -10,6 +10,7 @@
 #![allow(missing_docs)]
 
 mod command;
+mod database_gate;
 mod file_name;
 mod gate;
 mod log;
@@ -31,6 +32,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     file_name::define(native)?;
     gate::define(native)?;
     unit::define(ruby, hotswap)?;
+    database_gate::define(ruby, hotswap)?;
     mailbox::define(native)?;
     pattern::define(native)?;
     server::define(native)?;

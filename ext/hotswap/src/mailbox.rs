@@ -155,15 +155,16 @@ impl Host for Mailbox {
         self.posted.set();
     }
 
-    fn running(&self, age: Duration) -> Vec<Running> {
-        let answer = self.ask(
-            "running",
-            FileName(OsString::new()),
-            age.as_secs_f64().to_string(),
-            SOON,
-        );
+    fn running(&self, database: Option<&Path>, age: Duration) -> Vec<Running> {
+        let database = database.map_or(FileName(OsString::new()), FileName::of);
+        let answer = self.ask("running", database, age.as_secs_f64().to_string(), SOON);
         let (_, lines) = answer.unwrap_or_default();
         lines.iter().filter_map(|line| running(line)).collect()
+    }
+
+    fn keeps_nothing_of(&self, database: &Path) -> bool {
+        let answer = self.ask("kept", FileName::of(database), String::new(), SOON);
+        answer.is_some_and(|(worked, lines)| worked && lines.is_empty())
     }
 }
 

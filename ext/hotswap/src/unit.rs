@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hotswap_core::gate::{Gate, Pass};
+use hotswap_core::member::{DatabaseGate, Entry};
 use magnus::gc::Marker;
 use magnus::typed_data::Obj;
 use magnus::value::{LazyId, Opaque, ReprValue};
@@ -12,6 +13,8 @@ use magnus::{
     function, method, Class, DataTypeFunctions, Error, Fiber, Module, Object, RModule, Ruby, TypedData, Value,
 };
 
+use crate::database_gate::OfDatabase;
+use crate::file_name::FileName;
 use crate::{gate, runtime};
 
 /// The fiber-local variable that holds the current unit.
@@ -37,6 +40,14 @@ struct Stay {
     pass: Pass,
     generation: u64,
     fiber: Opaque<Fiber>,
+    /// The gates of databases that the unit has used.
+    databases: Vec<(Arc<DatabaseGate>, Pass)>,
+}
+
+impl Stay {
+    fn holds(&self, gate: &Arc<DatabaseGate>) -> bool {
+        self.databases.iter().any(|(held, _)| Arc::ptr_eq(held, gate))
+    }
 }
 
 impl Unit {
@@ -80,6 +91,7 @@ impl Unit {
             pass,
             generation: runtime::generation(),
             fiber,
+            databases: Vec::new(),
         }));
         self.since.set(Some(Instant::now()));
         Ok(true)
@@ -92,8 +104,41 @@ impl Unit {
 
     fn give_pass_back(&self) -> Option<Opaque<Fiber>> {
         let stay = self.stay.take()?;
+        for (gate, pass) in &stay.databases {
+            gate.leave(pass);
+        }
         stay.gate.leave(&stay.pass);
         Some(stay.fiber)
+    }
+
+    /// Enters the gate of a database as well, until the unit leaves. Returns false if that gate is closing or sealed;
+    /// with `while_closing`, only if it is sealed. Returns nil if it is no longer the gate of the database, or the unit
+    /// is not inside.
+    fn try_use(&self, gate: &OfDatabase, while_closing: bool) -> Option<bool> {
+        if !self.is_inside() || !gate.belongs_here() {
+            return None;
+        }
+        let mut stay = self.stay.borrow_mut();
+        let stay = stay.as_mut()?;
+        if stay.holds(&gate.gate) {
+            return Some(true);
+        }
+        match gate.gate.enter(while_closing) {
+            Entry::Entered(pass) => {
+                stay.databases.push((gate.gate.clone(), pass));
+                Some(true)
+            }
+            Entry::Closed => Some(false),
+            Entry::Abandoned => None,
+        }
+    }
+
+    /// Whether the unit has entered the gate of the database.
+    fn uses(&self, database: FileName) -> bool {
+        let database = database.into_path();
+        let stay = self.stay.borrow();
+        stay.as_ref()
+            .is_some_and(|stay| stay.databases.iter().any(|(gate, _)| gate.database() == database))
     }
 
     /// Leaves temporarily; `try_resume` enters again. Returns the fiber for `try_resume`, or nil if the unit was not
@@ -173,6 +218,17 @@ fn inside(ruby: &Ruby) -> Result<bool, Error> {
     }
 }
 
+/// Whether the caller is part of a unit that is inside the gate of a database.
+pub(crate) fn here_is_inside(ruby: &Ruby, gate: &Arc<DatabaseGate>) -> Result<bool, Error> {
+    match ruby.thread_current().local_aref::<_, Option<Obj<Unit>>>(*MARK)? {
+        Some(unit) => {
+            let holds = unit.stay.borrow().as_ref().is_some_and(|stay| stay.holds(gate));
+            Ok(holds && Unit::is_current(ruby, &unit)?)
+        }
+        None => Ok(false),
+    }
+}
+
 pub(crate) fn define(ruby: &Ruby, hotswap: RModule) -> Result<(), Error> {
     let gate = hotswap.define_module("Gate")?;
     gate.define_singleton_method("inside?", function!(inside, 0))?;
@@ -186,6 +242,8 @@ pub(crate) fn define(ruby: &Ruby, hotswap: RModule) -> Result<(), Error> {
     unit.define_method("age", method!(Unit::age, 0))?;
     unit.define_method("suspend", method!(Unit::suspend, 0))?;
     unit.define_method("try_resume", method!(Unit::try_resume, 2))?;
+    unit.define_method("uses?", method!(Unit::uses, 1))?;
+    unit.define_private_method("try_use", method!(Unit::try_use, 2))?;
     unit.define_private_method("source=", method!(Unit::set_source, 1))?;
     unit.define_private_method("try_enter", method!(Unit::try_enter, 0))?;
     unit.define_private_method(

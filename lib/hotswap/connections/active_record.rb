@@ -58,14 +58,19 @@ module Hotswap
         open.filter_map { |pool| file_of(pool.db_config) }.map { |path| Database.resolve(path) }
       end
 
+      # @return [Boolean] whether the caller has a transaction open on any database
+      def caller_in_transaction? = pools.any? { |pool| pool.active_connection?&.transaction_open? }
+
+      # @return [Boolean] whether a pool opens connections to the database when they are needed
+      def pool_for?(database) = pools_of(database).any?
+
       # Clears Active Record's cached schema of the database.
       def refresh(database)
         opening_it = pools_of(database)
         opening_it.each { |pool| pool.schema_reflection.clear! }
-        ActiveRecord::Base.descendants.each do |model|
-          next if model.abstract_class? || !opening_it.include?(pool_of(model))
-
-          model.reset_column_information
+        models = ActiveRecord::Base.descendants.reject(&:abstract_class?)
+        opening_it.product(models) do |pool, model|
+          on_shard_of(pool, model) { model.reset_column_information if pool_of(model).equal?(pool) }
         end
         opening_it.each(&:release_connection)
       end
@@ -104,8 +109,16 @@ module Hotswap
 
       def pool_of(model)
         model.connection_pool
-      rescue ActiveRecord::ActiveRecordError
+      rescue
         nil # A model without a database has nothing to forget.
+      end
+
+      # A model with a database for each tenant has its pools only there.
+      def on_shard_of(pool, model, &block)
+        owner = model.connection_class_for_self
+        return yield unless owner == ActiveRecord::Base || owner.abstract_class?
+
+        owner.connected_to(role: pool.role, shard: pool.shard, &block)
       end
 
       def disconnect_pool(pool, database, deadline)

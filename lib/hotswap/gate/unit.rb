@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "io/wait"
-
 module Hotswap
   module Gate
     # One unit of work at the gate: what it is, where it runs, and since when. The part that every request pays for
@@ -12,6 +10,7 @@ module Hotswap
     # - `inside?`, in this process, and `current?`, whether the caller is part of it
     # - `age`, seconds since it entered
     # - `suspend` and `try_resume`, for {outside}
+    # - `uses?(path)`, whether it has used the database at that resolved path, if that database has a gate of its own
     class Unit
       # @return [WaitingRequest, nil] the request that waits for this unit, which is its live action
       attr_accessor :waiting_request
@@ -27,6 +26,20 @@ module Hotswap
       # Enters unless the gate is sealed, for something that a unit inside may be waiting for.
       def enter_while_closing
         wait_until { try_enter_while_closing } unless try_enter_while_closing
+      end
+
+      # Enters the gate of a database, and is inside until it leaves. Waits while that gate is closed.
+      # @param gate [OfDatabase]
+      # @param while_closing [Boolean] whether a unit inside may be waiting for this one
+      # @return [Boolean, nil] nil if the process has left the database's fleet, and the gate is no longer in use
+      def use(gate, while_closing: false)
+        entered = try_use(gate, while_closing)
+        return entered unless entered == false
+
+        # A unit inside may wait for a lock that the caller's transaction on another database holds.
+        while_closing ||= ActiveRecordConnections.loaded? && ActiveRecordConnections.caller_in_transaction?
+        Gate.wait_until(gate.descriptor) { (entered = try_use(gate, while_closing)) != false }
+        entered
       end
 
       # From now on the caller is no longer part of the unit, which stays inside until it leaves.
@@ -99,16 +112,7 @@ module Hotswap
         Log.info("swap complete, resuming request: #{Gate.describe(source)}") if request
       end
 
-      # Waits for a descriptor: a thread releases the interpreter, and a fiber lets its reactor run others.
-      def wait_until
-        since = Gate.now
-        until yield
-          remaining = since + Gate.longest_wait - Gate.now
-          raise GateTimeout, "hotswap is replacing the database, and that takes longer than any swap may take. Try again" if remaining.negative?
-
-          Gate.open_signal.wait_readable(remaining)
-        end
-      end
+      def wait_until(&) = Gate.wait_until(Native.gate_descriptor, &)
     end
   end
 end

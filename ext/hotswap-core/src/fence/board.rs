@@ -30,7 +30,8 @@ pub enum Phase {
 ///
 /// ```text
 ///  0  "hotswap\x01"      16  schema generation   32  max_pause, ms      40  report
-///  8  generation         24  attempt             36  phase, 3 zeros     48  zeros    56  checksum
+///  8  generation         24  attempt             36  phase              48  zeros    56  checksum
+///                                                37  1 if the schema will change, 2 zeros
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Board {
@@ -38,6 +39,8 @@ pub struct Board {
     pub generation: u64,
     /// The generation in which the schema last changed.
     pub schema_generation: u64,
+    /// Whether the file that the worker is about to move has another schema.
+    pub schema_changes: bool,
     /// Counts the attempts, so that a member answers each one once.
     pub attempt: u64,
     /// How long a member may hold its requests up.
@@ -69,6 +72,7 @@ impl Board {
         Some(Self {
             generation: word(8),
             schema_generation: word(16),
+            schema_changes: bytes[37] == 1,
             attempt: word(24),
             max_pause: Duration::from_millis(word(32) & 0xffff_ffff),
             phase: match bytes[36] {
@@ -90,6 +94,7 @@ impl Board {
         bytes[24..32].copy_from_slice(&self.attempt.to_le_bytes());
         bytes[32..36].copy_from_slice(&(self.max_pause.as_millis() as u32).to_le_bytes());
         bytes[36] = self.phase as u8;
+        bytes[37] = u8::from(self.schema_changes);
         bytes[40..48].copy_from_slice(&self.report.to_le_bytes());
         let checksum = xxh3_64(&bytes[..56]);
         bytes[56..].copy_from_slice(&checksum.to_le_bytes());
@@ -105,6 +110,7 @@ mod tests {
         Board {
             generation: 7,
             schema_generation: 3,
+            schema_changes: true,
             attempt: 12,
             max_pause: Duration::from_millis(500),
             phase: Phase::Close,

@@ -7,14 +7,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::database_gate::DatabaseGate;
 use super::declaration::Declaration;
 use super::membership::Membership;
 use super::patience::Patience;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::fence;
+use crate::gate::Signals;
 use crate::path::resolve;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
@@ -25,6 +28,10 @@ pub(super) struct Fleets {
     declaration: Declaration,
     /// One for each fleet that this process wants to join while a worker keeps it out.
     patience: HashMap<PathBuf, Patience>,
+    /// Shared by the gates of all databases, because the watcher closes one at a time.
+    signals: Option<Arc<Signals>>,
+    /// The fence of each database that this process has left, and the generation on its board.
+    left: HashMap<PathBuf, (Identity, u64)>,
 }
 
 impl Fleets {
@@ -33,6 +40,8 @@ impl Fleets {
             memberships: Vec::new(),
             declaration: Declaration::new(),
             patience: HashMap::new(),
+            signals: None,
+            left: HashMap::new(),
         }
     }
 
@@ -40,22 +49,26 @@ impl Fleets {
         &self.memberships
     }
 
-    /// See [`Member::join`](super::Member::join).
-    pub(super) fn join(&mut self, path: &Path) -> Result<bool> {
+    /// Joins, as [`Member::join`](super::Member::join) does.
+    pub(super) fn join(&mut self, path: &Path, own_gate: bool) -> Result<Option<Arc<Membership>>> {
         let database = resolve(path);
         if let Some(one) = self.holding_the_fence_of(&database) {
             self.is_found_by(&one, path, &database);
-            return Ok(true);
+            return Ok(Some(one));
         }
+        let gate = match own_gate {
+            true => Some(Arc::new(DatabaseGate::new(&database, self.signals()?))),
+            false => None,
+        };
         let before = [path, &database].map(|name| self.declaration.fence_of(name));
         // Declared first: a worker that does not see this declaration has put its fence in place before this process
         // opens one.
         self.declare(path, &database, None);
         let patience = self.patience.entry(database.clone()).or_default();
-        let taken = Membership::take(&database, patience);
+        let taken = Membership::take(&database, gate, patience);
         if let Ok(Some(membership)) = taken {
             self.patience.remove(&database);
-            return self.add(membership, path, &database);
+            return Ok(Some(self.add(membership, path, &database)));
         }
         for (name, fence) in [path, &database].into_iter().zip(before) {
             match fence {
@@ -63,10 +76,18 @@ impl Fleets {
                 None => self.declaration.withdraw(name),
             }
         }
-        taken.map(|_| false)
+        taken.map(|_| None)
     }
 
-    fn add(&mut self, membership: Membership, path: &Path, database: &Path) -> Result<bool> {
+    fn signals(&mut self) -> Result<Arc<Signals>> {
+        if let Some(signals) = &self.signals {
+            return Ok(signals.clone());
+        }
+        let signals = Arc::new(Signals::new().context("cannot make an eventfd")?);
+        Ok(self.signals.insert(signals).clone())
+    }
+
+    fn add(&mut self, membership: Membership, path: &Path, database: &Path) -> Arc<Membership> {
         let identity = membership.fence.identity();
         let known = self
             .memberships
@@ -86,7 +107,7 @@ impl Fleets {
             }
         };
         self.is_found_by(&one, path, database);
-        Ok(true)
+        one
     }
 
     fn holding_the_fence_of(&self, database: &Path) -> Option<Arc<Membership>> {
@@ -131,18 +152,19 @@ impl Fleets {
     /// Does the same for the paths of one membership.
     pub(super) fn follow(&mut self, one: &Membership) -> bool {
         let paths = one.paths();
-        let lost = paths.iter().filter(|path| !self.follow_path(path));
+        let own_gate = one.gate.is_some();
+        let lost = paths.iter().filter(|path| !self.follow_path(path, own_gate));
         lost.count() == 0
     }
 
-    fn follow_path(&mut self, path: &Path) -> bool {
+    fn follow_path(&mut self, path: &Path, own_gate: bool) -> bool {
         // If there is no fence, the next process that needs one creates it: a worker, or this process when it opens
         // a connection.
         if fence::identity_beside(&resolve(path)).is_none() {
             return false;
         }
         let before = self.memberships.len();
-        let joined = self.join(path);
+        let joined = self.join(path, own_gate);
         if self.memberships.len() > before {
             tracing::warn!(
                 target: "hotswap",
@@ -151,7 +173,7 @@ impl Fleets {
                 path.shown()
             );
         }
-        matches!(joined, Ok(true))
+        matches!(joined, Ok(Some(_)))
     }
 
     /// The longest pause that a worker has asked for.
@@ -165,5 +187,45 @@ impl Fleets {
     pub(super) fn leave_what_was_replaced_by(&mut self, one: &Membership) {
         self.memberships
             .retain(|other| std::ptr::eq(&**other, one) || !other.was_replaced_by(one));
+    }
+
+    /// Whether connections to the database of `one` cannot also be connections to another one: no path that led here
+    /// leads elsewhere, or the other way round.
+    pub(super) fn is_unrelated(&self, one: &Membership) -> bool {
+        let mut others = self
+            .memberships
+            .iter()
+            .filter(|other| !std::ptr::eq(&***other, one));
+        !one.has_lost_a_path() && others.all(|other| other.is_unrelated_to(one))
+    }
+
+    /// Leaves the fleet behind `fence`, whose gate is sealed, and remembers its generation. Returns whether it has: only
+    /// if nothing else refers to the membership, because a later close of the fence would drop the locks of the next
+    /// membership. `before` runs before the fence is closed.
+    pub(super) fn leave(&mut self, fence: Identity, before: impl FnOnce(&Membership)) -> bool {
+        let mut all = self.memberships.iter();
+        let Some(at) = all.position(|one| one.fence.identity() == fence) else {
+            return false;
+        };
+        let one = &self.memberships[at];
+        if Arc::strong_count(one) > 1 || !self.is_unrelated(one) {
+            return false;
+        }
+        let one = self.memberships.swap_remove(at);
+        before(&one);
+        let database = one.database();
+        for path in one.paths().iter().chain([&database]) {
+            self.declaration.withdraw(path);
+        }
+        let generation = one.generation.load(Ordering::Relaxed);
+        self.left.insert(database, (fence, generation));
+        true
+    }
+
+    /// Whether the database of `one` was replaced since this process left its fleet.
+    pub(super) fn was_replaced_meanwhile(&mut self, one: &Membership) -> bool {
+        let now = (one.fence.identity(), one.generation.load(Ordering::Relaxed));
+        let left = self.left.remove(&one.database());
+        left.is_some_and(|left| left != now)
     }
 }

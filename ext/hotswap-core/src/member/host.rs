@@ -16,6 +16,9 @@ pub trait Host: Send + Sync {
     /// Reports that the database has been replaced and that work goes on, after it was `held` up for that long. Must
     /// not wait.
     fn swapped(&self, database: &Path, held: Duration);
-    /// The units that have been inside the gate for `age` or longer.
-    fn running(&self, age: Duration) -> Vec<Running>;
+    /// The units that have been inside the gate for `age` or longer; only those that use `database`, if one is given.
+    fn running(&self, database: Option<&Path>, age: Duration) -> Vec<Running>;
+    /// Whether the application neither has a connection to the database nor keeps a pool for one. False if it does not
+    /// answer soon.
+    fn keeps_nothing_of(&self, database: &Path) -> bool;
 }

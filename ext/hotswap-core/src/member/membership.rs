@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::database_gate::DatabaseGate;
 use super::patience::Patience;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
+use crate::sys::posts::Watch;
 use crate::visible::Shown;
 
 /// A membership. It lasts as long as this process has the fence open, even if no path leads to it any more.
 pub(crate) struct Membership {
     pub fence: Fence,
+    /// `None` if a swap closes the gate of the process.
+    pub gate: Option<Arc<DatabaseGate>>,
     pub generation: AtomicU64,
     pub answered: AtomicU64,
     pub owes_straggler_lock: AtomicBool,
@@ -20,6 +24,8 @@ pub(crate) struct Membership {
     objects: AtomicBool,
     /// Whether the watcher has asked the kernel to report posts.
     pub watched: AtomicBool,
+    /// What the kernel gave for it.
+    pub watch: Mutex<Option<Watch>>,
     names: Mutex<Names>,
 }
 
@@ -36,7 +42,11 @@ struct Names {
 
 impl Membership {
     /// Takes the locks on the fence of `database` (its resolved path). Returns `None` if a swap is under way.
-    pub(super) fn take(database: &Path, patience: &mut Patience) -> Result<Option<Self>> {
+    pub(super) fn take(
+        database: &Path,
+        gate: Option<Arc<DatabaseGate>>,
+        patience: &mut Patience,
+    ) -> Result<Option<Self>> {
         let fence = Fence::open(database)?;
         let board = fence.board();
         let got = |lock| match fence.try_shared(lock) {
@@ -66,11 +76,13 @@ impl Membership {
             owes_straggler_lock: AtomicBool::new(owes_straggler_lock),
             objects: AtomicBool::new(false),
             watched: AtomicBool::new(false),
+            watch: Mutex::new(None),
             names: Mutex::new(Names {
                 database: database.to_owned(),
                 paths: Vec::new(),
                 lost: Vec::new(),
             }),
+            gate,
             fence,
         }))
     }
@@ -128,6 +140,18 @@ impl Membership {
         here.paths.is_empty() && here.lost.iter().all(|path| there.paths.contains(path))
     }
 
+    /// Whether this is another database than that of `one`, and no path of `one` ever led here.
+    pub(super) fn is_unrelated_to(&self, one: &Self) -> bool {
+        let (here, there) = (self.names(), one.names());
+        let shared = here.lost.iter().any(|path| there.paths.contains(path));
+        !shared && here.database != there.database
+    }
+
+    /// Whether a path that led here now leads elsewhere.
+    pub(super) fn has_lost_a_path(&self) -> bool {
+        !self.names().lost.is_empty()
+    }
+
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +197,7 @@ mod tests {
     }
 
     fn take(database: &Path) -> Option<Membership> {
-        Membership::take(database, &mut Patience::default()).unwrap()
+        Membership::take(database, None, &mut Patience::default()).unwrap()
     }
 
     #[test]
@@ -209,7 +233,10 @@ mod tests {
 
         let _stopped = StoppedWorker::with(Lock::Fence, &database);
         let (mut patience, begun) = (Patience::default(), Instant::now());
-        while Membership::take(&database, &mut patience).unwrap().is_none() {
+        while Membership::take(&database, None, &mut patience)
+            .unwrap()
+            .is_none()
+        {
             assert!(begun.elapsed() < Duration::from_secs(10));
             std::thread::sleep(Duration::from_millis(1));
         }

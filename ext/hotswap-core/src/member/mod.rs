@@ -1,13 +1,15 @@
 //! A member: an application process that has a managed database open.
 //!
 //! A process becomes a member when it first opens a managed database, no matter how it was started, and stops being
-//! one when it ends. Membership is the shared lock on the [fence](crate::fence). There is no other registration.
+//! one when it ends, or when it no longer keeps a database of a pattern. Membership is the shared lock on the [fence](crate::fence). There is no other registration.
 //!
 //! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: it asks the
 //! [`Host`] for what the application has to do itself.
 
+mod database_gate;
 mod declaration;
 mod fleets;
+mod hold;
 mod host;
 mod membership;
 mod patience;
@@ -23,11 +25,18 @@ use crate::error::{Context, Result};
 use crate::gate::Gate;
 
 pub use crate::fence::report::Running;
+pub use database_gate::{DatabaseGate, Entry};
 pub use declaration::{astray, Astray};
 pub use host::Host;
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;
 
 use shared::Shared;
+
+/// A membership, for the code that opens the database.
+pub struct Joined {
+    /// The gate that a unit has to enter before it uses the database, if the gate of the process is not enough.
+    pub gate: Option<Arc<DatabaseGate>>,
+}
 
 /// This process as a member of the fleets of its databases.
 pub struct Member {
@@ -46,26 +55,41 @@ impl Member {
         &self.shared.gate
     }
 
-    /// Joins the fleet of the database that `path` leads to now. Returns `false` if a swap is under way; then the
-    /// caller has to try again.
+    /// Joins the fleet of the database that `path` leads to now. Returns `None` if a swap is under way; then the caller
+    /// has to try again.
     ///
     /// Must be called inside the gate, before the database is opened. It does not wait. If the process is already a
-    /// member, this only checks that it holds the fence that is there now.
-    pub fn join(&self, path: &Path) -> Result<bool> {
+    /// member, this only checks that it holds the fence that is there now. With `own_gate`, a new membership gets a gate
+    /// of its own, which the caller has to enter as well.
+    pub fn join(&self, path: &Path, own_gate: bool) -> Result<Option<Joined>> {
         let mut fleets = self.shared.fleets();
         let before = fleets.memberships().len();
-        if !fleets.join(path)? {
-            return Ok(false);
-        }
+        let Some(one) = fleets.join(path, own_gate)? else {
+            return Ok(None);
+        };
         let joined = fleets.memberships().len() > before;
+        let replaced = joined && fleets.was_replaced_meanwhile(&one);
+        let (gate, database) = (one.gate.clone(), one.database());
+        // Under the lock: whoever leaves the fleet has to hold the only reference.
+        drop(one);
         drop(fleets);
-        if joined && before == 0 {
+        if joined && !self.shared.watched.swap(true, Ordering::AcqRel) {
             watcher::start(self.shared.clone()).context("cannot start the watcher thread")?;
         }
         if joined {
             self.shared.woken.set();
         }
-        Ok(true)
+        if replaced {
+            self.shared.host.swapped(&database, Duration::ZERO);
+        }
+        Ok(Some(Joined { gate }))
+    }
+
+    /// Notes that a connection to the database behind `gate` was closed. If it was the last one, and the application
+    /// does not keep the database, the process leaves the fleet.
+    pub fn closed(&self, gate: &DatabaseGate) {
+        gate.may_be_unused();
+        self.shared.woken.set();
     }
 
     /// Makes every worker refuse `database`, whose fleet this process has joined, for as long as the process lives.

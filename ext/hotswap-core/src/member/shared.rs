@@ -17,6 +17,8 @@ pub(super) struct Shared {
     fleets: Mutex<Fleets>,
     /// Wakes the watcher: there is a new membership, or the watcher has to end.
     pub woken: Event,
+    /// Whether the watcher has been started.
+    pub watched: AtomicBool,
     /// Whether the watcher has to end.
     pub stopping: AtomicBool,
 }
@@ -29,6 +31,7 @@ impl Shared {
             host,
             fleets: Mutex::new(Fleets::new()),
             woken: Event::new().context("cannot make an eventfd")?,
+            watched: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }

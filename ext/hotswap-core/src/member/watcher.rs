@@ -2,15 +2,19 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::database_gate::DatabaseGate;
+use super::hold::Hold;
 use super::membership::Membership;
 use super::patience::Patience;
 use super::shared::Shared;
 use crate::fence::report::{self, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
+use crate::sys::identity::Identity;
 use crate::sys::poll::wait_readable;
 use crate::sys::posts::Posts;
 use crate::sys::thread::leave_signals_to_others;
@@ -54,12 +58,18 @@ impl Watcher {
             self.look();
             let memberships = self.shared.memberships();
             self.watch(&memberships);
-            let mut owing = false;
+            let (mut owing, mut closed) = (false, Vec::new());
             for one in &memberships {
                 self.answer(one);
                 owing |= one.owes_straggler_lock.load(Ordering::Relaxed);
+                if let Some(gate) = one.gate.as_ref().filter(|gate| gate.takes_note_of_a_close()) {
+                    closed.push((one.fence.identity(), one.database(), gate.clone()));
+                }
             }
             drop(memberships);
+            for (fence, database, gate) in closed {
+                self.leave_if_unused(fence, &database, &gate);
+            }
             let until_next_look = self.next_look.saturating_duration_since(Instant::now());
             self.wait(match owing {
                 true => Duration::from_millis(2),
@@ -83,8 +93,9 @@ impl Watcher {
                 continue;
             }
             let posts = self.posts.as_ref();
-            if !posts.is_some_and(|posts| posts.watch(one.fence.file())) {
-                self.posts = None;
+            match posts.and_then(|posts| posts.watch(one.fence.file())) {
+                Some(watch) => *one.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
+                None => self.posts = None,
             }
         }
     }
@@ -158,7 +169,9 @@ impl Watcher {
             self.shared.host.prepare(&one.database());
         }
         let mut told = asked_at;
-        let settled = self.shared.gate.settle(|| {
+        let own_gate = self.own_gate(one, &board);
+        let gate = own_gate.map_or(&*self.shared.gate, DatabaseGate::gate);
+        let settled = gate.settle(|| {
             if told.elapsed() >= Duration::from_millis(500) {
                 told = Instant::now();
                 self.tell(one, &board, Why::Working, asked_at);
@@ -171,15 +184,25 @@ impl Watcher {
         }
     }
 
+    /// The gate to close for this database, if the gate of the process can stay open.
+    fn own_gate<'a>(&self, one: &'a Membership, board: &Board) -> Option<&'a DatabaseGate> {
+        let gate = one.gate.as_deref()?;
+        // To forget a schema means to change classes that units of other databases use.
+        let suffices =
+            !board.schema_changes && !gate.was_used_unseen() && self.shared.fleets().is_unrelated(one);
+        suffices.then_some(gate)
+    }
+
     /// Closes the gate, waits for the work inside, closes the connections and releases the lock. Then comes back, no
     /// matter how the attempt ended.
     fn close(&self, one: &Membership, board: Board) {
         let closed_at = Instant::now();
         let deadline = closed_at + board.max_pause;
-        if !self.shared.gate.close() {
-            return self.tell(one, &board, Why::SwapLock, closed_at);
-        }
-        let gone = self.let_go(one, &board, deadline);
+        let everything = self.own_gate(one, &board).is_none();
+        let mut hold = Hold::new(&self.shared.gate, one.gate.as_deref());
+        let gone = hold
+            .take(everything, deadline)
+            .and_then(|()| self.let_go(one, &board, deadline));
         let in_time = one.fence.board() == board;
         let mut moved = false;
         if gone.is_ok() {
@@ -187,7 +210,7 @@ impl Watcher {
             self.wait_for_the_worker(one, board, deadline);
             moved = self.take_back(one);
         }
-        self.shared.gate.reopen();
+        hold.release();
         if moved {
             self.shared.host.swapped(&one.database(), closed_at.elapsed());
         }
@@ -201,14 +224,40 @@ impl Watcher {
 
     fn let_go(&self, one: &Membership, board: &Board, deadline: Instant) -> Result<(), Why> {
         // If the worker had stopped waiting by the time the last unit left, it would get the lock too late.
-        if !self.shared.gate.seal(deadline) || one.fence.board() != *board {
+        if one.fence.board() != *board {
             return Err(Why::OutlastsThePause);
         }
         let remaining = deadline.saturating_duration_since(Instant::now());
         let disconnected = self.shared.host.disconnect(&one.database(), remaining);
         disconnected.map_err(Why::Connection)?;
+        one.gate.iter().for_each(|gate| gate.forget_uses());
         one.fence.unlock(Lock::Fence);
         Ok(())
+    }
+
+    /// Leaves the fleet if the application has closed its last connection, and keeps no pool for another one. While
+    /// units are inside, tries again later.
+    fn leave_if_unused(&self, fence: Identity, database: &Path, gate: &DatabaseGate) {
+        let host = &self.shared.host;
+        if !host.keeps_nothing_of(database) {
+            return;
+        }
+        // Whoever opens the database now waits, and then joins again.
+        gate.gate().close();
+        let left = gate.gate().seal(Instant::now()) && host.keeps_nothing_of(database) && {
+            let unwatch = |one: &Membership| {
+                let watch = one.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let (Some(posts), Some(watch)) = (&self.posts, watch) {
+                    posts.unwatch(watch);
+                }
+            };
+            self.shared.fleets().leave(fence, unwatch)
+        };
+        match left {
+            true => gate.abandon(),
+            false => gate.may_be_unused(),
+        }
+        gate.gate().reopen();
     }
 
     fn wait_for_the_worker(&self, one: &Membership, asked: Board, deadline: Instant) {
@@ -251,7 +300,10 @@ impl Watcher {
     /// Tells the worker why it has to wait, and names the units that were inside when it `asked` and still are.
     fn tell(&self, one: &Membership, board: &Board, why: Why, asked: Instant) {
         let running = match why {
-            Why::Working | Why::OutlastsThePause => self.shared.host.running(asked.elapsed()),
+            Why::Working | Why::OutlastsThePause => {
+                let user = self.own_gate(one, board).map(DatabaseGate::database);
+                self.shared.host.running(user, asked.elapsed())
+            }
             Why::SwapLock | Why::Connection(_) => Vec::new(),
         };
         report::send(&one.database(), board, why, running);

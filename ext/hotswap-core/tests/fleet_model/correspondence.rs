@@ -15,6 +15,8 @@ fn of_a_real(board: fence::Board) -> Board {
         generation,
         // Decides what a member forgets, and not when. The model counts files and their content instead.
         schema_generation: _,
+        // Decides how much work a member drains: a part of it would do, as far as the model goes.
+        schema_changes: _,
         // The model lets every bound be reached at any time.
         max_pause: _,
         // Reports decide nothing.
@@ -43,6 +45,7 @@ fn the_model_has_everything_of_the_board_that_decides_something() {
         attempt: 3,
         generation: 2,
         schema_generation: 1,
+        schema_changes: false,
         max_pause: Duration::from_secs(1),
         report: 7,
     };

@@ -8,6 +8,10 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 /// The files that this process watches. Its descriptor is readable while there is something to report.
 pub struct Posts(Kqueue);
 
+/// A file that is watched, until it is closed.
+#[derive(Debug)]
+pub struct Watch;
+
 /// No wait.
 const AT_ONCE: libc::timespec = libc::timespec {
     tv_sec: 0,
@@ -20,8 +24,8 @@ impl Posts {
         Kqueue::new().ok().map(Self)
     }
 
-    /// Watches an open file. Returns whether the kernel watches it.
-    pub fn watch(&self, file: &File) -> bool {
+    /// Watches an open file. `None` if the kernel does not watch it.
+    pub fn watch(&self, file: &File) -> Option<Watch> {
         let event = KEvent::new(
             file.as_raw_fd() as usize,
             EventFilter::EVFILT_VNODE,
@@ -30,8 +34,12 @@ impl Posts {
             0,
             0,
         );
-        self.0.kevent(&[event], &mut [], Some(AT_ONCE)).is_ok()
+        let added = self.0.kevent(&[event], &mut [], Some(AT_ONCE));
+        added.is_ok().then_some(Watch)
     }
+
+    /// Watches the file no longer. The kernel forgets it when the caller closes it.
+    pub fn unwatch(&self, _watch: Watch) {}
 
     /// Forgets what there is to report. Returns whether one of the files was removed or moved.
     pub fn forget(&self) -> bool {

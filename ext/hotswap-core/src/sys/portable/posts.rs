@@ -6,6 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The files that this process watches. There is no such value.
 pub enum Posts {}
 
+/// A file that is watched. There is no such value.
+#[derive(Debug)]
+pub enum Watch {}
+
 impl Posts {
     /// `None`: nothing reports.
     pub fn new() -> Option<Self> {
@@ -13,7 +17,12 @@ impl Posts {
     }
 
     /// Watches an open file.
-    pub fn watch(&self, _file: &File) -> bool {
+    pub fn watch(&self, _file: &File) -> Option<Watch> {
+        match *self {}
+    }
+
+    /// Watches the file no longer.
+    pub fn unwatch(&self, _watch: Watch) {
         match *self {}
     }
 

@@ -23,7 +23,7 @@ const NOTICING: Duration = LOOKS_AGAIN_AFTER.saturating_add(Duration::from_milli
 
 impl Fleet {
     /// Makes every member leave the database, or reports which ones are still in it. `before_closing` runs in each
-    /// attempt, while the gates are still open.
+    /// attempt, while the gates are still open. If the schema changes, members hold everything back.
     ///
     /// On success every member is closed, and stays closed until [`Fleet::resume`]. Returns when the gates began to
     /// close. Fails at `deadline`, or if `before_closing` fails.
@@ -31,9 +31,11 @@ impl Fleet {
         &mut self,
         deadline: Instant,
         client: &Client,
+        schema_changes: bool,
         mut before_closing: impl FnMut() -> Result<()>,
     ) -> Result<Instant> {
         self.board.max_pause = self.max_pause;
+        self.board.schema_changes = schema_changes;
         self.wait_for_the_astray(deadline, client)?;
         let mut telling = Telling::until(deadline);
         let mut blockers = Vec::new();

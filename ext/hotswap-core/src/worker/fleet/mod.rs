@@ -85,6 +85,7 @@ impl Fleet {
         }
         let board = Board {
             phase: Phase::Quiet,
+            schema_changes: false,
             max_pause: command.max_pause(),
             report: reports.id(),
             ..fence.board()

@@ -131,9 +131,10 @@ impl Overwriting<'_> {
             self.why, plan.estimate
         ));
         self.wait_for_the_write_lock(deadline, command.client)?;
+        let deadline = Instant::now() + command.timeout();
         let gathered = self
             .fleet
-            .gather(Instant::now() + command.timeout(), command.client, || {
+            .gather(deadline, command.client, self.schema_changes, || {
                 // Most writes show here, before any request waits.
                 self.unwritten.iter().try_for_each(Unwritten::require)?;
                 plan.require_current(&self.live)?;
