@@ -19,7 +19,6 @@ mod hashing;
 mod pages;
 pub(super) mod pin;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -29,16 +28,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::content_id::ContentId;
 use crate::error::{Context, Result};
-use crate::sidecar::sidecars;
 use crate::sys::copy::reflink;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
 use crate::worker::sqlite::header::DatabaseHeader;
-use crate::worker::sqlite::wal_index::LogIndex;
 
 pub(super) use hashing::Pace;
-use pages::{Log, Pages};
+pub(super) use pages::Pages;
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
 pub(super) const CHUNK: usize = 256 * 1024;
@@ -70,62 +67,8 @@ impl Snapshot {
         connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
             .context(&reading)?;
-        let number = |pragma: &str| {
-            connection
-                .query_row(pragma, [], |row| row.get::<_, i64>(0))
-                .context(&reading)
-        };
-        let (size, count) = (
-            number("PRAGMA page_size")? as u64,
-            number("PRAGMA page_count")? as u64,
-        );
-        let mode: String = connection
-            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-            .context(&reading)?;
-
-        let main = File::open(path).on_path("cannot open", path)?;
-        let mut snapshot = Self {
-            connection,
-            pages: Pages {
-                main,
-                log: None,
-                size,
-                count,
-                path: path.to_owned(),
-            },
-        };
-        if mode == "wal" {
-            snapshot.overlay_log()?;
-        }
-        Ok(snapshot)
-    }
-
-    fn overlay_log(&mut self) -> Result<()> {
-        let index = sidecars(&self.pages.path).nth(1).expect("the index comes second");
-        let index_file = File::open(&index).on_path("cannot open", &index)?;
-        let state = LogIndex::read(&index_file).on_path("cannot read", &index);
-        // Its descriptor stays open until the process ends, because closing it now would drop SQLite's locks.
-        std::mem::forget(index_file);
-        self.overlay(&state?)
-    }
-
-    /// Lays the part of the WAL over the main file that `state`, read in this transaction, has as committed.
-    fn overlay(&mut self, state: &LogIndex) -> Result<()> {
-        let log = sidecars(&self.pages.path).next().expect("the log comes first");
-        let file = File::open(&log).on_path("cannot open", &log)?;
-        // A WAL without a commit says nothing about the length, not even zero.
-        if state.frames > 0 {
-            self.pages.count = u64::from(state.pages);
-        }
-        let newest = if state.backfilled >= state.frames {
-            BTreeMap::new()
-        } else {
-            state
-                .newest_frames(&file, self.pages.size, 0)
-                .on_path("cannot read", &log)?
-        };
-        self.pages.log = Some(Log { file, newest });
-        Ok(())
+        let pages = Pages::of(&connection, path)?;
+        Ok(Self { connection, pages })
     }
 
     /// The length of the snapshot, in bytes.

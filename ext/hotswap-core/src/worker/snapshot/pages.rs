@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, MmapOptions};
+use rusqlite::Connection;
 
 use crate::error::{Context, Result};
+use crate::sidecar::sidecars;
+use crate::visible::Shown;
+use crate::worker::sqlite::wal_index::LogIndex;
 
 /// The pages of a snapshot. They do not change for as long as that snapshot is pinned.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(crate) struct Pages {
     /// The database's file.
     pub main: File,
     /// The WAL, in WAL mode.
-    pub log: Option<Log>,
+    pub(super) log: Option<Log>,
     /// The size of a page, in bytes.
     pub size: u64,
     /// The number of pages.
@@ -34,13 +38,64 @@ pub(super) struct Log {
 }
 
 impl Pages {
+    /// The pages of the database at `path` (resolved), whose state `connection` has pinned. What another connection has
+    /// committed since then is in them, too.
+    ///
+    /// Closing the files drops the locks of all connections to the database.
+    pub(crate) fn of(connection: &Connection, path: &Path) -> Result<Self> {
+        let reading = format!("cannot read {}", path.shown());
+        let number = |pragma: &str| {
+            connection
+                .query_row(pragma, [], |row| row.get::<_, i64>(0))
+                .context(&reading)
+        };
+        let mut pages = Self {
+            size: number("PRAGMA main.page_size")? as u64,
+            count: number("PRAGMA main.page_count")? as u64,
+            main: File::open(path).on_path("cannot open", path)?,
+            log: None,
+            path: path.to_owned(),
+        };
+        let mode: String = connection
+            .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
+            .context(&reading)?;
+        if mode == "wal" {
+            let index = sidecars(path).nth(1).expect("the index comes second");
+            let index_file = File::open(&index).on_path("cannot open", &index)?;
+            let state = LogIndex::read(&index_file).on_path("cannot read", &index);
+            // Its descriptor stays open until the process ends, because closing it now would drop SQLite's locks.
+            std::mem::forget(index_file);
+            pages.lay_log_over(&state?)?;
+        }
+        Ok(pages)
+    }
+
+    /// Lays the part of the WAL over the main file that `state`, read in the same transaction, has as committed.
+    pub(super) fn lay_log_over(&mut self, state: &LogIndex) -> Result<()> {
+        let log = sidecars(&self.path).next().expect("the log comes first");
+        let file = File::open(&log).on_path("cannot open", &log)?;
+        // A WAL without a commit says nothing about the length, not even zero.
+        if state.frames > 0 {
+            self.count = u64::from(state.pages);
+        }
+        let newest = if state.backfilled >= state.frames {
+            BTreeMap::new()
+        } else {
+            state
+                .newest_frames(&file, self.size, 0)
+                .on_path("cannot read", &log)?
+        };
+        self.log = Some(Log { file, newest });
+        Ok(())
+    }
+
     /// The length of all pages, in bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.count * self.size
     }
 
     /// Fills `buffer` with the content from the byte `at` on. Both ends have to be page boundaries.
-    pub(super) fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
+    pub(crate) fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
         self.read_main(buffer, at)?;
         self.overlay(buffer, at)
     }

@@ -53,7 +53,8 @@ impl Pin {
     pub(crate) fn hold_for_now(&mut self) -> Result<()> {
         let before = self.index()?;
         self.begin()?;
-        self.held = Some(before).filter(|before| self.index().is_ok_and(|after| before.has_same_content(&after)));
+        self.held =
+            Some(before).filter(|before| self.index().is_ok_and(|after| before.has_same_content(&after)));
         Ok(())
     }
 
@@ -93,18 +94,18 @@ impl Pin {
             number("PRAGMA page_size")? as u64,
             number("PRAGMA page_count")? as u64,
         );
-        let mut snapshot = Snapshot {
-            connection: self.connection,
-            pages: Pages {
-                main: File::open(&self.path).on_path("cannot open", &self.path)?,
-                log: None,
-                size,
-                count,
-                path: self.path,
-            },
+        let mut pages = Pages {
+            main: File::open(&self.path).on_path("cannot open", &self.path)?,
+            log: None,
+            size,
+            count,
+            path: self.path,
         };
-        snapshot.overlay(&state)?;
-        Ok(Some(snapshot))
+        pages.lay_log_over(&state)?;
+        Ok(Some(Snapshot {
+            connection: self.connection,
+            pages,
+        }))
     }
 }
 

@@ -20,6 +20,14 @@ pub(crate) struct DatabaseHeader {
 /// The offset of the two bytes that select the journal mode.
 pub(crate) const JOURNAL_BYTES: u64 = 18;
 
+/// SQLite locks bytes from here on, and does not use the page that contains them.
+const LOCKED_BYTES: u64 = 0x4000_0000;
+
+/// The unused page, in a database that is long enough to have it.
+pub(crate) fn locked_page(page_size: u32) -> u32 {
+    (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
+}
+
 impl DatabaseHeader {
     /// Parses a header, and refuses a file that cannot be a whole database. `length` is the length of the file in
     /// bytes, and `name` is what the user calls it.

@@ -8,6 +8,7 @@ pub(super) mod host;
 pub(super) mod journal;
 pub(super) mod locks;
 mod memory_limit;
+pub(super) mod node;
 #[cfg(test)]
 pub(super) mod system;
 pub(super) mod trees;

@@ -4,13 +4,8 @@
 //! only an overflow page. So a transaction that changes none of these pages has not written the table.
 //! <https://www.sqlite.org/fileformat2.html#b_tree_pages>
 
+use super::node::{long, Node};
 use crate::error::{Error, Result};
-
-/// The kinds of pages in a tree.
-const INTERIOR_INDEX: u8 = 2;
-const INTERIOR_TABLE: u8 = 5;
-const LEAF_INDEX: u8 = 10;
-const LEAF_TABLE: u8 = 13;
 
 /// The length of the database header, which the first page begins with.
 const HEADER: usize = 100;
@@ -42,14 +37,17 @@ impl Trees {
             let begin = if number == 1 { HEADER } else { 0 };
             let node =
                 Node::of(&page, begin, size.saturating_sub(reserved)).ok_or_else(|| damaged(number))?;
-            next.extend(node.children());
-            for first in node.overflows().ok_or_else(|| damaged(number))? {
-                let mut number = first;
+            for cell in node.cells() {
+                let cell = cell.ok_or_else(|| damaged(number))?;
+                next.extend(cell.child);
+                let Some(overflow) = cell.overflow else { continue };
+                let mut number = overflow.first;
                 while number != 0 && trees.add(number) {
                     read(number, &mut link)?;
                     number = long(&link, 0).unwrap_or(0);
                 }
             }
+            next.extend(node.last_child());
         }
         Ok(trees)
     }
@@ -84,103 +82,6 @@ fn damaged(page: u32) -> Error {
         format!("page {page} of the live database is damaged"),
         std::io::Error::from(std::io::ErrorKind::InvalidData),
     )
-}
-
-/// One page of a tree.
-struct Node<'a> {
-    page: &'a [u8],
-    /// Where the header of the node begins.
-    begin: usize,
-    kind: u8,
-    cells: usize,
-    /// The usable part of a page, in bytes.
-    usable: usize,
-}
-
-impl<'a> Node<'a> {
-    fn of(page: &'a [u8], begin: usize, usable: usize) -> Option<Self> {
-        let kind = *page.get(begin)?;
-        let cells = usize::from(word(page, begin + 3)?);
-        let known = [INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE].contains(&kind);
-        (known && usable >= 480).then_some(Self {
-            page,
-            begin,
-            kind,
-            cells,
-            usable,
-        })
-    }
-
-    fn is_leaf(&self) -> bool {
-        matches!(self.kind, LEAF_INDEX | LEAF_TABLE)
-    }
-
-    /// The offsets of the cells, as far as they lie in the page.
-    fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
-        let array = self.begin + if self.is_leaf() { 8 } else { 12 };
-        (0..self.cells).filter_map(move |nth| word(self.page, array + 2 * nth).map(usize::from))
-    }
-
-    fn children(&self) -> Vec<u32> {
-        if self.is_leaf() {
-            return Vec::new();
-        }
-        let left = self.offsets().filter_map(|offset| long(self.page, offset));
-        left.chain(long(self.page, self.begin + 8)).collect()
-    }
-
-    /// The first overflow page of each cell that has one. `None` if a cell does not lie in the page.
-    fn overflows(&self) -> Option<Vec<u32>> {
-        let mut overflows = Vec::new();
-        // The interior of a table has only keys.
-        if self.kind != INTERIOR_TABLE {
-            for offset in self.offsets() {
-                overflows.extend(self.overflow(offset)?);
-            }
-        }
-        Some(overflows)
-    }
-
-    fn overflow(&self, offset: usize) -> Option<Option<u32>> {
-        let child = if self.kind == INTERIOR_INDEX { 4 } else { 0 };
-        let (length, mut content) = varint(self.page, offset + child)?;
-        if self.kind == LEAF_TABLE {
-            content = varint(self.page, content)?.1;
-        }
-        let whole = match self.kind {
-            LEAF_TABLE => self.usable - 35,
-            _ => (self.usable - 12) * 64 / 255 - 23,
-        };
-        let length = usize::try_from(length).ok()?;
-        if length <= whole {
-            return Some(None);
-        }
-        let least = (self.usable - 12) * 32 / 255 - 23;
-        let here = least + (length - least) % (self.usable - 4);
-        let here = if here <= whole { here } else { least };
-        long(self.page, content + here).map(Some)
-    }
-}
-
-/// A number of up to nine bytes, and where it ends.
-fn varint(page: &[u8], at: usize) -> Option<(u64, usize)> {
-    let mut number = 0;
-    for nth in 0..8 {
-        let byte = *page.get(at + nth)?;
-        number = number << 7 | u64::from(byte & 0x7f);
-        if byte < 0x80 {
-            return Some((number, at + nth + 1));
-        }
-    }
-    Some((number << 8 | u64::from(*page.get(at + 8)?), at + 9))
-}
-
-fn word(page: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn long(page: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(page.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //!
 //! 1. [`Plan`] says what the copy gets of each table.
 //! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one beside the database (see [`Place`]).
-//! 3. [`Origin`] copies the rows. Where all rows come along as they are, SQLite copies the cells of the b-trees, with the
-//!    indexes and with the tables in which virtual tables keep their content. It does not look into the values.
+//! 3. [`Trees`] copies the b-trees of tables that come along as they are, with their indexes, and of the tables in which
+//!    virtual tables keep their content. [`Origin`] copies rows whose values are changed, and trees that [`Trees`] leaves to it.
 //! 4. Full-text indexes that come along as they are still know the words of rows that are gone. A second thread copies them
 //!    into a file of their own, where they forget these words. From there they come into the copy.
 //! 5. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers. It runs the application's own
@@ -18,6 +18,7 @@ mod place;
 mod plan;
 mod schema;
 mod table;
+mod trees;
 
 use std::fs::File;
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::redaction::{Rule, Script};
 use crate::sidecar::sidecars;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
+use crate::worker::snapshot::Pages;
 use crate::worker::sqlite::host::has_mutexes;
 
 use draft::Draft;
@@ -36,6 +38,7 @@ use place::Place;
 use plan::{Keep, Plan};
 use schema::Schema;
 use table::{Kind, Table};
+use trees::{AllRoots, Trees};
 
 /// Builds a copy of the database at `source` for the client of `command`: with the rows of the selected tables, and
 /// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, and the result `None`, or it
@@ -98,7 +101,7 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     let indexes = Place::beside(&command.path)?;
     let origin = Origin::open(source, place, command)?;
     let of_indexes = Origin::open(source, &indexes, command)?;
-    of_indexes.pin_with(&origin)?;
+    let pages = of_indexes.pin_with(&origin)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
     let schema = Schema::read(live)
@@ -126,8 +129,18 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     };
     lay_out(place)?;
     let rest = || {
-        origin.report(place.growth(command, length)?)?;
-        transfer(&origin, &schema, &plan, &parts)?;
+        let whole = schema.tables.iter().filter(|table| {
+            let is_part = || parts.iter().any(|part| part.name == table.name);
+            !table.is_virtual() && *plan.of(table) == Keep::All && !is_part()
+        });
+        let mut report = place.growth(command, length)?;
+        let mut done = copy_trees(&origin, &pages, place, whole, |_| {
+            report();
+            command.client.check_presence()
+        })?;
+        done.extend(&parts);
+        origin.report(report)?;
+        transfer(&origin, &schema, &plan, &done)?;
         origin.finish()
     };
     if parts.is_empty() {
@@ -136,9 +149,7 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     } else {
         lay_out(&indexes)?;
         let forget = || {
-            for part in &parts {
-                of_indexes.transfer(part, &Keep::All)?;
-            }
+            copy_parts(&of_indexes, &pages, &indexes, &parts, command)?;
             of_indexes.finish()?;
             enter_virtual_tables(&indexes, command, &schema, &plan)?;
             Draft::open(&indexes, command)?
@@ -146,15 +157,11 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
                 .tidy_up(&schema, &plan)
         };
         at_once(forget, rest)?;
-        let tidy = Origin::open(
-            indexes.staged().expect("it is beside the database"),
-            place,
-            command,
-        )?;
+        let path = indexes.staged().expect("it is beside the database");
+        let tidy = Origin::open(path, place, command)?;
         tidy.pin()?;
-        for part in &parts {
-            tidy.transfer(part, &Keep::All)?;
-        }
+        let pages = Pages::of(tidy.connection(), path)?;
+        copy_parts(&tidy, &pages, place, &parts, command)?;
         tidy.finish()?;
     }
     enter_virtual_tables(place, command, &schema, &plan)?;
@@ -165,10 +172,51 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     Ok(properties.is_wal)
 }
 
-/// Copies the rows of all tables but `parts`.
-fn transfer(origin: &Origin, schema: &Schema, plan: &Plan, parts: &[&Table]) -> Result<()> {
-    let is_part = |table: &Table| parts.iter().any(|part| part.name == table.name);
-    for table in schema.tables.iter().filter(|table| !is_part(table)) {
+/// Copies the trees of `tables`, and calls `written` with the length of the copy meanwhile. Returns the tables that it has
+/// copied. The others need to be [transferred](Origin::transfer).
+fn copy_trees<'a>(
+    origin: &Origin,
+    pages: &Pages,
+    place: &Place,
+    tables: impl Iterator<Item = &'a Table>,
+    mut written: impl FnMut(u64) -> Result<()>,
+) -> Result<Vec<&'a Table>> {
+    let from = AllRoots::read(origin.connection());
+    let from = from.map_err(|error| origin.unreadable(error))?;
+    let to = AllRoots::read(&place.open()?).on_path("cannot read", place.name())?;
+    let mut copied = Vec::new();
+    if let Some(mut trees) = Trees::between(pages, place.file(), place.name(), &mut written)? {
+        for table in tables {
+            if trees.copy(table, &from, &to)? {
+                copied.push(table);
+            }
+        }
+        trees.finish()?;
+    }
+    Ok(copied)
+}
+
+/// Copies the tables in which full-text tables keep their content.
+fn copy_parts(
+    origin: &Origin,
+    pages: &Pages,
+    place: &Place,
+    parts: &[&Table],
+    command: &Command,
+) -> Result<()> {
+    let copied = copy_trees(origin, pages, place, parts.iter().copied(), |_| {
+        command.client.check_presence()
+    })?;
+    let mut rest = parts
+        .iter()
+        .filter(|part| !copied.iter().any(|copied| copied.name == part.name));
+    rest.try_for_each(|part| origin.transfer(part, &Keep::All))
+}
+
+/// Copies the rows of all tables but those that are `done`.
+fn transfer(origin: &Origin, schema: &Schema, plan: &Plan, done: &[&Table]) -> Result<()> {
+    let is_done = |table: &Table| done.iter().any(|done| done.name == table.name);
+    for table in schema.tables.iter().filter(|table| !is_done(table)) {
         match (&table.kind, plan.of(table)) {
             // The parts have its rows.
             (Kind::Virtual { .. }, Keep::All) => {}

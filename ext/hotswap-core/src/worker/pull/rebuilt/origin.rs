@@ -1,5 +1,6 @@
 //! The database that is pulled, in one read transaction, with the file attached that gets its rows.
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::error::{is_of_the_machine, Context, Error, Refused, Result, Unredacta
 use crate::visible::{self, Shown};
 use crate::worker::command::Command;
 use crate::worker::deadline::Deadline;
+use crate::worker::snapshot::Pages;
 use crate::worker::sqlite::foreign::load_extensions;
 
 /// What SQL calls the copy.
@@ -83,8 +85,9 @@ impl Origin {
         begun.map_err(|error| self.unreadable(error))
     }
 
-    /// Pins the state that `other`, another connection to the same database, pins at the same time.
-    pub(super) fn pin_with(&self, other: &Self) -> Result<()> {
+    /// Pins the state that `other`, another connection to the same database, pins at the same time. Returns its pages, whose
+    /// files stay open: closing them would drop the locks of both.
+    pub(super) fn pin_with(&self, other: &Self) -> Result<ManuallyDrop<Pages>> {
         let since = Instant::now();
         // A writer that waits for `other` lets no further reader in.
         let set = self.connection.busy_timeout(Duration::ZERO);
@@ -92,12 +95,13 @@ impl Origin {
         loop {
             let before = self.version();
             other.pin()?;
+            let pages = ManuallyDrop::new(Pages::of(&other.connection, &self.path)?);
             let pinned = before.and_then(|before| {
                 self.connection.execute_batch("BEGIN")?;
                 Ok(before == self.version()?)
             });
             match pinned {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(pages),
                 Err(error) if since.elapsed() > PATIENCE || !is_busy(&error) => {
                     return Err(self.unreadable(error));
                 }
@@ -124,7 +128,8 @@ impl Origin {
         ended.map_err(|error| self.unreadable(error))
     }
 
-    fn unreadable(&self, error: rusqlite::Error) -> Error {
+    /// The error for what cannot be read.
+    pub(super) fn unreadable(&self, error: rusqlite::Error) -> Error {
         let read = Err::<(), _>(error).on_path("cannot read", &self.path);
         self.explain(read.expect_err("it is an error"))
     }

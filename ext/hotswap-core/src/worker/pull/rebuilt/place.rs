@@ -90,7 +90,8 @@ impl Place {
         }
     }
 
-    fn file(&self) -> &File {
+    /// The file itself.
+    pub(super) fn file(&self) -> &File {
         match self {
             Self::Beside(staged) => staged.file(),
             Self::Client(target) => &target.file,

@@ -14,12 +14,13 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, OpenFlags};
 
 use super::backup::{not_committed, Written};
-use super::pages::{count_of, differing, locked_page, number, read_page};
+use super::pages::{count_of, differing, number, read_page};
 use super::transaction::Transaction;
 use crate::error::{Context, Result};
 use crate::sidecar::sidecars;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
+use crate::worker::sqlite::header::locked_page;
 use crate::worker::sqlite::vfs::{self, Purpose};
 use crate::worker::sqlite::wal_index::LogIndex;
 

@@ -9,9 +9,6 @@ use rusqlite::Connection;
 use crate::error::{Context, Result};
 use crate::worker::disk::staged::Staged;
 
-/// SQLite locks bytes from here on, and does not use the page that contains them.
-const LOCKED_BYTES: u64 = 0x4000_0000;
-
 /// Which pages of the staged file differ from those in the database of `reader`. The staged file has `count` pages.
 pub(super) fn differing(
     reader: &Connection,
@@ -55,11 +52,6 @@ pub(super) fn read_page(file: &File, page: u32, buffer: &mut [u8]) -> std::io::R
 /// The number of pages in the staged file.
 pub(super) fn count_of(staged: &Staged, page_size: u32) -> u32 {
     (staged.len() / u64::from(page_size)) as u32
-}
-
-/// The unused page, in a database that is long enough to have it.
-pub(super) fn locked_page(page_size: u32) -> u32 {
-    (LOCKED_BYTES / u64::from(page_size)) as u32 + 1
 }
 
 /// The result of a PRAGMA that returns a number.

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::pages::{count_of, differing, locked_page, number, read_page};
+use super::pages::{count_of, differing, number, read_page};
 use crate::error::{Context, Result};
 use crate::worker::disk::staged::Staged;
-use crate::worker::sqlite::header::DatabaseHeader;
+use crate::worker::sqlite::header::{locked_page, DatabaseHeader};
 
 /// The parts of the header that depend on the commit and not on the content: the change counters, the number of
 /// pages, the schema number, and the version of SQLite that wrote the file.
