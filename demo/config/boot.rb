@@ -3,3 +3,4 @@
 ENV["BUNDLE_GEMFILE"] ||= File.expand_path("../../Gemfile", __dir__)
 
 require "bundler/setup"
+require "bootsnap/setup"

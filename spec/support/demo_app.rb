@@ -11,11 +11,16 @@ module DemoApp
   SOURCE = Project::ROOT.join("demo")
   # What decides the content of a prepared database.
   INPUTS = "{db,app/models,config}/**/*"
-  COMPILED_GEMS = File.expand_path("demo_app/compiled_gems.rb", __dir__)
+  # Where bootsnap keeps compiled code and the places of files: one folder for all copies, not one for each.
+  BOOTSNAP = Project::CACHE.join("bootsnap-#{Project.lane}").to_s
 
   # Production loads all of Rails when it boots: a second of processor time, and the specs boot hundreds of times. So each
   # part of Rails loads when it is first used, unless the copy is `whole`. The application's own classes load at boot.
   LAZY = "Rails.application.config.eager_load_namespaces.clear\n"
+
+  # Room for all objects of a booted application. Ruby would grow its heap step by step instead, and collect garbage
+  # 26 times: a fifth of a boot's processor time.
+  HEAP = {"RUBY_GC_HEAP_0_INIT_SLOTS" => "200000", "RUBY_GC_HEAP_1_INIT_SLOTS" => "60000", "RUBY_GC_HEAP_2_INIT_SLOTS" => "30000"}.freeze
 
   module_function
 
@@ -27,13 +32,7 @@ module DemoApp
 
   def environment(extra = {})
     Project.bundled_environment("RAILS_ENV" => "production", "RACK_ENV" => "production",
-      "SECRET_KEY_BASE" => "only-for-specs" * 4, "RUBYOPT" => ruby_options, **extra)
-  end
-
-  # RUBYOPT has no way to write a space.
-  def ruby_options
-    given = Bundler.original_env["RUBYOPT"]
-    COMPILED_GEMS.match?(/\s/) ? given : [given, "-r#{COMPILED_GEMS}"].compact.join(" ")
+      "SECRET_KEY_BASE" => "only-for-specs" * 4, "BOOTSNAP_CACHE_DIR" => BOOTSNAP, **HEAP, **extra)
   end
 
   # The seeded primary database, as it is before a server has touched it.
