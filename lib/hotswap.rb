@@ -164,7 +164,7 @@ module Hotswap
     #   {Configuration#tables}. All other tables keep their rows, and what is written to them meanwhile. nil is an error,
     #   because it would push the whole database
     # @param except [Array<String>, String, false] all tables but these, likewise
-    # @param allow_orphans [Boolean] whether rows of other tables may point to rows that are gone afterwards
+    # @param allow_orphans [Boolean] whether rows may point to rows that are missing afterwards
     # @param probe [String, nil] a URL or a command that tells after the swap whether the application works
     # @param probe_timeout [Numeric, nil] how long that may take, in seconds
     # @param label [String, nil] what to call this push in the application's log and in the record of the database

@@ -7,7 +7,7 @@ module Hotswap
   # The blocks run in their own thread, while requests go on. Neither the thread that closes connections nor the swap
   # may wait for them.
   class AfterSwap
-    # The event for those who count swaps.
+    # The event that each process sends after a swap.
     EVENT = "swap.hotswap"
 
     # What wraps the blocks, such as Rails' reloader.

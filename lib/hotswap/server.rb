@@ -50,7 +50,7 @@ module Hotswap
 
     private
 
-    # @return [Hash] what a worker gets to know about the application
+    # @return [Hash] what a worker is told about the application
     def settings
       {
         databases: Hotswap.databases.registered.map(&:to_settings),

@@ -115,7 +115,7 @@ pub(super) struct Cp {
     /// Copy all tables but these, named as with --only
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table)]
     pub except: Option<Vec<String>>,
-    /// With --only or --except: push even if rows of other tables then point to rows that are gone
+    /// With --only or --except: push even if rows then point to rows that are missing
     #[arg(long)]
     pub allow_orphans: bool,
     /// Pull a copy in which the rules of config.hotswap.redact have replaced values, on the server

@@ -1,7 +1,8 @@
 //! A member: an application process that has a managed database open.
 //!
-//! A process becomes a member when it first opens a managed database, no matter how it was started, and stops being
-//! one when it ends, or when it no longer keeps a database of a pattern. Membership is the shared lock on the [fence](crate::fence). There is no other registration.
+//! A process becomes a member when it first opens a managed database, no matter how it was started, and stops being one
+//! when it ends, or when it no longer keeps a database of a pattern. Membership is the shared lock on the
+//! [fence](crate::fence). There is no other registration.
 //!
 //! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: it asks the
 //! [`Host`] for what the application has to do itself.
@@ -59,8 +60,8 @@ impl Member {
     /// has to try again.
     ///
     /// Must be called inside the gate, before the database is opened. It does not wait. If the process is already a
-    /// member, this only checks that it holds the fence that is there now. With `own_gate`, a new membership gets a gate
-    /// of its own, which the caller has to enter as well.
+    /// member, this only checks that it holds the fence that is there now. With `own_gate`, a new membership gets a
+    /// gate of its own, which the caller has to enter as well.
     pub fn join(&self, path: &Path, own_gate: bool) -> Result<Option<Joined>> {
         let mut fleets = self.shared.fleets();
         let before = fleets.memberships().len();
@@ -70,7 +71,7 @@ impl Member {
         let joined = fleets.memberships().len() > before;
         let replaced = joined && fleets.was_replaced_meanwhile(&one);
         let (gate, database) = (one.gate.clone(), one.database());
-        // Under the lock: whoever leaves the fleet has to hold the only reference.
+        // Under the lock: the thread that leaves the fleet has to hold the only reference.
         drop(one);
         drop(fleets);
         if joined && !self.shared.watched.swap(true, Ordering::AcqRel) {

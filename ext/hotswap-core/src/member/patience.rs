@@ -1,4 +1,4 @@
-//! Bounds how long a worker may keep a member out.
+//! Limits how long a worker may keep a member out. After that, the member kills the worker.
 
 use std::time::{Duration, Instant};
 

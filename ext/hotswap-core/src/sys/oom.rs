@@ -1,4 +1,5 @@
-//! What is known about a worker that ended without a report. Such a worker was killed: it reports every other end.
+//! Whether the kernel killed a worker for lack of memory. A worker that ends without a report was killed: it reports
+//! every other end.
 
 use std::fmt;
 

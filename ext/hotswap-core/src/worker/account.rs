@@ -1,4 +1,4 @@
-//! What the record gets to know about a command.
+//! What the record will say about a command.
 //!
 //! The parts of a command note what they know as they go. The last step of the command adds the entry to the record.
 
@@ -47,8 +47,8 @@ impl Account {
             .is_some_and(|open| open.entry.previous.is_some())
     }
 
-    /// The end of the command: the path of its database, and the whole entry. `None` if the command was about no database,
-    /// or if it did nothing to it.
+    /// The end of the command: the path of its database, and the whole entry. `None` if the command was about no
+    /// database, or if it did nothing to it.
     pub(super) fn close(&self, outcome: &Result<Figures>, took: Duration) -> Option<(PathBuf, Entry)> {
         let Open { database, entry } = self.lock().take()?;
         let changed = !matches!(outcome, Ok(figures) if figures.changed == Some(false));

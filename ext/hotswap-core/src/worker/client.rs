@@ -145,7 +145,7 @@ pub(super) struct Client {
     pub user: User,
     /// The application's log.
     pub log: Log,
-    /// What the record gets to know about the command.
+    /// What the record will say about the command.
     pub account: Account,
     /// What a command has found out that fails all the same.
     found: Mutex<Option<Figures>>,
@@ -304,7 +304,7 @@ impl Client {
         self.user.progress(stage, done, total);
     }
 
-    /// Keeps what the client gets to know although the command fails.
+    /// Keeps what the client is told although the command fails.
     pub(super) fn found(&self, figures: Figures) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(figures);
     }

@@ -49,7 +49,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// What the record gets to know about the command before it begins.
+    /// What is known for the record before the command begins.
     pub(super) fn entry(&self, direction: Direction) -> Entry {
         let Request { src, dst, .. } = self.request;
         let (command, from, to) = match direction {

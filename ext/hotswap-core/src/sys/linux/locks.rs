@@ -1,4 +1,4 @@
-//! Record locks beyond what POSIX tells about them.
+//! Which processes hold record locks on a file, as `/proc/locks` lists them.
 
 use std::os::fd::AsFd;
 

@@ -1,4 +1,4 @@
-//! Proof that no other process has a file open: there is none.
+//! Proof that no other process has a file open: not supported, so a push to an existing database writes in place.
 
 use std::os::fd::RawFd;
 

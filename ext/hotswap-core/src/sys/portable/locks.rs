@@ -1,4 +1,4 @@
-//! Record locks, as far as POSIX tells about them.
+//! Which processes hold record locks on a file: unknown, except for a lock that is in the way of one's own.
 
 use std::os::fd::AsFd;
 

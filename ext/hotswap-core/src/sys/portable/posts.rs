@@ -1,4 +1,4 @@
-//! Reports when a file is written to: there are none, so members poll.
+//! Reports when a file is written to: not supported, so members poll.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,4 +1,4 @@
-//! Files without a name: there are none that could get one.
+//! Files without a name: not supported, because such a file could not get a name later.
 
 use std::fs::File;
 use std::io;

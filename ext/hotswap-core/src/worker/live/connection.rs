@@ -1,4 +1,4 @@
-//! Connections to the live database.
+//! Connections to the live database, and their checkpoints.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The live database while no other process may have it open.
+//! The live database while no other process may have it open: locks it, empties its WAL, and takes the lease.
 
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};

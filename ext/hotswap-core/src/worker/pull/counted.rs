@@ -1,5 +1,5 @@
-//! The rows that a pull has copied. A push with the identity of the copy that is refused can then say which tables have
-//! more or fewer rows.
+//! How many rows each table of a pulled copy has. If a later push with `--if-match` is refused, its message can then
+//! name the tables that have more or fewer rows.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -11,7 +11,8 @@ use crate::worker::push::rows::Rows;
 use crate::worker::snapshot::Snapshot;
 use crate::worker::sqlite::vfs;
 
-/// Counts them in `copy`, the client's file, when the database is released: with a rollback journal, writers wait until then.
+/// Counts them in `copy`, the client's file, when the database is released: with a rollback journal, writers wait until
+/// then.
 pub(super) fn in_copy(copy: &File, client: &Client) {
     let Some(path) = path_of(copy) else {
         return;
@@ -25,7 +26,8 @@ pub(super) fn in_copy(copy: &File, client: &Client) {
     }
 }
 
-/// Counts them in the snapshot of the database at `source`, because a pipe keeps no copy. Only with a WAL: then no writer waits.
+/// Counts them in the snapshot of the database at `source`, because a pipe keeps no copy. Only with a WAL: then no
+/// writer waits.
 pub(super) fn in_snapshot(snapshot: &Snapshot, source: &Path, client: &Client) {
     if snapshot.has_log() {
         note(&Rows::count(snapshot.connection(), source), client);

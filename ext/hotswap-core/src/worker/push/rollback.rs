@@ -1,5 +1,5 @@
-//! What a rollback does before its swap: takes the previous version out of reach, and looks at it. It copies nothing,
-//! so a rollback takes as long as a swap.
+//! What a rollback does before its swap: it moves the previous version to a hidden name, and checks it. It copies
+//! nothing, so a rollback takes as long as a swap.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Room for a push on the disk of the database. If there is none otherwise, the oldest previous versions give way. To
-//! a rollback none gives way, because it might be the one that the user goes back to.
+//! Room for a push on the disk of the database. If there is too little, the worker removes the oldest previous
+//! versions. A rollback removes none, because it might remove the one that the user goes back to.
 
 use std::os::fd::AsFd;
 

@@ -1,4 +1,4 @@
-//! How many rows a push has added or removed, for the user.
+//! Counts the rows of each table before and after a push, for the user and the record.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Databases with a checksum in every page, as SQLite's cksumvfs extension writes and verifies them.
 //!
-//! A worker does not have this extension. What it writes has no valid checksum, be it two bytes of a header or
-//! the pages that a checkpoint moves into the file, and the application could no longer read those pages. So the
-//! worker never writes into such a database, and never puts one in place.
+//! A worker does not have this extension. Its writes have no valid checksum: neither two bytes of a header, nor the
+//! pages that a checkpoint moves into the file. The application could no longer read those pages. So the worker never
+//! writes into such a database, and never puts one in place.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -1,4 +1,4 @@
-//! Which tables take part.
+//! Chooses the tables that a push of some tables writes, and refuses those that it cannot write.
 
 use rusqlite::Connection;
 
@@ -8,9 +8,9 @@ use super::table::Table;
 use crate::error::{BadFile, Context, Result};
 use crate::worker::schema::Schema;
 
-/// Chooses tables of the live database. `select` gets the names of all tables that can be chosen, and the names of those
-/// that come along with other ones, and returns the names that the user means. Virtual tables that belong to a chosen
-/// table come along.
+/// Chooses tables of the live database. `select` gets the names of all tables that can be chosen, and the names of
+/// those that come along with other ones, and returns the names that the user means. Virtual tables that belong to a
+/// chosen table come along.
 ///
 /// Refuses tables that differ in the pushed file, which the user calls `name`, and tables that cannot be pushed
 /// without the others. `label` is what the user calls the live database.

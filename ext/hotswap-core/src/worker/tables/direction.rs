@@ -1,4 +1,5 @@
-//! In which direction a difference that was kept can be applied.
+//! Whether a difference that was kept can be applied, and in which direction: from the old rows to the new ones, or
+//! back.
 
 use rusqlite::Connection;
 

@@ -1,11 +1,11 @@
 //! Some tables of a database: how they differ from those of another file, and how they become like them.
 //!
-//! This room knows connections and files. It knows no fleet, no gate and no client: its caller decides when to
+//! This module works on connections and files. It knows no fleet, no gate and no client: its caller decides when to
 //! compare, when to begin the transaction, and when to commit.
 //!
 //! 1. [`choose`] says which tables take part, and refuses those that cannot.
-//! 2. [`Difference::find`] compares them row by row and writes a *difference file*: an SQLite database with the rows that
-//!    go and the rows that come. It works in both directions, so it is also what undoes the change.
+//! 2. [`Difference::find`] compares them row by row and writes a *difference file*: an SQLite database with the rows
+//!    that go and the rows that come. It works in both directions, so it is also what undoes the change.
 //! 3. [`Difference::attach`], before a transaction begins, then [`Difference::apply`] within it.
 
 mod apply;

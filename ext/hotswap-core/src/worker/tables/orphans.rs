@@ -1,9 +1,9 @@
-//! Rows that would point to nothing.
+//! Orphans: rows whose foreign keys would point to nothing after the change.
 //!
-//! Only those count that the change makes. What the difference file alone can tell is found with the gates open: the keys
-//! that go, those that come, and whether a foreign key needs a look at all. The statements that are left run with the gates
-//! open and within the transaction. They look up what points to the keys that go: if the pointing columns have an index,
-//! that takes as long as the difference is large.
+//! Rows that pointed to nothing before do not count. What the difference file alone can tell is found with the gates
+//! open: the keys that go, those that come, and whether a foreign key needs a look at all. The statements that are left
+//! run with the gates open and within the transaction. They look up what points to the keys that go: if the pointing
+//! columns have an index, that takes as long as the difference is large.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -45,8 +45,8 @@ pub(crate) struct Risk {
 }
 
 impl Risk {
-    /// The rows that would point to nothing after the change, and did not before. Works without a transaction, and within it
-    /// before [`apply`](Difference::apply).
+    /// The rows that would point to nothing after the change, and did not before. Works without a transaction, and
+    /// within it before [`apply`](Difference::apply).
     pub(crate) fn orphans(&self, live: &Connection) -> Result<Option<Orphans>> {
         let mut orphans = Orphans {
             table: self.pointer.child.clone(),
@@ -63,8 +63,8 @@ impl Risk {
 }
 
 impl Difference {
-    /// The foreign keys by which rows could point to nothing, no matter what other processes write into the other tables.
-    /// Needs [`attach`](Self::attach).
+    /// The foreign keys by which rows could point to nothing, no matter what other processes write into the other
+    /// tables. Needs [`attach`](Self::attach).
     pub(crate) fn risks(&self, live: &Connection, direction: Direction) -> Result<Vec<Risk>> {
         let mut risks = Vec::new();
         for (nth, pointer) in pointers(live).context(LOOKING)?.into_iter().enumerate() {
@@ -159,7 +159,8 @@ impl Difference {
     }
 }
 
-/// The keys of a parent that go and do not come again, and those that come and were not there before: two temporary tables.
+/// The keys of a parent that go and do not come again, and those that come and were not there before: two temporary
+/// tables.
 struct Keys {
     gone: String,
     come: String,

@@ -1,4 +1,4 @@
-//! Random tables of every kind, there and back.
+//! Applies differences between random tables of every kind, and undoes them.
 
 use std::path::PathBuf;
 

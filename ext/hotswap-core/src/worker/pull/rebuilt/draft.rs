@@ -1,4 +1,4 @@
-//! A connection to the copy alone, which makes what the schema consists of.
+//! A connection to the copy alone, which makes its tables, indexes, views and triggers.
 
 use std::path::Path;
 
@@ -93,8 +93,8 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Makes the indexes of tables whose rows are changed, if `changed`, or of all others. Indexes of parts come with the
-    /// parts.
+    /// Makes the indexes of tables whose rows are changed, if `changed`, or of all others. Indexes of parts come with
+    /// the parts.
     pub(super) fn make_indexes(&self, schema: &Schema, plan: &Plan, changed: bool) -> Result<()> {
         let indexes = schema.indexes.iter().filter(|index| {
             let table = schema

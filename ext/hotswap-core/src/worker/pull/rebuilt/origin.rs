@@ -1,4 +1,4 @@
-//! The database that is pulled, in one read transaction, with the file attached that gets its rows.
+//! The database that is pulled, in one read transaction. The file that gets its rows is attached to it.
 
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
@@ -85,8 +85,8 @@ impl Origin {
         begun.map_err(|error| self.unreadable(error))
     }
 
-    /// Pins the state that `other`, another connection to the same database, pins at the same time. Returns its pages, whose
-    /// files stay open: closing them would drop the locks of both.
+    /// Pins the state that `other`, another connection to the same database, pins at the same time. Returns its pages,
+    /// whose files stay open: closing them would drop the locks of both.
     pub(super) fn pin_with(&self, other: &Self) -> Result<ManuallyDrop<Pages>> {
         let since = Instant::now();
         // A writer that waits for `other` lets no further reader in.
@@ -214,7 +214,8 @@ impl Origin {
         let all = format!("INSERT INTO {COPY}.{name} SELECT * FROM main.{name}");
         let all = match loses_rowids {
             true => None,
-            // It cannot be compiled if SQLite cannot transfer the rows as they are, and the table has generated columns.
+            // It cannot be compiled if SQLite cannot transfer the rows as they are, and the table has generated
+            // columns.
             false => connection.prepare(&all).ok(),
         };
         match all {
@@ -261,7 +262,8 @@ impl Origin {
             .map(drop)
     }
 
-    /// Copies what SQLite keeps about the tables `all`, of which the copy has all rows, and `filled`, of which it has rows.
+    /// Copies what SQLite keeps about the tables `all`, of which the copy has all rows, and `filled`, of which it has
+    /// rows.
     pub(super) fn transfer_statistics(&self, all: &[&str], filled: &[&str]) -> Result<()> {
         let connection = &self.connection;
         let in_both = |table: &str| {

@@ -1,4 +1,4 @@
-//! The file in which a copy is built: one beside the database, or the client's own, which saves a copy of the copy.
+//! The file in which a copy is built: one beside the database, or the client's own, so that it is not copied once more.
 
 use std::fs::File;
 use std::io;
@@ -50,9 +50,9 @@ impl Place {
         Staged::create(database).map(Self::Beside)
     }
 
-    /// The client's `file`, which the user calls `name`, if SQLite can work there, and as fast as on the disk of `database`.
-    /// The client could change what SQLite reads there. But only root and the application's user reach the worker, and both
-    /// can read the database themselves.
+    /// The client's `file`, which the user calls `name`, if SQLite can work there, and as fast as on the disk of
+    /// `database`. The client could change what SQLite reads there. But only root and the application's user reach the
+    /// worker, and both can read the database themselves.
     pub(super) fn of_client(file: &File, name: &str, database: &Path) -> Option<Self> {
         let file = Arc::new(file.try_clone().ok()?);
         let mode = OFlag::from_bits_truncate(fcntl(&*file, FcntlArg::F_GETFL).ok()?);
@@ -140,7 +140,8 @@ impl Place {
         Ok(space::left_for(self.file())?.saturating_sub(length) / 2)
     }
 
-    /// A callback that reports how much is written, of about `total` bytes, and has the disk write the client's file meanwhile.
+    /// A callback that reports how much is written, of about `total` bytes, and has the disk write the client's file
+    /// meanwhile.
     pub(super) fn growth(&self, command: &Command, total: u64) -> Result<impl FnMut() + Send + 'static> {
         let reporting = "cannot report the progress";
         let user = command.client.user.try_clone().context(reporting)?;
@@ -160,8 +161,8 @@ impl Place {
         })
     }
 
-    /// Completes the copy of a database that is in WAL mode if `is_wal`. Returns the staged file, unless the client has the
-    /// copy in its own.
+    /// Completes the copy of a database that is in WAL mode if `is_wal`. Returns the staged file, unless the client has
+    /// the copy in its own.
     pub(super) fn complete(self, is_wal: bool, command: &Command) -> Result<Option<Staged>> {
         match self {
             Self::Beside(mut staged) => {

@@ -1,4 +1,4 @@
-//! What the database that is pulled consists of.
+//! The schema of the database that is pulled: its tables, indexes, views and triggers.
 
 use std::collections::BTreeMap;
 
