@@ -79,11 +79,13 @@ module Hotswap
         "opened with SQLite3::Database.new; close #{several ? "them" : "it"} in a block given to Hotswap.on_disconnect"
     end
 
-    # Whether the process neither has a connection to the database open, nor opens one when it is needed.
-    def keeps_nothing_of?(database)
-      return false if ActiveRecordConnections.loaded? && ActiveRecordConnections.pool_for?(database)
+    # What this process needs the database for.
+    # @return [String, nil] "pool", if Active Record opens a connection when it is needed; "connection", if one is open that
+    #   belongs to no pool, as a thread leaves it behind that has leased it while its pool was removed
+    def what_keeps(database)
+      return "pool" if ActiveRecordConnections.loaded? && ActiveRecordConnections.pool_for?(database)
 
-      Fiber.new { open_to(database).none? }.resume
+      "connection" if Fiber.new { open_to(database).any? }.resume
     end
 
     # Clears the cached schema of the database.

@@ -8,6 +8,8 @@ module Hotswap
 
     # @return [Array<Database>] what was registered: databases and patterns
     attr_reader :registered
+    # @return [Integer, nil] how many of them were registered when the application had booted; nil while it boots
+    attr_reader :at_boot
 
     def initialize
       clear
@@ -36,11 +38,14 @@ module Hotswap
 
       Database.new(path, name: name, extensions: extensions).tap do |database|
         @registered << database
-        next add_pattern(database) if database.pattern?
-
-        @databases << database
-        index(database)
+        database.pattern? ? add_pattern(database) : add(database)
+        Hotswap.runtime.server.publish if at_boot
       end
+    end
+
+    # The application has booted. What is registered from now on, other processes do not know.
+    def booted
+      @at_boot ||= @registered.size
     end
 
     # See {Hotswap.find_database}.
@@ -82,6 +87,7 @@ module Hotswap
     end
 
     def clear
+      @at_boot = nil
       @registered = []
       @databases = []
       @patterns = []
@@ -114,6 +120,11 @@ module Hotswap
         return @matched[found.path] ||= found if found
       end
       nil
+    end
+
+    def add(database)
+      @databases << database
+      index(database)
     end
 
     def add_pattern(pattern)

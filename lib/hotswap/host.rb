@@ -99,9 +99,9 @@ module Hotswap
       units.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }
     end
 
-    # A line if this process has a connection to the database, or a pool for one.
+    # What keeps this process in the fleet of the database: "pool", "connection" or nothing.
     def answer_kept(path, _)
-      "kept" unless Hotswap.runtime.connections.keeps_nothing_of?(database_at(path))
+      Hotswap.runtime.connections.what_keeps(database_at(path))
     end
 
     def database_at(path)

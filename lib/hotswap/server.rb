@@ -17,6 +17,8 @@ module Hotswap
     # See {Hotswap.start}. Can be called again, and in a forked child.
     def start
       return complain(NO_DATABASE) if Hotswap.databases.empty?
+
+      Hotswap.databases.booted
       why_not = why_sqlite_does_not_do
       return complain(why_not) if why_not
 
@@ -39,6 +41,12 @@ module Hotswap
       Native.stop
     end
 
+    # Makes the databases that this process has registered since the application booted known to every command, no matter
+    # which process serves.
+    def publish
+      Native.publish(description)
+    end
+
     # What a command in this process needs to find the server, or to start a worker itself.
     # @return [Array, nil] the arguments of {Native.serve}; nil if this process has neither databases nor a socket of its own
     def description
@@ -54,6 +62,8 @@ module Hotswap
     def settings
       {
         databases: Hotswap.databases.registered.map(&:to_settings),
+        at_boot: Hotswap.databases.at_boot,
+        socket: FileName.to_json_value(FileName.utf8(Hotswap.socket_path)),
         root: FileName.to_json_value(FileName.expand(Hotswap.configuration.root, "/")),
         max_pause_ms: (Hotswap.configuration.max_pause * 1000).ceil,
         timeout_ms: (Hotswap.configuration.timeout * 1000).ceil,

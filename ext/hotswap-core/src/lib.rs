@@ -30,6 +30,7 @@ mod previous;
 pub mod protocol;
 pub mod record;
 pub mod redaction;
+pub mod registration;
 mod route;
 pub mod selection;
 pub mod server;

@@ -20,6 +20,12 @@ pub struct Settings {
     /// What the application has registered: databases and patterns.
     #[serde(skip)]
     pub(crate) registered: Vec<Database>,
+    /// How many databases and patterns were registered when the application had booted. The others came later.
+    #[serde(default)]
+    pub at_boot: Option<usize>,
+    /// The path of the socket; absolute.
+    #[serde(default, with = "crate::path")]
+    pub socket: PathBuf,
     /// The application's root, or empty if it is unknown.
     #[serde(default, with = "crate::path")]
     pub root: PathBuf,

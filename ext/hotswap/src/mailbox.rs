@@ -162,9 +162,12 @@ impl Host for Mailbox {
         lines.iter().filter_map(|line| running(line)).collect()
     }
 
-    fn keeps_nothing_of(&self, database: &Path) -> bool {
-        let answer = self.ask("kept", FileName::of(database), String::new(), SOON);
-        answer.is_some_and(|(worked, lines)| worked && lines.is_empty())
+    fn keeps_nothing_of(&self, database: &Path) -> Option<bool> {
+        let (worked, lines) = self.ask("kept", FileName::of(database), String::new(), SOON)?;
+        match lines.first().map(String::as_str) {
+            Some("connection") => None,
+            line => Some(worked && line.is_none()),
+        }
     }
 }
 

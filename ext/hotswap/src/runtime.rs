@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use hotswap_core::gate::Gate;
 use hotswap_core::member::Member;
 use hotswap_core::server::Server;
+use hotswap_core::sys::publication::Publication;
 use hotswap_core::Result;
 
 use crate::mailbox::Mailbox;
@@ -20,6 +21,8 @@ pub(crate) struct Runtime {
     pub member: Arc<Member>,
     pub mailbox: Arc<Mailbox>,
     pub server: Mutex<Option<Server>>,
+    /// What this process has registered since the application booted.
+    pub registered: Mutex<Option<Publication>>,
 }
 
 /// Counts the forks in this process's ancestry.
@@ -79,6 +82,7 @@ fn make() -> Result<&'static Runtime> {
         member,
         mailbox,
         server: Mutex::new(None),
+        registered: Mutex::new(None),
     };
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
     CURRENT.store(std::ptr::from_ref(runtime).cast_mut(), Ordering::Release);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hotswap_core::server::{Config, ProbeBlock, Server, WorkerCommand};
-use hotswap_core::worker;
+use hotswap_core::{registration, worker};
 use magnus::{function, Error, Object, RModule, Ruby};
 
 use crate::file_name::FileName;
@@ -57,6 +57,17 @@ fn serve(ruby: &Ruby, described: Described) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// `publish(description)`: makes workers of the application know what this process has registered since it booted.
+fn publish(ruby: &Ruby, described: Described) -> Result<(), Error> {
+    let config = config(ruby, described)?;
+    let runtime = runtime::current().map_err(|error| raise(ruby, &error))?;
+    *runtime
+        .registered
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = registration::publish(&config.settings);
+    Ok(())
+}
+
 /// Stops the server of this process. A forked child has no server of its own.
 fn stop() -> bool {
     let Some(runtime) = runtime::existing() else {
@@ -80,6 +91,7 @@ fn run_worker(ruby: &Ruby) -> Result<(), Error> {
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("serve", function!(serve, 1))?;
+    native.define_singleton_method("publish", function!(publish, 1))?;
     native.define_singleton_method("stop", function!(stop, 0))?;
     native.define_singleton_method("run_worker", function!(run_worker, 0))?;
     Ok(())

@@ -4,8 +4,9 @@ module Hotswap
   # Makes every use of a database of a pattern pass the gate of that database ({Gate.use}), if it goes through Active
   # Record.
   #
-  # Relies on four methods of Active Record. `with_raw_connection` runs every statement, `checkout` leases every
-  # connection, `connect` opens it, and `raw_connection` hands the connection of the sqlite3 gem to the application. Read
+  # Relies on five methods of Active Record. `with_raw_connection` runs every statement, `checkout` leases every
+  # connection, `connect` opens it, `raw_connection` hands the connection of the sqlite3 gem to the application, and
+  # `disconnect` closes the connections of a pool that is removed. Read
   # in the sources of 7.2.2 and 8.1.4. If a version opens connections differently, hotswap takes them for connections of
   # the application's own, and a swap closes the gate of the process.
   module GatedUse
@@ -48,6 +49,11 @@ module Hotswap
       def checkout(...)
         Gate.use(hotswap_gate) if hotswap_gate
         super
+      end
+
+      # If the pool has been removed, the process may no longer need the database. It may have had no connection left.
+      def disconnect(...)
+        super.tap { hotswap_gate&.closed }
       end
     end
 

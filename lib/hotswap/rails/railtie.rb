@@ -46,6 +46,7 @@ module Hotswap
     config.after_initialize do |app|
       # Registers again, with the settings from the application's initializers.
       RailsDatabases.register
+      Hotswap.databases.booted
       app.executor.prepend(ExecutorHook)
       Hotswap.runtime.after_swap.surroundings = app.reloader
     end

@@ -77,7 +77,7 @@ impl DatabaseGate {
         self.used_unseen.store(true, Ordering::Release);
     }
 
-    /// Notes that a connection to the database was closed, perhaps the last one.
+    /// Notes that a connection to the database or a pool of it was closed, perhaps the last one.
     pub fn may_be_unused(&self) {
         self.maybe_unused.store(true, Ordering::Release);
     }
@@ -99,7 +99,6 @@ impl DatabaseGate {
     /// All connections are closed, and the gate is sealed.
     pub(super) fn forget_uses(&self) {
         self.used_unseen.store(false, Ordering::Release);
-        self.maybe_unused.store(false, Ordering::Release);
     }
 
     /// Whether a connection was closed since the last call.

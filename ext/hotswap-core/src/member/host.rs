@@ -18,7 +18,7 @@ pub trait Host: Send + Sync {
     fn swapped(&self, database: &Path, held: Duration);
     /// The units that have been inside the gate for `age` or longer; only those that use `database`, if one is given.
     fn running(&self, database: Option<&Path>, age: Duration) -> Vec<Running>;
-    /// Whether the application neither has a connection to the database nor keeps a pool for one. False if it does not
-    /// answer soon.
-    fn keeps_nothing_of(&self, database: &Path) -> bool;
+    /// Whether the application neither has a connection to the database nor keeps a pool for one. `None` if
+    /// that may change unnoticed, as the garbage collector closes a connection, or if it does not answer soon.
+    fn keeps_nothing_of(&self, database: &Path) -> Option<bool>;
 }

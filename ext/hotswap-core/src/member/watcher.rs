@@ -239,12 +239,14 @@ impl Watcher {
     /// units are inside, tries again later.
     fn leave_if_unused(&self, fence: Identity, database: &Path, gate: &DatabaseGate) {
         let host = &self.shared.host;
-        if !host.keeps_nothing_of(database) {
-            return;
+        match host.keeps_nothing_of(database) {
+            Some(true) => {}
+            Some(false) => return,
+            None => return gate.may_be_unused(),
         }
         // Whoever opens the database now waits, and then joins again.
         gate.gate().close();
-        let left = gate.gate().seal(Instant::now()) && host.keeps_nothing_of(database) && {
+        let left = gate.gate().seal(Instant::now()) && host.keeps_nothing_of(database) == Some(true) && {
             let unwatch = |one: &Membership| {
                 let watch = one.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let (Some(posts), Some(watch)) = (&self.posts, watch) {

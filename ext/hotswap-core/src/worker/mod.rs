@@ -134,6 +134,7 @@ fn carry_out(
 ) -> Result<Figures> {
     let settings = settings
         .for_request(&request)
+        .with_registrations()
         .expand(&[&request.src, &request.dst]);
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));

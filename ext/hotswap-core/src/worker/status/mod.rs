@@ -30,7 +30,7 @@ pub(super) fn answer(
 ) -> Result<()> {
     loop {
         let named: Vec<_> = query.database.iter().collect();
-        let settings = settings.clone().expand(&named);
+        let settings = settings.clone().with_registrations().expand(&named);
         let answer = match query.about {
             About::Status => status(&settings, &query, server)?,
             About::Log => log(&settings, &query)?,
