@@ -91,7 +91,8 @@ module Hotswap
       return found if found
       return refuse("hotswap manages no database in this process. Name one: Hotswap.database_path = \"db/app.sqlite3\"") if Hotswap.databases.empty?
 
-      refuse("#{database.inspect} is not a managed database. The managed databases are #{Hotswap.databases.registered.map(&:label).join(", ")}")
+      hint = ". A path with * stands for every database that matches it: name one of them" if Hotswap.databases.registered.any?(&:pattern?)
+      refuse("#{database.inspect} is not a managed database. The managed databases are #{Hotswap.databases.registered.map(&:label).join(", ")}#{hint}")
     end
 
     def named(name)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::path::resolve;
 use crate::pattern::Pattern;
 use crate::protocol::Endpoint;
 use crate::settings::{Database, Settings};
@@ -35,6 +36,19 @@ impl Settings {
         }
         self.registered = registered;
         self
+    }
+
+    /// The resolved paths of all databases beside which a worker may have left files.
+    pub(crate) fn swept(&self) -> Vec<PathBuf> {
+        let patterns = self.databases.iter().filter_map(|one| Pattern::of(&one.path));
+        let mut swept: Vec<_> = patterns
+            .flat_map(Pattern::begun)
+            .map(|path| resolve(&path))
+            .collect();
+        swept.extend(self.clone().expand(&[]).resolved());
+        swept.sort();
+        swept.dedup();
+        swept
     }
 }
 

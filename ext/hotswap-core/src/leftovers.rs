@@ -186,6 +186,16 @@ pub(crate) fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
         .map(|entry| entry.file_name())
 }
 
+/// The databases in `folder` beside which there are such files.
+pub(crate) fn databases_in(folder: &Path) -> BTreeSet<PathBuf> {
+    let database = |name: OsString| {
+        let name = name.to_str()?.strip_prefix('.')?;
+        let end = name.rfind(OURS).filter(|end| *end > 0)?;
+        Some(folder.join(&name[..end]))
+    };
+    names_in(folder).filter_map(database).collect()
+}
+
 /// Removes a file whose maker is dead. Takes the lock first: a file that is being made stays, or its maker notices
 /// that it is gone.
 fn remove_unmarked(path: &Path) -> bool {

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::leftovers;
 use crate::path::resolve;
 use crate::previous;
 
@@ -53,17 +54,31 @@ impl<'a> Pattern<'a> {
 
     /// The files that exist, sorted by name.
     pub fn files(self) -> Vec<PathBuf> {
+        let mut found = self.matches_of_any_kind();
+        found.retain(|path| !is_beside_a_database(path) && path.is_file());
+        found
+    }
+
+    fn matches_of_any_kind(self) -> Vec<PathBuf> {
         let (folder, names) = self.parts();
-        let found = names.iter().fold(vec![folder], |folders, pattern| {
+        names.iter().fold(vec![folder], |folders, pattern| {
             folders
                 .iter()
                 .flat_map(|folder| entries(folder, pattern))
                 .collect()
-        });
-        found
-            .into_iter()
-            .filter(|path| !is_beside_a_database(path) && path.is_file())
-            .collect()
+        })
+    }
+
+    /// The databases next to which a worker may have left files. They do not have to exist: a worker may have been killed
+    /// while it created one.
+    pub(crate) fn begun(self) -> Vec<PathBuf> {
+        let parent = self.0.parent().unwrap_or(Path::new("/"));
+        let folders = match Pattern::of(parent) {
+            Some(parent) => parent.matches_of_any_kind(),
+            None => vec![parent.to_owned()],
+        };
+        let begun = folders.iter().flat_map(|folder| leftovers::databases_in(folder));
+        begun.filter(|path| self.find(path).is_some()).collect()
     }
 
     /// The folder before the first `*`.

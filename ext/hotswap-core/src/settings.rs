@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Refused, Result, Unredactable};
+use crate::error::{Refused, Result, Unredactable, Usage};
 use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::percent::Percent;
@@ -132,6 +132,13 @@ impl Settings {
         ))
     }
 
+    /// The name that rules for `database` have to have: that of its pattern, if it matches one. Rules for the first database
+    /// need none.
+    pub fn name_in_rules(&self, database: &Database) -> Option<String> {
+        let registered = &self.registered()[database.place];
+        registered.name.clone().filter(|_| database.place > 0)
+    }
+
     /// What the application has registered: databases and patterns.
     pub fn registered(&self) -> &[Database] {
         match &*self.registered {
@@ -150,6 +157,19 @@ impl Database {
     /// The path with every symlink resolved. SQLite puts its files beside that one. The file itself may be missing.
     pub fn resolved(&self) -> PathBuf {
         resolve(&self.path)
+    }
+
+    /// Refuses a database of a pattern that does not exist: without the file, nothing says that there is such a database
+    /// at all.
+    pub fn require_created(&self) -> Result<()> {
+        match &self.pattern {
+            Some(pattern) if !self.path.exists() => Err(Usage::NotCreated {
+                database: self.label.clone(),
+                pattern: pattern.clone(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a database that hotswap has to leave alone.

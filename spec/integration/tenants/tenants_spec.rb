@@ -32,10 +32,48 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
   it "creates a tenant by a push" do
     expect(app.get("/tenants/born").status).to eq 404
     pushed = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/born/main.sqlite3")
-    expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    expect(pushed).to have_attributes(exit_code: 0, stderr: /Created .*born, which did not exist\.$/), pushed.stderr
+    expect(pushed.stderr).not_to include("disk")
     expect(app.notes("born")).to eq "pushed"
     modes = %w[acme born].map { |tenant| File.stat(app.tenant_path(tenant)).then { |stat| [stat.mode, stat.uid, stat.gid] } }
     expect(modes.uniq.size).to eq 1
+  end
+
+  it "removes what a killed creation of a tenant has left, at the next boot" do
+    push = FedCommand.start(app, "cp", "-", "storage/tenants/halfborn/main.sqlite3")
+    push.write(File.binread(app.notes_file("new", "pushed"))[0, 4096])
+    left = -> { Dir.glob("{.,}*.staged", base: app.root.join("storage/tenants/halfborn")) }
+    eventually { left.call.any? }
+    worker = eventually { app.process.members.find { |pid| ServerProcess.command_line(pid).start_with?("hotswap worker") } }
+    Process.kill(:KILL, worker)
+    push.close
+    push.wait
+    expect(left.call.size).to eq 1
+
+    app.restart
+    eventually { left.call.empty? }
+    expect(app.get("/tenants/halfborn").status).to eq 404
+  end
+
+  it "does not know a tenant that does not exist, and says that a push would create it" do
+    %w[status log].each do |command|
+      answer = app.hotswap(command, "storage/tenants/nowhere/main.sqlite3")
+      expect(answer).to have_attributes(exit_code: 2, stdout: "", stderr: <<~TEXT)
+        ERROR: storage/tenants/nowhere/main.sqlite3 does not exist. It matches storage/tenants/*/main.sqlite3, so a push to it would create it
+      TEXT
+    end
+    expect(app.hotswap("status").exit_code).to eq 0
+    pulled = app.hotswap("cp", "storage/tenants/nowhere/main.sqlite3", "copy.sqlite3")
+    expect(pulled).to have_attributes(exit_code: 2, stderr: /nowhere\/main\.sqlite3 does not exist\. It matches/)
+    back = app.hotswap("rollback", "storage/tenants/nowhere/main.sqlite3")
+    expect(back).to have_attributes(exit_code: 2, stderr: /nowhere\/main\.sqlite3 does not exist\. It matches/)
+    expect(app.root.join("storage/tenants/nowhere")).not_to exist
+  end
+
+  it "names the pattern in the advice on a tenant without rules" do
+    app.notes("acme")
+    refused = app.hotswap("cp", "--redacted", "storage/tenants/acme/main.sqlite3", "redacted.sqlite3")
+    expect(refused).to have_attributes(exit_code: 3, stderr: %r{no rule for storage/tenants/acme/main\.sqlite3, .* Add a rule with database: "tenant" in})
   end
 
   it "lists the tenants that exist" do

@@ -10,10 +10,15 @@ use crate::visible::Shown;
 pub enum Unredactable {
     /// A redacted copy to which no rule applies would be a plain one.
     #[error(
-        "config.hotswap.redact has no rule for {database}, so a redacted copy would have every value. Add a rule in \
-         config/initializers/hotswap.rb"
+        "config.hotswap.redact has no rule for {database}, so a redacted copy would have every value. Add a rule{} in \
+         config/initializers/hotswap.rb",
+        with_name(name.as_deref())
     )]
-    NoRules { database: String },
+    NoRules {
+        database: String,
+        /// The name that a rule has to have; none for the first database.
+        name: Option<String>,
+    },
     /// A rule for a database that does not exist.
     #[error("config.hotswap.redact names the database {name}, but hotswap manages no database of that name. Correct the rule")]
     NoDatabase { name: String },
@@ -81,4 +86,8 @@ pub enum Unredactable {
         database.shown()
     )]
     NameIsNotUtf8 { database: PathBuf },
+}
+
+fn with_name(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" with database: {name:?}"))
 }

@@ -167,6 +167,9 @@ pub enum Usage {
     /// A question names a database that is not managed.
     #[error("{name} is not a managed database. The managed databases are {}{}", databases.join(", "), about_patterns(databases))]
     NotManaged { name: String, databases: Vec<String> },
+    /// A question about a database that may come to exist.
+    #[error("{database} does not exist. It matches {pattern}, so a push to it would create it")]
+    NotCreated { database: String, pattern: String },
     /// One side is a file that SQLite or hotswap keeps beside a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
     PartOfDatabase { name: String, database: String },

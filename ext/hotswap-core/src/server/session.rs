@@ -63,7 +63,7 @@ pub(super) fn run(
 
 /// Starts a worker that removes what dead workers left beside the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
-    if !leftovers::suspected(&config.settings.clone().expand(&[]).resolved()) {
+    if !leftovers::suspected(&config.settings.swept()) {
         return;
     }
     let swept = start(config).and_then(|worker| {

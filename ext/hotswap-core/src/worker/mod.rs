@@ -100,7 +100,7 @@ fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
 /// Runs in a worker, too: a file that is staged now may be the live one a moment later, and closing it in the
 /// application's process would drop the application's locks.
 fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
-    let databases = settings.clone().expand(&[]).resolved();
+    let databases = settings.swept();
     let removed = leftovers::sweep(&databases);
     let removed = removed.iter().map(|name| leftovers::removed(name));
     let recovered = databases.iter().filter(|path| recover(path));
@@ -150,6 +150,11 @@ fn carry_out(
         request.src.raw = previous_of(number, OsStr::new(&database.label))
             .to_string_lossy()
             .into_owned();
+    }
+    // A version may be there without the database, but not without its folder.
+    let has_versions = || database.path.parent().is_some_and(Path::exists);
+    if direction == Direction::Pull || (direction != Direction::Push && !has_versions()) {
+        database.require_created()?;
     }
     let command = Command::new(client, &request, &settings, database);
     options::require_sense(&request, direction)?;

@@ -60,7 +60,7 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
     let is_missing = || matches!(path.try_exists(), Ok(false));
     if let Some(new) = new {
         match &outcome {
-            Ok(_) if !command.request.dry_run => new.tell(command.client),
+            Ok(_) if !command.request.dry_run => new.tell(command.database, command.client),
             _ if is_missing() => new.unmake(),
             _ => {}
         }

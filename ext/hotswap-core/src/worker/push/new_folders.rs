@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
 use crate::fence::{self, Fence, Lock};
+use crate::settings::Database;
 use crate::sys::birth;
 use crate::visible::Shown;
 use crate::worker::client::Client;
@@ -22,14 +23,18 @@ impl<'a> NewFolders<'a> {
         Ok(Self { path, made })
     }
 
-    /// Tells the user and the log that there are new folders.
-    pub(super) fn tell(&self, client: &Client) {
+    /// Tells the user and the log that there are new folders. A database of a pattern usually needs one.
+    pub(super) fn tell(&self, database: &Database, client: &Client) {
         if let Some(new) = self.made.last() {
-            let new = format!(
-                "Created {}, which did not exist. If a disk should be mounted there, mount it and push again.",
-                new.shown()
-            );
-            client.log("warn", &new);
+            let (level, advice) = match database.pattern {
+                Some(_) => ("info", ""),
+                None => (
+                    "warn",
+                    " If a disk should be mounted there, mount it and push again.",
+                ),
+            };
+            let new = format!("Created {}, which did not exist.{advice}", new.shown());
+            client.log(level, &new);
             client.status(new);
         }
     }

@@ -66,13 +66,20 @@ fn status(settings: &Settings, query: &Query, server: Option<u32>) -> Result<Vec
     };
     let published = database::published(&survey);
     let statuses = databases.iter().zip(&paths).enumerate();
+    let statuses: Vec<_> = statuses
+        .map(|(index, (database, path))| database::status(database, path, &open(index), &published))
+        .collect();
+    for (database, state) in databases.iter().zip(&statuses) {
+        // Not while a push creates it, or if one has.
+        if state.commands.is_empty() && state.last_push.is_none() {
+            database.require_created()?;
+        }
+    }
     let status = Status {
         time: record::now(),
         version: crate::VERSION.into(),
         server,
-        databases: statuses
-            .map(|(index, (database, path))| database::status(database, path, &open(index), &published))
-            .collect(),
+        databases: statuses,
     };
     serde_json::to_vec(&status).map_err(|source| Protocol::Unsendable { source }.into())
 }
@@ -81,7 +88,11 @@ fn status(settings: &Settings, query: &Query, server: Option<u32>) -> Result<Vec
 fn log(settings: &Settings, query: &Query) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
     for database in asked(settings, query)? {
-        lines.extend(record::lines(&database.resolved())?);
+        let of_this = record::lines(&database.resolved())?;
+        if of_this.is_empty() {
+            database.require_created()?;
+        }
+        lines.extend(of_this);
     }
     // The time is the first field, and has the same length in every line.
     lines.sort();

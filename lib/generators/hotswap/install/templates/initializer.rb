@@ -3,7 +3,8 @@
 # Every setting is optional. The lines below show the defaults. Without any setting, hotswap manages every SQLite
 # database in config/database.yml. Paths are relative to the application's root.
 Rails.application.configure do
-  # The databases to manage, if not all of them. On the command line, "database" means the first one.
+  # The databases to manage, if not all of them. On the command line, "database" means the first one. A path
+  # may be a pattern, such as "storage/tenants/*/main.sqlite3", for databases that the application creates while it runs.
   # config.hotswap.database_path = "storage/production.sqlite3"
   # config.hotswap.database_paths = [ "storage/production.sqlite3", "storage/production_queue.sqlite3" ]
 

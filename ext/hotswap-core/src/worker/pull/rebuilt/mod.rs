@@ -80,7 +80,8 @@ fn rules<'a>(command: &Command<'a>) -> Result<(Vec<&'a Rule>, Vec<&'a Script>)> 
     let (rules, scripts) = command.settings.redaction_of(command.database)?;
     if rules.is_empty() && scripts.is_empty() {
         let database = command.database.label.clone();
-        return Err(Refused::from(Unredactable::NoRules { database }).into());
+        let name = command.settings.name_in_rules(command.database);
+        return Err(Refused::from(Unredactable::NoRules { database, name }).into());
     }
     Ok((rules, scripts))
 }
