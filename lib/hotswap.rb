@@ -68,8 +68,8 @@ module Hotswap
     end
 
     # Manages one more database.
-    # @param path [String, Pathname] a relative path is resolved against the application's root. It may be a pattern, such as
-    #   "storage/tenants/*/main.sqlite3"
+    # @param path [String, Pathname] a relative path is resolved against the application's root. It may be a pattern,
+    #   such as "storage/tenants/*/main.sqlite3"
     # @param name [String, nil] its name on the command line, such as "primary"
     # @param extensions [Array<#to_s>] extensions that its connections load; the checks of a pushed file load them, too
     # @return [Database]
@@ -160,9 +160,9 @@ module Hotswap
     # @param if_changed [Boolean] whether to swap nothing if the database already has the content of the source
     # @param dry_run [Boolean] whether to do everything up to the swap, and swap nothing; see {Result#dry_run}
     # @param max_shrink [String, Numeric, nil] the most that any table may lose of its rows, such as "50%"
-    # @param only [Array<String>, String, false] the tables to push: names, patterns such as "tag*", or "@name" of a group in
-    #   {Configuration#tables}. All other tables keep their rows, and what is written to them meanwhile. nil is an error,
-    #   because it would push the whole database
+    # @param only [Array<String>, String, false] the tables to push: names, patterns such as "tag*", or "@name" of a group
+    #   in {Configuration#tables}. All other tables keep their rows, and what is written to them meanwhile. nil is an
+    #   error, because it would push the whole database
     # @param except [Array<String>, String, false] all tables but these, likewise
     # @param allow_orphans [Boolean] whether rows may point to rows that are missing afterwards
     # @param probe [String, nil] a URL or a command that tells after the swap whether the application works
@@ -183,8 +183,9 @@ module Hotswap
     # works inside requests and jobs.
     # @param database [String, Symbol, Database] the managed database; :primary is the first one
     # @param to [String, Pathname, IO, #write] a file, or a stream
-    # @param only [Array<String>, String, false] the tables whose rows to pull: names, patterns such as "tag*", or "@name" of
-    #   a group in {Configuration#tables}. All other tables are empty. nil is an error, because it would pull all rows
+    # @param only [Array<String>, String, false] the tables whose rows to pull: names, patterns such as "tag*", or
+    #   "@name" of a group in {Configuration#tables}. All other tables are empty. nil is an error, because it would pull
+    #   all rows
     # @param except [Array<String>, String, false] all tables but these, likewise
     # @param redacted [Boolean] whether to apply the rules of {Configuration#redact}
     # @param stderr [IO, StringIO, nil] gets warnings
@@ -206,9 +207,9 @@ module Hotswap
       Copy.new(database, in_place:, timeout:, max_pause:, label:, socket:, stderr:).rollback
     end
 
-    # The state of the managed databases, as `hotswap status --json` prints it (docs/json.md): their files, the last push,
-    # the processes that have them open, and the commands that run now. It needs no server, changes nothing, and delays
-    # no request.
+    # The state of the managed databases, as `hotswap status --json` prints it (docs/json.md): their files, the last
+    # push, the processes that have them open, and the commands that run now. It needs no server, changes nothing, and
+    # delays no request.
     # @param database [String, Symbol, Database, nil] nil means all
     # @return [Hash] with symbols as keys
     # @raise [UsageError, Failed] with the message that the command would print

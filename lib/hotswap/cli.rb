@@ -34,8 +34,8 @@ module Hotswap
     # @param stdin [IO, StringIO] read if the source is "-"
     # @param stdout [IO, StringIO]
     # @param stderr [IO, StringIO]
-    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure, 6 changed. A push from inside
-    #   a request or a job would wait for itself, so it is refused
+    # @return [Integer] the exit status: 0 done, 1 no server, 2 usage, 3 refused, 4 busy, 5 failure, 6 changed,
+    #   7 rolled back. A push from inside a request or a job would wait for itself, so it is refused
     # @raise [ArgumentError] if the arguments are not an Array
     # @raise what stdin raises while it is read, or stdout while it is written to
     def self.run(arguments, stdin: $stdin, stdout: $stdout, stderr: $stderr)
@@ -222,8 +222,8 @@ module Hotswap
       # The command has ended.
     end
 
-    # Ends the command, because a stream of the caller does not work. In this order: the end of the data comes later, and
-    # then the command must not take it for the end of a complete database.
+    # Ends the command, because a stream of the caller does not work. In this order: the end of the data comes later,
+    # and then the command must not take it for the end of a complete database.
     def break_off(error)
       @broken ||= error
       @command.abort

@@ -67,8 +67,8 @@ module Hotswap
       ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
       refuse_in_transaction(database)
       @blocks.each { |block| block.call(database) }
-      # The garbage collector closes connections that nothing refers to, and only it knows which. It takes about 70 ms for a
-      # million objects, but runs only if the swap would be refused otherwise. The search runs on another stack,
+      # The garbage collector closes connections that nothing refers to, and only it knows which. It takes about 70 ms
+      # for a million objects, but runs only if the swap would be refused otherwise. The search runs on another stack,
       # because the remains of a list of connections on this one would refer to them.
       GC.start if Fiber.new { open_to(database).any? }.resume
       left = open_to(database)

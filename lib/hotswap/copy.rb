@@ -12,12 +12,12 @@ module Hotswap
   # - seconds: how long the call took
   # - held: the longest time for which the push held requests, in seconds; 0.0 for a pull
   # - way: how the push replaced the database, :rename or :in_place; nil for a pull, and if nothing was swapped
-  # - identity: the identity of the content that a pull has copied, for the if_match of a push; after a push with if_match or
-  #   if_changed that of the new content; otherwise nil
+  # - identity: the identity of the content that a pull has copied, for the if_match of a push; after a push with
+  #   if_match or if_changed that of the new content; otherwise nil
   # - changed: whether a push with if_changed swapped the database; false if a push of some tables had nothing to write;
   #   otherwise nil
-  # - tables: what a push of some tables, or its rollback, did to the rows of each: a Hash from the name of a table to a Hash
-  #   with :added, :changed, :removed and :kept; otherwise nil
+  # - tables: what a push of some tables, or its rollback, did to the rows of each: a Hash from the name of a table to a
+  #   Hash with :added, :changed, :removed and :kept; otherwise nil
   # - dry_run: what a push with dry_run would do, as `--json` prints it: a Hash with symbols as keys; otherwise nil
   Result = Data.define(:database, :bytes, :seconds, :held, :way, :identity, :changed, :tables, :dry_run)
 

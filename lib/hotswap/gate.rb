@@ -58,8 +58,8 @@ module Hotswap
         end
       end
 
-      # Enters the gate of a database for the caller's unit, or notes the use if the caller is in no unit. Every use of a
-      # database of a pattern through Active Record calls this. Waits while the gate is closed.
+      # Enters the gate of a database for the caller's unit, or notes the use if the caller is in no unit. Every use of
+      # a database of a pattern through Active Record calls this. Waits while the gate is closed.
       # @param gate [OfDatabase]
       # @param seen [Boolean] false if other units may use the same connection without a further call
       # @raise [GateTimeout] if the gate stays closed for longer than any swap may take
@@ -106,8 +106,8 @@ module Hotswap
 
       # @return [Array<Unit>] the units inside, the oldest first
       def units
-        # Searches the heap: about 14 ms for a million objects. This runs only when a swap is late, while every request would
-        # pay for a list (a WeakMap costs about as much as the gate).
+        # Searches the heap: about 14 ms for a million objects. This runs only when a swap is late, while every request
+        # would pay for a list (a WeakMap costs about as much as the gate).
         ObjectSpace.each_object(Unit).select(&:inside?).sort_by(&:age).reverse
       end
 

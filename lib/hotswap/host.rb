@@ -92,8 +92,8 @@ module Hotswap
       Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
     end
 
-    # The units that have been inside for at least this many seconds, as "4.2 GET /reports". With a path, only those that
-    # have used the database there, which has a gate of its own.
+    # The units that have been inside for at least this many seconds, as "4.2 GET /reports". With a path, only those
+    # that have used the database there, which has a gate of its own.
     def answer_running(path, seconds)
       units = Gate.units.select { |unit| unit.age >= seconds.to_f && (path.empty? || unit.uses?(path)) }
       units.map { |unit| "#{unit.age} #{Gate.describe(unit.source)}" }

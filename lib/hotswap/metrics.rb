@@ -3,8 +3,8 @@
 module Hotswap
   # The state of the databases as OpenMetrics text, from the record and from `hotswap status`.
   #
-  # A process counts every entry once, so a counter grows even when the record forgets old entries. A process that starts
-  # later begins with what the record still has, which monitoring systems take for a reset.
+  # A process counts every entry once, so a counter grows even when the record forgets old entries. A process that
+  # starts later begins with what the record still has, which monitoring systems take for a reset.
   class Metrics
     def initialize
       @seen = Hash.new(0)

@@ -41,14 +41,15 @@ module Hotswap
       Native.stop
     end
 
-    # Makes the databases that this process has registered since the application booted known to every command, no matter
-    # which process serves.
+    # Makes the databases that this process has registered since the application booted known to every command, no
+    # matter which process serves.
     def publish
       Native.publish(description)
     end
 
     # What a command in this process needs to find the server, or to start a worker itself.
-    # @return [Array, nil] the arguments of {Native.serve}; nil if this process has neither databases nor a socket of its own
+    # @return [Array, nil] the arguments of {Native.serve}; nil if this process has neither databases nor a socket
+    #   of its own
     def description
       return if Hotswap.databases.empty? && Hotswap.configuration.socket_path == Configuration::SOCKET_PATH
 

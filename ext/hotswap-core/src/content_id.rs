@@ -1,8 +1,8 @@
 //! The identity of a database's content: the same for the same pages, wherever they are.
 //!
-//! It does not depend on how the pages are stored: in the file or in the WAL, before or after a checkpoint, in WAL mode or
-//! not, in the live database or in a copy. It changes with every page that SQLite writes, also if the rows stay the same,
-//! as in a VACUUM.
+//! It does not depend on how the pages are stored: in the file or in the WAL, before or after a checkpoint, in WAL mode
+//! or not, in the live database or in a copy. It changes with every page that SQLite writes, also if the rows stay the
+//! same, as in a VACUUM.
 //!
 //! The pages are hashed in chunks of a fixed size, and then the hashes. So any number of threads can compute it, in any
 //! order.
@@ -40,8 +40,8 @@ impl ContentId {
     }
 }
 
-/// The hash of the chunk of a database that begins at the byte `at`. The chunk has to be [`CHUNK`] bytes long, unless it
-/// is the last one.
+/// The hash of the chunk of a database that begins at the byte `at`. The chunk has to be [`CHUNK`] bytes long, unless
+/// it is the last one.
 pub(crate) fn hash_of_chunk(chunk: &[u8], at: u64, page_size: usize) -> u128 {
     let mut chunk = Cow::Borrowed(chunk);
     if at == 0 && chunk.len() >= 100 {

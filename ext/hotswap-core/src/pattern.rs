@@ -69,8 +69,8 @@ impl<'a> Pattern<'a> {
         })
     }
 
-    /// The databases next to which a worker may have left files. They do not have to exist: a worker may have been killed
-    /// while it created one.
+    /// The databases next to which a worker may have left files. They do not have to exist: a worker may have been
+    /// killed while it created one.
     pub(crate) fn begun(self) -> Vec<PathBuf> {
         let parent = self.0.parent().unwrap_or(Path::new("/"));
         let folders = match Pattern::of(parent) {

@@ -1,7 +1,8 @@
 //! The databases that processes of an application have registered since it booted.
 //!
-//! A leader tells its workers what it had registered when it began to lead. What a process registers later, it publishes
-//! itself. A worker adds what all processes of the same application have published, no matter which one leads.
+//! A leader tells its workers what it had registered when it began to lead. What a process registers later, it
+//! publishes itself. A worker adds what all processes of the same application have published, no matter which one
+//! leads.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -38,8 +39,8 @@ pub fn publish(settings: &Settings) -> Option<Publication> {
 }
 
 impl Settings {
-    /// A number for the application: its socket, and what it had registered when it booted. Environments share a socket,
-    /// but not their databases.
+    /// A number for the application: its socket, and what it had registered when it booted. Environments share a
+    /// socket, but not their databases.
     fn application(&self) -> u64 {
         let at_boot = self.at_boot.unwrap_or(self.databases.len());
         let paths: Vec<_> = self.databases.iter().take(at_boot).map(|one| &one.path).collect();

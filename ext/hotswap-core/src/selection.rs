@@ -40,8 +40,8 @@ impl Selection {
         }
     }
 
-    /// Those of `tables` that the user means, in their order. `parts` are the tables in which virtual tables keep their content:
-    /// they come with the virtual table. A name that matches no table is an error.
+    /// Those of `tables` that the user means, in their order. `parts` are the tables in which virtual tables keep their
+    /// content: they come with the virtual table. A name that matches no table is an error.
     pub fn choose(&self, groups: &Groups, tables: &[String], parts: &[String]) -> Result<Vec<String>> {
         let tables: Vec<&String> = tables
             .iter()

@@ -132,8 +132,8 @@ impl Settings {
         ))
     }
 
-    /// The name that rules for `database` have to have: that of its pattern, if it matches one. Rules for the first database
-    /// need none.
+    /// The name that rules for `database` have to have: that of its pattern, if it matches one. Rules for the first
+    /// database need none.
     pub fn name_in_rules(&self, database: &Database) -> Option<String> {
         let registered = &self.registered()[database.place];
         registered.name.clone().filter(|_| database.place > 0)
@@ -159,8 +159,8 @@ impl Database {
         resolve(&self.path)
     }
 
-    /// Refuses a database of a pattern that does not exist: without the file, nothing says that there is such a database
-    /// at all.
+    /// Refuses a database of a pattern that does not exist: without the file, nothing says that there is such a
+    /// database at all.
     pub fn require_created(&self) -> Result<()> {
         match &self.pattern {
             Some(pattern) if !self.path.exists() => Err(Usage::NotCreated {

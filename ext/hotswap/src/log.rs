@@ -1,5 +1,5 @@
-//! Passes the core's `tracing` events to the application's logger, and what commands did to its subscribers, through the
-//! mailbox.
+//! Passes the core's `tracing` events to the application's logger, and what commands did to its subscribers, through
+//! the mailbox.
 
 use std::fmt::{Debug, Write};
 use std::sync::Once;

@@ -24,7 +24,8 @@ module Hotswap
       def self.define(name, view)
         file = File.expand_path("#{name}.erb", __dir__.to_s)
         source = new(File.read(file, encoding: Encoding::UTF_8), trim_mode: "-").src
-        # Not ERB#def_method, in which the template would not see our constants. The source has one line more, at its start.
+        # Not ERB#def_method, in which the template would not see our constants. The source has one line more, at its
+        # start.
         view.class_eval("def #{name} = ::Hotswap::Dashboard::Template::Html.new(begin; #{source}\nend)", file, 0) # rubocop:disable Style/EvalWithLocation
       end
 

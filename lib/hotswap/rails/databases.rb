@@ -37,7 +37,8 @@ module Hotswap
         of_files.uniq { |config| config.database.to_s }.to_h { |config| [path(config.database.to_s), {name: config.name, extensions: extensions(config)}] }
       end
 
-      # activerecord-tenanted has one entry for the databases of all tenants, and puts the name of a tenant into the path.
+      # activerecord-tenanted has one entry for the databases of all tenants, and puts the name of a tenant into the
+      # path.
       def path(configured) = configured.include?("%{tenant}") ? format(configured, tenant: "*") : configured
 
       # Paths, and names of constants that respond to to_path, as Active Record accepts them.

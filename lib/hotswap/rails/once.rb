@@ -15,7 +15,8 @@ module Hotswap
     class << self
       # Takes a snapshot of each database. ONCE then copies them with all other files.
       def pre_backup
-        # If this fails, ONCE pauses the application. There must be no snapshots then, because post_restore would use them.
+        # If this fails, ONCE pauses the application. There must be no snapshots then, because post_restore would use
+        # them.
         FileUtils.rm_rf([snapshots, unfinished])
         carry_out do |databases|
           unfinished.mkdir(0o700)
@@ -78,7 +79,8 @@ module Hotswap
         FileUtils.touch(mark)
       end
 
-      # ONCE does not run pre_backup while the application is stopped. The backup then contains snapshots of an earlier one.
+      # ONCE does not run pre_backup while the application is stopped. The backup then contains snapshots of an earlier
+      # one.
       def refuse_old(file, database)
         return unless written?(database, file.mtime + LONGEST_COPY)
 

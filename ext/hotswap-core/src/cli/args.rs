@@ -51,9 +51,9 @@ pub(super) enum Command {
     /// One side is a managed database. Use its name in database.yml, any path that leads to it, or `database` for
     /// the first one. The other side is a file, or - for standard input or output.
     ///
-    /// A push (SRC is the file) stages the file next to the live database, checks it, and swaps it in for every
-    /// process of the application at once. A pull (DST is the file) writes one consistent snapshot. previous:DATABASE is
-    /// the version that the last push replaced.
+    /// A push (SRC is the file) stages the file next to the live database, checks it, and swaps it in for every process
+    /// of the application at once. A pull (DST is the file) writes one consistent snapshot. previous:DATABASE is the
+    /// version that the last push replaced.
     #[command(after_help = CP_EXAMPLES)]
     Cp(Cp),
     /// Go back to the previous version of a database
@@ -84,8 +84,8 @@ Examples:
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Cp {
-    /// Source: a file, a managed database, or - for standard input. Several databases, or a pattern in quotes, if DST is
-    /// a folder
+    /// Source: a file, a managed database, or - for standard input. Several databases, or a pattern in quotes, if DST
+    /// is a folder
     #[arg(required = true)]
     pub src: Vec<OsString>,
     /// Destination: a managed database, a file, or - for standard output. A folder for several sources
@@ -105,11 +105,12 @@ pub(super) struct Cp {
     /// Do everything up to the swap, swap nothing, and print what the push would do
     #[arg(long)]
     pub dry_run: bool,
-    /// Refuse a push if any table would lose more of its rows than this, such as 50% [default: config.hotswap.max_shrink]
+    /// Refuse a push if any table would lose more of its rows than this, such as 50% [default:
+    /// config.hotswap.max_shrink]
     #[arg(long, value_name = "PERCENT")]
     pub max_shrink: Option<Percent>,
-    /// Copy only these tables: names, patterns such as 'tag*', or @NAME of config.hotswap.tables, separated by commas. A
-    /// push leaves all other tables as they are. In a pull they are empty
+    /// Copy only these tables: names, patterns such as 'tag*', or @NAME of config.hotswap.tables, separated by commas.
+    /// A push leaves all other tables as they are. In a pull they are empty
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = table, conflicts_with = "except")]
     pub only: Option<Vec<String>>,
     /// Copy all tables but these, named as with --only

@@ -199,9 +199,9 @@ impl Fleets {
         !one.has_lost_a_path() && others.all(|other| other.is_unrelated_to(one))
     }
 
-    /// Leaves the fleet behind `fence`, whose gate is sealed, and remembers its generation. Returns whether it has: only
-    /// if nothing else refers to the membership, because a later close of the fence would drop the locks of the next
-    /// membership. `before` runs before the fence is closed.
+    /// Leaves the fleet behind `fence`, whose gate is sealed, and remembers its generation. Returns whether it has:
+    /// only if nothing else refers to the membership, because a later close of the fence would drop the locks of the
+    /// next membership. `before` runs before the fence is closed.
     pub(super) fn leave(&mut self, fence: Identity, before: impl FnOnce(&Membership)) -> bool {
         let mut all = self.memberships.iter();
         let Some(at) = all.position(|one| one.fence.identity() == fence) else {

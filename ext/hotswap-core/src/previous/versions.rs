@@ -94,8 +94,8 @@ pub(crate) fn remove_oldest(database: &Path) -> io::Result<Option<(PathBuf, u64)
     remove(database, number).map(|path| Some((path, length)))
 }
 
-/// Before hotswap keeps its first version: moves files that have the names of versions aside, because another program has
-/// put them there. Returns their new paths.
+/// Before hotswap keeps its first version: moves files that have the names of versions aside, because another program
+/// has put them there. Returns their new paths.
 pub(crate) fn set_foreign_aside(database: &Path) -> io::Result<Vec<PathBuf>> {
     let numbers = numbers(database);
     if numbers.is_empty() || owns_names(database) {

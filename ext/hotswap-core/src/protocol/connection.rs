@@ -16,7 +16,8 @@ use crate::sys::fork::CloseInChild;
 use crate::sys::poll::hung_up;
 use crate::sys::socket::{keep_private, without_signals, RECEIVING, SENDING};
 
-/// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process ends.
+/// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process
+/// ends.
 #[derive(Debug)]
 pub struct Connection {
     // Dropped before the stream that it refers to.

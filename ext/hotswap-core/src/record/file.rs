@@ -58,8 +58,8 @@ pub(super) fn append(database: &Path, entry: Entry) -> io::Result<()> {
 /// How many swaps a new file begins with.
 const CARRIED: usize = 20;
 
-/// Makes the file the older one, and begins a new one with its newest swaps: pulls, of which there may be many, must not
-/// push out what a rollback and `hotswap status` ask for.
+/// Makes the file the older one, and begins a new one with its newest swaps: pulls, of which there may be many, must
+/// not push out what a rollback and `hotswap status` ask for.
 fn begin_anew(file: &File, path: &Path, older: &Path, database: &Path) -> io::Result<()> {
     let swaps: Vec<_> = lines_of(file.try_clone()?)?
         .into_iter()

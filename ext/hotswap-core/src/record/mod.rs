@@ -3,8 +3,8 @@
 //! A worker adds an entry at the end of each command. The record decides nothing, so a command does not fail if the
 //! record cannot be written.
 //!
-//! - An entry is one line, and one `write` to a file that is open for appending. A worker that is killed, or a power cut,
-//!   can leave a part of a line at the end. Readers skip it, and the next entry begins a new line.
+//! - An entry is one line, and one `write` to a file that is open for appending. A worker that is killed, or a power
+//!   cut, can leave a part of a line at the end. Readers skip it, and the next entry begins a new line.
 //! - Near 1 MB, the file becomes `<database>.hotswap.log.1`, and a new one begins. A reader that opened the file
 //!   before keeps it, so it misses nothing.
 //! - Workers that write at the same time take turns with a lock (`flock`). It numbers the entries, and it decides who
@@ -26,8 +26,8 @@ pub(crate) use entry::{now, rfc3339};
 pub use entry::{Entry, Event, Kept};
 pub use file::paths_of;
 
-/// Adds an entry to the record of `database` (its resolved path), with the current time and the next number. A slow disk
-/// delays the caller by at most `bound`.
+/// Adds an entry to the record of `database` (its resolved path), with the current time and the next number. A slow
+/// disk delays the caller by at most `bound`.
 pub fn append(database: &Path, entry: Entry, bound: Duration) -> Result<()> {
     let [path, _] = paths_of(database);
     let (done, wait) = channel();

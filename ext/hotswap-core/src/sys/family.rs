@@ -11,8 +11,8 @@ use super::process;
 /// How often a look may find processes that have been started since the last one.
 const LOOKS: u32 = 20;
 
-/// Kills the child `head` of this process, which leads a process group, and its family. A process whose parent has ended is
-/// found only in that group.
+/// Kills the child `head` of this process, which leads a process group, and its family. A process whose parent has
+/// ended is found only in that group.
 pub fn kill_all(head: u32) {
     let head = head as i32;
     let mut family = vec![head];

@@ -37,7 +37,8 @@ pub(super) fn emptied(live: Side<'_>, incoming: Side<'_>) -> Option<String> {
     }
 }
 
-/// Refuses the file that the user calls `name` if a table loses a larger part of its rows than `limit`. Counts all rows.
+/// Refuses the file that the user calls `name` if a table loses a larger part of its rows than `limit`. Counts all
+/// rows.
 pub(super) fn require_within(
     limit: Percent,
     live: Side<'_>,

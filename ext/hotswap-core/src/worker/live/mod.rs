@@ -115,7 +115,8 @@ impl Live {
         Connection::open_with_flags(&self.path, flags()).on_path("cannot open", &self.path)
     }
 
-    /// Keeps a raw file of the database open for as long as the connection: closing it would drop the connection's locks.
+    /// Keeps a raw file of the database open for as long as the connection: closing it would drop the connection's
+    /// locks.
     pub(super) fn keep_open(&mut self, file: Arc<File>) {
         self.raw.push(file);
     }

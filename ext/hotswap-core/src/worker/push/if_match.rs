@@ -1,12 +1,13 @@
 //! `--if-match`: the swap takes place only if the live database has the content that the user has seen.
 //!
-//! The worker compares the identity of the content with the gates open, because it has to read all pages. From then on it
-//! asks only SQLite's own counters whether a write was committed since: right before the gates close, when every member
-//! has let go, and under the lock with which it writes in place. Before a rename there is a moment between the last
-//! ordinary connection and the exclusive one, in which a program outside the fleet can write. A [`Seal`] shows that.
+//! The worker compares the identity of the content with the gates open, because it has to read all pages. From then on
+//! it asks only SQLite's own counters whether a write was committed since: right before the gates close, when every
+//! member has let go, and under the lock with which it writes in place. Before a rename there is a moment between the
+//! last ordinary connection and the exclusive one, in which a program outside the fleet can write. A [`Seal`] shows
+//! that.
 //!
-//! A counter may also move without a change of content, for example when the WAL is emptied. So the worker then compares
-//! the identity again.
+//! A counter may also move without a change of content, for example when the WAL is emptied. So the worker then
+//! compares the identity again.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -203,16 +204,16 @@ fn change_counter(file: &File) -> std::io::Result<[u8; 4]> {
     }
 }
 
-/// A time of the last change that no other program can have given to the file. SQLite writes into the file at the latest
-/// when the exclusive connection empties the WAL, and then the time is another one.
+/// A time of the last change that no other program can have given to the file. SQLite writes into the file at the
+/// latest when the exclusive connection empties the WAL, and then the time is another one.
 pub(super) struct Seal((i64, i64));
 
 impl Seal {
     fn put_on(path: &Path) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let access = TimeSpec::new(0, libc::UTIME_OMIT);
-        // The kernel itself uses a clock with a few milliseconds per step. Only the owner of a file may set a time; without
-        // it a write in the same step as the one before it would not show.
+        // The kernel itself uses a clock with a few milliseconds per step. Only the owner of a file may set a time;
+        // without it a write in the same step as the one before it would not show.
         let _ = utimensat(
             nix::fcntl::AT_FDCWD,
             path,

@@ -110,7 +110,8 @@ fn get(url: &str, program: &Path, timeout: Duration) -> Result<(), String> {
     }
 }
 
-/// Runs the program, and returns how it failed, if it did, and the end of what it printed. After `timeout` it is killed.
+/// Runs the program, and returns how it failed, if it did, and the end of what it printed. After `timeout` it is
+/// killed.
 fn run(mut program: Program, timeout: Duration) -> Result<(Option<String>, String), String> {
     let cannot_start = |error: io::Error| format!("the probe cannot be started: {error}");
     let (ours, theirs) = descriptors::pipe().map_err(cannot_start)?;

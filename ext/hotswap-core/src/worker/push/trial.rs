@@ -18,7 +18,8 @@ use crate::worker::fleet::Fleet;
 /// How long the probe waits for a process that has opened the replaced file at the last moment.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Probes the database that a push has swapped in. If the probe fails, `swap_back` carries out the command that undoes it.
+/// Probes the database that a push has swapped in. If the probe fails, `swap_back` carries out the command that undoes
+/// it.
 pub(super) fn hold(
     command: &Command,
     fleet: &mut Fleet,

@@ -244,7 +244,8 @@ impl WholeDatabase<'_> {
         }
     }
 
-    /// A rollback in place: copies the version, which has its own name meanwhile. So a worker that dies loses no version.
+    /// A rollback in place: copies the version, which has its own name meanwhile. So a worker that dies loses no
+    /// version.
     fn copy_version(&mut self) -> Result<Option<Returned>> {
         let Some(version) = self.version.take() else {
             return Ok(None);

@@ -121,7 +121,8 @@ impl Definition {
     }
 }
 
-/// Whether FTS5 takes `given` as the option `wanted`: the first option that begins like that, of those about the content.
+/// Whether FTS5 takes `given` as the option `wanted`: the first option that begins like that, of those about the
+/// content.
 fn is_short_for(given: &[u8], wanted: &str) -> bool {
     let begins = |option: &str| {
         let begin = option.as_bytes().get(..given.len());

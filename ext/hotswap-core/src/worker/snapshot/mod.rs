@@ -81,8 +81,8 @@ impl Snapshot {
         self.pages.log.is_some()
     }
 
-    /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot at
-    /// the same time, if it is `wanted`.
+    /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot
+    /// at the same time, if it is `wanted`.
     pub(super) fn identified<T>(
         &self,
         wanted: bool,
@@ -155,8 +155,8 @@ impl Snapshot {
         &self.pages.main
     }
 
-    /// Closes the connection, and returns the raw file. The file has to stay open for as long as this process has another
-    /// connection to the database: closing it would drop the locks of that connection.
+    /// Closes the connection, and returns the raw file. The file has to stay open for as long as this process has
+    /// another connection to the database: closing it would drop the locks of that connection.
     pub(super) fn into_file(self) -> File {
         let Self { connection, pages } = self;
         drop(connection);

@@ -1,7 +1,7 @@
 //! Which pages of a database belong to some of its tables.
 //!
-//! A write to a table changes at least one page of its tree, as the tree was before: a leaf, the parent of new leaves, or
-//! only an overflow page. So a transaction that changes none of these pages has not written the table.
+//! A write to a table changes at least one page of its tree, as the tree was before: a leaf, the parent of new leaves,
+//! or only an overflow page. So a transaction that changes none of these pages has not written the table.
 //! <https://www.sqlite.org/fileformat2.html#b_tree_pages>
 
 use super::node::{long, Node};

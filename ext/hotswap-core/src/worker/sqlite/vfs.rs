@@ -54,16 +54,16 @@ pub(crate) fn immutable(path: &Path) -> String {
 /// How the names begin that mean a descriptor of this process. Only [`open_or_take`] reads them.
 const DESCRIPTORS: &str = "/proc/self/fd/";
 
-/// Opens a file that no process writes, for reading only, by a descriptor that has to stay open until then. `None` if that
-/// cannot be done.
+/// Opens a file that no process writes, for reading only, by a descriptor that has to stay open until then. `None` if
+/// that cannot be done.
 pub(crate) fn read_descriptor(descriptor: RawFd) -> Option<Connection> {
     let uri = uri_of_descriptor(descriptor)? + "&immutable=1";
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()
 }
 
-/// A URI by which SQLite opens the file of this descriptor, for as long as that is open. The worker may not be allowed to open
-/// the file by itself, and it may have no name. `None` if this SQLite cannot do that.
+/// A URI by which SQLite opens the file of this descriptor, for as long as that is open. The worker may not be allowed
+/// to open the file by itself, and it may have no name. `None` if this SQLite cannot do that.
 pub(crate) fn uri_of_descriptor(descriptor: RawFd) -> Option<String> {
     static TAKES_DESCRIPTORS: OnceLock<bool> = OnceLock::new();
     let unix = unix().ok()?.0;
@@ -82,7 +82,8 @@ pub(crate) fn uri_of_descriptor(descriptor: RawFd) -> Option<String> {
     takes_descriptors.then(|| format!("file:{DESCRIPTORS}{descriptor}?vfs={vfs}"))
 }
 
-/// `open` for SQLite's file system: takes another descriptor of a file that is open, and otherwise does what `open` does.
+/// `open` for SQLite's file system: takes another descriptor of a file that is open, and otherwise does what `open`
+/// does.
 unsafe extern "C" fn open_or_take(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
     // SAFETY: SQLite calls this function with a path.
     unsafe {

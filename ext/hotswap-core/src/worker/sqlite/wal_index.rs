@@ -64,7 +64,8 @@ impl LogIndex {
     /// the WAL may be restarted once, because nothing goes into the main file until the transaction ends.
     pub(crate) fn frames_before_news_since(&self, before: &Self) -> Option<u32> {
         let started_over = |index: &Self| u32::from_be_bytes(index.salt[..4].try_into().expect("four bytes"));
-        // There was no WAL yet. The transaction then keeps its first frames out of the main file, so it was not started over.
+        // There was no WAL yet. The transaction then keeps its first frames out of the main file, so it was not started
+        // over.
         if before.salt == [0; 8] {
             return Some(0);
         }

@@ -35,8 +35,8 @@ pub(super) struct Writer<'c> {
 pub(crate) struct Cost {
     /// The bytes of the values.
     pub bytes: u64,
-    /// The entries of the table and its indexes. The old and the new entry of a changed row count once: most of them are in
-    /// the same page.
+    /// The entries of the table and its indexes. The old and the new entry of a changed row count once: most of them
+    /// are in the same page.
     pub entries: u64,
 }
 
@@ -117,7 +117,8 @@ fn put(into: &mut Cursor<'_>, row: &Cursor<'_>, width: usize, how: Option<i64>) 
     Ok(bytes)
 }
 
-/// Compares one table with the `rows` that a statement reads from the file. `tick` gets the number of the file's rows that are compared.
+/// Compares one table with the `rows` that a statement reads from the file. `tick` gets the number of the file's rows
+/// that are compared.
 pub(super) fn compare(
     live: &Connection,
     file: &Connection,

@@ -1,16 +1,19 @@
 //! A copy in which tables are empty or values are replaced.
 //!
 //! The worker writes the copy from scratch. So a value that the copy must not have is nowhere in the file: in no free
-//! page, in no index, and not in the rest of an overflow page. It is one consistent state, because the worker reads everything in one read transaction.
+//! page, in no index, and not in the rest of an overflow page. It is one consistent state, because the worker reads
+//! everything in one read transaction.
 //!
 //! 1. [`Plan`] says what the copy gets of each table.
-//! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one beside the database (see [`Place`]).
-//! 3. [`Trees`] copies the b-trees of tables that come along as they are, with their indexes, and of the tables in which
-//!    virtual tables keep their content. [`Origin`] copies rows whose values are changed, and trees that [`Trees`] leaves to it.
-//! 4. Full-text indexes that come along as they are still know the words of rows that are gone. A second thread copies them
-//!    into a file of their own, where they forget these words. From there they come into the copy.
-//! 5. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers. It runs the application's own
-//!    statements. These leave old values behind, so the copy is then written once more.
+//! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one beside the database (see
+//!    [`Place`]).
+//! 3. [`Trees`] copies the b-trees of tables that come along as they are, with their indexes, and of the tables in
+//!    which virtual tables keep their content. [`Origin`] copies rows whose values are changed, and trees that
+//!    [`Trees`] leaves to it.
+//! 4. Full-text indexes that come along as they are still know the words of rows that are gone. A second thread copies
+//!    them into a file of their own, where they forget these words. From there they come into the copy.
+//! 5. [`Draft`] makes the indexes of changed tables, full-text indexes over them and triggers. It runs the
+//!    application's own statements. These leave old values behind, so the copy is then written once more.
 
 mod draft;
 mod origin;
@@ -41,8 +44,8 @@ use table::{Kind, Table};
 use trees::{AllRoots, Trees};
 
 /// Builds a copy of the database at `source` for the client of `command`: with the rows of the selected tables, and
-/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, and the result `None`, or it
-/// is in the file that is returned, if there is no `target` or SQLite cannot work there.
+/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, and the result
+/// `None`, or it is in the file that is returned, if there is no `target` or SQLite cannot work there.
 pub(super) fn build(
     command: &Command,
     source: &Path,
@@ -173,8 +176,8 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     Ok(properties.is_wal)
 }
 
-/// Copies the trees of `tables`, and calls `written` with the length of the copy meanwhile. Returns the tables that it has
-/// copied. The others need to be [transferred](Origin::transfer).
+/// Copies the trees of `tables`, and calls `written` with the length of the copy meanwhile. Returns the tables that it
+/// has copied. The others need to be [transferred](Origin::transfer).
 fn copy_trees<'a>(
     origin: &Origin,
     pages: &Pages,

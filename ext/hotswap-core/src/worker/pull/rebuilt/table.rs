@@ -64,8 +64,8 @@ impl Table {
         }
     }
 
-    /// Whether `name` is that of a table in which this virtual table keeps its content. `is_reported`: SQLite says that it
-    /// is one of a virtual table.
+    /// Whether `name` is that of a table in which this virtual table keeps its content. `is_reported`: SQLite says that
+    /// it is one of a virtual table.
     pub(super) fn has_part(&self, name: &str, is_reported: bool) -> bool {
         let Kind::Virtual { module, content } = &self.kind else {
             return false;
@@ -101,8 +101,8 @@ impl Table {
         rows.collect()
     }
 
-    /// The name of the rowid, if rows have one that no column shows: in the copy, rows keep it only if it is copied like a
-    /// column.
+    /// The name of the rowid, if rows have one that no column shows: in the copy, rows keep it only if it is copied
+    /// like a column.
     pub(super) fn hidden_rowid(
         &self,
         connection: &Connection,

@@ -1,7 +1,8 @@
 //! Copies whole b-trees, page by page: several times as fast as SQLite copies their rows.
 //!
-//! Each page is written anew, with its cells and nothing else. So the copy gets no byte of a row that is gone, whether that
-//! byte is between the cells, at the end of an overflow page, or on a free page. Pages get new numbers, without gaps.
+//! Each page is written anew, with its cells and nothing else. So the copy gets no byte of a row that is gone, whether
+//! that byte is between the cells, at the end of an overflow page, or on a free page. Pages get new numbers, without
+//! gaps.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,8 +57,8 @@ impl AllRoots {
         Ok(Self(tables))
     }
 
-    /// From the root of each tree of `table` in this database to that of the same tree in the `other`. `None` if the two do
-    /// not have the same trees.
+    /// From the root of each tree of `table` in this database to that of the same tree in the `other`. `None` if the
+    /// two do not have the same trees.
     fn to<'a>(&'a self, other: &'a Self, table: &Table) -> Option<Vec<(u32, u32)>> {
         let (ours, theirs) = (self.0.get(&table.name)?, other.0.get(&table.name)?);
         let roots = ours.iter().map(|(name, root)| Some((*root, *theirs.get(name)?)));
@@ -114,8 +115,8 @@ impl<'a> Trees<'a> {
         }))
     }
 
-    /// Copies the trees of `table`, whose roots are in `from` and in the copy in `to`. Returns false, and copies nothing, if
-    /// the two do not have the same trees.
+    /// Copies the trees of `table`, whose roots are in `from` and in the copy in `to`. Returns false, and copies
+    /// nothing, if the two do not have the same trees.
     pub(super) fn copy(&mut self, table: &Table, from: &AllRoots, to: &AllRoots) -> Result<bool> {
         let Some(roots) = from.to(to, table) else {
             return Ok(false);

@@ -51,8 +51,8 @@ impl Content {
         }
     }
 
-    /// Writes it, in one transaction. Calls `go_on` between steps, with the part that is done, and `commit` right before
-    /// the step that cannot be undone.
+    /// Writes it, in one transaction. Calls `go_on` between steps, with the part that is done, and `commit` right
+    /// before the step that cannot be undone.
     pub(super) fn write(
         &mut self,
         live: &mut Live,

@@ -234,8 +234,8 @@ impl Overwriting<'_> {
         }
     }
 
-    /// How long the write would hold requests, and what it would do to each table. Refuses what [`run`](Self::run) would
-    /// refuse.
+    /// How long the write would hold requests, and what it would do to each table. Refuses what [`run`](Self::run)
+    /// would refuse.
     pub(super) fn estimate(mut self, command: &Command) -> Result<(Duration, Option<Vec<Counts>>)> {
         let page_size = self.prepare()?;
         let plan = self.plan(page_size, command)?;
@@ -249,8 +249,8 @@ impl Overwriting<'_> {
         let path = self.live.path().to_owned();
         let connection = self.live.connection();
         // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
-        // back after a power cut, and would roll the commit back. With a WAL, rows become durable when the gates are open
-        // (see `make_durable`). And no checkpoint may run while requests wait.
+        // back after a power cut, and would roll the commit back. With a WAL, rows become durable when the gates are
+        // open (see `make_durable`). And no checkpoint may run while requests wait.
         let synchronous = match self.source {
             Source::File => "EXTRA",
             _ if self.live.is_wal() => "NORMAL",
@@ -425,9 +425,9 @@ impl Overwriting<'_> {
         .into()
     }
 
-    /// A WAL that was not synced may lose the commit in a power cut, and with it every later one: SQLite reads the frames up
-    /// to the first that is not whole. A later commit that syncs the WAL syncs this one, too. So it is enough to sync the WAL
-    /// before the success is reported, and requests need not wait for that.
+    /// A WAL that was not synced may lose the commit in a power cut, and with it every later one: SQLite reads the
+    /// frames up to the first that is not whole. A later commit that syncs the WAL syncs this one, too. So it is enough
+    /// to sync the WAL before the success is reported, and requests need not wait for that.
     fn make_durable(&self, plan: &Plan, command: &Command) -> Result<()> {
         if !matches!(plan.content, Content::Rows(_)) || !self.live.is_wal() {
             return Ok(());

@@ -44,8 +44,8 @@ pub(crate) enum Source<'a> {
     File,
     /// The rows of some of its tables.
     Tables(Tables<'a>),
-    /// The rows of a previous version that is a difference, at this path. `known` says whether the command that made it has
-    /// ended.
+    /// The rows of a previous version that is a difference, at this path. `known` says whether the command that made it
+    /// has ended.
     Version { path: &'a Path, known: bool },
 }
 

@@ -47,7 +47,8 @@ impl Plan {
         }
     }
 
-    /// Whether a state that is held proves that the write was right. Rows take too long where a reader keeps writers out.
+    /// Whether a state that is held proves that the write was right. Rows take too long where a reader keeps writers
+    /// out.
     pub(super) fn is_provable(&self, wal: bool) -> bool {
         wal || !matches!(self.content, Content::Rows(_))
     }
@@ -90,8 +91,8 @@ impl Overwriting<'_> {
         }))
     }
 
-    /// When other processes write the tables all the time: a plan to compare them while requests wait. `None` if that would
-    /// take too long, judging by the `last` time.
+    /// When other processes write the tables all the time: a plan to compare them while requests wait. `None` if that
+    /// would take too long, judging by the `last` time.
     pub(super) fn last_resort(&self, last: Plan, command: &Command) -> Option<Plan> {
         let Content::Rows(rows) = &last.content else {
             return None;

@@ -177,8 +177,8 @@ impl Rows {
         let connection = live.connection();
         self.difference.attach(connection)?;
         if live.is_wal() && connection.is_autocommit() {
-            // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page cache,
-            // and requests would wait for the disk.
+            // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page
+            // cache, and requests would wait for the disk.
             self.difference.direction(connection)?;
         }
         if !command.request.allow_orphans {

@@ -8,8 +8,8 @@ use crate::error::{Context, Result};
 pub(super) struct Transaction<'a>(&'a Connection);
 
 impl<'a> Transaction<'a> {
-    /// Takes the write lock, unless the connection has it already. `None` if another process keeps it for longer than the busy
-    /// timeout.
+    /// Takes the write lock, unless the connection has it already. `None` if another process keeps it for longer than
+    /// the busy timeout.
     pub(super) fn begin(connection: &'a Connection) -> Result<Option<Self>> {
         if !connection.is_autocommit() {
             return Ok(Some(Self(connection)));
