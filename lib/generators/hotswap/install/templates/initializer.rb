@@ -5,8 +5,8 @@
 Rails.application.configure do
   # The databases to manage, if not all of them. On the command line, "database" means the first one. A path may be a
   # pattern, such as "storage/tenants/*/main.sqlite3", for databases that the application creates while it runs.
-  # config.hotswap.database_path = "storage/production.sqlite3" config.hotswap.database_paths = [
-  # "storage/production.sqlite3", "storage/production_queue.sqlite3" ]
+  # config.hotswap.database_path = "storage/production.sqlite3"
+  # config.hotswap.database_paths = [ "storage/production.sqlite3", "storage/production_queue.sqlite3" ]
 
   # The socket through which bin/hotswap reaches the application. If you change it, pass it to the command with
   # --socket or HOTSWAP_SOCKET.
