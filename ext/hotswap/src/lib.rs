@@ -6,9 +6,6 @@
 //!
 //! The state of a process is in its [`runtime`]. A forked child makes a new one.
 
-// The only public item is the function that magnus generates from `init`.
-#![allow(missing_docs)]
-
 mod command;
 mod database_gate;
 mod file_name;

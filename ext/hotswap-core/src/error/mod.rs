@@ -3,9 +3,6 @@
 //! An error says who has to act, and so determines the exit status. There is one file for each status, and in it one
 //! variant for each cause. The text of a variant is what the user reads.
 
-// The messages document the fields.
-#![allow(missing_docs)]
-
 mod bad_file;
 mod busy;
 mod changed;
