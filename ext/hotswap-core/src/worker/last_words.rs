@@ -1,6 +1,6 @@
 //! What a worker reports when a signal ends it.
 //!
-//! A worker is no process's child (see `server/spawn.rs`), so no process learns its exit status. When a fault ends
+//! A worker is no process's child (see `sys/linux/spawn.rs`), so no process learns its exit status. When a fault ends
 //! it, its own signal handler tells the client and the application's log. It sends frames that were made beforehand,
 //! because a signal handler may do little more than write. The fault then takes its course, with a core dump if the
 //! machine is configured to keep one.
