@@ -6,8 +6,10 @@
 
 pub mod backup_disk;
 pub mod birth;
+mod checksummed;
 mod copy_by_hand;
 pub mod credentials;
+mod detached;
 pub mod exit;
 pub mod family;
 pub mod fork;

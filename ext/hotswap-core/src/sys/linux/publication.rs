@@ -2,18 +2,13 @@
 //! in `/proc`. It goes with the process, however that dies.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::sys::memfd::{memfd_create, MFdFlags};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::process::pids;
+use crate::sys::checksummed;
 use crate::sys::fork::{self, CloseInChild};
-
-/// The length and the checksum of the content, eight bytes each, come before it.
-const HEAD: usize = 16;
 
 /// A publication of this process. A forked child does not keep it.
 #[derive(Debug)]
@@ -31,12 +26,7 @@ impl Publication {
 
     /// Replaces the content.
     pub fn publish(&self, content: &[u8]) {
-        let mut bytes = Vec::with_capacity(HEAD + content.len());
-        bytes.extend((content.len() as u64).to_le_bytes());
-        bytes.extend(xxh3_64(content).to_le_bytes());
-        bytes.extend(content);
-        // The file is in memory. Without room for it, a reader finds the old content.
-        let _ = self.0.write_all_at(&bytes, 0);
+        checksummed::write(&self.0, content);
     }
 }
 
@@ -74,20 +64,5 @@ pub fn is_link_to(link: &Path, name: &str) -> bool {
 
 /// The content of the publication to which `descriptor` leads, a path in `/proc`.
 pub fn content_of(descriptor: &Path) -> Option<Vec<u8>> {
-    let file = File::open(descriptor).ok()?;
-    // A reader can see half of a write. Then the checksum is wrong, and it reads again.
-    (0..100).find_map(|_| read_once(&file).ok())
-}
-
-fn read_once(file: &File) -> io::Result<Vec<u8>> {
-    let mut head = [0; HEAD];
-    file.read_exact_at(&mut head, 0)?;
-    let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-    let length = file.metadata()?.len().saturating_sub(HEAD as u64);
-    let mut content = vec![0; word(0).min(length) as usize];
-    file.read_exact_at(&mut content, HEAD as u64)?;
-    match xxh3_64(&content) == word(8) {
-        true => Ok(content),
-        false => Err(io::ErrorKind::InvalidData.into()),
-    }
+    checksummed::read(&File::open(descriptor).ok()?)
 }

@@ -3,13 +3,16 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::mem::{size_of, MaybeUninit};
+use std::mem::size_of;
 use std::os::fd::RawFd;
 use std::path::Path;
 
 use super::process;
 use crate::sys::identity::Identity;
 use crate::sys::portable::publication;
+
+/// Whether this platform tells which files other processes have open.
+pub const ARE_KNOWN: bool = true;
 
 /// The processes that a survey has to [`look`] at.
 pub fn to_look_at(_name: &str) -> Vec<u32> {
@@ -128,20 +131,12 @@ fn descriptors(pid: libc::c_int) -> Vec<libc::proc_fdinfo> {
 }
 
 fn file(pid: libc::c_int, descriptor: RawFd) -> Option<OpenFile> {
-    let mut answer = MaybeUninit::<OpenFile>::uninit();
-    let room = size_of::<OpenFile>() as libc::c_int;
-    // SAFETY: the answer has as much room as the call is told.
-    let filled = unsafe {
-        libc::proc_pidfdinfo(
-            pid,
-            descriptor,
-            PROC_PIDFDVNODEPATHINFO,
-            answer.as_mut_ptr().cast(),
-            room,
-        )
-    };
-    // SAFETY: the call has filled all of it.
-    (filled == room).then(|| unsafe { answer.assume_init() })
+    // SAFETY: the call fills integers and characters.
+    unsafe {
+        process::filled(|answer, room| {
+            libc::proc_pidfdinfo(pid, descriptor, PROC_PIDFDVNODEPATHINFO, answer, room)
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::mem::{size_of, MaybeUninit};
 
 use crate::sys::credentials::Credentials;
 
+/// Whether this platform lists processes.
+pub const ARE_LISTED: bool = true;
+
 /// All processes.
 pub fn pids() -> impl Iterator<Item = u32> {
     // SAFETY: without room the call returns how many there are.
@@ -98,20 +101,26 @@ pub fn credentials(_pid: u32) -> Option<Credentials> {
 }
 
 fn information(pid: u32) -> Option<libc::proc_bsdinfo> {
-    let mut answer = MaybeUninit::<libc::proc_bsdinfo>::uninit();
-    let room = size_of::<libc::proc_bsdinfo>() as libc::c_int;
-    // SAFETY: the answer has as much room as the call is told.
-    let filled = unsafe {
-        libc::proc_pidinfo(
-            pid as libc::c_int,
-            libc::PROC_PIDTBSDINFO,
-            0,
-            answer.as_mut_ptr().cast(),
-            room,
-        )
-    };
+    // SAFETY: the call fills integers.
+    unsafe {
+        filled(|answer, room| libc::proc_pidinfo(pid as libc::c_int, libc::PROC_PIDTBSDINFO, 0, answer, room))
+    }
+}
+
+/// The structure that a call of libproc fills. The call gets its address and its length, and returns how many bytes it
+/// has filled. `None` if these are not all.
+///
+/// # Safety
+///
+/// The call must fill what is a value of `T`.
+pub(super) unsafe fn filled<T>(
+    call: impl FnOnce(*mut libc::c_void, libc::c_int) -> libc::c_int,
+) -> Option<T> {
+    let mut answer = MaybeUninit::<T>::uninit();
+    let room = size_of::<T>() as libc::c_int;
+    let length = call(answer.as_mut_ptr().cast(), room);
     // SAFETY: the call has filled all of it.
-    (filled == room).then(|| unsafe { answer.assume_init() })
+    (length == room).then(|| unsafe { answer.assume_init() })
 }
 
 #[cfg(test)]
