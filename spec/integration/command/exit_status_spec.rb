@@ -21,11 +21,9 @@ RSpec.describe "the exit status of a wrong path" do
   # What stands at files/wrong, and the path on the command line.
   {
     "an empty word" => [2, "", ->(_) {}],
-    "a directory" => [2, "files/wrong", ->(path) { path.mkpath }],
     "a pipe" => [2, "files/wrong", ->(path) { File.mkfifo(path) }],
     "a socket" => [2, "files/wrong", ->(path) { UNIXServer.new(path.to_s).close }],
     "a device" => [2, "/dev/full", ->(_) {}],
-    "a link to a directory" => [2, "files/wrong", ->(path) { File.symlink(".", path) }],
     "the journal of the database" => [2, "storage/app.sqlite3-journal", ->(_) {}],
     "a file in a directory that is not there" => [3, "files/missing/wrong", ->(_) {}],
     "a file below a file" => [3, "files/wrong/more", ->(path) { path.write("") }],
@@ -47,6 +45,13 @@ RSpec.describe "the exit status of a wrong path" do
     expect(untouched { [status("files/wrong", "database", **user), status("database", "files/new", **user)] }).to eq [3, 3]
   ensure
     folder.chmod(0o755)
+  end
+
+  # A folder as DST gets a file, as with cp.
+  it "is 2 for a directory as SRC, and for a push whose DST is a folder" do
+    folder.join("link").make_symlink(".")
+
+    expect(untouched { [status("files", "database"), status("files/link", "database"), status("files", "storage")] }).to eq [2, 2, 2]
   end
 
   it "is 2 for a directory as standard input, and for the database itself on either side" do

@@ -22,7 +22,7 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
 
   it "goes on after a failure, and exits with the worst status" do
     pulled = app.hotswap("cp", "nothing", "storage/tenants/*/main.sqlite3", "backups")
-    expect(pulled).to have_attributes(exit_code: 2, stderr: /\AERROR: .*not one of the managed|ERROR: neither/)
+    expect(pulled).to have_attributes(exit_code: 2, stderr: /\AERROR: nothing: neither path matches/)
     expect(pulled.stdout).to match(/^FAILED 2  nothing$/).and match(/^OK .*beta/)
 
     lines = app.hotswap("cp", "--json", "nothing", "primary", "backups").stdout.lines.map { |line| JSON.parse(line) }
@@ -32,10 +32,21 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
   it "replaces no database, also if the arguments are in the wrong order" do
     %w[acme newborn].each { |tenant| Tenants.make(app.root.join("backups", tenant, "main.sqlite3").to_s, "of the backup") }
     pushed = app.hotswap("cp", "backups/*/main.sqlite3", "storage/tenants")
-    expect(pushed).to have_attributes(exit_code: 2, stderr: %r{storage/tenants/acme/main\.sqlite3 is a managed database, and several sources})
+    expect(pushed).to have_attributes(exit_code: 2, stderr: %r{^ERROR: backups/acme/main\.sqlite3: storage/tenants/acme/main\.sqlite3 is a managed database, and a copy into a folder})
     expect(pushed.stdout).to match(/^FAILED 2 .*acme/).and match(/^FAILED 2 .*newborn/)
     expect(app.notes("acme")).to eq "of acme"
     expect(app.root.join("storage/tenants/newborn")).not_to exist
+  end
+
+  it "pulls a single source into a folder, too, under its name" do
+    one = app.hotswap("cp", "primary", "backups")
+    expect(one).to have_attributes(exit_code: 0, stdout: "", stderr: /^OK$/), one.stderr
+    expect(app.hotswap("cp", "storage/production-queue.sqlite3", "backups/", "--quiet")).to have_attributes(exit_code: 0)
+    expect(app.root.join("backups").children.map { |file| file.basename.to_s }).to match_array %w[primary.sqlite3 production-queue.sqlite3]
+    before = app.root.join("storage/production-queue.sqlite3").stat.ino
+    pushed = app.hotswap("cp", "backups/production-queue.sqlite3", "storage")
+    expect(pushed).to have_attributes(exit_code: 2, stderr: %r{^ERROR: storage/production-queue\.sqlite3 is a managed database, .* name this database as the last argument$})
+    expect(app.root.join("storage/production-queue.sqlite3").stat.ino).to eq before
   end
 
   it "copies nothing if two snapshots would have the same name, or there is no folder" do

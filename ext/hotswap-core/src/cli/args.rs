@@ -88,7 +88,7 @@ pub(super) struct Cp {
     /// is a folder
     #[arg(required = true)]
     pub src: Vec<OsString>,
-    /// Destination: a managed database, a file, or - for standard output. A folder for several sources
+    /// Destination: a managed database, a file, a folder, or - for standard output
     pub dst: OsString,
     /// Push without PRAGMA integrity_check (hotswap still checks the header, the length and the transfer)
     #[arg(long)]
@@ -134,9 +134,12 @@ pub(super) struct Cp {
     /// A rollback without a name: it means the only database.
     #[arg(skip)]
     pub names_none: bool,
-    /// One of several copies into a folder.
+    /// The user named a folder as the destination.
     #[arg(skip)]
-    pub of_several: bool,
+    pub into_folder: bool,
+    /// The source, if errors have to name it: one of several.
+    #[arg(skip)]
+    pub subject: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::client::{self, Outcome};
-use crate::error::Usage;
+use crate::client::{self, Outcome, Stdio};
+use crate::error::{Error, Usage};
 use crate::exit_code::ExitCode;
 
 pub use application::Application;
 use args::{Cli, Command};
 pub use surroundings::Surroundings;
-use surroundings::{print, report, require_application, socket_of};
+use surroundings::{print, report, report_about, require_application, socket_of};
 
 /// The root of the Rails application whose process has to run `arguments`, because they contain `--offline`. `None` if
 /// any process can run them.
@@ -55,7 +55,7 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
     match parsed {
         Ok(Cli {
             command: Some(Command::Cp(cp)),
-        }) => copy(cp, surroundings),
+        }) => copy(several::with_file_name(cp, &surroundings), surroundings),
         Ok(Cli {
             command: Some(Command::Rollback(rollback)),
         }) => match rollback.database.as_ref().is_some_and(|name| name.is_empty()) {
@@ -120,15 +120,17 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         return report(&mut surroundings.streams.stderr, &Usage::NoFolder.into());
     };
     let tables = cp.tables();
+    let subject = cp.subject.clone();
+    let fail = |stderr: &mut Stdio, error: &Error| report_about(stderr, subject.as_deref(), error);
     let src = cp.src.into_iter().next().unwrap_or_default();
     for (side, typed) in [("SRC", &src), ("DST", &cp.dst)] {
         if typed.is_empty() && !cp.names_none {
-            return report(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
+            return fail(&mut surroundings.streams.stderr, &Usage::Empty { side }.into());
         }
     }
     if cp.swap.place.offline {
         if let Err(error) = require_application(&folder, &surroundings) {
-            return report(&mut surroundings.streams.stderr, &error);
+            return fail(&mut surroundings.streams.stderr, &error);
         }
     }
     let socket = socket_of(cp.swap.place.socket.as_ref(), &folder, &surroundings);
@@ -146,7 +148,8 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         tables,
         allow_orphans: cp.allow_orphans,
         redacted: cp.redacted,
-        of_several: cp.of_several,
+        into_folder: cp.into_folder,
+        subject: cp.subject,
         dry_run: cp.dry_run,
         probe: cp.probe,
         probe_timeout_ms: cp.probe_timeout,
@@ -174,7 +177,7 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
                 copy.src = src.unwrap_or(copy.src);
                 copy.dst = dst.unwrap_or(copy.dst);
             }
-            Err(error) => return report(&mut stderr, &error),
+            Err(error) => return fail(&mut stderr, &error),
         }
     }
     let allowed = surroundings.application.map_or(Ok(()), |application| {
@@ -184,6 +187,6 @@ fn carry_out(cp: args::Cp, mut surroundings: Surroundings) -> Outcome {
         Ok(outcome) => outcome,
         // The caller that ended the command knows why.
         Err(error) if abort.asked() => Outcome::from(&error),
-        Err(error) => report(&mut stderr, &error),
+        Err(error) => fail(&mut stderr, &error),
     }
 }

@@ -1,4 +1,4 @@
-//! `hotswap cp` with several sources, or with a pattern: a snapshot of each database in a folder, as `cp` does.
+//! `hotswap cp` into a folder, as `cp` does: a snapshot of each source, also of those that a pattern finds.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -31,6 +31,23 @@ pub(super) fn stands_for_several(cp: &args::Cp, surroundings: &Surroundings) -> 
 
 fn is_pattern(folder: &Path, source: &OsStr) -> bool {
     Pattern::of(Path::new(source)).is_some() && folder.join(source).symlink_metadata().is_err()
+}
+
+/// A copy of one source into an existing folder: the file in it has the name of the source.
+pub(super) fn with_file_name(cp: args::Cp, surroundings: &Surroundings) -> args::Cp {
+    let (Some(folder), [source]) = (&surroundings.folder, &*cp.src) else {
+        return cp;
+    };
+    let has_no_name = source == "-" || source.is_empty() || is_pattern(folder, source);
+    if has_no_name || cp.dst == "-" || cp.dst.is_empty() || !folder.join(&cp.dst).is_dir() {
+        return cp;
+    }
+    let target = Path::new(&cp.dst).join(name_of(folder, source));
+    args::Cp {
+        dst: target.into(),
+        into_folder: true,
+        ..cp
+    }
 }
 
 /// Carries out a single copy.
@@ -114,7 +131,8 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
     let mut one = cp.clone();
     one.src = vec![pull.source.clone()];
     one.dst = pull.target.clone().into();
-    one.of_several = true;
+    one.into_folder = true;
+    one.subject = Some(visible::line(pull.source.as_bytes()));
     // Neither OK nor the identity, but every warning.
     one.swap.json = true;
     let outcome = carry_out(

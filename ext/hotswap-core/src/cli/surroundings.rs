@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::application::Application;
 use super::socket;
-use crate::client::{Abort, Outcome, Stdio, Streams};
+use crate::client::{error_line, Abort, Outcome, Stdio, Streams};
 use crate::error::{Error, Result, Usage};
 use crate::exit_code::ExitCode;
 use crate::visible;
@@ -60,7 +60,13 @@ pub(super) fn socket_of(named: Option<&PathBuf>, folder: &Path, surroundings: &S
 }
 
 pub(super) fn report(stderr: &mut Stdio, error: &Error) -> Outcome {
-    print(stderr, &format!("ERROR: {}\n", visible::lines(error.to_string())));
+    report_about(stderr, None, error)
+}
+
+/// Reports an error of one of several copies: that of `subject`.
+pub(super) fn report_about(stderr: &mut Stdio, subject: Option<&str>, error: &Error) -> Outcome {
+    let line = error_line(subject, &error.to_string());
+    print(stderr, &format!("{}\n", visible::lines(line)));
     error.into()
 }
 

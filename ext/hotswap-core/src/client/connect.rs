@@ -278,7 +278,7 @@ mod tests {
             tables: None,
             allow_orphans: false,
             redacted: false,
-            of_several: false,
+            into_folder: false,
             dry_run: false,
             probe: None,
             probe_timeout_ms: None,
@@ -291,7 +291,7 @@ mod tests {
 
     fn listen(connection: Connection) -> Result<Listener> {
         let stderr = Stdio::from(std::fs::File::create("/dev/null").unwrap());
-        Listener::start(connection, &stderr, true)
+        Listener::start(connection, &stderr, true, None)
     }
 
     fn greeted(doors: &(UnixListener, UnixListener), stderr_socket: &Path) -> (Connection, Connection) {

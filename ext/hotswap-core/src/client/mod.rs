@@ -41,6 +41,7 @@ use dry_run::Report;
 pub use outcome::Outcome;
 pub use question::Question;
 use source::Source;
+pub use status::error_line;
 use status::Listener;
 pub use stdio::{Stdio, Streams};
 use target::Target;
@@ -74,8 +75,10 @@ pub struct Copy {
     pub allow_orphans: bool,
     /// `--redacted`.
     pub redacted: bool,
-    /// Whether it is one of several copies into a folder.
-    pub of_several: bool,
+    /// Whether the user named a folder as the destination.
+    pub into_folder: bool,
+    /// The source, if errors have to name it: one of several.
+    pub subject: Option<String>,
     /// `--dry-run`.
     pub dry_run: bool,
     /// `--probe`.
@@ -126,7 +129,7 @@ impl Copy {
             tables: self.tables.clone(),
             allow_orphans: self.allow_orphans,
             redacted: self.redacted,
-            of_several: self.of_several,
+            into_folder: self.into_folder,
             dry_run: self.dry_run,
             probe: self.probe.clone(),
             probe_timeout_ms: self.probe_timeout_ms,
@@ -135,7 +138,7 @@ impl Copy {
             offline: self.offline,
             may_decline: self.here.is_some(),
         };
-        let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet);
+        let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet, self.subject.clone());
         let handed_over = self.hand_over(&streams);
         let descriptors: Vec<_> = handed_over.iter().map(|file| file.as_fd()).collect();
         let Opened {

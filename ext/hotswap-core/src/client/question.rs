@@ -92,7 +92,7 @@ impl Question {
             let mut conversation = Conversation {
                 main,
                 watch,
-                listener: Listener::start(their_stderr, stderr, false)?,
+                listener: Listener::start(their_stderr, stderr, false, None)?,
                 session,
             };
             match conversation.ask(&self.query) {

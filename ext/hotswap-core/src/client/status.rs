@@ -74,8 +74,13 @@ impl Stage {
 }
 
 impl Listener {
-    /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal.
-    pub(super) fn start(connection: Connection, stderr: &Stdio, quiet: bool) -> Result<Self> {
+    /// Starts to listen. Writes the lines to `stderr`, and draws the bar only on a terminal. Errors name the `subject`.
+    pub(super) fn start(
+        connection: Connection,
+        stderr: &Stdio,
+        quiet: bool,
+        subject: Option<String>,
+    ) -> Result<Self> {
         let stderr = stderr.try_clone().context("cannot use standard error")?;
         let socket = connection.try_clone().context("cannot use the stderr socket")?;
         let screen = Arc::new(Mutex::new(Screen {
@@ -93,7 +98,7 @@ impl Listener {
                 match message {
                     Message::Status(text) if !quiet => screen.line(&text),
                     Message::Error(text) => {
-                        screen.line(&format!("ERROR: {text}"));
+                        screen.line(&error_line(subject.as_deref(), &text));
                         screen.error = Some(text);
                     }
                     Message::Progress { stage, done, total } => screen.progress(&stage, done, total),
@@ -143,6 +148,14 @@ impl Listener {
         let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.clear();
         screen.error.take()
+    }
+}
+
+/// "ERROR: cannot write backup.sqlite3", or with a subject "ERROR: primary: cannot write ...".
+pub fn error_line(subject: Option<&str>, text: &str) -> String {
+    match subject {
+        Some(subject) => format!("ERROR: {subject}: {text}"),
+        None => format!("ERROR: {text}"),
     }
 }
 

@@ -17,9 +17,9 @@ pub enum Usage {
     /// Standard input, or an empty argument, beside other sources.
     #[error("with several sources, each must be a managed database. Standard input (-) or an empty argument cannot be among them")]
     NotOneOfSeveral,
-    /// One of several sources would replace a managed database.
-    #[error("{target} is a managed database, and several sources can only be copied out of the application. Push one file at a time")]
-    SeveralPushes { target: String },
+    /// The copy into a folder would replace a managed database.
+    #[error("{target} is a managed database, and a copy into a folder only takes snapshots. To push one file, name this database as the last argument")]
+    PushIntoFolder { target: String },
     /// Two sources would have the same name in the folder.
     #[error("{} and {} would both become {target}. Copy them into different folders", sources[0], sources[1])]
     SameTarget { sources: [String; 2], target: String },

@@ -212,9 +212,9 @@ pub struct Request {
     /// `--redacted`: a pull that the application's rules apply to.
     #[serde(default, skip_serializing_if = "is_false")]
     pub redacted: bool,
-    /// Whether it is one of several copies into a folder. Each of them has to be a pull.
+    /// Whether the user named a folder as the destination. Such a copy has to be a pull.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub of_several: bool,
+    pub into_folder: bool,
     /// `--offline`: the user wants to know which processes take part.
     #[serde(default)]
     pub offline: bool,

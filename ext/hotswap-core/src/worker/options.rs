@@ -8,7 +8,7 @@ use crate::route::Direction;
 /// Refuses options that do not fit the direction of the copy, or each other.
 pub(super) fn require_sense(request: &Request, direction: Direction) -> Result<()> {
     match direction {
-        Direction::Push | Direction::Rollback(_) if request.of_several => Err(Usage::SeveralPushes {
+        Direction::Push | Direction::Rollback(_) if request.into_folder => Err(Usage::PushIntoFolder {
             target: request.dst.raw.clone(),
         }
         .into()),

@@ -152,7 +152,7 @@ fn seeds() -> (Vec<Vec<u8>>, Vec<u8>) {
             tables: None,
             allow_orphans: false,
             redacted: false,
-            of_several: false,
+            into_folder: false,
             dry_run: false,
             probe: Some("http://localhost/up".into()),
             probe_timeout_ms: None,
