@@ -7,8 +7,10 @@ use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, Permission
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use super::entry::{now, parsed, Entry, LONGEST_LINE};
-use crate::leftovers::is_absent;
+use crate::leftovers::{self, is_absent};
 use crate::sys::birth;
 use crate::sys::identity::Identity;
 use crate::sys::unnamed;
@@ -66,21 +68,58 @@ fn begin_anew(file: &File, path: &Path, older: &Path, database: &Path) -> io::Re
         .filter(|line| parsed::<Entry>(line).is_some_and(|entry| entry.event.is_a_swap()))
         .collect();
     let newest = &swaps[swaps.len().saturating_sub(CARRIED)..];
-    let begun = unnamed_with(newest, database);
+    let begun = Draft::of(newest, database);
     std::fs::rename(path, older)?;
     // If this fails, the new file begins with its next entry. It fails if another worker has created a file there.
-    let _ = begun.and_then(|begun| unnamed::link(&begun, path));
+    let _ = begun.and_then(|begun| begun.put_at(path));
     Ok(())
 }
 
-/// A file without a name, so that a worker that is killed leaves nothing.
-fn unnamed_with(lines: &[String], database: &Path) -> io::Result<File> {
-    let mut file = unnamed::create(database.parent().unwrap_or(Path::new("/")))?;
-    adopt_owner_and_mode(&file, database)?;
-    for line in lines {
-        writeln!(file, "{line}")?;
+/// A file that gets its name when it is complete.
+enum Draft {
+    /// If the worker is killed, nothing stays.
+    Unnamed(File),
+    /// Not every system and file system has files without a name. If the worker is killed, the next sweep removes this one.
+    Named(NamedTempFile),
+}
+
+impl Draft {
+    fn of(lines: &[String], database: &Path) -> io::Result<Self> {
+        let folder = database.parent().unwrap_or(Path::new("/"));
+        let draft = match unnamed::create(folder) {
+            Ok(file) => Draft::Unnamed(file),
+            Err(_) => {
+                let prefix = leftovers::prefix(database);
+                let mut options = tempfile::Builder::new();
+                let named = options
+                    .prefix(&prefix)
+                    .suffix(leftovers::STAGED)
+                    .tempfile_in(folder)?;
+                leftovers::mark(named.as_file())?;
+                Draft::Named(named)
+            }
+        };
+        let mut file = match &draft {
+            Draft::Unnamed(file) => file,
+            Draft::Named(named) => named.as_file(),
+        };
+        adopt_owner_and_mode(file, database)?;
+        for line in lines {
+            writeln!(file, "{line}")?;
+        }
+        Ok(draft)
     }
-    Ok(file)
+
+    /// Gives the file its name, unless there is a file already.
+    fn put_at(self, path: &Path) -> io::Result<()> {
+        match self {
+            Draft::Unnamed(file) => unnamed::link(&file, path),
+            Draft::Named(named) => named
+                .persist_noclobber(path)
+                .map(drop)
+                .map_err(|error| error.error),
+        }
+    }
 }
 
 fn write(file: &mut File, length: u64, line: &[u8], is_locked: bool) -> io::Result<()> {
