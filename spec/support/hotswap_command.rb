@@ -19,6 +19,9 @@ class HotswapCommand
     "In place, because the database #{Project.linux? ? "is open in process #{pid} " : "could be open in a process outside"}"
   end
 
+  # How a message names a process. Only Linux tells every user what a process runs.
+  def self.named(pid, command = ".*") = Project.linux? ? /process #{pid} \(#{command}\)/ : /process #{pid}\b/
+
   # What a pull says that succeeds: to a file, and to standard output.
   PULLED = /\Aidentity: \h{32}\nOK\n\z/
   STREAMED = /\Aidentity: \h{32}\n\z/

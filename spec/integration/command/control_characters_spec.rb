@@ -75,7 +75,7 @@ RSpec.describe "control characters", lane: "default" do
     expect([refused.stderr, log]).to all(include("cannot write #{shown}/missing/copy.sqlite3"))
   end
 
-  it "in the title of a process that has the database open are escaped" do
+  it "in the title of a process that has the database open are escaped", :linux do
     pid = Process.spawn(["sleep", attack], "60", in: app.database_path)
     refused, log = said("cp", "--in-place=never", file(ItemsServer::SCHEMA), "database")
 

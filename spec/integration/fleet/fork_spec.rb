@@ -48,7 +48,7 @@ RSpec.describe "forks by the application", :fleet do
       end
     end
 
-    it "during a transaction are named if the child keeps the file open" do
+    it "during a transaction are named if the child keeps the file open", :linux do
       child = forked("transaction")
       refused = generations.push("--in-place=never", version: "never")
       if refused.ok? # the sqlite3 gem has closed it in the child

@@ -64,7 +64,7 @@ RSpec.describe "a push to a busy application", :unhurried do
 
     expect(pushed).to have_attributes(exit_code: 4, stdout: "")
     expect(pushed.stderr).to match(/^ERROR: gave up after 2\.0 s: the application was still busy\. Nothing was swapped\. In the way:$/)
-    expect(pushed.stderr).to match(%r{^- process #{app.pid} \(puma .*\): GET /slow for [234]\.\d s$})
+    expect(pushed.stderr).to match(%r{^- #{HotswapCommand.named(app.pid, "puma .*")}: GET /slow for [234]\.\d s$})
     expect(pushed.stderr).to include("--timeout SECONDS (it was 2.0 s), or with config.hotswap.timeout")
     expect(pushed.stderr).not_to include("pause")
     expect(file).to eq before
@@ -82,7 +82,7 @@ RSpec.describe "a push to a busy application", :unhurried do
     pushed = push("too early")
 
     expect(pushed).to have_attributes(exit_code: 4)
-    expect(pushed.stderr).to match(%r{process #{app.pid} \(puma .*\): .*GET /import for \d})
+    expect(pushed.stderr).to match(%r{#{HotswapCommand.named(app.pid, "puma .*")}: .*GET /import for \d})
 
     app.write("tmp/import-may-end", "")
     pulled = eventually { whole_import }
@@ -100,7 +100,7 @@ RSpec.describe "a push to a busy application", :unhurried do
     pushed = push("locked out")
 
     expect(pushed).to have_attributes(exit_code: 4, stdout: "")
-    expect(pushed.stderr).to match(/process #{app.pid} \(puma .*\) holds Hotswap::Middleware::SWAP_LOCK/)
+    expect(pushed.stderr).to match(/#{HotswapCommand.named(app.pid, "puma .*")} holds Hotswap::Middleware::SWAP_LOCK/)
     expect(file).to eq before
     expect(request).to be_alive
 

@@ -45,13 +45,13 @@ RSpec.describe "a database that the application opens in an unusual way" do
     [%w[storage/app.sqlite3 out.sqlite3], [file, "storage/app.sqlite3"]].each do |paths|
       refused = app.hotswap("cp", *paths)
       expect(refused).to have_attributes(exit_code: 4, stdout: "")
-      expect(refused.stderr).to match(/process #{app.pid} \(.*\) keeps it locked\. .*PRAGMA locking_mode = EXCLUSIVE/)
+      expect(refused.stderr).to match(/#{HotswapCommand.named(app.pid)} keeps it locked\. .*PRAGMA locking_mode = EXCLUSIVE/)
     end
     expect(app.get("/?SELECT+name+FROM+items").body).to eq "old"
   end
 
   # Fails without `has_a_fence_open`: the error would blame a process that hotswap does not manage.
-  it "attached to the connection of another database is written in place, or refused with the remedy" do
+  it "attached to the connection of another database is written in place, or refused with the remedy", :linux do
     app = boot('KEPT << SQLite3::Database.new("storage/other.sqlite3").tap { |db| db.execute("ATTACH \'storage/app.sqlite3\' AS app") }')
     Thread.new { app.get("/") }.join
     expect(app.get("/?SELECT+name+FROM+app.items").body).to eq "old"

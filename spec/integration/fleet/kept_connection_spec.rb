@@ -51,7 +51,7 @@ RSpec.describe "a thread that keeps a connection outside any request", :fleet do
 
     refused = generations.push(version: "never")
     expect(refused.result).to have_attributes(exit_code: 4)
-    expect(refused.result.stderr).to match(/process #{kept.pid} \(.*ruby.*\) has a transaction open on \S+ in (the main thread|a thread .+), outside of any request or job, for at least/)
+    expect(refused.result.stderr).to match(/#{HotswapCommand.named(kept.pid, ".*ruby.*")} has a transaction open on \S+ in (the main thread|a thread .+), outside of any request or job, for at least/)
 
     kept.say("commit")
     kept.wait_for("committed")

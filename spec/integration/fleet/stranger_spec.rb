@@ -66,7 +66,7 @@ RSpec.describe "a connection from outside the fleet", :fleet, lane: "default" do
     refused = generations.push(version: "never")
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.result.stderr).to include("process #{process.pid} (")
+    expect(refused.result.stderr).to match(HotswapCommand.named(process.pid))
     process.finish
     swap(generations, 1)
   end

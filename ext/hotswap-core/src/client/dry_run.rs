@@ -59,7 +59,12 @@ impl Display for Report<'_> {
         }
         for process in &run.processes {
             let Process { pid, role, command } = process;
-            row(out, "takes part", &format!("{role} {pid} ({command})"))?;
+            let process = match command.is_empty() {
+                // This system does not tell what a process runs.
+                true => format!("process {pid}"),
+                false => format!("{role} {pid} ({command})"),
+            };
+            row(out, "takes part", &process)?;
         }
         for warning in &run.warnings {
             row(out, "warning", warning)?;

@@ -99,6 +99,16 @@ pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
     publication::all(NAME).filter_map(find).collect()
 }
 
+/// The processes that declare that they hold `fence`, as far as this user may inspect them.
+pub fn holding(fence: Identity) -> Vec<u32> {
+    let holds = |content: &Vec<u8>| {
+        let declared = serde_json::from_slice::<Vec<Entry>>(content).unwrap_or_default();
+        declared.iter().any(|(_, held)| *held == Some(fence))
+    };
+    let of = |(pid, published): (u32, Vec<Vec<u8>>)| published.iter().any(holds).then_some(pid);
+    publication::all(NAME).filter_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +147,8 @@ mod tests {
         };
         assert_eq!(here(&[&other, &path], 2), Some(lost));
         assert_eq!(here(&[&other], 2), None);
+
+        assert!(holding(identity(1)).contains(&own) && !holding(identity(2)).contains(&own));
 
         declaration.declare(&other, Some(identity(2)));
         assert_eq!(here(&[&other, &path], 2), None);

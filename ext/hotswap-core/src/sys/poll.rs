@@ -24,7 +24,22 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool 
 /// Whether the other end of a socket has closed it. A descriptor that is not open counts as closed.
 pub fn hung_up(socket: RawFd) -> bool {
     let signs = libc::POLLHUP | HANGS_UP | libc::POLLERR | libc::POLLNVAL;
-    state(socket, HANGS_UP) & signs != 0
+    state(socket, HANGS_UP) & signs != 0 || (HANGS_UP == 0 && has_ended(socket))
+}
+
+/// Whether nothing is left to read from a socket whose other end has been closed for writing.
+fn has_ended(socket: RawFd) -> bool {
+    let mut byte = 0_u8;
+    // SAFETY: room for one byte, which outlives the call.
+    let received = unsafe {
+        libc::recv(
+            socket,
+            std::ptr::from_mut(&mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    received == 0
 }
 
 /// Whether a small message can be sent on a socket without waiting for its reader.

@@ -15,6 +15,9 @@ use super::publication::{content_of, is_link_to};
 use super::stat::known_identity;
 use crate::sys::identity::Identity;
 
+/// Whether this platform tells which files other processes have open.
+pub const ARE_KNOWN: bool = true;
+
 /// The processes that a survey has to [`look`] at, for files and for what they publish under a name.
 pub fn to_look_at(_name: &str) -> Vec<u32> {
     pids().collect()

@@ -1,5 +1,9 @@
 //! The priority of a thread.
 
+/// Whether a lower priority shows as a nice value of the thread.
+#[cfg(test)]
+pub const IS_A_NICE_VALUE: bool = true;
+
 /// Lowers the priority of the calling thread to the value `nice`, and its priority at the disk. Priorities belong to
 /// threads. An unprivileged process cannot raise a lowered priority again.
 pub fn lower_this_thread(nice: libc::c_int) {

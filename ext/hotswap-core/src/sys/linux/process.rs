@@ -2,6 +2,9 @@
 
 use crate::sys::credentials::Credentials;
 
+/// Whether this platform lists processes.
+pub const ARE_LISTED: bool = true;
+
 /// All processes.
 pub fn pids() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::publication;
 
+/// Whether this platform tells which files other processes have open.
+pub const ARE_KNOWN: bool = false;
+
 /// The processes that a survey has to [`look`] at: those that publish something under `name`.
 pub fn to_look_at(name: &str) -> Vec<u32> {
     publication::all(name).map(|(pid, _)| pid).collect()

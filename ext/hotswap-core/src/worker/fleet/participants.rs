@@ -4,12 +4,25 @@
 
 use crate::fence::{Fence, Lock};
 use crate::holders;
+use crate::member::holding;
 use crate::sys::locks;
 use crate::sys::socket::peer;
 use crate::worker::command::Command;
 
 /// How many processes the line names.
 const NAMED: usize = 3;
+
+/// The processes that have joined the fleet, as far as this system tells. Without a list of the locks, these are the ones
+/// that declare it to this user, and the one that POSIX names.
+pub(crate) fn members(fence: &Fence) -> Vec<u32> {
+    if locks::ARE_LISTED {
+        return fence.holders();
+    }
+    let mut members = holding(fence.identity());
+    let named = fence.holder(Lock::Fence).filter(|pid| *pid > 0);
+    members.extend(named.map(|pid| pid as u32).filter(|pid| !members.contains(pid)));
+    members
+}
 
 /// Prints the line, if the command has the option.
 pub(crate) fn tell(fence: &Fence, command: &Command) {
@@ -19,20 +32,9 @@ pub(crate) fn tell(fence: &Fence, command: &Command) {
     // A process that has loaded the application for the command takes part, too.
     let client = peer(&command.client.main).map_or(0, |peer| peer.pid as u32);
     let others = |pid: &u32| ![0, client, std::process::id()].contains(pid);
-    let first = fence.holder(Lock::Fence);
-    // Without a list of the locks, the system tells about one of them, which may be the client's.
-    if let (false, Some(pid)) = (locks::ARE_LISTED, first) {
-        if let Some(pid) = Some(pid as u32).filter(others) {
-            let name = holders::name(pid);
-            command
-                .client
-                .status(format!("At least one process takes part: {name}."));
-        }
-        return;
-    }
-    let names = fence.holders().into_iter().filter(others).map(holders::name);
+    let names = members(fence).into_iter().filter(others).map(holders::name);
     // The kernel reports 0 for a process in another container, and lists none.
-    let elsewhere = first.is_some_and(|pid| pid <= 0);
+    let elsewhere = fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0);
     let line = sentence(&names.collect::<Vec<_>>(), elsewhere, &command.database.label);
     command.client.status(line);
 }

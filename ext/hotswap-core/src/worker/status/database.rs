@@ -20,6 +20,7 @@ use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Version
 use crate::sys::processes::{command, shown};
 use crate::sys::thread::leave_signals_to_others;
 use crate::visible::Shown;
+use crate::worker::fleet::participants::members;
 use crate::worker::fleet::pull_lock::glance;
 use crate::worker::progress::Published;
 use crate::worker::sqlite::header::DatabaseHeader;
@@ -78,8 +79,7 @@ pub(crate) fn processes(fence: Option<&Fence>, open: &[u32]) -> Vec<ProcessStatu
     let mut held: BTreeMap<u32, Vec<Holds>> = BTreeMap::new();
     let mut add = |pid: u32, what| held.entry(pid).or_default().push(what);
     if let Some(fence) = fence {
-        fence
-            .holders()
+        members(fence)
             .into_iter()
             .for_each(|pid| add(pid, Holds::Membership));
         let at = |lock| fence.holder(lock).filter(|pid| *pid > 0).map(|pid| pid as u32);

@@ -112,7 +112,11 @@ impl Rehearsal {
                 "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
             ))
             .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
-            .and_then(|()| target.execute_batch(&format!("PRAGMA synchronous = {synchronous}")))
+            .and_then(|()| {
+                target.execute_batch(&format!(
+                    "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = ON"
+                ))
+            })
             .context(REHEARSING)?;
         Ok(Self {
             content,

@@ -36,6 +36,7 @@ use crate::sys::processes::Bound;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
+use crate::worker::fleet::participants::members;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::live::{require_same_file, unlockable};
 use crate::worker::push::if_match::Unwritten;
@@ -250,7 +251,8 @@ impl Overwriting<'_> {
         let connection = self.live.connection();
         // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
         // back after a power cut, and would roll the commit back. With a WAL, rows become durable when the gates are
-        // open (see `make_durable`). And no checkpoint may run while requests wait.
+        // open (see `make_durable`). On macOS, a sync empties the disk's own cache only with `fullfsync`; elsewhere
+        // the pragma does nothing. And no checkpoint may run while requests wait.
         let synchronous = match self.source {
             Source::File => "EXTRA",
             _ if self.live.is_wal() => "NORMAL",
@@ -258,7 +260,7 @@ impl Overwriting<'_> {
         };
         let prepared = connection
             .execute_batch(&format!(
-                "PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0"
+                "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0"
             ))
             .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
             .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
@@ -407,9 +409,9 @@ impl Overwriting<'_> {
     fn locked(&self) -> Error {
         let path = self.live.path();
         let holders = match locks::writer(path, self.live.is_wal()) {
-            Some(pid) if has_a_fence_open(pid) => format!(
-                "{}, which belongs to this application and has it attached to another database, or opened it through a library \
-                 that hotswap does not know",
+            Some(pid) if has_a_fence_open(pid) || members(self.fleet.fence()).contains(&pid) => format!(
+                "{}, which belongs to this application and has a transaction open inside Hotswap.release, on a connection to which \
+                 it is attached, or through a library that hotswap does not know",
                 name(pid)
             ),
             Some(pid) => format!("{}, which hotswap does not manage", name(pid)),
