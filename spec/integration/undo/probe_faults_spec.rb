@@ -32,7 +32,7 @@ RSpec.describe "a push whose probe fails" do
       expect([app.database_path, version(1)].map { |file| TestDatabase.integrity(file) }).to eq %w[ok ok]
     end
 
-    it "has both databases, whichever is live, if its worker is killed at any step" do
+    it "has both databases, whichever is live, if its worker is killed at any step", :linux do
       good_again
       steps = steps_of_the_rollback
       expect(steps.map(&:call).uniq).to include("rename", "link", "fsync")
@@ -45,7 +45,7 @@ RSpec.describe "a push whose probe fails" do
       end
     end
 
-    it "has both databases, and says which one is live, if a call fails" do
+    it "has both databases, and says which one is live, if a call fails", :linux do
       good_again
       steps_of_the_rollback.reject { |step| step.call == "report" }.each do |step|
         good_again
@@ -73,7 +73,7 @@ RSpec.describe "a push whose probe fails" do
 
     def held = [app.database_path, version(1)].map { |file| names_in(file).first }
 
-    it "goes back by a rename, which needs no room" do
+    it "goes back by a rename, which needs no room", :linux do
       expect(copy("good")).to be_ok
       expect(copy("new", "--probe", "#{fill}; exit 1")).to have_attributes(exit_code: 7)
       FileUtils.rm_f(filler) # SQLite needs room even to read

@@ -154,7 +154,7 @@ RSpec.describe "a push with a probe" do
       expect(items(1)).to eq %w[new]
     end
 
-    it "goes back when a process that has opened the previous version closes it, and names it if it does not" do
+    it "goes back when a process that has opened the previous version closes it, and names it if it does not", :linux do
       ready = "sqlite3 $HOTSWAP_DATABASE.previous 'SELECT name FROM items' > started"
       start_probed("--timeout=1", probe: "#{ready}; until test -e stop; do sleep 0.02; done; exit 1") do |running|
         shell = Stranger.ruby(version(1))
