@@ -3,7 +3,7 @@
 # Streams that stay open, such as server-sent events.
 RSpec.describe "a stream that calls Hotswap.release" do
   # A push in place waits for SQLite's write lock first.
-  let(:in_the_application) { /locked by a transaction\. It is open in process \d+, which belongs to this application and has a transaction open inside Hotswap\.release/ }
+  let(:in_the_application) { /locked by a transaction\. It is open in process \d+, which belongs to this application: perhaps in a console, inside Hotswap\.release/ }
 
   def visit(path) = Streams::Visitor.new(app.port, path).tap { |visitor| (@visitors ||= []) << visitor }
 

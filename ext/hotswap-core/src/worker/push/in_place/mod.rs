@@ -410,8 +410,8 @@ impl Overwriting<'_> {
         let path = self.live.path();
         let holders = match locks::writer(path, self.live.is_wal()) {
             Some(pid) if has_a_fence_open(pid) || members(self.fleet.fence()).contains(&pid) => format!(
-                "{}, which belongs to this application and has a transaction open inside Hotswap.release, on a connection to which \
-                 it is attached, or through a library that hotswap does not know",
+                "{}, which belongs to this application: perhaps in a console, inside Hotswap.release, or on a connection that \
+                 hotswap does not know, such as one with ATTACH",
                 name(pid)
             ),
             Some(pid) => format!("{}, which hotswap does not manage", name(pid)),
