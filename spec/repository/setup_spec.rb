@@ -101,44 +101,51 @@ RSpec.describe "bin/setup", lane: "default" do
     expect(setup("--install-packages")).to match [1, /and apt-get install failed: Unable to locate package puma; before that, apt-get update failed: Some source is broken\.\n\z/]
   end
 
-  describe "--browser" do
-    # This machine's programs without its browser.
-    before(:context) do
-      @tools = Pathname(Dir.mktmpdir("hs"))
-      %w[/usr/sbin /bin /usr/bin /usr/local/bin].flat_map { |path| Pathname(path).children }.each do |file|
-        FileUtils.ln_sf(file, @tools.join(file.basename)) unless file.directory? || file.basename.to_s.match?(/chrom/)
+  {
+    "--browser" => [/chrom/, %w[chromium chromedriver], "133 MB", "chromium chromium-driver", "That spec"],
+    "--file-systems" => [/mkfs|bindfs/, %w[mkfs.xfs mkfs.btrfs bindfs], "4 MB", "xfsprogs btrfs-progs bindfs fuse3", "Those specs"]
+  }.each do |option, (missing, programs, size, packages, pending)|
+    describe option do
+      # This machine's programs without those.
+      before(:context) do
+        @tools = Pathname(Dir.mktmpdir("hs"))
+        %w[/usr/sbin /bin /usr/bin /usr/local/bin].flat_map { |path| Pathname(path).children }.each do |file|
+          FileUtils.ln_sf(file, @tools.join(file.basename)) unless file.directory? || file.basename.to_s.match?(missing)
+        end
       end
-    end
 
-    after(:context) { FileUtils.rm_rf(@tools) }
+      after(:context) { FileUtils.rm_rf(@tools) }
 
-    def setup(*arguments) = super("--lane", "small", *arguments, path: [@tools, File.join(Dir.home, ".cargo/bin")])
+      define_method(:setup) do |*arguments|
+        super("--lane", "small", *arguments, path: [@tools, File.join(Dir.home, ".cargo/bin")])
+      end
 
-    it "says what is missing, and installs nothing by itself" do
-      program("apt-get", "touch '#{folder}/changed'")
+      it "says what is missing, and installs nothing by itself" do
+        program("apt-get", "touch '#{folder}/changed'")
 
-      expect(setup("--browser")).to match [0, /no Chromium .*bin\/setup --browser --install-packages installs them/m]
-      expect(folder.join("changed")).not_to exist
-    end
+        expect(setup(option)).to match [0, /no #{programs.first}.*bin\/setup #{option} --install-packages installs them/mi]
+        expect(folder.join("changed")).not_to exist
+      end
 
-    it "installs Debian's packages if it may" do
-      program("apt-get", "echo \"$*\" >>'#{folder}/asked'")
+      it "installs Debian's packages if it may" do
+        program("apt-get", "echo \"$*\" >>'#{folder}/asked'")
 
-      expect(setup("--browser", "--install-packages")).to match [0, /133 MB/]
-      expect(folder.join("asked").readlines.last).to eq "install -y --no-install-recommends chromium chromium-driver\n"
-    end
+        expect(setup(option, "--install-packages")).to match [0, /#{size}/]
+        expect(folder.join("asked").readlines.last).to eq "install -y --no-install-recommends #{packages}\n"
+      end
 
-    it "is ready all the same if that fails, and says why" do
-      program("apt-get", "echo 'E: No network.'; exit 100")
+      it "is ready all the same if that fails, and says why" do
+        program("apt-get", "echo 'E: No network.'; exit 100")
 
-      expect(setup("--browser", "--install-packages")).to match [0, /left out: apt-get install failed: No network\. That spec will be pending\n\z/]
-    end
+        expect(setup(option, "--install-packages")).to match [0, /left out: apt-get install failed: No network\. #{pending} will be pending\n\z/]
+      end
 
-    it "says nothing if they are there" do
-      setup
-      %w[chromium chromedriver].each { |name| program(name, "") }
+      it "says nothing if they are there" do
+        setup
+        programs.each { |name| program(name, "") }
 
-      expect(setup("--browser", "--install-packages")).to eq [0, ""]
+        expect(setup(option, "--install-packages")).to eq [0, ""]
+      end
     end
   end
 end
