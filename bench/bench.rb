@@ -33,7 +33,7 @@ require_relative "table"
 require_relative "results"
 require_relative "measure"
 # In the order of the table.
-%w[start status gate throughput slow_neighbour push busy in_place tables silence slow_disk pull pull_under_load memory closed undo fleet].each { |name| require_relative "measures/#{name}" }
+%w[start status gate throughput slow_neighbour push busy in_place tables silence slow_disk pull pull_under_load memory closed undo tenants fleet].each { |name| require_relative "measures/#{name}" }
 
 module Bench
   # `bin/bench`, from its arguments to its exit status.

@@ -36,12 +36,17 @@ module Bench
 
     # Returns when every worker answers and has the database open.
     def boot
+      start_workers
+      warm
+      self
+    end
+
+    # Returns when every worker has booted.
+    def start_workers
       FileUtils.mkdir_p(File.dirname(output))
       @pid = Process.spawn(@settings, *command, **where, pgroup: true)
       wait_for("an answer") { serving? }
       wait_for("#{workers} workers") { File.read(output).scan(/- Worker \d+ \(PID: \d+\) booted/).size >= workers }
-      warm
-      self
     end
 
     # Makes every worker answer, so that its code is loaded.

@@ -31,6 +31,12 @@ module Bench
     # The memory of its own, in bytes: without mapped files, such as the database that SQLite reads.
     def own_memory = kilobytes("RssAnon")
 
+    # How many descriptors it has open.
+    def descriptors = Dir.children("/proc/#{pid}/fd").size
+
+    # How many files it watches with inotify.
+    def watches = Dir["/proc/#{pid}/fdinfo/*"].sum { |path| read("fdinfo/#{File.basename(path)}").scan(/^inotify /).size }
+
     # How many bytes it has caused to be written to the disk.
     def written = read("io")[/^write_bytes: (\d+)/, 1].to_i
 

@@ -14,7 +14,9 @@ Rails.application.routes.draw do
   get "live", to: "live#show"
 
   # An application with accounts would ask them instead (docs/dashboard.md).
-  mount Rack::Auth::Basic.new(Hotswap::Dashboard) { |user, password| [user, password] == %w[demo hotswap] } => "/hotswap"
+  if defined?(Hotswap)
+    mount Rack::Auth::Basic.new(Hotswap::Dashboard) { |user, password| [user, password] == %w[demo hotswap] } => "/hotswap"
+  end
 
   scope "benchmarking", controller: "benchmarking" do
     %w[
