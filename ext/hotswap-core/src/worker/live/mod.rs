@@ -8,6 +8,7 @@ pub(super) mod replaced;
 pub(super) mod writers_out;
 
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use std::time::Duration;
 use rusqlite::{ffi, Connection};
 
 use crate::error::{Busy, Context, Error, Result};
+use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
+use crate::sys::record_lock::{self, Kind};
 use crate::worker::schema::Schema;
 use crate::worker::sqlite::foreign;
 use crate::worker::sqlite::locks;
@@ -37,6 +40,8 @@ pub(super) struct Live {
     wal: bool,
     /// Raw files of the database, which must not be closed before the connection.
     raw: Vec<Arc<File>>,
+    /// The WAL index, while other processes cannot checkpoint.
+    checkpoints: Option<ManuallyDrop<File>>,
 }
 
 impl Live {
@@ -66,6 +71,7 @@ impl Live {
             identity,
             wal,
             raw: Vec::new(),
+            checkpoints: None,
         }))
     }
 
@@ -128,10 +134,44 @@ impl Live {
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_TRUNCATE);
     }
 
-    /// Moves what it can from the WAL to the file, so that little is left to move while requests wait.
-    pub(super) fn checkpoint(&self) {
+    /// Moves what it can from the WAL to the file, so that little is left to move while requests wait. From then on other
+    /// processes may checkpoint.
+    pub(super) fn checkpoint(&mut self) {
         // Best effort: another connection may be reading, and the next step moves the rest.
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_PASSIVE);
+        if let Some(index) = self.checkpoints.take() {
+            // SQLite has released the lock. It does not sync the file if requests have written since, and the request that
+            // checkpoints next would have to.
+            let _ = record_lock::try_lock(&*index, Kind::Exclusive, locks::OF_CHECKPOINTS);
+            if let Ok(file) = File::open(&self.path) {
+                let _ = file.sync_data();
+                self.keep_open(Arc::new(file));
+            }
+            let _ = record_lock::unlock(&*index, locks::OF_CHECKPOINTS);
+        }
+    }
+
+    /// Keeps other processes from checkpointing until [`checkpoint`](Self::checkpoint). After a large write, the next request
+    /// that writes would otherwise move all of it from the WAL to the file, and wait for the disk.
+    pub(super) fn keep_checkpoint(&mut self) {
+        if !self.wal {
+            return;
+        }
+        let index = sidecars(&self.path).nth(1).expect("the index comes second");
+        // Stays open until the process ends, because closing it would drop SQLite's locks.
+        let Ok(index) = File::options()
+            .read(true)
+            .write(true)
+            .open(index)
+            .map(ManuallyDrop::new)
+        else {
+            return;
+        };
+        // The lock belongs to the process, so it does not keep SQLite here from taking it. If another process is
+        // checkpointing, that one does the work.
+        if record_lock::try_lock(&*index, Kind::Exclusive, locks::OF_CHECKPOINTS).is_ok() {
+            self.checkpoints = Some(index);
+        }
     }
 
     /// Closes this connection and opens the only one, after every member has let go. Waits for at most `patience` if

@@ -21,6 +21,12 @@ const OF_THE_WRITER: Bytes = Bytes {
     length: 1,
 };
 
+/// The byte of the WAL index that a process locks while it checkpoints.
+pub(crate) const OF_CHECKPOINTS: Bytes = Bytes {
+    start: 121,
+    length: 1,
+};
+
 /// The error for a database that could not be read because another process keeps it locked.
 pub(crate) fn unreadable(database: &Path) -> Error {
     Busy::ReadersOut {

@@ -185,6 +185,9 @@ impl Overwriting<'_> {
             && plan.proof.hold().is_ok()
             && version.is_some()
             && self.data_version() == version;
+        if matches!(outcome, Ok(Written::Pages(_) | Written::Rows(_))) {
+            self.live.keep_checkpoint();
+        }
         // Comes first, whether the write worked or not, because requests wait.
         let resumed = self.fleet.resume();
         match outcome? {
@@ -463,15 +466,14 @@ impl Overwriting<'_> {
     }
 
     /// Reports the success. Called when the gates are open again.
-    fn tell(&mut self, timeline: Timeline, closed_for: Duration, command: &Command) {
+    fn tell(&self, timeline: Timeline, closed_for: Duration, command: &Command) {
         command
             .client
             .status(format_args!("In place, because the database {}.", self.why));
         timeline.write(closed_for, command.client);
-        self.checkpoint(command);
     }
 
-    /// Otherwise the next request that writes would checkpoint.
+    /// Comes when nothing holds an older state, which a checkpoint could not go past.
     fn checkpoint(&mut self, command: &Command) {
         let live = &mut self.live;
         command.at_low_priority(move || live.checkpoint());
