@@ -25,6 +25,8 @@ const GLANCE: Duration = Duration::from_millis(2);
 pub(crate) struct Flusher {
     /// The end of the last step that the thread has been given, in bytes.
     passed_on: u64,
+    /// How many bytes stay in memory alone.
+    held_back: u64,
     thread: Option<Thread>,
 }
 
@@ -35,16 +37,27 @@ struct Thread {
 }
 
 impl Flusher {
+    /// For a file that is removed after it was read. The disk gets only what does not [fit](memory::may_wait) into memory.
+    pub(crate) fn of_temporary() -> Self {
+        Self {
+            held_back: memory::may_wait(),
+            ..Self::default()
+        }
+    }
+
     /// Reports that `file` now has `length` bytes. Waits while the backlog is larger than the machine should
     /// [hold](memory::may_wait).
     ///
     /// The thread gets the priority of the thread that calls this first.
     pub(crate) fn grown(&mut self, file: &Arc<File>, length: u64) -> io::Result<()> {
-        while length - self.passed_on >= STEP {
+        while length - self.passed_on >= STEP + self.held_back {
             let step = self.passed_on + STEP;
             let thread = match &mut self.thread {
                 Some(thread) => thread,
-                none => none.insert(Thread::start(file, memory::may_wait() / STEP)?),
+                none => {
+                    let backlog = memory::may_wait().saturating_sub(self.held_back);
+                    none.insert(Thread::start(file, backlog / STEP)?)
+                }
             };
             if thread.steps.send(step).is_err() {
                 let Ok(outcome) = self.caught_up(|| Ok::<(), Infallible>(()));
@@ -119,6 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn the_disk_gets_only_what_is_not_held_back() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let mut flusher = Flusher {
+            held_back: 5 * STEP,
+            ..Flusher::default()
+        };
+        flusher.grown(&file, 6 * STEP - 1).unwrap();
+        assert!(flusher.thread.is_none());
+        flusher.grown(&file, 7 * STEP).unwrap();
+        assert_eq!(flusher.passed_on, 2 * STEP);
+        caught_up(&mut flusher).unwrap();
+    }
+
+    #[test]
     fn nothing_of_it_is_left_once_it_has_caught_up() {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let mut flusher = Flusher::default();
@@ -153,6 +180,7 @@ mod tests {
         });
         let mut flusher = Flusher {
             passed_on: STEP,
+            held_back: 0,
             thread: Some(Thread { steps, handle }),
         };
         assert!(matches!(

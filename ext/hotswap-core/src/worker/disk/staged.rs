@@ -62,6 +62,13 @@ impl Staged {
         })
     }
 
+    /// The same for a file that is removed after it was read, so it need not be on the disk.
+    pub(crate) fn create_temporary(live: &Path) -> Result<Self> {
+        let mut staged = Self::create(live)?;
+        staged.flusher = Flusher::of_temporary();
+        Ok(staged)
+    }
+
     /// Takes a file that is there already, such as a previous version. If it is not promoted, it stays.
     pub(crate) fn adopt(path: &Path) -> Result<Self> {
         let file = File::options()

@@ -33,7 +33,12 @@ const HEADER: u64 = 100;
 /// Receives what the client pushes, into a staged file beside the live database.
 pub(crate) fn receive(command: &Command) -> Result<Staged> {
     let live = &*command.path;
-    let mut staged = Staged::create(live).map_err(|error| no_place_beside(live, error))?;
+    let create = match command.request.tables {
+        // Its tables are compared, and then it is removed.
+        Some(_) => Staged::create_temporary,
+        None => Staged::create,
+    };
+    let mut staged = create(live).map_err(|error| no_place_beside(live, error))?;
     receive_into(&mut staged, command)?;
     Ok(staged)
 }
