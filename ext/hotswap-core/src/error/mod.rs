@@ -164,39 +164,41 @@ pub fn is_of_the_machine(error: &rusqlite::Error) -> bool {
 }
 
 /// Adds the operation to an error of the system or of SQLite.
-pub trait Context<T> {
-    /// `what` is the beginning of the message: "…: No such file or directory".
-    fn context(self, what: impl Into<String>) -> Result<T>;
+pub trait Context<T>: Sized {
+    /// `what` returns the beginning of the message: "…: No such file or directory". It is called only if there is an error.
+    fn explained(self, what: impl FnOnce() -> String) -> Result<T>;
+
+    /// The same with a text.
+    fn context(self, what: impl Into<String>) -> Result<T> {
+        self.explained(|| what.into())
+    }
 
     /// The same, with the path that the operation worked on.
-    fn on_path(self, what: &str, path: &Path) -> Result<T>
-    where
-        Self: Sized,
-    {
-        self.context(format!("{what} {}", path.shown()))
+    fn on_path(self, what: &str, path: &Path) -> Result<T> {
+        self.explained(|| format!("{what} {}", path.shown()))
     }
 }
 
 impl<T> Context<T> for io::Result<T> {
-    fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::io(what, source))
+    fn explained(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|source| Error::io(what(), source))
     }
 }
 
 impl<T> Context<T> for nix::Result<T> {
-    fn context(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|errno| Error::io(what, errno))
+    fn explained(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|errno| Error::io(what(), errno))
     }
 }
 
 impl<T> Context<T> for rusqlite::Result<T> {
-    fn context(self, what: impl Into<String>) -> Result<T> {
+    fn explained(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|source| match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                let what = what.into();
+                let what = what();
                 Busy::Locked { what, source }.into()
             }
-            _ => Error::sqlite(what, source),
+            _ => Error::sqlite(what(), source),
         })
     }
 }
