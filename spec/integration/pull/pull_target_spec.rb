@@ -41,9 +41,12 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
     expect_nothing_made(3, "Permission denied.*#{folder}", to: "backups/backup.sqlite3", program: unprivileged + HotswapCommand::PROGRAM)
   end
 
-  it "refuses a folder" do
-    expect_nothing_made(2, "is a directory. Add the name of the file", to: "backups")
-    expect_nothing_made(2, "is a directory. Add the name of the file", to: "backups/")
+  # Into a folder, the file comes with a name of its own (tenants/several_spec.rb).
+  it "refuses a folder where the file would be" do
+    folder.join("database.sqlite3").mkpath
+
+    expect_nothing_made(2, "backups/database.sqlite3 is a directory. Add the name of the file", to: "backups")
+    expect_nothing_made(2, "backups/database.sqlite3 is a directory. Add the name of the file", to: "backups/")
   end
 
   it "refuses a path below a file" do
