@@ -159,6 +159,8 @@ RSpec.describe "restarts around swaps", :fleet, :unhurried do
       push = generations.push
       expect(push.result).to have_attributes(exit_code: 0), push.result.stderr
       expect(other.version).to eq generations.live
+      # A server that hangs (ServerProcess::PATIENCE) cannot remove its sockets, which are in the other's folder here.
+      FileUtils.rm_f([app.socket_path, app.stderr_socket_path]) if other.stop == :killed
     end
   end
 end
