@@ -15,7 +15,7 @@ module Hotswap
 
     # For the SQLite adapter.
     module Adapter
-      # Whoever gets the connection may keep it, and use it in any unit.
+      # The caller may keep the connection, and use it in any unit.
       def raw_connection
         user = caller_locations(1, 1)&.first&.path
         super.tap do |connection|

@@ -29,7 +29,7 @@ pub enum Entry {
     Entered(Pass),
     /// The gate is closed. The unit has to wait for [`DatabaseGate::open_signal`].
     Closed,
-    /// This process has left the fleet. Whoever opens the database again joins it again, and gets another gate.
+    /// This process has left the fleet. The next thread that opens the database joins again, and gets another gate.
     Abandoned,
 }
 

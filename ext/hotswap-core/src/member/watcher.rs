@@ -244,7 +244,7 @@ impl Watcher {
             Some(false) => return,
             None => return gate.may_be_unused(),
         }
-        // Whoever opens the database now waits, and then joins again.
+        // A thread that opens the database now waits, and then joins again.
         gate.gate().close();
         let left = gate.gate().seal(Instant::now()) && host.keeps_nothing_of(database) == Some(true) && {
             let unwatch = |one: &Membership| {
