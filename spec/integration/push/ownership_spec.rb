@@ -3,7 +3,7 @@
 require_relative "../../support/items_server"
 
 # A database that several users share: the server runs as one of them, a deployment or a job as another.
-RSpec.describe "the owner of a database", lane: "default" do
+RSpec.describe "the owner of a database", :linux, lane: "default" do
   include Privileges
 
   www, deploy, shared, reader = 12_001, 12_002, 12_777, 12_003

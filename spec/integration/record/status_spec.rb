@@ -11,7 +11,7 @@ RSpec.describe "hotswap status", lane: "default" do
 
   before { app.version }
 
-  it "reports each database, its file, and the processes that have it open with their roles" do
+  it "reports each database, its file, and the processes that have it open with their roles", :linux do
     answer, report = status
     expect(answer).to have_attributes(exit_code: 0, stderr: "")
     expect(report).to include("version" => Hotswap::VERSION, "server" => Integer)
@@ -30,7 +30,7 @@ RSpec.describe "hotswap status", lane: "default" do
     expect(web).to all include("holds" => %w[membership file], "command" => /puma: cluster worker/)
   end
 
-  it "shows the last push, and a program from outside that has the file open" do
+  it "shows the last push, and a program from outside that has the file open", :linux do
     app.hotswap("cp", app.databases.release("v2"), live, "--label=v2")
     stranger = Stranger.ruby(live)
     stranger.ask("SELECT 1 FROM sqlite_schema")
@@ -43,7 +43,7 @@ RSpec.describe "hotswap status", lane: "default" do
     stranger&.stop
   end
 
-  it "shows a push that runs: its phase and how much of it is done, and does not delay it" do
+  it "shows a push that runs: its phase and how much of it is done, and does not delay it", :linux do
     reader, writer = IO.pipe
     push = app.start_hotswap("cp", "-", live, "--label=slow", in: reader)
     reader.close
@@ -72,7 +72,7 @@ RSpec.describe "hotswap status", lane: "default" do
     expect(push.wait).to have_attributes(exit_code: 0)
   end
 
-  it "prints a page for people, and again every second with --watch" do
+  it "prints a page for people, and again every second with --watch", :linux do
     expect(app.hotswap("status", "queue").stdout).to match(/\A\S+queue\.sqlite3 \(queue\): .*journal mode wal.*\n  last push: none\n(  web \d+ \(puma: .*\): takes part in swaps, has the file open\n)*\nServed by process \d+\.\n\z/)
 
     reader, writer = IO.pipe

@@ -169,13 +169,12 @@ fn of_process(process: &ProcessStatus) -> String {
         Holds::Objection => "prevents swaps: it has the database open without SQLite's locks",
     });
     let holds: Vec<_> = holds.collect();
-    format!(
-        "{} {} ({}): {}",
-        process.role,
-        process.pid,
-        process.command,
-        holds.join(", ")
-    )
+    let holds = holds.join(", ");
+    match &*process.command {
+        // This system does not tell what a process runs.
+        "" => format!("process {}: {holds}", process.pid),
+        command => format!("{} {} ({command}): {holds}", process.role, process.pid),
+    }
 }
 
 /// An entry of the record, in one line.
