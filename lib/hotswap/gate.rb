@@ -69,7 +69,7 @@ module Hotswap
 
         unit = unit_here
         unit&.use(gate)
-        wait_until(gate.descriptor) { gate.try_use_unseen != false } unless unit && seen
+        wait_until(gate.descriptor) { gate.try_use_unseen != false } unless unit && seen && !unit.only_a_thread?
       end
 
       # @return [Unit, nil] as {unit_here}, unless the caller is inside Hotswap.release
@@ -94,7 +94,7 @@ module Hotswap
       # Names the caller's unit for the duration of the block, if it is known only by its thread so far.
       def name_unit(name, &block)
         unit = Thread.current[:hotswap_unit]
-        return yield unless unit&.current? && unit.source.is_a?(Thread)
+        return yield unless unit&.current? && unit.only_a_thread?
 
         unit.named(name, &block)
       end

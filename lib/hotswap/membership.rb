@@ -18,7 +18,7 @@ module Hotswap
       Gate.open("opening #{database.label}") do |own|
         gate = enter(database, unit, own)
         # The thread that opens a connection while hotswap closes others uses it only for that.
-        gate&.try_use_unseen if own || (unit && !seen)
+        gate&.try_use_unseen if own || (unit && (!seen || unit.only_a_thread?))
         object(database, objection) if objection
         yield gate
       end

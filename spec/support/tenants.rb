@@ -91,7 +91,7 @@ class Tenants < AppServer
 
       # Reads twice, with a pause, in a way that does not show which request waits for it.
       def twice
-        render plain: send(:"twice_in_\#{params[:way]}").join("|")
+        render plain: send(:"twice_\#{params[:way]}").join("|")
       end
 
       def columns = TenantRecord.with(params[:id]) { render json: Note.new.attributes.keys }
@@ -101,6 +101,12 @@ class Tenants < AppServer
       def twice_in_unit = two_answers { TenantRecord.with(params[:id]) { Note.uncached { texts } } }
 
       def twice_in_thread = Thread.new { twice_in_unit }.value
+
+      # The second time without the thread.
+      def twice_after_wrapped
+        [Thread.new { Rails.application.executor.wrap { TenantRecord.with(params[:id]) { texts } } }.value, sleep(params[:seconds].to_f) &&
+          TenantRecord.with(params[:id]) { texts }]
+      end
 
       def twice_in_fiber = Enumerator.new { |all| twice_in_unit.each { |answer| all << answer } }.then { |all| [all.next, all.next] }
 

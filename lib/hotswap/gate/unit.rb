@@ -28,6 +28,11 @@ module Hotswap
         wait_until { try_enter_while_closing } unless try_enter_while_closing
       end
 
+      # A thread that the application wraps in Rails' executor is a unit of its own, but the request that started it may wait
+      # for it, and use the same database afterwards.
+      # @return [Boolean] whether only the thread is known: it is no request, and not yet a job
+      def only_a_thread? = source.is_a?(Thread)
+
       # Enters the gate of a database, and is inside until it leaves. Waits while that gate is closed.
       # @param gate [OfDatabase]
       # @param while_closing [Boolean] whether a unit inside may be waiting for this one

@@ -76,8 +76,8 @@ RSpec.describe "a push to one tenant, beside requests of others", :unhurried do
         expect(read.reject { |before, answer| current.index(answer[/\A[^,]+/]) >= current.index(before) }).to eq []
       end
 
-      %w[unit thread fiber raw].each do |way|
-        it "never shows a request two versions, when it reads in a #{way}" do
+      %w[in_unit in_thread in_fiber in_raw after_wrapped].each do |way|
+        it "never shows a request two versions, when it reads #{way.tr("_", " ")}" do
           open_everywhere("acme", "beta")
           app.get("/tenants/beta/twice?way=#{way}&seconds=0")
           before = app.notes("beta")
