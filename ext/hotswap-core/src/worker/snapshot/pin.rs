@@ -44,7 +44,8 @@ impl Pin {
         let now = self.index()?;
         if self.held.is_none_or(|held| !held.has_same_content(&now)) {
             self.begin()?;
-            self.held = Some(now);
+            // What a checkpoint has moved into the main file by then need not stay in the WAL.
+            self.held = Some(self.index()?);
         }
         Ok(())
     }
@@ -53,8 +54,7 @@ impl Pin {
     pub(crate) fn hold_for_now(&mut self) -> Result<()> {
         let before = self.index()?;
         self.begin()?;
-        self.held =
-            Some(before).filter(|before| self.index().is_ok_and(|after| before.has_same_content(&after)));
+        self.held = Some(self.index()?).filter(|after| before.has_same_content(after));
         Ok(())
     }
 
@@ -112,4 +112,51 @@ impl Pin {
 /// Makes SQLite look at the database. No other number can be read without the schema, which may be long.
 fn read(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA data_version", [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::sqlite::system::adopt_the_systems_sqlite;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_state_that_a_checkpoint_moves_while_it_is_held_can_be_read_when_the_log_starts_over() {
+        if !adopt_the_systems_sqlite() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("live.sqlite3");
+        let connect = || Connection::open(&path).unwrap();
+        let writer = connect();
+        writer
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (n)",
+            )
+            .unwrap();
+        let mut pin = Pin::prepare(&path).unwrap();
+        let mut pages = Pages::of(&writer, &path).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let checkpointer = connect();
+                while !over.load(Ordering::Relaxed) {
+                    checkpointer
+                        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+                        .unwrap();
+                }
+            });
+            let mut readable = Ok(());
+            for _ in 0..2_000 {
+                pin.let_go().unwrap();
+                writer.execute("INSERT INTO t VALUES (1)", []).unwrap();
+                pin.hold_for_now().unwrap();
+                pin.hold().unwrap();
+                writer.execute("INSERT INTO t VALUES (2)", []).unwrap();
+                readable = readable.and(pages.lay_log_over(&pin.held.unwrap()));
+            }
+            over.store(true, Ordering::Relaxed);
+            readable.unwrap();
+        });
+    }
 }
