@@ -32,6 +32,8 @@ pub(crate) struct Cell {
     pub end: usize,
     /// The page to the left of it, in an interior node.
     pub child: Option<u32>,
+    /// In a table: the rowid, or what no rowid to the left exceeds.
+    pub rowid: Option<i64>,
     pub overflow: Option<Overflow>,
 }
 
@@ -91,10 +93,12 @@ impl<'a> Node<'a> {
         let first = begin + if self.is_leaf() { 0 } else { 4 };
         let (number, mut end) = varint(self.page, first)?;
         let mut overflow = None;
+        let mut rowid = (self.kind == INTERIOR_TABLE).then_some(number as i64);
         // The interior of a table has only keys.
         if self.kind != INTERIOR_TABLE {
             if self.kind == LEAF_TABLE {
-                end = varint(self.page, end)?.1;
+                let (number, after) = varint(self.page, end)?;
+                (rowid, end) = (Some(number as i64), after);
             }
             let length = usize::try_from(number).ok()?;
             let here = self.local(length);
@@ -110,6 +114,7 @@ impl<'a> Node<'a> {
             begin,
             end,
             child,
+            rowid,
             overflow,
         })
     }
@@ -155,25 +160,50 @@ pub(crate) struct Anew<'a> {
 }
 
 impl Anew<'_> {
+    /// Adds the next entry of the interior of a table: no rowid below `child` exceeds `largest`. The rowid in the page may
+    /// be that of a row that is gone. `None` if the page has no room for it.
+    pub(crate) fn add_divider(&mut self, cell: &Cell, child: u32, largest: Option<i64>) -> Option<()> {
+        let before = cell.rowid?;
+        let rowid = match largest {
+            // A negative number would be longer.
+            Some(largest) if largest < 0 && before >= 0 => 0,
+            Some(largest) => largest.min(before),
+            None => before,
+        };
+        let mut bytes = child.to_be_bytes().to_vec();
+        bytes.extend(varint_of(rowid as u64));
+        self.put(&bytes).map(drop)
+    }
+
     /// Adds the next cell, which leads to the pages of these numbers. `None` if the page has no room for it.
     pub(crate) fn add(&mut self, cell: &Cell, child: Option<u32>, overflow: Option<u32>) -> Option<()> {
-        let length = cell.end - cell.begin;
-        let array = if self.node.is_leaf() { 8 } else { 12 };
-        let (at, begin) = (array + 2 * self.count, self.free.checked_sub(length.max(LEAST))?);
-        if at + 2 > begin {
-            return None;
-        }
-        let end = begin + length;
-        self.page[begin..end].copy_from_slice(&self.node.page[cell.begin..cell.end]);
+        let page = self.node.page;
+        let bytes = page.get(cell.begin..cell.end)?;
+        let begin = self.put(bytes)?;
+        let end = begin + bytes.len();
         if let Some(child) = child {
             self.page[begin..begin + 4].copy_from_slice(&child.to_be_bytes());
         }
         if let Some(overflow) = overflow {
             self.page[end - 4..end].copy_from_slice(&overflow.to_be_bytes());
         }
+        Some(())
+    }
+
+    /// Puts a cell into the page. Returns where it begins.
+    fn put(&mut self, cell: &[u8]) -> Option<usize> {
+        let array = if self.node.is_leaf() { 8 } else { 12 };
+        let (at, begin) = (
+            array + 2 * self.count,
+            self.free.checked_sub(cell.len().max(LEAST))?,
+        );
+        if at + 2 > begin {
+            return None;
+        }
+        self.page[begin..begin + cell.len()].copy_from_slice(cell);
         self.page[at..at + 2].copy_from_slice(&(begin as u16).to_be_bytes());
         (self.count, self.free) = (self.count + 1, begin);
-        Some(())
+        Some(begin)
     }
 
     /// The page, whose rightmost child has this number.
@@ -186,6 +216,24 @@ impl Anew<'_> {
         }
         self.page
     }
+}
+
+/// The bytes of a number, as [`varint`] reads them.
+pub(crate) fn varint_of(number: u64) -> Vec<u8> {
+    if number >> 56 != 0 {
+        let mut bytes: Vec<u8> = (0..8)
+            .map(|nth| (number >> (57 - 7 * nth)) as u8 | 0x80)
+            .collect();
+        bytes.push(number as u8);
+        return bytes;
+    }
+    let mut bytes = vec![number as u8 & 0x7f];
+    let mut rest = number >> 7;
+    while rest > 0 {
+        bytes.insert(0, rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes
 }
 
 /// A number of up to nine bytes, and where it ends.
