@@ -146,6 +146,6 @@ class RandomKills
 
   def names = @app.version.split
 
-  # A pull that was killed leaves its draft to the next one.
-  def listing = Untouched.listing(@app.root.join("storage")).reject { |name| name.end_with?(".part") }
+  # A pull that was killed leaves its draft to the next one, and a push leaves the version that is too many.
+  def listing = Untouched.listing(@app.root.join("storage")).grep_v(/\.part\z|\.previous\.\d+\z/)
 end
