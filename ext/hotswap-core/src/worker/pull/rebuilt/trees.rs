@@ -20,7 +20,10 @@ use crate::worker::snapshot::Pages;
 use crate::worker::sqlite::header::locked_page;
 use crate::worker::sqlite::node::{long, Cell, Node};
 
-/// How many bytes are read and written at once.
+/// How many bytes are read at once if the next pages seem to follow. Trees that have grown together have their pages in turn,
+/// so more would be read in vain.
+const AHEAD: usize = 64 * 1024;
+/// How many bytes are written at once.
 const AT_ONCE: usize = 256 * 1024;
 /// A page that comes at most this many pages after the last one is near it.
 const NEAR: u32 = 8;
@@ -251,7 +254,7 @@ impl<'a> Reader<'a> {
     fn of(pages: &'a Pages) -> Self {
         Self {
             pages,
-            content: Vec::with_capacity(AT_ONCE),
+            content: Vec::with_capacity(AHEAD),
             first: 1,
             last_asked: 0,
             left: pages.count,
@@ -267,7 +270,7 @@ impl<'a> Reader<'a> {
         let here = (self.content.len() / size) as u32;
         if !(self.first..self.first + here).contains(&number) {
             let follows = number.wrapping_sub(self.last_asked) <= NEAR;
-            let most = if follows { AT_ONCE / size } else { 1 };
+            let most = if follows { AHEAD / size } else { 1 };
             let length = (most as u64).min(count + 1 - u64::from(number)) as usize * size;
             self.content.resize(length, 0);
             self.first = number;
