@@ -72,7 +72,7 @@ RSpec.describe "a push to one tenant, beside requests of others", :unhurried do
         expect(lost).to eq []
         read = Array.new(answers.size) { answers.pop }
         expect(read.size).to be > 8
-        # Whoever asks after OK gets this version or a later one.
+        # A request after OK gets this version or a later one.
         expect(read.reject { |before, answer| current.index(answer[/\A[^,]+/]) >= current.index(before) }).to eq []
       end
 

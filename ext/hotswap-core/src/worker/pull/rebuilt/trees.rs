@@ -1,9 +1,8 @@
-//! Copies whole b-trees, page by page: several times as fast as SQLite copies their rows.
+//! Copies whole b-trees, page by page: faster than SQLite copies their rows.
 //!
-//! Each page is written anew, with its cells and nothing else. Where a rowid only divides two pages, it becomes that of a row
-//! that is there. So the copy gets no byte of a row that is gone, whether
-//! that byte is between the cells, at the end of an overflow page, or on a free page. Pages get new numbers, without
-//! gaps.
+//! The worker writes each page anew, with its cells and nothing else. A rowid that only divides two pages becomes the one of
+//! a row that is there. So the copy gets no byte of a row that is gone: not between the cells, not at the end of an
+//! overflow page, and not on a free page. Pages get new numbers, without gaps.
 
 use std::collections::BTreeMap;
 use std::fs::File;
