@@ -41,7 +41,7 @@ impl OfDatabase {
         }
         match self.gate.enter(true) {
             Entry::Entered(pass) => {
-                self.gate.is_used_unseen();
+                self.gate.note_unseen_use();
                 self.gate.leave(&pass);
                 Some(true)
             }

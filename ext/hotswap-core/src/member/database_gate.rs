@@ -73,12 +73,12 @@ impl DatabaseGate {
     }
 
     /// Notes a use that does not show who waits for it. The caller is inside.
-    pub fn is_used_unseen(&self) {
+    pub fn note_unseen_use(&self) {
         self.used_unseen.store(true, Ordering::Release);
     }
 
     /// Notes that a connection to the database or a pool of it was closed, perhaps the last one.
-    pub fn may_be_unused(&self) {
+    pub fn note_close(&self) {
         self.maybe_unused.store(true, Ordering::Release);
     }
 
@@ -102,7 +102,7 @@ impl DatabaseGate {
     }
 
     /// Whether a connection was closed since the last call.
-    pub(super) fn takes_note_of_a_close(&self) -> bool {
+    pub(super) fn take_note_of_close(&self) -> bool {
         self.maybe_unused.swap(false, Ordering::AcqRel)
     }
 

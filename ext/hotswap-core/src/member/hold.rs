@@ -121,7 +121,7 @@ mod tests {
     fn a_use_that_hotswap_cannot_attribute_makes_it_wait_for_every_unit() {
         let (process, database) = gates();
         let other = process.enter().unwrap();
-        database.is_used_unseen();
+        database.note_unseen_use();
         let mut hold = Hold::new(&process, Some(&database));
         assert!(matches!(hold.take(false, soon()), Err(Why::OutlastsThePause)));
         assert!(process.is_closed());

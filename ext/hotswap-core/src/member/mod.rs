@@ -89,7 +89,7 @@ impl Member {
     /// Notes that a connection to the database behind `gate` was closed. If it was the last one, and the application
     /// does not keep the database, the process leaves the fleet.
     pub fn closed(&self, gate: &DatabaseGate) {
-        gate.may_be_unused();
+        gate.note_close();
         self.shared.woken.set();
     }
 

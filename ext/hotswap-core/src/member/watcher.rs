@@ -62,7 +62,7 @@ impl Watcher {
             for one in &memberships {
                 self.answer(one);
                 owing |= one.owes_straggler_lock.load(Ordering::Relaxed);
-                if let Some(gate) = one.gate.as_ref().filter(|gate| gate.takes_note_of_a_close()) {
+                if let Some(gate) = one.gate.as_ref().filter(|gate| gate.take_note_of_close()) {
                     closed.push((one.fence.identity(), one.database(), gate.clone()));
                 }
             }
@@ -242,7 +242,7 @@ impl Watcher {
         match host.keeps_nothing_of(database) {
             Some(true) => {}
             Some(false) => return,
-            None => return gate.may_be_unused(),
+            None => return gate.note_close(),
         }
         // A thread that opens the database now waits, and then joins again.
         gate.gate().close();
@@ -257,7 +257,7 @@ impl Watcher {
         };
         match left {
             true => gate.abandon(),
-            false => gate.may_be_unused(),
+            false => gate.note_close(),
         }
         gate.gate().reopen();
     }
