@@ -7,7 +7,6 @@ module Bench
   # The cost of the gate for a request during which no swap happens.
   class Gate < Measure
     PROGRAM = File.expand_path("../passes.rb", __dir__)
-    NATIVE = File.expand_path("../gate", __dir__)
 
     def rows = native + ruby
 
@@ -17,8 +16,7 @@ module Bench
       name = "gate in and out, native"
       return [Row.left_out(name, "cargo is not here", target: {value: ..500})] unless Command.there?("cargo")
 
-      figures = program("cargo", "run", "--quiet", "--release", "--locked", "--manifest-path", File.join(NATIVE, "Cargo.toml"),
-        "--target-dir", File.join(ROOT, "target/bench"))
+      figures = program("cargo", "bench", "--quiet", "--locked", "--package", "hotswap-core", "--bench", "gate")
       [Row.new(name, value: figures.fetch("alone"), unit: "ns", target: {value: ..500}, runs: figures.fetch("runs"),
         note: "#{figures.fetch("contended").round} ns with two threads at it")]
     end

@@ -1,24 +1,15 @@
 //! Prints as JSON what entering and leaving the gate costs, in nanoseconds: the median of several runs.
 
-#[allow(dead_code)]
-#[path = "../../../ext/hotswap-core/src/gate.rs"]
-mod gate;
-#[allow(dead_code)]
-mod sys {
-    #[path = "../../../../ext/hotswap-core/src/sys/event.rs"]
-    pub mod event;
-    #[path = "../../../../ext/hotswap-core/src/sys/poll.rs"]
-    pub mod poll;
-}
-
 use std::hint::black_box;
 use std::time::Instant;
+
+use hotswap_core::gate::Gate;
 
 const RUNS: usize = 9;
 const PASSES: u32 = 1_000_000;
 
 fn main() {
-    let gate = gate::Gate::new().expect("an eventfd");
+    let gate = Gate::new().expect("an eventfd");
     let alone = median(|| pass(&gate));
     let contended = median(|| {
         std::thread::scope(|scope| {
@@ -30,7 +21,7 @@ fn main() {
     println!(r#"{{"runs":{RUNS},"alone":{alone:.1},"contended":{contended:.1}}}"#);
 }
 
-fn pass(gate: &gate::Gate) -> f64 {
+fn pass(gate: &Gate) -> f64 {
     let began = Instant::now();
     for _ in 0..PASSES {
         let pass = black_box(gate).enter().expect("an open gate");
