@@ -7,7 +7,11 @@ class SpecRun
   # The file whose lock tells whether another lane runs at the same time.
   def self.machine = FileUtils.mkpath("tmp/specs").first + "/machine.lock"
 
-  attr_reader :name, :seconds
+  # The processor time of the runs that have ended, and of all that they waited for: of every process but those that
+  # detach themselves. In seconds.
+  def self.processor_time = Process.times.then { |times| times.cutime + times.cstime }
+
+  attr_reader :name, :seconds, :processor
 
   # how: "together" with other files, "alone", or "again", also alone, because the first time it failed.
   def initialize(name, how, options)
@@ -32,8 +36,10 @@ class SpecRun
     Process.wait(@pid)
   end
 
-  def finish(status)
+  # processor: how much processor time it took, in seconds.
+  def finish(status, processor)
     @status = status
+    @processor = processor
     @seconds = Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started
     @summary = JSON.parse(File.read(@result))
   rescue Errno::ENOENT, JSON::ParserError
@@ -75,7 +81,7 @@ class SpecRun
     counts = "#{examples} examples"
     counts += ", #{failures} FAILED" if failed?
     counts += ", #{pending.size} pending" if pending.any?
-    format("%7.1f s  %s: %s", seconds, name, counts)
+    format("%7.1f s, %5.1f s of a processor  %s: %s", seconds, processor, name, counts)
   end
 
   private
