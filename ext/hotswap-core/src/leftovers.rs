@@ -12,7 +12,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -21,6 +20,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sidecar::{sidecars, SUFFIXES};
+use crate::sys::file_lock;
 use crate::sys::random;
 use crate::sys::socket::Address;
 use crate::visible;
@@ -108,16 +108,8 @@ pub(crate) fn remove_staged(staged: &Path) {
 /// Marks a file as one whose maker lives, for as long as a descriptor of it is open. A file that was made a moment
 /// ago may be gone afterwards, if a sweeper had looked at it before.
 pub(crate) fn mark(file: &File) -> io::Result<()> {
-    loop {
-        // Only a sweeper takes this lock, for as long as it takes to remove a file.
-        // SAFETY: takes no pointer, and the descriptor is open.
-        let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
-        match nix::errno::Errno::result(locked) {
-            Ok(_) => return Ok(()),
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    // Only a sweeper takes this lock, for as long as it takes to remove a file.
+    file_lock::lock(file)
 }
 
 /// Whether a dead worker may have left files beside `databases`. Opens none of them.
@@ -203,8 +195,7 @@ fn remove_unmarked(path: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
         return false;
     };
-    // SAFETY: takes no pointer, and the descriptor is open.
-    let marked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    let marked = file_lock::try_lock(&file);
     if marked {
         sidecars(path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     }

@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use tempfile::NamedTempFile;
 use super::entry::{now, parsed, Entry, LONGEST_LINE};
 use crate::leftovers::{self, is_absent};
 use crate::sys::birth;
+use crate::sys::file_lock;
 use crate::sys::identity::Identity;
 use crate::sys::unnamed;
 
@@ -219,8 +219,7 @@ fn require_file(file: File) -> io::Result<File> {
 fn lock(file: &File) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // SAFETY: takes no pointer, and the descriptor is open.
-        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        if file_lock::try_lock(file) {
             return true;
         }
         if Instant::now() >= deadline {

@@ -12,6 +12,7 @@ pub mod credentials;
 mod detached;
 pub mod exit;
 pub mod family;
+pub mod file_lock;
 pub mod fork;
 pub mod identity;
 pub mod oom;

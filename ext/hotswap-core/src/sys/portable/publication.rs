@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sys::checksummed;
+use crate::sys::file_lock;
 use crate::sys::fork::{self, CloseInChild};
 
 /// A publication of this process. A forked child does not keep it.
@@ -34,7 +34,7 @@ impl Publication {
             options.read(true).write(true).create_new(true).mode(0o600);
             let file = options.open(&path).ok()?;
             let private = CloseInChild::keep(&file);
-            lock(&file).ok()?;
+            file_lock::try_lock(&file).then_some(())?;
             Some(Self {
                 _private: private,
                 file,
@@ -81,20 +81,13 @@ fn publisher(file: OsString, name: &str) -> Option<u32> {
 fn content_of(path: &Path, is_own: bool) -> Option<Vec<u8>> {
     let file = File::open(path).ok()?;
     // A second description of the file, so the lock is in the way also if it is this process's own.
-    if lock(&file).is_ok() {
+    if file_lock::try_lock(&file) {
         if !is_own {
             let _ = std::fs::remove_file(path);
         }
         return None;
     }
     checksummed::read(&file)
-}
-
-/// A lock of the open file, which a process loses with its last descriptor of it.
-fn lock(file: &File) -> nix::Result<()> {
-    // SAFETY: takes no pointer, and the descriptor is open.
-    let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
-    nix::errno::Errno::result(locked).map(drop)
 }
 
 /// The folder of this user. `None` if another user has made it.

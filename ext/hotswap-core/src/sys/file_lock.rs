@@ -1,0 +1,44 @@
+//! Locks of whole files (`flock`). Such a lock belongs to the open file: it ends with the last descriptor of it, at the
+//! latest when the process ends.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+
+/// Locks `file`, and waits for whichever open file holds its lock.
+pub fn lock(file: &File) -> io::Result<()> {
+    loop {
+        match flock(file, libc::LOCK_EX) {
+            Err(Errno::EINTR) => {}
+            locked => return locked.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Locks `file` unless another open file holds its lock. Returns whether it is locked now.
+pub fn try_lock(file: &File) -> bool {
+    flock(file, libc::LOCK_EX | libc::LOCK_NB).is_ok()
+}
+
+fn flock(file: &File, operation: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: takes no pointer, and the descriptor is open.
+    Errno::result(unsafe { libc::flock(file.as_raw_fd(), operation) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_open_file_at_a_time_has_the_lock() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let [first, second] = [(); 2].map(|()| File::open(file.path()).expect("the file"));
+        assert!(try_lock(&first));
+        assert!(!try_lock(&second));
+        drop(first);
+        lock(&second).expect("a lock");
+        assert!(!try_lock(&File::open(file.path()).expect("the file")));
+    }
+}
