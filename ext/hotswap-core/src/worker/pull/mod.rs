@@ -231,15 +231,20 @@ fn write(command: &Command, source: &Path, target: &File, name: &str) -> Result<
         command.client.check_presence()
     };
     let shared = snapshot.share_with(target, copied)?;
-    let ((), mut identity) = match shared {
-        true => ((), None),
-        false => snapshot.identified(command.request.identity, |pace| {
-            snapshot.copy_to(target, 0, |done| {
-                pace.reach(done);
-                copied(done)
-            })
-        })?,
-    };
+    let mut identity = None;
+    match command.request.identity {
+        _ if shared => {}
+        true => {
+            let ((), computed) = snapshot.identified(|pace| {
+                snapshot.copy_to(target, 0, |done| {
+                    pace.reach(done);
+                    copied(done)
+                })
+            })?;
+            identity = Some(computed);
+        }
+        false => snapshot.copy_to(target, 0, copied)?,
+    }
     pinned.confirm()?;
     let is_database = pinned.lock.is_some();
     drop(pinned);
@@ -272,52 +277,31 @@ fn complete(command: &Command, target: &File, name: &str) -> Result<Taken> {
 /// held the WAL grows, or writers wait, and no push can swap the database.
 fn send(command: &Command, source: &Path, pipe: Option<OwnedFd>) -> Result<Taken> {
     let pinned = Pinned::take(command, source, None)?.expect("there is no file to build in");
-    let (Client { main, user, log, .. }, database) = (command.client, &*command.path);
     let snapshot = &pinned.snapshot;
     let length = snapshot.len();
     if command.request.identity && pinned.lock.is_some() {
         counted::in_snapshot(snapshot, source, command.client);
     }
-    let mut output = Output::open(pipe, main)?;
-    let progress = |output: &Output| user.progress("receiving", output.sent(), length);
-    let (spool, identity) = snapshot.identified(command.request.identity, |pace| {
-        // A copy that was built for this pull holds nothing up.
-        if pinned.lock.is_none() {
-            snapshot.stream(0, |chunk| {
-                progress(&output);
-                pace.reach(output.sent());
-                output.send_all(chunk).map(|()| chunk.len())
-            })?;
-            return Ok(None);
+    let mut output = Output::open(pipe, &command.client.main)?;
+    let progress = |output: &Output| command.client.progress("receiving", output.sent(), length);
+    let (spool, identity) = match command.request.identity {
+        true => {
+            let hashed = snapshot.hashed(|chunks| {
+                let stream = |sink: Sink<'_>| chunks.stream(sink);
+                send_pinned(command, &pinned, &mut output, &progress, stream)
+            });
+            hashed.map(|(spool, identity)| (spool, Some(identity)))?
         }
-        let sent = snapshot.stream(0, |chunk| {
-            progress(&output);
-            pace.reach(output.sent());
-            output.send(chunk)
-        })?;
-        if sent == length {
-            return Ok(None);
+        false => {
+            let stream = |sink: Sink<'_>| snapshot.stream(0, sink);
+            let spool = send_pinned(command, &pinned, &mut output, &progress, stream)?;
+            (spool, None)
         }
-        pace.reach(length);
-        match Spool::copy(snapshot, sent, database, output.client()) {
-            Ok(spool) => Ok(Some(spool)),
-            Err(error) if error.is_gone() => Err(error),
-            Err(error) => {
-                let held = format!("slow reader: the database stays open until it is done: {error}");
-                log.write("warn", held);
-                let growth = Growth::of_log(database)?;
-                snapshot.stream(sent, |chunk| {
-                    progress(&output);
-                    output.send_while(chunk, || growth.check()).map(|()| chunk.len())
-                })?;
-                Ok(None)
-            }
-        }
-    })?;
+    };
     pinned.confirm()?;
     drop(pinned);
     if let Some(spool) = spool {
-        log.write(
+        command.client.log(
             "info",
             "slow reader: copied the remaining pages and released the database",
         );
@@ -328,4 +312,44 @@ fn send(command: &Command, source: &Path, pipe: Option<OwnedFd>) -> Result<Taken
     }
     output.finish()?;
     Ok(Taken { length, identity })
+}
+
+/// Takes the next chunk of a snapshot. Returns how much of it the reader took.
+type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<usize>;
+
+/// Sends the pinned snapshot, as `stream` passes it on. Returns a copy of the rest for a reader that is too slow.
+fn send_pinned(
+    command: &Command,
+    pinned: &Pinned,
+    output: &mut Output,
+    progress: &impl Fn(&Output),
+    stream: impl FnOnce(Sink<'_>) -> Result<u64>,
+) -> Result<Option<Spool>> {
+    let (snapshot, database) = (&pinned.snapshot, &*command.path);
+    // A copy that was built for this pull holds nothing up.
+    let may_wait = pinned.lock.is_none();
+    let sent = stream(&mut |chunk| {
+        progress(output);
+        match may_wait {
+            true => output.send_all(chunk).map(|()| chunk.len()),
+            false => output.send(chunk),
+        }
+    })?;
+    if sent == snapshot.len() {
+        return Ok(None);
+    }
+    match Spool::copy(snapshot, sent, database, output.client()) {
+        Ok(spool) => Ok(Some(spool)),
+        Err(error) if error.is_gone() => Err(error),
+        Err(error) => {
+            let held = format!("slow reader: the database stays open until it is done: {error}");
+            command.client.log("warn", held);
+            let growth = Growth::of_log(database)?;
+            snapshot.stream(sent, |chunk| {
+                progress(output);
+                output.send_while(chunk, || growth.check()).map(|()| chunk.len())
+            })?;
+            Ok(None)
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! Computes the identity of pages while another thread copies them.
 //!
-//! A copy does not always pass through this process's memory (see [`direct_io`](super::direct_io)), and hashing in the
-//! thread that copies would make a pull slower. So a thread of its own reads the pages once more, from the page cache.
+//! Hashing in the thread that copies would make a pull slower, so a thread of its own does it. A copy to a file does not
+//! always pass through this process's memory (see [`direct_io`](super::direct_io)): the thread reads the pages once
+//! more, from the page cache. On their way to a pipe, it reads them for both.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, Receiver, SendError, Sender};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use super::pages::Pages;
 use crate::content_id::{hash_of_chunk, ContentId, CHUNK};
@@ -12,6 +16,9 @@ use crate::error::{Gone, Result};
 /// How far the thread may be ahead of the copy, in bytes. What it has read has to stay in the page cache until it is
 /// copied, or the disk has to read it twice.
 const LEAD: u64 = 64 * 1024 * 1024;
+
+/// How many chunks may be on their way from the thread to a pipe.
+const BUFFERS: usize = 4;
 
 /// How far a copy has come.
 #[derive(Debug, Default)]
@@ -58,16 +65,11 @@ impl Pace {
 pub(super) fn alongside<T>(pages: &Pages, copy: impl FnOnce(&Pace) -> Result<T>) -> Result<(T, ContentId)> {
     let pace = Pace::default();
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("identity".into());
-        let hashing = thread
-            .spawn_scoped(scope, || identity(pages, |at| pace.wait_for(at)))
-            .expect("a process can start one more thread");
+        let hashing = start(scope, || identity(pages, |at| pace.wait_for(at)));
         let _end = EndOnPanic(&pace);
         let copied = copy(&pace);
         pace.end(copied.is_err());
-        let identity = hashing
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let identity = outcome(hashing);
         // If the copy has failed, that is why there is no identity.
         Ok((copied?, identity?))
     })
@@ -84,15 +86,177 @@ impl Drop for EndOnPanic<'_> {
     }
 }
 
+/// Runs `copy`, which gets `pages` from another thread, and their identity from the same one.
+pub(super) fn through<T>(pages: &Pages, copy: impl FnOnce(Chunks) -> Result<T>) -> Result<(T, ContentId)> {
+    let (filled, chunks) = channel();
+    let (emptied, empty) = channel();
+    for _ in 1..BUFFERS {
+        let _ = emptied.send(Vec::new());
+    }
+    let failed = &AtomicBool::new(false);
+    // The copy may do without the rest of the pages. Then this thread hashes it alone.
+    let pass_on = move |_, chunk| match filled.send(chunk) {
+        Ok(()) => Ok(empty.recv().unwrap_or_default()),
+        Err(_) if failed.load(Ordering::Relaxed) => Err(Gone::Interrupted.into()),
+        Err(SendError(chunk)) => Ok(chunk),
+    };
+    std::thread::scope(|scope| {
+        let hashing = start(scope, move || identity_of_chunks(pages, pass_on));
+        let copied = copy(Chunks {
+            length: pages.len(),
+            chunks,
+            emptied,
+        });
+        failed.store(copied.is_err(), Ordering::Relaxed);
+        match (copied, outcome(hashing)) {
+            // The copy has failed because the thread could not read.
+            (Err(_), Err(error)) if !error.is_gone() => Err(error),
+            (copied, identity) => Ok((copied?, identity?)),
+        }
+    })
+}
+
+/// The chunks of pages, from the thread that hashes them.
+pub(crate) struct Chunks {
+    /// Of all pages, in bytes.
+    length: u64,
+    chunks: Receiver<Vec<u8>>,
+    emptied: Sender<Vec<u8>>,
+}
+
+impl Chunks {
+    /// Passes them to `sink`, until it takes less than a whole one. Returns how far it got, in bytes.
+    pub(crate) fn stream(self, mut sink: impl FnMut(&[u8]) -> Result<usize>) -> Result<u64> {
+        let mut passed = 0;
+        while passed < self.length {
+            // The thread says why there are no more.
+            let chunk = self.chunks.recv().map_err(|_| Gone::Interrupted)?;
+            let taken = sink(&chunk)?;
+            passed += taken as u64;
+            if taken < chunk.len() {
+                break;
+            }
+            let _ = self.emptied.send(chunk);
+        }
+        Ok(passed)
+    }
+}
+
+fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    Builder::new()
+        .name("identity".into())
+        .spawn_scoped(scope, work)
+        .expect("a process can start one more thread")
+}
+
+fn outcome<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// The identity of `pages`. `hashed` gets the progress, and can stop it.
 pub(super) fn identity(pages: &Pages, mut hashed: impl FnMut(u64) -> Result<()>) -> Result<ContentId> {
-    let mut chunk = vec![0; CHUNK];
+    hashed(0)?;
+    identity_of_chunks(pages, |end, chunk| hashed(end).map(|()| chunk))
+}
+
+/// The identity of `pages`. `hashed` gets the end of each chunk, and its content, and gives a buffer back.
+fn identity_of_chunks(
+    pages: &Pages,
+    mut hashed: impl FnMut(u64, Vec<u8>) -> Result<Vec<u8>>,
+) -> Result<ContentId> {
+    let mut chunk = Vec::new();
     let mut hashes = Vec::new();
     for at in (0..pages.len()).step_by(CHUNK) {
-        hashed(at)?;
         let length = (pages.len() - at).min(CHUNK as u64) as usize;
-        pages.read(&mut chunk[..length], at)?;
-        hashes.push(hash_of_chunk(&chunk[..length], at, pages.size as usize));
+        chunk.resize(length, 0);
+        pages.read(&mut chunk, at)?;
+        hashes.push(hash_of_chunk(&chunk, at, pages.size as usize));
+        chunk = hashed(at + length as u64, chunk)?;
     }
     Ok(ContentId::of_chunks(pages.len(), &hashes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Context;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    /// Pages whose last chunk is not a whole one.
+    fn pages() -> Pages {
+        let main = tempfile::tempfile().unwrap();
+        let length = 7 * CHUNK + 4096;
+        let content: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
+        main.write_all_at(&content, 0).unwrap();
+        Pages {
+            main,
+            log: None,
+            size: 4096,
+            count: length as u64 / 4096,
+            path: "a database".into(),
+        }
+    }
+
+    fn content(pages: &Pages) -> Vec<u8> {
+        let mut content = vec![0; pages.len() as usize];
+        pages.read(&mut content, 0).unwrap();
+        content
+    }
+
+    #[test]
+    fn a_copy_gets_all_pages_and_their_identity() {
+        let pages = pages();
+        let mut copied = Vec::new();
+        let (passed, found) = through(&pages, |chunks| {
+            chunks.stream(|chunk| {
+                copied.extend_from_slice(chunk);
+                Ok(chunk.len())
+            })
+        })
+        .unwrap();
+        assert_eq!(passed, pages.len());
+        assert!(copied == content(&pages));
+        assert_eq!(found, identity(&pages, |_| Ok(())).unwrap());
+    }
+
+    #[test]
+    fn the_identity_is_that_of_all_pages_if_the_copy_takes_fewer() {
+        let pages = pages();
+        for most in [0, 1000, CHUNK, 3 * CHUNK + 1] {
+            let mut left = most;
+            let (passed, found) = through(&pages, |chunks| {
+                chunks.stream(|chunk| {
+                    let taken = left.min(chunk.len());
+                    left -= taken;
+                    Ok(taken)
+                })
+            })
+            .unwrap();
+            assert_eq!(passed, most as u64);
+            assert_eq!(found, identity(&pages, |_| Ok(())).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_side_that_failed() {
+        let pages = pages();
+        let failed = through(&pages, |chunks| {
+            chunks.stream(|_| Err(std::io::Error::other("a full disk")).context("cannot copy"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "cannot copy: a full disk");
+
+        let unreadable = Pages {
+            main: File::open("/").unwrap(),
+            ..pages
+        };
+        let failed = through(&unreadable, |chunks| chunks.stream(|chunk| Ok(chunk.len())));
+        let failed = failed.unwrap_err().to_string();
+        assert!(failed.starts_with("cannot read a database: "), "{failed}");
+    }
 }

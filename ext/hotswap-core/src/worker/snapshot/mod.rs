@@ -34,7 +34,7 @@ use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
 use crate::worker::sqlite::header::DatabaseHeader;
 
-pub(super) use hashing::Pace;
+pub(super) use hashing::{Chunks, Pace};
 pub(super) use pages::Pages;
 
 /// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
@@ -82,16 +82,14 @@ impl Snapshot {
     }
 
     /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot
-    /// at the same time, if it is `wanted`.
-    pub(super) fn identified<T>(
-        &self,
-        wanted: bool,
-        copy: impl FnOnce(&Pace) -> Result<T>,
-    ) -> Result<(T, Option<ContentId>)> {
-        match wanted {
-            true => hashing::alongside(&self.pages, copy).map(|(copied, identity)| (copied, Some(identity))),
-            false => copy(&Pace::default()).map(|copied| (copied, None)),
-        }
+    /// at the same time.
+    pub(super) fn identified<T>(&self, copy: impl FnOnce(&Pace) -> Result<T>) -> Result<(T, ContentId)> {
+        hashing::alongside(&self.pages, copy)
+    }
+
+    /// Runs `copy`, which gets the content of the snapshot from a thread that computes its identity.
+    pub(super) fn hashed<T>(&self, copy: impl FnOnce(Chunks) -> Result<T>) -> Result<(T, ContentId)> {
+        hashing::through(&self.pages, copy)
     }
 
     /// Makes `target`, an empty file, a copy that shares the blocks of the database, and puts the newer pages from the
