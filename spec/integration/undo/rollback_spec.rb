@@ -219,7 +219,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     shell = Stranger.ruby(version(1))
     expect(shell.ask("SELECT name FROM items")).to eq "kept-open"
 
-    refused = untouched { rollback("--timeout=1.5") }
+    refused = untouched { rollback("--timeout=3") }
     expect(refused).to have_attributes(exit_code: 4, stderr: /^Waiting: .*app\.sqlite3\.previous is open in #{Project.linux? ? "process #{shell.pid}" : "a process"} .*^ERROR: .*Close it there and try again$/m)
     expect(shell.ask("SELECT name FROM items")).to eq "kept-open"
 
