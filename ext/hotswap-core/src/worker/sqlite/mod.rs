@@ -7,6 +7,7 @@ pub(super) mod header;
 pub(super) mod host;
 pub(super) mod journal;
 pub(super) mod locks;
+pub(super) mod log_buffer;
 mod memory_limit;
 pub(super) mod node;
 #[cfg(test)]

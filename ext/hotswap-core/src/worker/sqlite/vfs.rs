@@ -169,6 +169,20 @@ fn unix() -> Result<&'static Unix> {
     found.ok_or_else(|| Failed::NoFileSystem.into())
 }
 
+/// Whether SQLite's own file system reads and writes the files of this connection, perhaps through one of hotswap's.
+pub(crate) fn is_sqlites_own(connection: &Connection) -> bool {
+    let Ok(unix) = unix() else { return false };
+    let mut vfs: *mut ffi::sqlite3_vfs = std::ptr::null_mut();
+    // SAFETY: the connection is open, SQLite writes a pointer to its file system, and both file systems stay. What is
+    // compared finds the functions for a file, and hotswap's file systems have a copy of it.
+    unsafe {
+        let out = std::ptr::from_mut(&mut vfs).cast();
+        let op = ffi::SQLITE_FCNTL_VFS_POINTER;
+        let code = ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), op, out);
+        code == ffi::SQLITE_OK && vfs.as_ref().is_some_and(|vfs| vfs.pAppData == (*unix.0).pAppData)
+    }
+}
+
 /// Whether `vfs` is one that shows nothing beside a database.
 ///
 /// # Safety

@@ -5,6 +5,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Context, Error, Failed, Result};
+use crate::worker::sqlite::log_buffer::{Durable, LogBuffer};
 
 /// How many bytes are written between two checks of the time.
 const STEP: i32 = 4 * 1024 * 1024;
@@ -28,9 +29,12 @@ pub(super) fn write(
     from: &Connection,
     to: &mut Connection,
     page_size: u32,
+    durable: Durable,
     mut go_on: impl FnMut(f64) -> Result<()>,
     commit: impl FnOnce() -> Result<()>,
 ) -> Result<Written> {
+    // Outlives the transaction.
+    let _log = LogBuffer::begin(to, durable);
     let backup = Backup::new(from, to).context("cannot write into the live database")?;
     let step = |pages| match backup.step(pages) {
         Ok(StepResult::Busy | StepResult::Locked) => Ok(None),

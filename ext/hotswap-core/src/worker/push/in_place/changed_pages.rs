@@ -21,6 +21,7 @@ use crate::sidecar::sidecars;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
 use crate::worker::sqlite::header::locked_page;
+use crate::worker::sqlite::log_buffer::Durable;
 use crate::worker::sqlite::vfs::{self, Purpose};
 use crate::worker::sqlite::wal_index::LogIndex;
 
@@ -92,7 +93,7 @@ impl Difference {
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<Written> {
         let connection = live.connection();
-        let Some(transaction) = Transaction::begin(connection)? else {
+        let Some(mut transaction) = Transaction::begin(connection)? else {
             return Ok(Written::Locked);
         };
         let Some(pages) = self.pages_by_now(live)? else {
@@ -101,6 +102,7 @@ impl Difference {
         self.reader = None;
 
         let content = File::open(staged.path()).on_path("cannot open", staged.path())?;
+        transaction.gather(Durable::AtCommit);
         put_pages(connection, &content, &pages, self.count, self.page_size, go_on)?;
         commit()?;
         transaction.commit().map_err(not_committed)?;

@@ -7,6 +7,7 @@ use super::rows::Rows;
 use crate::error::Result;
 use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
+use crate::worker::sqlite::log_buffer::Durable;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// The new content.
@@ -65,7 +66,14 @@ impl Content {
             Self::Pages(difference) => difference.write(live, staged, go_on, commit),
             Self::AllPages => {
                 let content = vfs::open(staged.path(), Purpose::Reading)?;
-                backup::write(&content, live.connection_mut(), page_size, go_on, commit)
+                backup::write(
+                    &content,
+                    live.connection_mut(),
+                    page_size,
+                    Durable::AtCommit,
+                    go_on,
+                    commit,
+                )
             }
             Self::Rows(rows) => rows.write(live, go_on, commit),
         }

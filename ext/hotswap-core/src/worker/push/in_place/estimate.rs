@@ -10,6 +10,7 @@ use super::backup::{self, Written};
 use crate::error::{Context, Failed, Result};
 use crate::worker::disk::space;
 use crate::worker::disk::staged::Staged;
+use crate::worker::sqlite::log_buffer::Durable;
 use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// Enough to measure the speed of a disk, in bytes.
@@ -53,9 +54,13 @@ impl Estimate {
             .min(space::free(folder)? / 4)
             .max(page_size.into());
         // With a WAL, requests do not wait until rows are on the disk.
-        let synchronous = if size.rows > 0 && wal { "NORMAL" } else { "EXTRA" };
-        let mut rehearsal = Rehearsal::prepare(part, live, page_size, wal, synchronous)?;
-        let speed = part as f64 / rehearsal.write(page_size)?.as_secs_f64();
+        let durable = if size.rows > 0 && wal {
+            Durable::Later
+        } else {
+            Durable::AtCommit
+        };
+        let mut rehearsal = Rehearsal::prepare(part, live, page_size, wal)?;
+        let speed = part as f64 / rehearsal.write(page_size, durable)?.as_secs_f64();
         let entry = match size.rows {
             0 => 0.0,
             _ => rehearsal.find(page_size)?.as_secs_f64() / f64::from(ROWS),
@@ -96,7 +101,7 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
-    fn prepare(part: u64, live: &Path, page_size: u32, wal: bool, synchronous: &str) -> Result<Self> {
+    fn prepare(part: u64, live: &Path, page_size: u32, wal: bool) -> Result<Self> {
         let (from, to) = (Staged::create(live)?, Staged::create(live)?);
         let content = vfs::open(from.path(), Purpose::Changing)?;
         content
@@ -112,11 +117,7 @@ impl Rehearsal {
                 "PRAGMA page_size = {page_size}; PRAGMA wal_autocheckpoint = 0"
             ))
             .and_then(|()| target.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(())))
-            .and_then(|()| {
-                target.execute_batch(&format!(
-                    "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = ON"
-                ))
-            })
+            .and_then(|()| target.execute_batch("PRAGMA synchronous = EXTRA; PRAGMA fullfsync = ON"))
             .context(REHEARSING)?;
         Ok(Self {
             content,
@@ -127,12 +128,19 @@ impl Rehearsal {
     }
 
     /// How long it takes to write the part.
-    fn write(&mut self, page_size: u32) -> Result<Duration> {
+    fn write(&mut self, page_size: u32, durable: Durable) -> Result<Duration> {
         let mut took = Duration::ZERO;
         // The first run has no content to replace.
         for _ in 0..2 {
             let begun = Instant::now();
-            let written = backup::write(&self.content, &mut self.target, page_size, |_| Ok(()), || Ok(()))?;
+            let written = backup::write(
+                &self.content,
+                &mut self.target,
+                page_size,
+                durable,
+                |_| Ok(()),
+                || Ok(()),
+            )?;
             if written == Written::Locked {
                 return Err(Failed::RehearsalLocked.into());
             }

@@ -253,18 +253,11 @@ impl Overwriting<'_> {
         let path = self.live.path().to_owned();
         let connection = self.live.connection();
         // EXTRA makes the commit durable when it is reported: a removed journal whose folder was not synced would be
-        // back after a power cut, and would roll the commit back. With a WAL, rows become durable when the gates are
-        // open (see `make_durable`). On macOS, a sync empties the disk's own cache only with `fullfsync`; elsewhere
-        // the pragma does nothing. And no checkpoint may run while requests wait.
-        let synchronous = match self.source {
-            Source::File => "EXTRA",
-            _ if self.live.is_wal() => "NORMAL",
-            _ => "EXTRA",
-        };
+        // back after a power cut, and would roll the commit back. With a WAL, SQLite syncs the rows as well, but the
+        // buffer in front of the WAL leaves that to `make_durable`. On macOS, a sync empties the disk's own cache only
+        // with `fullfsync`; elsewhere the pragma does nothing. And no checkpoint may run while requests wait.
         let prepared = connection
-            .execute_batch(&format!(
-                "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0"
-            ))
+            .execute_batch("PRAGMA synchronous = EXTRA; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0")
             .and_then(|()| connection.query_row("PRAGMA page_size", [], |row| row.get(0)))
             .and_then(|size| connection.query_row("PRAGMA schema_version", [], |_| Ok(size)));
         let page_size: u32 = prepared.map_err(|error| match error.sqlite_error_code() {

@@ -21,6 +21,7 @@ use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
 use crate::worker::schema::mismatch::printable;
 use crate::worker::sqlite::foreign::{self, Foreign};
+use crate::worker::sqlite::log_buffer::Durable;
 use crate::worker::sqlite::vfs::Purpose;
 use crate::worker::tables::{Counts, Difference, Direction, Fit, Orphans, Risk};
 
@@ -230,7 +231,7 @@ impl Rows {
         commit: impl FnOnce() -> Result<()>,
     ) -> Result<Written> {
         let connection = live.connection();
-        let Some(transaction) = Transaction::begin(connection)? else {
+        let Some(mut transaction) = Transaction::begin(connection)? else {
             return Ok(Written::Locked);
         };
         if self.watch.is_outdated(live)? {
@@ -239,6 +240,7 @@ impl Rows {
         go_on(0.0)?;
         // Rows of the other tables may have come since.
         self.require_no_orphans(connection)?;
+        transaction.gather(Durable::Later);
         let written = self.difference.apply(connection, self.direction, go_on)?;
         commit()?;
         self.hide(live.path())?;
