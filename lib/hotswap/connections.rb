@@ -67,9 +67,10 @@ module Hotswap
       ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
       refuse_in_transaction(database)
       @blocks.each { |block| block.call(database) }
+      # These searches run on another stack, because the remains of a list of connections on this one would refer to them.
+      Fiber.new { disconnect_astray(database, timeout) }.resume
       # The garbage collector closes connections that nothing refers to, and only it knows which. It takes about 70 ms
-      # for a million objects, but runs only if the swap would be refused otherwise. The search runs on another stack,
-      # because the remains of a list of connections on this one would refer to them.
+      # for a million objects, but runs only if the swap would be refused otherwise.
       GC.start if Fiber.new { open_to(database).any? }.resume
       left = open_to(database)
       return if left.empty?
@@ -94,6 +95,11 @@ module Hotswap
     end
 
     private
+
+    def disconnect_astray(database, timeout)
+      open = open_to(database)
+      ActiveRecordConnections.disconnect_astray(open, database, timeout) if open.any? && ActiveRecordConnections.loaded?
+    end
 
     # If an on_disconnect block closed a connection during a transaction, SQLite would roll the transaction back,
     # and the code that opened it would get no error. The garbage collector closes connections that nothing refers

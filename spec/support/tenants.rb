@@ -16,6 +16,7 @@ class Tenants < AppServer
     tenanted: true
     database_tasks: false
     max_connection_pools: 3
+    checkout_timeout: 1
   YAML
   RECORD = <<~RUBY
     class TenantRecord < ActiveRecord::Base
@@ -94,6 +95,22 @@ class Tenants < AppServer
         render plain: send(:"twice_\#{params[:way]}").join("|")
       end
 
+      # Begins a thread that is no request, and uses the tenant for a while.
+      def busy
+        until_then = Process.clock_gettime(Process::CLOCK_MONOTONIC) + params[:seconds].to_f
+        Thread.new(params[:id]) { |id| TenantRecord.with(id) { Note.uncached { Note.count } } while Process.clock_gettime(Process::CLOCK_MONOTONIC) < until_then }
+        head :ok
+      end
+
+      # A connection that the application keeps by itself, after its pool is gone.
+      KEPT = {}
+
+      def kept
+        connection = KEPT[params[:id]] ||= TenantRecord.with(params[:id]) { TenantRecord.connection_pool.checkout }
+        render plain: connection.select_values("SELECT text FROM notes ORDER BY id").join(",")
+        KEPT.delete(params[:id]) if params[:drop]
+      end
+
       def columns = TenantRecord.with(params[:id]) { render json: Note.new.attributes.keys }
 
       private
@@ -164,6 +181,8 @@ class Tenants < AppServer
         get "tenants/:id/slow", to: "notes#slow"
         get "tenants/:id/twice", to: "notes#twice"
         get "tenants/:id/columns", to: "notes#columns"
+        get "tenants/:id/kept", to: "notes#kept"
+        get "tenants/:id/busy", to: "notes#busy"
     RUBY
     %w[acme beta].each { |tenant| self.class.make(tenant_path(tenant), "of #{tenant}") }
   end

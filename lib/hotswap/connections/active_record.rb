@@ -24,6 +24,21 @@ module Hotswap
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
       end
 
+      # Closes connections that Active Record has opened and that are in no pool of the database: code of the application
+      # keeps the adapter, and its pool was removed, or it never had one. The adapter's next use opens the connection again.
+      # @param connections [Array<SQLite3::Database>] those that are open
+      # @param timeout [Float] in seconds; half of it is for connections that are in use
+      # @raise [DisconnectRefused] with the connections that are still in use
+      def disconnect_astray(connections, database, timeout)
+        deadline = Gate.now + timeout / 2.0
+        adapters = adapters_of(connections)
+        until adapters.all? { |adapter| close_resting(adapter, database, users: threads_outside) }
+          refuse("runs a query on #{database.label} through a connection whose pool was removed, #{OUTSIDE}") if Gate.now > deadline
+
+          sleep 0.001
+        end
+      end
+
       # The file that a pool opens. Active Record resolves a relative path against the application's root, not against
       # the current folder.
       # @param config [ActiveRecord::DatabaseConfigurations::DatabaseConfig]
@@ -121,6 +136,18 @@ module Hotswap
         owner.connected_to(role: pool.role, shard: pool.shard, &block)
       end
 
+      # The threads that may use a connection of the database now. A unit that does has kept the gate from being sealed.
+      def threads_outside = Thread.list.reject { |thread| thread == Thread.current || thread[:hotswap_unit]&.inside? }
+
+      # The heap knows every adapter, and a list of them would cost every application something. This takes about 14 ms for a
+      # million objects, and runs only if the swap would be refused otherwise.
+      def adapters_of(connections)
+        ObjectSpace.each_object(ActiveRecord::ConnectionAdapters::SQLite3Adapter).select do |adapter|
+          connection = adapter.instance_variable_get(:@raw_connection)
+          connection && connections.any? { |open| open.equal?(connection) }
+        end
+      end
+
       def disconnect_pool(pool, database, deadline)
         close_idle(pool, database)
         while (busy = pool.connections.find { |connection| !close_resting(connection, database) })
@@ -145,11 +172,12 @@ module Hotswap
       # A thread that took a connection outside of any request, such as a server's main thread at boot or a console,
       # keeps it for good. While the thread does not use the connection, it can be closed: it reopens itself. The
       # thread keeps it, so the next swap closes it again.
+      # @param users [Array<Thread, nil>] who may be using it
       # @return [Boolean] whether it is closed now
-      def close_resting(connection, database)
+      def close_resting(connection, database, users: [connection.owner])
         return true unless connection.active?
 
-        KeptConnection.while_resting(connection) do
+        KeptConnection.while_resting(connection, users) do
           refuse("has a transaction open on #{database.label} in #{whereabouts(connection.owner)}") if in_transaction?(connection)
 
           connection.disconnect!

@@ -17,20 +17,26 @@ module Hotswap
   # differently, no kept connection counts as resting: a swap then waits for it, and is refused. This file can go when
   # Active Record has a real lock on every connection again, or tells whether a statement is running.
   module KeptConnection
+    GATE = File.expand_path("../gate.rb", __dir__) # steep:ignore
     RELEASE = File.expand_path("../release.rb", __dir__) # steep:ignore
+    # The frames of a thread that uses a connection. Those of `connected_to` and `uncached` surround many statements and
+    # hold no connection, and the pools' reaper only sleeps.
+    USE = %r{/active_record/(?!railties/|connection_handling\.rb|.*query_cache\.rb|.*/reaper\.rb)|/sqlite3[/-]}n
+    # The frames between the application's code and a statement that waits at a gate.
+    STATEMENT = %r{/hotswap/|/active_record/|/active_support/|/sqlite3[/-]|/monitor\.rb|\A<internal:}n
 
     class << self
-      # Runs the block unless the connection's thread is using the connection. The thread cannot begin to use it in
-      # the meantime.
+      # Runs the block unless one of the threads is using a connection. None can begin to use this one in the meantime.
+      # @param users [Array<Thread, nil>] the threads that may have the connection
       # @return what the block returns, or false
-      def while_resting(connection, &block)
+      def while_resting(connection, users = [connection.owner], &block)
         # In a transactional test the connection already has a lock, and a transaction.
         return false unless connection.lock == ActiveSupport::Concurrency::NullLock && connection.respond_to?(:lock_thread=)
 
         begin
           # From here on, a thread that begins to use the connection waits.
           connection.lock_thread = Fiber.current
-          alone(connection, &block)
+          alone(connection, users, &block)
         ensure
           connection.lock_thread = nil
         end
@@ -38,9 +44,9 @@ module Hotswap
 
       private
 
-      def alone(connection)
+      def alone(connection, users)
         lock = connection.lock
-        return false if using?(connection.owner) || !(lock.respond_to?(:try_enter) && lock.try_enter)
+        return false if users.any? { |user| using?(user) } || !(lock.respond_to?(:try_enter) && lock.try_enter)
 
         begin
           yield
@@ -56,9 +62,11 @@ module Hotswap
         return true unless owner&.alive?
 
         frames = owner.backtrace or return true
+        # It waits for the end of a swap before its statement ({GatedUse}), and may be in a block of Active Record's outside.
+        frames = frames.drop_while { |frame| frame.b.match?(STATEMENT) } if frames.any? { |frame| frame.start_with?(GATE) && frame.include?("wait_until") }
         # Hotswap.release has checked that the frames around it hold no connection. Rails' middleware is among them.
         frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)
-        frames.any? { |frame| frame.b.match?(%r{/active_record/(?!railties/)|/sqlite3[/-]}) }
+        frames.any? { |frame| frame.b.match?(USE) }
       end
     end
   end

@@ -87,6 +87,13 @@ RSpec.describe "a push to one tenant, beside requests of others", :unhurried do
         end
       end
 
+      it "gets between the statements of a thread that uses the tenant all the time" do
+        open_everywhere("acme", "beta")
+        app.get("/tenants/beta/busy?seconds=8")
+        3.times { |number| expect(push("busy #{number}", "--timeout", "4")).to have_attributes(exit_code: 0) }
+        expect(app.notes("beta")).to eq "busy 2"
+      end
+
       it "names only requests that use the tenant when it gives up" do
         open_everywhere("acme", "beta")
         refused = nil

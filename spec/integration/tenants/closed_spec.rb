@@ -58,6 +58,36 @@ RSpec.describe "a process that has closed the pool of a tenant", :linux do
     expect(app.notes("away")).to eq "of away"
   end
 
+  it "learns of a new schema when it opens the database again" do
+    Tenants.make(app.tenant_path("away"), "of away")
+    columns = -> { app.get("/tenants/other0/columns").json }
+    expect([app.notes("away"), columns.call]).to eq ["of away", %w[id text]]
+    open_others
+    eventually { fences.none? { |fence| fence.include?("away") } }
+    SQLite3::Database.new(file = app.notes_file("wider", "wider")) { |db| db.execute("ALTER TABLE notes ADD COLUMN author TEXT") }
+    pushed = app.hotswap("cp", "--skip-schema-check", file, "storage/tenants/away/main.sqlite3")
+    expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    expect(columns.call).to eq %w[id text]
+    expect(app.notes("away")).to eq "wider"
+    eventually { app.get("/tenants/away/columns").json == %w[id text author] }
+  end
+
+  it "does not stop a push with a connection that the application keeps, and closes it when it is dropped" do
+    Tenants.make(app.tenant_path("kept"), "of kept")
+    expect(Array.new(2) { app.get("/tenants/kept/kept").body }).to eq ["of kept"] * 2
+    open_others
+    expect(app.get("/tenants/kept/kept").body).to eq "of kept"
+    3.times do |number|
+      pushed = app.hotswap("cp", "--json", "--timeout", "5", app.notes_file("new", "push #{number}"), "storage/tenants/kept/main.sqlite3")
+      expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+      expect(JSON.parse(pushed.stdout)).to include("way" => HotswapCommand::BY)
+      expect(app.get("/tenants/kept/kept").body).to eq "push #{number}"
+    end
+    # With prepared statements, and without a close.
+    expect(app.get("/tenants/kept/kept?drop=1").status).to eq 200
+    eventually { descriptors.none? { |path| path.include?("kept") } }
+  end
+
   it "loses nothing while pools come and go during pushes" do
     over = false
     visitors = Array.new(3) { |visitor| Thread.new { app.notes("other#{rand(6)}") && app.notes("acme") until over } }

@@ -55,6 +55,13 @@ const LENGTH: usize = 64;
 const MAGIC: &[u8; 8] = b"hotswap\x01";
 
 impl Board {
+    /// Whether the database was replaced after `generation`, and perhaps its schema with it.
+    pub fn schema_changed_since(&self, generation: u64) -> bool {
+        // A fence that was replaced may count from a lower number again.
+        let known_to_be_the_same = self.schema_generation <= generation && generation < self.generation;
+        self.generation != generation && !known_to_be_the_same
+    }
+
     pub(super) fn read(file: &File) -> Self {
         // A reader can see half of a write. Then the checksum is wrong, and it reads again.
         (0..100).find_map(|_| Self::read_once(file)).unwrap_or_default()
@@ -123,6 +130,14 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         sample().write(&file).unwrap();
         assert_eq!(Board::read(&file), sample());
+    }
+
+    #[test]
+    fn a_schema_has_changed_unless_the_board_shows_that_it_has_not() {
+        let board = sample();
+        for (generation, expected) in [(7, false), (3, false), (5, false), (2, true), (8, true)] {
+            assert_eq!(board.schema_changed_since(generation), expected, "{generation}");
+        }
     }
 
     #[test]

@@ -22,6 +22,16 @@ use crate::path::resolve;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 
+/// What a process has missed while it was outside a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    Nothing,
+    /// The database was replaced.
+    Content,
+    /// The same, and the schema may have changed.
+    Schema,
+}
+
 /// The memberships of this process, and its declaration.
 pub(super) struct Fleets {
     memberships: Vec<Arc<Membership>>,
@@ -222,10 +232,17 @@ impl Fleets {
         true
     }
 
-    /// Whether the database of `one` was replaced since this process left its fleet.
-    pub(super) fn was_replaced_meanwhile(&mut self, one: &Membership) -> bool {
-        let now = (one.fence.identity(), one.generation.load(Ordering::Relaxed));
-        let left = self.left.remove(&one.database());
-        left.is_some_and(|left| left != now)
+    /// What has happened to the database of `one`, which this process has just joined, since it left the fleet.
+    pub(super) fn missed(&mut self, one: &Membership) -> Missed {
+        let now = one.generation.load(Ordering::Relaxed);
+        match self.left.remove(&one.database()) {
+            None => Missed::Nothing,
+            Some((fence, then)) if fence == one.fence.identity() => match one.fence.board() {
+                _ if then == now => Missed::Nothing,
+                board if board.schema_changed_since(then) => Missed::Schema,
+                _ => Missed::Content,
+            },
+            Some(_) => Missed::Schema,
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! One native [watcher](self::watcher) per process answers the worker's board. It never calls Ruby: it asks the
 //! [`Host`] for what the application has to do itself.
 
+mod catch_up;
 mod database_gate;
 mod declaration;
 mod fleets;
@@ -31,6 +32,7 @@ pub use declaration::{astray, holding, Astray};
 pub use host::Host;
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;
 
+use fleets::Missed;
 use shared::Shared;
 
 /// A membership, for the code that opens the database.
@@ -69,7 +71,13 @@ impl Member {
             return Ok(None);
         };
         let joined = fleets.memberships().len() > before;
-        let replaced = joined && fleets.was_replaced_meanwhile(&one);
+        let missed = match joined {
+            true => fleets.missed(&one),
+            false => Missed::Nothing,
+        };
+        if missed == Missed::Schema {
+            one.catch_up.begin();
+        }
         let (gate, database) = (one.gate.clone(), one.database());
         // Under the lock: the thread that leaves the fleet has to hold the only reference.
         drop(one);
@@ -80,7 +88,7 @@ impl Member {
         if joined {
             self.shared.woken.set();
         }
-        if replaced {
+        if missed == Missed::Content {
             self.shared.host.swapped(&database, Duration::ZERO);
         }
         Ok(Some(Joined { gate }))
