@@ -7,24 +7,11 @@
 //! The pages are hashed in chunks of a fixed size, and then the hashes. So any number of threads can compute it, in any
 //! order.
 
-use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
-use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
-
-/// How many bytes are hashed at once. A multiple of every page size.
-pub(crate) const CHUNK: usize = 256 * 1024;
-
-/// The parts of the header that depend on a commit, a copy or the journal mode, and not on the content: the journal
-/// mode, the change counter, the number of pages (the length counts), the schema number, the number for which that
-/// counter is valid, and the version of SQLite that wrote the file.
-const NOT_CONTENT: [Range<usize>; 4] = [18..20, 24..32, 40..44, 92..100];
-
-/// SQLite locks bytes from here on. It neither reads nor writes the page that contains them.
-const LOCKED_BYTES: u64 = 0x4000_0000;
 
 /// The identity of some content. People see it as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,21 +25,6 @@ impl ContentId {
         all.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
         Self(xxh3_128(&all).to_be_bytes())
     }
-}
-
-/// The hash of the chunk of a database that begins at the byte `at`. The chunk has to be [`CHUNK`] bytes long, unless
-/// it is the last one.
-pub(crate) fn hash_of_chunk(chunk: &[u8], at: u64, page_size: usize) -> u128 {
-    let mut chunk = Cow::Borrowed(chunk);
-    if at == 0 && chunk.len() >= 100 {
-        let header = chunk.to_mut();
-        NOT_CONTENT.into_iter().for_each(|range| header[range].fill(0));
-    }
-    if at == LOCKED_BYTES {
-        let locked = page_size.min(chunk.len());
-        chunk.to_mut()[..locked].fill(0);
-    }
-    xxh3_128(&chunk)
 }
 
 impl Display for ContentId {
@@ -99,26 +71,6 @@ mod tests {
         assert_eq!(identity.to_string().len(), 32);
         for wrong in ["", "12", "+0000000000000000000000000000000", &"g".repeat(32)] {
             assert!(wrong.parse::<ContentId>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_content_does_not_count() {
-        let hash = |change: &[usize], at| {
-            let mut chunk = vec![1; 8192];
-            change.iter().for_each(|byte| chunk[*byte] = 2);
-            hash_of_chunk(&chunk, at, 4096)
-        };
-        assert_eq!(hash(&[], 0), hash(&[18, 19, 24, 31, 40, 43, 92, 99], 0));
-        assert_eq!(hash(&[], LOCKED_BYTES), hash(&[0, 24, 4095], LOCKED_BYTES));
-        for (changed, at) in [
-            (16, 0),
-            (44, 0),
-            (100, 0),
-            (24, CHUNK as u64),
-            (4096, LOCKED_BYTES),
-        ] {
-            assert_ne!(hash(&[], at), hash(&[changed], at), "{changed}");
         }
     }
 

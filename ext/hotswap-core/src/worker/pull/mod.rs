@@ -28,11 +28,12 @@ use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::push::receive::is_regular;
 use crate::worker::push::some_tables::is_difference;
-use crate::worker::snapshot::{identity_alongside, identity_of, Snapshot};
+use crate::worker::snapshot::{identity_alongside, identity_of, Hashes, Snapshot};
 use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::locks;
 
 use output::Output;
+use rebuilt::Built;
 use spool::Spool;
 
 /// How long a pull of a version waits for the worker that replaced it, at most.
@@ -110,10 +111,17 @@ struct Pinned {
     lock: Option<PullLock>,
 }
 
+/// What a pull can copy, or has built.
+enum Ready {
+    Pinned(Box<Pinned>),
+    /// The client's file is the copy. These parts of its identity are known.
+    Built(Hashes),
+}
+
 impl Pinned {
     /// Pins the database or its previous version, whichever `source` is. A push moves the versions, so this keeps
-    /// pushes away in both cases. `None` if the copy had to be built, and is in `target`, the client's file.
-    fn take(command: &Command, source: &Path, target: Option<&File>) -> Result<Option<Self>> {
+    /// pushes away in both cases. A copy that has to be built is built in `target`, the client's file, if possible.
+    fn take(command: &Command, source: &Path, target: Option<&File>) -> Result<Ready> {
         let lock = PullLock::take(command)?;
         lock.tell_of_participants(command);
         if source != command.path {
@@ -125,23 +133,23 @@ impl Pinned {
         };
         let redacted = is_redacted(command);
         if redacted || command.request.tables.is_some() {
-            let rebuilt = rebuilt::build(command, source, redacted, target).map_err(unreadable)?;
+            let built = rebuilt::build(command, source, redacted, target).map_err(unreadable)?;
             lock.confirm()?;
-            let Some(rebuilt) = rebuilt else {
-                return Ok(None);
+            return match built {
+                Built::OfClient(hashes) => Ok(Ready::Built(hashes)),
+                Built::Beside(staged) => Ok(Ready::Pinned(Box::new(Self {
+                    snapshot: Snapshot::take(staged.path(), command.client)?,
+                    _rebuilt: Some(staged),
+                    lock: None,
+                }))),
             };
-            return Ok(Some(Self {
-                snapshot: Snapshot::take(rebuilt.path(), command.client)?,
-                _rebuilt: Some(rebuilt),
-                lock: None,
-            }));
         }
         let snapshot = Snapshot::take(source, command.client).map_err(unreadable)?;
-        Ok(Some(Self {
+        Ok(Ready::Pinned(Box::new(Self {
             snapshot,
             _rebuilt: None,
             lock: Some(lock),
-        }))
+        })))
     }
 
     /// Refuses the pull if the snapshot was not protected all the time.
@@ -218,8 +226,9 @@ fn redirect(command: &Command, source: &Path, target: &File) -> Result<Taken> {
 /// Copies the snapshot into `target`, which the user calls `name`. Releases the database before it waits for the disk
 /// to have all of it.
 fn write(command: &Command, source: &Path, target: &File, name: &str) -> Result<Taken> {
-    let Some(pinned) = Pinned::take(command, source, Some(target))? else {
-        return complete(command, target, name);
+    let pinned = match Pinned::take(command, source, Some(target))? {
+        Ready::Pinned(pinned) => pinned,
+        Ready::Built(hashes) => return complete(command, target, name, &hashes),
     };
     let snapshot = &pinned.snapshot;
     let length = snapshot.len();
@@ -262,12 +271,12 @@ fn write(command: &Command, source: &Path, target: &File, name: &str) -> Result<
     Ok(Taken { length, identity })
 }
 
-/// Makes the copy that was built in `target` durable, and computes its identity meanwhile.
-fn complete(command: &Command, target: &File, name: &str) -> Result<Taken> {
+/// Makes the copy that was built in `target` durable, and meanwhile computes what is not `known` of its identity.
+fn complete(command: &Command, target: &File, name: &str, known: &Hashes) -> Result<Taken> {
     let length = target.metadata().context("cannot stat the target")?.len();
     let sync = || backup_disk::sync_content(target).context("cannot sync the target");
     let identity = match command.request.identity {
-        true => Some(identity_alongside(target, Path::new(name), sync)?),
+        true => Some(identity_alongside(target, Path::new(name), known, sync)?),
         false => sync().map(|()| None)?,
     };
     Ok(Taken { length, identity })
@@ -276,7 +285,9 @@ fn complete(command: &Command, target: &File, name: &str) -> Result<Taken> {
 /// Sends the snapshot itself to a reader that keeps up. A slow reader gets a copy, because while the snapshot is
 /// held the WAL grows, or writers wait, and no push can swap the database.
 fn send(command: &Command, source: &Path, pipe: Option<OwnedFd>) -> Result<Taken> {
-    let pinned = Pinned::take(command, source, None)?.expect("there is no file to build in");
+    let Ready::Pinned(pinned) = Pinned::take(command, source, None)? else {
+        unreachable!("there is no file to build in");
+    };
     let snapshot = &pinned.snapshot;
     let length = snapshot.len();
     if command.request.identity && pinned.lock.is_some() {

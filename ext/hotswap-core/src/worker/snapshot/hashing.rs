@@ -9,8 +9,9 @@ use std::sync::mpsc::{channel, Receiver, SendError, Sender};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
+use super::hashes::{hash_of_chunk, Hashes, CHUNK};
 use super::pages::Pages;
-use crate::content_id::{hash_of_chunk, ContentId, CHUNK};
+use crate::content_id::ContentId;
 use crate::error::{Gone, Result};
 
 /// How far the thread may be ahead of the copy, in bytes. What it has read has to stay in the page cache until it is
@@ -62,10 +63,14 @@ impl Pace {
 }
 
 /// Runs `copy`, which copies `pages`, and computes their identity in another thread.
-pub(super) fn alongside<T>(pages: &Pages, copy: impl FnOnce(&Pace) -> Result<T>) -> Result<(T, ContentId)> {
+pub(super) fn alongside<T>(
+    pages: &Pages,
+    known: &Hashes,
+    copy: impl FnOnce(&Pace) -> Result<T>,
+) -> Result<(T, ContentId)> {
     let pace = Pace::default();
     std::thread::scope(|scope| {
-        let hashing = start(scope, || identity(pages, |at| pace.wait_for(at)));
+        let hashing = start(scope, || identity(pages, known, |at| pace.wait_for(at)));
         let _end = EndOnPanic(&pace);
         let copied = copy(&pace);
         pace.end(copied.is_err());
@@ -101,7 +106,9 @@ pub(super) fn through<T>(pages: &Pages, copy: impl FnOnce(Chunks) -> Result<T>) 
         Err(SendError(chunk)) => Ok(chunk),
     };
     std::thread::scope(|scope| {
-        let hashing = start(scope, move || identity_of_chunks(pages, pass_on));
+        let hashing = start(scope, move || {
+            identity_of_chunks(pages, &Hashes::default(), pass_on)
+        });
         let copied = copy(Chunks {
             length: pages.len(),
             chunks,
@@ -159,19 +166,29 @@ fn outcome<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// The identity of `pages`. `hashed` gets the progress, and can stop it.
-pub(super) fn identity(pages: &Pages, mut hashed: impl FnMut(u64) -> Result<()>) -> Result<ContentId> {
+pub(super) fn identity(
+    pages: &Pages,
+    known: &Hashes,
+    mut hashed: impl FnMut(u64) -> Result<()>,
+) -> Result<ContentId> {
     hashed(0)?;
-    identity_of_chunks(pages, |end, chunk| hashed(end).map(|()| chunk))
+    identity_of_chunks(pages, known, |end, chunk| hashed(end).map(|()| chunk))
 }
 
-/// The identity of `pages`. `hashed` gets the end of each chunk, and its content, and gives a buffer back.
+/// The identity of `pages`, of which some hashes may be `known`. `hashed` gets the end of each other chunk, and its content,
+/// and gives a buffer back.
 fn identity_of_chunks(
     pages: &Pages,
+    known: &Hashes,
     mut hashed: impl FnMut(u64, Vec<u8>) -> Result<Vec<u8>>,
 ) -> Result<ContentId> {
     let mut chunk = Vec::new();
     let mut hashes = Vec::new();
     for at in (0..pages.len()).step_by(CHUNK) {
+        if let Some(hash) = known.get(at) {
+            hashes.push(hash);
+            continue;
+        }
         let length = (pages.len() - at).min(CHUNK as u64) as usize;
         chunk.resize(length, 0);
         pages.read(&mut chunk, at)?;
@@ -222,7 +239,7 @@ mod tests {
         .unwrap();
         assert_eq!(passed, pages.len());
         assert!(copied == content(&pages));
-        assert_eq!(found, identity(&pages, |_| Ok(())).unwrap());
+        assert_eq!(found, identity(&pages, &Hashes::default(), |_| Ok(())).unwrap());
     }
 
     #[test]
@@ -239,7 +256,7 @@ mod tests {
             })
             .unwrap();
             assert_eq!(passed, most as u64);
-            assert_eq!(found, identity(&pages, |_| Ok(())).unwrap());
+            assert_eq!(found, identity(&pages, &Hashes::default(), |_| Ok(())).unwrap());
         }
     }
 

@@ -15,6 +15,7 @@
 //! SQLite's locks.
 
 mod direct_io;
+mod hashes;
 mod hashing;
 mod pages;
 pub(super) mod pin;
@@ -32,13 +33,11 @@ use crate::sys::copy::reflink;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::deadline::Deadline;
-use crate::worker::sqlite::header::DatabaseHeader;
+use crate::worker::sqlite::header::{DatabaseHeader, HEADER};
 
+pub(super) use hashes::{Hashes, CHUNK};
 pub(super) use hashing::{Chunks, Pace};
 pub(super) use pages::Pages;
-
-/// The size of a chunk in memory. It is read and written again before it leaves the processor's cache.
-pub(super) const CHUNK: usize = 256 * 1024;
 
 /// A pinned state of a database. Fields are dropped in this order: SQLite first. Closing the connection ends the read
 /// transaction.
@@ -84,7 +83,7 @@ impl Snapshot {
     /// Runs `copy`, which copies the snapshot and says how far it has come, and computes the identity of the snapshot
     /// at the same time.
     pub(super) fn identified<T>(&self, copy: impl FnOnce(&Pace) -> Result<T>) -> Result<(T, ContentId)> {
-        hashing::alongside(&self.pages, copy)
+        hashing::alongside(&self.pages, &Hashes::default(), copy)
     }
 
     /// Runs `copy`, which gets the content of the snapshot from a thread that computes its identity.
@@ -129,7 +128,7 @@ impl Snapshot {
 
     /// Computes the identity of the snapshot. `hashed` gets the progress, and can stop it.
     pub(super) fn identity(&self, hashed: impl FnMut(u64) -> Result<()>) -> Result<ContentId> {
-        hashing::identity(&self.pages, hashed)
+        hashing::identity(&self.pages, &Hashes::default(), hashed)
     }
 
     /// The connection that holds the state.
@@ -188,17 +187,18 @@ pub(super) fn identity_of(
     path: &Path,
     hashed: impl FnMut(u64) -> Result<()>,
 ) -> Result<ContentId> {
-    hashing::identity(&pages_of(file, path)?, hashed)
+    hashing::identity(&pages_of(file, path)?, &Hashes::default(), hashed)
 }
 
-/// Computes the same while `work` runs.
+/// Computes the same while `work` runs. The hashes that are `known` are not computed again.
 pub(super) fn identity_alongside(
     file: &File,
     path: &Path,
+    known: &Hashes,
     work: impl FnOnce() -> Result<()>,
 ) -> Result<ContentId> {
     let pages = pages_of(file, path)?;
-    let computed = hashing::alongside(&pages, |pace| {
+    let computed = hashing::alongside(&pages, known, |pace| {
         pace.reach(pages.len());
         work()
     });
@@ -206,7 +206,7 @@ pub(super) fn identity_alongside(
 }
 
 fn pages_of(file: &File, path: &Path) -> Result<Pages> {
-    let mut head = [0; 100];
+    let mut head = [0; HEADER];
     file.read_exact_at(&mut head, 0).on_path("cannot read", path)?;
     let size = DatabaseHeader::read(&head).page_size;
     let length = file.metadata().on_path("cannot stat", path)?.len();

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
+use super::header::LOCKED_BYTES;
 use crate::error::{Busy, Error};
 use crate::sidecar::sidecars;
 use crate::sys::identity::Identity;
@@ -12,7 +13,7 @@ use crate::sys::record_lock::{self, Bytes, Kind};
 
 /// The bytes of a database file that SQLite locks: PENDING, RESERVED and SHARED. Their page is otherwise unused.
 pub(crate) const OF_THE_FILE: Bytes = Bytes {
-    start: 0x4000_0000,
+    start: LOCKED_BYTES as i64,
     length: 512,
 };
 /// The byte of the WAL index that a writer locks.

@@ -10,8 +10,8 @@ pub(super) mod locks;
 pub(super) mod log_buffer;
 mod memory_limit;
 pub(super) mod node;
+pub(super) mod page_set;
 #[cfg(test)]
 pub(super) mod system;
-pub(super) mod trees;
 pub(super) mod vfs;
 pub(super) mod wal_index;

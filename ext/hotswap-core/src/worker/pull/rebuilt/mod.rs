@@ -32,7 +32,7 @@ use crate::redaction::{Rule, Script};
 use crate::sidecar::sidecars;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
-use crate::worker::snapshot::Pages;
+use crate::worker::snapshot::{Hashes, Pages};
 use crate::worker::sqlite::host::has_mutexes;
 
 use draft::Draft;
@@ -41,17 +41,25 @@ use place::Place;
 use plan::{Keep, Plan};
 use schema::Schema;
 use table::{Kind, Table};
-use trees::{AllRoots, Trees};
+use trees::{Roots, Trees};
+
+/// Where a copy is.
+pub(super) enum Built {
+    /// Beside the database.
+    Beside(Staged),
+    /// In the client's file. These parts of its identity are known.
+    OfClient(Hashes),
+}
 
 /// Builds a copy of the database at `source` for the client of `command`: with the rows of the selected tables, and
-/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, and the result
-/// `None`, or it is in the file that is returned, if there is no `target` or SQLite cannot work there.
+/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, unless SQLite cannot work
+/// there.
 pub(super) fn build(
     command: &Command,
     source: &Path,
     redacted: bool,
     target: Option<&File>,
-) -> Result<Option<Staged>> {
+) -> Result<Built> {
     let (rules, scripts) = match redacted {
         true => rules(command)?,
         false => Default::default(),
@@ -67,7 +75,8 @@ pub(super) fn build(
     let mut place = of_client.map_or_else(|| Place::beside(&command.path), Ok)?;
     let length = length_of(source);
     place.require_room(length)?;
-    let is_wal = copy(command, source, &place, length, &rules)?;
+    let mut hashes = Hashes::default();
+    let is_wal = copy(command, source, &place, length, &rules, &mut hashes)?;
     if !scripts.is_empty() {
         run(command, &place, &scripts)?;
         let clean = Place::beside(&command.path)?;
@@ -75,7 +84,8 @@ pub(super) fn build(
         Draft::open(&place, command)?.write_into(&clean)?;
         place = clean;
     }
-    place.complete(is_wal, command)
+    let staged = place.complete(is_wal, command)?;
+    Ok(staged.map_or(Built::OfClient(hashes), Built::Beside))
 }
 
 /// The rules and scripts for the database of `command`.
@@ -100,14 +110,24 @@ fn length_of(source: &Path) -> u64 {
     lengths.sum()
 }
 
-/// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode.
-fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&Rule]) -> Result<bool> {
+/// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode. `hashes`
+/// gets the parts of the identity that are known then.
+fn copy(
+    command: &Command,
+    source: &Path,
+    place: &Place,
+    length: u64,
+    rules: &[&Rule],
+    hashes: &mut Hashes,
+) -> Result<bool> {
     let indexes = Place::beside(&command.path)?;
     let origin = Origin::open(source, place, command)?;
     let of_indexes = Origin::open(source, &indexes, command)?;
     let pages = of_indexes.pin_with(&origin)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
+    let roots = Roots::read(live).map_err(|error| origin.unreadable(error))?;
+    let original = Original { pages: &pages, roots };
     let schema = Schema::read(live)
         .on_path("cannot read the schema of", source)
         .map_err(reading)?;
@@ -132,13 +152,17 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
             .lay_out(&schema, &plan, &properties)
     };
     lay_out(place)?;
+    let is_identified = command.request.identity && place.staged().is_none();
     let rest = || {
         let whole = schema.tables.iter().filter(|table| {
             let is_part = || parts.iter().any(|part| part.name == table.name);
             !table.is_virtual() && *plan.of(table) == Keep::All && !is_part()
         });
         let mut report = place.growth(command, length)?;
-        let mut done = copy_trees(&origin, &pages, place, whole, |_| {
+        let mut done = copy_trees(&original, place, whole, |bytes, at| {
+            if is_identified {
+                hashes.add(bytes, at, original.pages.size as usize);
+            }
             report();
             command.client.check_presence()
         })?;
@@ -153,7 +177,7 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     } else {
         lay_out(&indexes)?;
         let forget = || {
-            copy_parts(&of_indexes, &pages, &indexes, &parts, command)?;
+            copy_parts(&of_indexes, &original, &indexes, &parts, command)?;
             of_indexes.finish()?;
             enter_virtual_tables(&indexes, command, &schema, &plan)?;
             Draft::open(&indexes, command)?
@@ -165,7 +189,9 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
         let tidy = Origin::open(path, place, command)?;
         tidy.pin()?;
         let pages = Pages::of(tidy.connection(), path)?;
-        copy_parts(&tidy, &pages, place, &parts, command)?;
+        let roots = Roots::read(tidy.connection()).map_err(|error| tidy.unreadable(error))?;
+        let original = Original { pages: &pages, roots };
+        copy_parts(&tidy, &original, place, &parts, command)?;
         tidy.finish()?;
     }
     enter_virtual_tables(place, command, &schema, &plan)?;
@@ -176,22 +202,26 @@ fn copy(command: &Command, source: &Path, place: &Place, length: u64, rules: &[&
     Ok(properties.is_wal)
 }
 
-/// Copies the trees of `tables`, and calls `written` with the length of the copy meanwhile. Returns the tables that it
-/// has copied. The others need to be [transferred](Origin::transfer).
+/// A pinned state, as raw pages.
+struct Original<'a> {
+    pages: &'a Pages,
+    roots: Roots,
+}
+
+/// Copies the trees of `tables`. `written` gets all new pages. Returns the tables that it has copied. The others need to be
+/// [transferred](Origin::transfer).
 fn copy_trees<'a>(
-    origin: &Origin,
-    pages: &Pages,
+    original: &Original,
     place: &Place,
     tables: impl Iterator<Item = &'a Table>,
-    mut written: impl FnMut(u64) -> Result<()>,
+    mut written: impl FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<Vec<&'a Table>> {
-    let from = AllRoots::read(origin.connection());
-    let from = from.map_err(|error| origin.unreadable(error))?;
-    let to = AllRoots::read(&place.open()?).on_path("cannot read", place.name())?;
+    let to = Roots::read(&place.open()?).on_path("cannot read", place.name())?;
     let mut copied = Vec::new();
-    if let Some(mut trees) = Trees::between(pages, place.file(), place.name(), &mut written)? {
+    let trees = Trees::between(original.pages, place.file(), place.name(), &mut written)?;
+    if let Some(mut trees) = trees {
         for table in tables {
-            if trees.copy(table, &from, &to)? {
+            if trees.copy(table, &original.roots, &to)? {
                 copied.push(table);
             }
         }
@@ -203,12 +233,12 @@ fn copy_trees<'a>(
 /// Copies the tables in which full-text tables keep their content.
 fn copy_parts(
     origin: &Origin,
-    pages: &Pages,
+    original: &Original,
     place: &Place,
     parts: &[&Table],
     command: &Command,
 ) -> Result<()> {
-    let copied = copy_trees(origin, pages, place, parts.iter().copied(), |_| {
+    let copied = copy_trees(original, place, parts.iter().copied(), |_, _| {
         command.client.check_presence()
     })?;
     let mut rest = parts

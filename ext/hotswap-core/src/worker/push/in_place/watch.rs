@@ -1,7 +1,7 @@
 //! Notices whether another process has written some tables since the worker has read them.
 //!
 //! With a WAL, the worker holds the state that it has read until it has the write lock, so that the pages committed
-//! since then are in the WAL. It compares them with the pages of the tables' [trees](Trees). With a rollback journal, a
+//! since then are in the WAL. It compares them with the pages of the tables' [trees](PageSet). With a rollback journal, a
 //! reader would keep writers out, and only SQLite's change counter shows that there was a write, to any table.
 
 use std::cell::Cell;
@@ -19,16 +19,12 @@ use crate::worker::command::Command;
 use crate::worker::live::Live;
 use crate::worker::snapshot::Snapshot;
 use crate::worker::sqlite::foreign;
-use crate::worker::sqlite::trees::Trees;
+use crate::worker::sqlite::header::{CHANGE_COUNTER, RESERVED};
+use crate::worker::sqlite::page_set::PageSet;
 use crate::worker::sqlite::wal_index::LogIndex;
 use crate::worker::tables::Table;
 
 const LOOKING: &str = "cannot tell whether the live database was written";
-
-/// The offset of the number in the header that each transaction changes, unless there is a WAL.
-const CHANGE_COUNTER: u64 = 24;
-/// The offset of the byte that says how much of each page is not used.
-const RESERVED: usize = 20;
 
 /// A state of some tables, and what shows that it is not the current one any more.
 #[derive(Debug)]
@@ -45,7 +41,7 @@ enum Sign {
         index: ManuallyDrop<File>,
         /// As far as the WAL is known. Requests may wait while the worker looks at the rest.
         before: Cell<LogIndex>,
-        trees: Trees,
+        trees: PageSet,
         page_size: u64,
         /// The number that SQLite changes with the schema. The roots of the trees may move with it.
         schema: u32,
@@ -132,7 +128,7 @@ impl Watch {
                     let log = sidecars(live.path()).next().expect("the log comes first");
                     let log = File::open(&log).on_path("cannot open", &log)?;
                     let changed = now.newest_frames(&log, *page_size, skipped).context(LOOKING)?;
-                    if changed.into_keys().any(|page| trees.contain(page)) {
+                    if changed.into_keys().any(|page| trees.contains(page)) {
                         return Ok(true);
                     }
                 }
@@ -168,7 +164,7 @@ impl Sign {
     }
 }
 
-fn trees_of(tables: &[Table], snapshot: &Snapshot) -> Result<Trees> {
+fn trees_of(tables: &[Table], snapshot: &Snapshot) -> Result<PageSet> {
     let mut roots = Vec::new();
     for table in tables {
         let of_table = table.trees(snapshot.connection());
@@ -178,14 +174,14 @@ fn trees_of(tables: &[Table], snapshot: &Snapshot) -> Result<Trees> {
     let mut first = vec![0; size];
     snapshot.read_page(1, &mut first)?;
     let reserved = usize::from(first[RESERVED]);
-    Trees::walk(&roots, size, reserved, |page, buffer| {
+    PageSet::of_trees(&roots, size, reserved, |page, buffer| {
         snapshot.read_page(page, buffer)
     })
 }
 
 fn counter_in(file: &File) -> std::io::Result<[u8; 4]> {
     let mut counter = [0; 4];
-    match file.read_exact_at(&mut counter, CHANGE_COUNTER) {
+    match file.read_exact_at(&mut counter, CHANGE_COUNTER as u64) {
         // A database without content has no header.
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok([0; 4]),
         read => read.map(|()| counter),

@@ -4,33 +4,31 @@
 //! or only an overflow page. So a transaction that changes none of these pages has not written the table.
 //! <https://www.sqlite.org/fileformat2.html#b_tree_pages>
 
+use super::header::HEADER;
 use super::node::{long, Node};
 use crate::error::{Error, Result};
 
-/// The length of the database header, which the first page begins with.
-const HEADER: usize = 100;
-
 /// A set of pages: one bit for each page of the database.
 #[derive(Debug, Default)]
-pub(crate) struct Trees {
+pub(crate) struct PageSet {
     bits: Vec<u64>,
     pages: u32,
 }
 
-impl Trees {
+impl PageSet {
     /// Collects the pages of the trees that begin at `roots`, in a database whose pages have `size` bytes, of which
     /// `reserved` are not used. `read` fills the buffer with a page.
-    pub(crate) fn walk(
+    pub(crate) fn of_trees(
         roots: &[u32],
         size: usize,
         reserved: usize,
         mut read: impl FnMut(u32, &mut [u8]) -> Result<()>,
     ) -> Result<Self> {
-        let mut trees = Self::default();
+        let mut set = Self::default();
         let (mut page, mut link) = (vec![0; size], vec![0; size]);
         let mut next: Vec<u32> = roots.to_vec();
         while let Some(number) = next.pop() {
-            if !trees.add(number) {
+            if !set.add(number) {
                 continue;
             }
             read(number, &mut page)?;
@@ -42,18 +40,18 @@ impl Trees {
                 next.extend(cell.child);
                 let Some(overflow) = cell.overflow else { continue };
                 let mut number = overflow.first;
-                while number != 0 && trees.add(number) {
+                while number != 0 && set.add(number) {
                     read(number, &mut link)?;
                     number = long(&link, 0).unwrap_or(0);
                 }
             }
             next.extend(node.last_child());
         }
-        Ok(trees)
+        Ok(set)
     }
 
     /// Whether the page belongs to one of the tables.
-    pub(crate) fn contain(&self, page: u32) -> bool {
+    pub(crate) fn contains(&self, page: u32) -> bool {
         let bits = self.bits.get(page as usize / 64);
         bits.is_some_and(|bits| bits >> (page % 64) & 1 == 1)
     }
@@ -136,13 +134,13 @@ mod tests {
     }
 
     /// Empties the WAL, so that all pages are in the file.
-    fn walk(connection: &Connection, path: &Path) -> Trees {
+    fn walk(connection: &Connection, path: &Path) -> PageSet {
         let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
         connection.query_row(empty, [], |_| Ok(())).unwrap();
         let file = std::fs::read(path).unwrap();
         let header = DatabaseHeader::read(file[..100].try_into().unwrap());
         let size = header.page_size as usize;
-        Trees::walk(&roots(connection), size, usize::from(file[20]), |page, buffer| {
+        PageSet::of_trees(&roots(connection), size, usize::from(file[20]), |page, buffer| {
             buffer.copy_from_slice(&file[(page as usize - 1) * size..page as usize * size]);
             Ok(())
         })
@@ -150,7 +148,7 @@ mod tests {
     }
 
     /// Whether the transactions since `before` have changed one of the pages.
-    fn touched(trees: &Trees, path: &Path, before: &LogIndex) -> bool {
+    fn touched(trees: &PageSet, path: &Path, before: &LogIndex) -> bool {
         let mut head = [0; 100];
         beside(path, "").read_exact_at(&mut head, 0).unwrap();
         let size = DatabaseHeader::read(&head).page_size;
@@ -158,7 +156,7 @@ mod tests {
         let skipped = now.frames_before_news_since(before).unwrap();
         let changed = now.newest_frames(&beside(path, "-wal"), size, skipped).unwrap();
         assert!(!changed.is_empty(), "the statement has written nothing");
-        changed.keys().any(|page| trees.contain(*page))
+        changed.keys().any(|page| trees.contains(*page))
     }
 
     #[test]
@@ -186,7 +184,7 @@ mod tests {
             let last: u32 = connection
                 .query_row("PRAGMA page_count", [], |row| row.get(0))
                 .unwrap();
-            let found: BTreeSet<_> = (1..=last + 64).filter(|page| trees.contain(*page)).collect();
+            let found: BTreeSet<_> = (1..=last + 64).filter(|page| trees.contains(*page)).collect();
             assert_eq!(found, expected, "with pages of {page_size} bytes");
             assert_eq!(trees.pages() as usize, expected.len());
         }
