@@ -134,26 +134,30 @@ impl Live {
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_TRUNCATE);
     }
 
-    /// Moves what it can from the WAL to the file, so that little is left to move while requests wait. From then on other
-    /// processes may checkpoint.
-    pub(super) fn checkpoint(&mut self) {
+    /// Moves what it can from the WAL to the file, so that little is left to move while requests wait.
+    pub(super) fn checkpoint(&self) {
         // Best effort: another connection may be reading, and the next step moves the rest.
         let _ = checkpoint(&self.connection, ffi::SQLITE_CHECKPOINT_PASSIVE);
-        if let Some(index) = self.checkpoints.take() {
-            // SQLite has released the lock. It does not sync the file if requests have written since, and the request that
-            // checkpoints next would have to.
-            let _ = record_lock::try_lock(&*index, Kind::Exclusive, locks::OF_CHECKPOINTS);
-            if let Ok(file) = File::open(&self.path) {
-                let _ = file.sync_data();
-                self.keep_open(Arc::new(file));
-            }
-            let _ = record_lock::unlock(&*index, locks::OF_CHECKPOINTS);
-        }
     }
 
-    /// Keeps other processes from checkpointing until [`checkpoint`](Self::checkpoint). After a large write, the next request
-    /// that writes would otherwise move all of it from the WAL to the file, and wait for the disk.
-    pub(super) fn keep_checkpoint(&mut self) {
+    /// Lets other processes checkpoint again, after a [`checkpoint`](Self::checkpoint) of this one.
+    pub(super) fn release_checkpoints(&mut self) {
+        let Some(index) = self.checkpoints.take() else {
+            return;
+        };
+        // SQLite has released the lock. It does not sync the file if requests have written since, and the request that
+        // checkpoints next would have to.
+        let _ = record_lock::try_lock(&*index, Kind::Exclusive, locks::OF_CHECKPOINTS);
+        if let Ok(file) = File::open(&self.path) {
+            let _ = file.sync_data();
+            self.keep_open(Arc::new(file));
+        }
+        let _ = record_lock::unlock(&*index, locks::OF_CHECKPOINTS);
+    }
+
+    /// Keeps other processes from checkpointing until [`release_checkpoints`](Self::release_checkpoints). After a large write,
+    /// the next request that writes would otherwise move all of it from the WAL to the file, and wait for the disk.
+    pub(super) fn hold_checkpoints(&mut self) {
         if !self.wal {
             return;
         }

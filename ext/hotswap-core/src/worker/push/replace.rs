@@ -48,7 +48,7 @@ impl Swap<'_> {
     /// Swaps the files, or changes nothing. [`Busy::SlowDisk`] and [`Busy::Written`] mean that the swap may work a
     /// little later.
     /// Past the commit point the command keeps the old file locked, even if this fails.
-    pub(super) fn run(mut self, command: &Command) -> Result<()> {
+    pub(super) fn run(self, command: &Command) -> Result<()> {
         let (client, path) = (command.client, &*command.path);
         let folder =
             File::open(path.parent().unwrap_or(Path::new("/"))).on_path("cannot open the folder of", path)?;
@@ -65,7 +65,7 @@ impl Swap<'_> {
                 fleet.gather(self.disk.deadline(), client, self.schema_changes, || {
                     // Most writes show here, before any request waits.
                     self.unwritten.iter().try_for_each(Unwritten::require)?;
-                    self.live.iter_mut().for_each(Live::checkpoint);
+                    self.live.iter().for_each(Live::checkpoint);
                     self.disk.require()
                 })?,
             );

@@ -186,7 +186,7 @@ impl Overwriting<'_> {
             && version.is_some()
             && self.data_version() == version;
         if matches!(outcome, Ok(Written::Pages(_) | Written::Rows(_))) {
-            self.live.keep_checkpoint();
+            self.live.hold_checkpoints();
         }
         // Comes first, whether the write worked or not, because requests wait.
         let resumed = self.fleet.resume();
@@ -469,6 +469,9 @@ impl Overwriting<'_> {
     /// Comes when nothing holds an older state, which a checkpoint could not go past.
     fn checkpoint(&mut self, command: &Command) {
         let live = &mut self.live;
-        command.at_low_priority(move || live.checkpoint());
+        command.at_low_priority(move || {
+            live.checkpoint();
+            live.release_checkpoints();
+        });
     }
 }
