@@ -56,6 +56,13 @@ impl Difference {
         Ok(())
     }
 
+    /// Gives SQLite the cache that [`apply`](Self::apply) needs. What a connection reads from then on fills it, and if
+    /// another process commits, SQLite uses the same memory again.
+    pub(crate) fn enlarge_cache(&self, live: &Connection) -> Result<()> {
+        live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
+            .context("cannot prepare the live database")
+    }
+
     /// Detaches the file again, when no transaction is open.
     pub(crate) fn detach(&self, live: &Connection) -> Result<()> {
         live.execute_batch(&format!("DETACH {ATTACHED}"))
@@ -70,8 +77,7 @@ impl Difference {
         direction: Direction,
         mut go_on: impl FnMut(f64) -> Result<()>,
     ) -> Result<u64> {
-        live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
-            .context("cannot prepare the live database")?;
+        self.enlarge_cache(live)?;
         let mut written = 0;
         let most = self.rows().max(1) as f64;
         for (at, table) in self.tables.iter().enumerate() {

@@ -116,6 +116,7 @@ impl Rows {
             Some(table) => Ok(Fit::OtherSchema(table)),
             None => {
                 difference.attach(live.connection())?;
+                difference.enlarge_cache(live.connection())?;
                 difference.direction(live.connection())
             }
         };
@@ -179,7 +180,9 @@ impl Rows {
         self.difference.attach(connection)?;
         if live.is_wal() && connection.is_autocommit() {
             // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page
-            // cache, and requests would wait for the disk.
+            // cache, and requests would wait for the disk. SQLite also gets the memory for the pages that it will change:
+            // each first use of a page of memory costs a fault.
+            self.difference.enlarge_cache(connection)?;
             self.difference.direction(connection)?;
         }
         if !command.request.allow_orphans {
