@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 RSpec.describe "a damaged live database", lane: "default" do
-  before(:context) { @app = ItemsServer.start }
+  # On a slow disk, a write in place may take longer than the usual maximum.
+  before(:context) { @app = ItemsServer.start(settings: "config.max_pause = 5") }
   after(:context) { @app&.tear_down }
 
   attr_reader :app
@@ -13,8 +14,18 @@ RSpec.describe "a damaged live database", lane: "default" do
 
   def push(*flags) = app.hotswap("cp", good, "database", *flags)
 
-  after do
+  # Only a rename can replace it. Elsewhere, it has to be removed.
+  def replace
+    unless Project.linux?
+      app.stop
+      FileUtils.rm_f(Dir["#{app.database_path}{,-wal,-shm}"])
+      app.boot
+    end
     expect(push("--skip-schema-check")).to have_attributes(exit_code: 0, stdout: "OK\n")
+  end
+
+  after do
+    replace
     expect(app.version).to eq "good"
     expect(TestDatabase.integrity(app.database_path)).to eq "ok"
     expect(app.stray_files).to eq []
@@ -33,6 +44,14 @@ RSpec.describe "a damaged live database", lane: "default" do
       expect(refused.stderr).to start_with("ERROR: cannot read the schema of #{app.database_path}").and include("--skip-schema-check")
       expect(File.binread(app.database_path, bytes.bytesize, at)).to eq bytes.b
     end
+  end
+
+  it "cannot be written in place, and the message says what to do" do
+    damage(0, "no more!" * 2)
+
+    cure = Project.linux? ? "leave out --in-place=always" : "stop the application, remove the file together with its -wal and -shm, start it again and push"
+    expect(push("--in-place=always", "--skip-schema-check")).to have_attributes(exit_code: 3, stdout: "",
+      stderr: /^ERROR: the database #{app.database_path} .* it is damaged: file is not a database\. To let hotswap replace the file instead, #{cure}$/)
   end
 
   it "cannot be pulled" do

@@ -31,7 +31,8 @@ pub enum Phase {
 /// ```text
 ///  0  "hotswap\x01"      16  schema generation   32  max_pause, ms      40  report
 ///  8  generation         24  attempt             36  phase              48  zeros    56  checksum
-///                                                37  1 if the schema will change, 2 zeros
+///                                                37  1 if the schema will change
+///                                                38  1 if the names of versions are hotswap's, 1 zero
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Board {
@@ -41,6 +42,8 @@ pub struct Board {
     pub schema_generation: u64,
     /// Whether the file that the worker is about to move has another schema.
     pub schema_changes: bool,
+    /// Whether hotswap has kept a version of this database, so that files with the names of versions are its own.
+    pub owns_versions: bool,
     /// Counts the attempts, so that a member answers each one once.
     pub attempt: u64,
     /// How long a member may hold its requests up.
@@ -80,6 +83,7 @@ impl Board {
             generation: word(8),
             schema_generation: word(16),
             schema_changes: bytes[37] == 1,
+            owns_versions: bytes[38] == 1,
             attempt: word(24),
             max_pause: Duration::from_millis(word(32) & 0xffff_ffff),
             phase: match bytes[36] {
@@ -102,6 +106,7 @@ impl Board {
         bytes[32..36].copy_from_slice(&(self.max_pause.as_millis() as u32).to_le_bytes());
         bytes[36] = self.phase as u8;
         bytes[37] = u8::from(self.schema_changes);
+        bytes[38] = u8::from(self.owns_versions);
         bytes[40..48].copy_from_slice(&self.report.to_le_bytes());
         let checksum = xxh3_64(&bytes[..56]);
         bytes[56..].copy_from_slice(&checksum.to_le_bytes());
@@ -118,6 +123,7 @@ mod tests {
             generation: 7,
             schema_generation: 3,
             schema_changes: true,
+            owns_versions: true,
             attempt: 12,
             max_pause: Duration::from_millis(500),
             phase: Phase::Close,

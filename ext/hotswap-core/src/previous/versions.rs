@@ -72,10 +72,10 @@ fn owns_names(database: &Path) -> bool {
 }
 
 /// Removes the versions beyond the newest `keep`. Returns their paths. Before hotswap has kept a version, files of such
-/// names are not its own, so they stay.
-pub(crate) fn trim(database: &Path, keep: u32) -> io::Result<Vec<PathBuf>> {
+/// names are not its own, so they stay; `is_own` is set if the board says that it has.
+pub(crate) fn trim(database: &Path, keep: u32, is_own: bool) -> io::Result<Vec<PathBuf>> {
     let excess: Vec<_> = numbers(database).into_iter().skip(keep as usize).collect();
-    if excess.is_empty() || !owns_names(database) {
+    if excess.is_empty() || !(is_own || owns_names(database)) {
         return Ok(Vec::new());
     }
     excess
@@ -148,11 +148,11 @@ mod tests {
             .for_each(|content| folder.keep(content));
         assert_eq!(folder.contents(), pairs(&[(1, "c"), (2, "b"), (3, "a")]));
         let third = path_of(&folder.database, 3);
-        assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(trim(&folder.database, 2, false).unwrap(), [] as [PathBuf; 0]);
         assert_eq!(remove_oldest(&folder.database).unwrap(), None);
         folder.keep_in_record();
-        assert_eq!(trim(&folder.database, 2).unwrap(), [third]);
-        assert_eq!(trim(&folder.database, 2).unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(trim(&folder.database, 2, false).unwrap(), [third]);
+        assert_eq!(trim(&folder.database, 2, false).unwrap(), [] as [PathBuf; 0]);
         let second = path_of(&folder.database, 2);
         assert_eq!(remove_oldest(&folder.database).unwrap(), Some((second, 1)));
         assert_eq!(folder.contents(), pairs(&[(1, "c")]));

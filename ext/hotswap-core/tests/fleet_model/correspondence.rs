@@ -17,6 +17,8 @@ fn of_a_real(board: fence::Board) -> Board {
         schema_generation: _,
         // Decides how much work a member drains: a part of it would do, as far as the model goes.
         schema_changes: _,
+        // Decides nothing for a member.
+        owns_versions: _,
         // The model lets every bound be reached at any time.
         max_pause: _,
         // Reports decide nothing.
@@ -46,6 +48,7 @@ fn the_model_has_everything_of_the_board_that_decides_something() {
         generation: 2,
         schema_generation: 1,
         schema_changes: false,
+        owns_versions: false,
         max_pause: Duration::from_secs(1),
         report: 7,
     };

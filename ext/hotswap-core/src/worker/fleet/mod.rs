@@ -37,7 +37,7 @@ pub(super) struct Fleet {
     configured: PathBuf,
     board: Board,
     /// The generation and the schema generation before an announcement that is still pending.
-    before: Option<(u64, u64)>,
+    before: Option<Board>,
     reports: Collector,
     seen_blockers: Blockers,
     max_pause: Duration,
@@ -125,11 +125,12 @@ impl Fleet {
     }
 
     /// Announces that the file is about to move. This comes before the rename: it is harmless if a member looks for
-    /// a change in vain, but not if it misses one.
-    pub(super) fn announce(&mut self, schema_changes: bool) -> Result<()> {
+    /// a change in vain, but not if it misses one. `keeps_version`: the file that it replaces becomes a version.
+    pub(super) fn announce(&mut self, schema_changes: bool, keeps_version: bool) -> Result<()> {
         self.require_in_place()?;
-        self.before = Some((self.board.generation, self.board.schema_generation));
+        self.before = Some(self.board);
         self.board.generation += 1;
+        self.board.owns_versions |= keeps_version;
         if schema_changes {
             self.board.schema_generation = self.board.generation;
         }
@@ -144,8 +145,18 @@ impl Fleet {
     /// read the board only when they come back.
     pub(super) fn retract(&mut self) {
         if let Some(before) = self.before.take() {
-            (self.board.generation, self.board.schema_generation) = before;
+            self.board = Board {
+                generation: before.generation,
+                schema_generation: before.schema_generation,
+                owns_versions: before.owns_versions,
+                ..self.board
+            };
         }
+    }
+
+    /// Whether an earlier command has kept a version, and so owns the names of versions.
+    pub(super) fn owns_versions(&self) -> bool {
+        self.board.owns_versions
     }
 
     /// The fence that holds the locks.

@@ -11,6 +11,7 @@ use crate::record;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
+use crate::worker::fleet::Fleet;
 
 /// Errors of a file system that has no hard links, or does not give one to this user or to this file.
 const CANNOT: [i32; 6] = [
@@ -106,9 +107,9 @@ fn count(command: &Command) -> u32 {
 }
 
 /// Makes room for the version that a push is to keep. Returns how many versions stay.
-pub(super) fn prepare(command: &Command) -> Result<u32> {
+pub(super) fn prepare(command: &Command, fleet: &Fleet) -> Result<u32> {
     let keep = count(command);
-    if keep > 0 {
+    if keep > 0 && !fleet.owns_versions() {
         set_foreign_aside(command)?;
     }
     Ok(keep)
@@ -132,12 +133,13 @@ fn set_foreign_aside(command: &Command) -> Result<()> {
 
 /// Removes the versions that are too many. Called when the gates are open again, because removing a large file takes
 /// time.
-pub(super) fn trim(command: &Command, keep: u32) {
+pub(super) fn trim(command: &Command, fleet: &Fleet, keep: u32) {
     let client = command.client;
     if command.require_own_versions().is_err() {
         return;
     }
-    match command.at_low_priority(|| previous::trim(&command.path, keep)) {
+    let is_own = fleet.owns_versions();
+    match command.at_low_priority(|| previous::trim(&command.path, keep, is_own)) {
         Ok(removed) => {
             for version in removed {
                 client.log(

@@ -128,7 +128,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         return rehearsal.run(checks, if_match);
     }
     let checks = checks?;
-    let keep = kept::prepare(command)?;
+    let keep = kept::prepare(command, &fleet)?;
     checks.warnings().iter().for_each(|warning| {
         client.log("warn", warning);
         client.status(warning);

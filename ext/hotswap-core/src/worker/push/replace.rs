@@ -115,7 +115,7 @@ impl Swap<'_> {
             true => Kept::link(path, self.keep)?,
             false => Kept::Nothing,
         };
-        fleet.announce(self.schema_changes)?;
+        fleet.announce(self.schema_changes, matches!(kept, Kept::Linked(_)))?;
         let staged_path = self.staged.path().to_owned();
         watchdog.commit();
         self.staged.promote(path).inspect_err(|_| fleet.retract())?;

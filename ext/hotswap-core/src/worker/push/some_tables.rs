@@ -112,7 +112,7 @@ impl SomeTables {
         if counts.is_empty() {
             return Ok(unchanged(staged.len(), &self.chosen, command));
         }
-        kept::trim(command, keep);
+        kept::trim(command, fleet, keep);
         Ok(report("push", staged.len(), &counts, fleet, command))
     }
 

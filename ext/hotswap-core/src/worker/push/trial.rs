@@ -40,7 +40,7 @@ pub(super) fn hold(
     let Err(why) = probe.run() else {
         client.info("the probe passed");
         if command.settings.keep == 0 {
-            kept::trim(command, 0);
+            kept::trim(command, fleet, 0);
         }
         return Ok(pushed);
     };

@@ -82,7 +82,7 @@ impl WholeDatabase<'_> {
         let moved = self.staged.is_promoted();
         // Also if the sync after the rename has failed.
         if moved || outcome.is_ok() {
-            kept::trim(self.command, self.keep);
+            kept::trim(self.command, self.fleet, self.keep);
         }
         let way = outcome.map_err(|error| match live_before {
             Some(expected) if !moved => blame_another_program(error, &self.command.path, expected),

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rusqlite::{params_from_iter, types::Value, Connection};
+use rusqlite::{params_from_iter, types::Value, Connection, ErrorCode};
 
 use crate::error::{is_of_the_machine, BadFile, Context, Error, Refused, Result};
 use crate::visible::{self, Shown};
@@ -30,6 +30,9 @@ pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Re
     let wal = live.is_wal();
     let path = live.path().to_owned();
     let live = live.connection();
+    if is_damaged(live) {
+        return Ok(false); // The write itself is refused.
+    }
     let page_size: u32 = live
         .query_row("PRAGMA page_size", [], |row| row.get(0))
         .on_path("cannot read", &path)?;
@@ -101,6 +104,13 @@ fn repaged(staged: &Staged, live: &Path, page_size: u32, command: &Command) -> R
         .map_err(|error| connection.explain(error))?;
     repaged.remeasure()?;
     Ok(repaged)
+}
+
+/// Whether the live database is so damaged that SQLite reads nothing of it.
+fn is_damaged(live: &Connection) -> bool {
+    let read = live.query_row("PRAGMA schema_version", [], |_| Ok(()));
+    let code = read.err().and_then(|error| error.sqlite_error_code());
+    matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Refuses another encoding: every open connection would fail from then on, with a message about attached databases.

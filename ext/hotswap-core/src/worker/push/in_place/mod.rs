@@ -40,6 +40,7 @@ use crate::worker::fleet::participants::members;
 use crate::worker::fleet::watchdog::Watchdog;
 use crate::worker::live::{require_same_file, unlockable};
 use crate::worker::push::if_match::Unwritten;
+use crate::worker::push::obstacle::Obstacle;
 use crate::worker::push::timeline::Timeline;
 use crate::worker::sqlite::locks;
 use crate::worker::tables::Counts;
@@ -265,7 +266,14 @@ impl Overwriting<'_> {
                 database: path.clone(),
                 why: self.why.to_string(),
                 reason: error.to_string(),
-                cure: self.why.cure(),
+                cure: match self.why {
+                    // A file that does not exist is put in place everywhere.
+                    Why::Obstacle(Obstacle::NoProof) => {
+                        "stop the application, remove the file together with its -wal and -shm, start it again and push"
+                            .into()
+                    }
+                    _ => self.why.cure(),
+                },
             }
             .into(),
             _ => Error::sqlite(format!("cannot read {}", path.shown()), error),
@@ -345,7 +353,7 @@ impl Overwriting<'_> {
             confirm()?;
             require_same_file(&path, expected)?;
             staged.require_unchanged(stamp)?;
-            fleet.announce(*schema_changes)?;
+            fleet.announce(*schema_changes, *keeping != Keeping::Nothing)?;
             watchdog.commit();
             Ok(())
         };
