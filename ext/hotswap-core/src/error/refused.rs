@@ -41,6 +41,12 @@ pub enum Refused {
         process: String,
         uid: u32,
     },
+    /// A process holds a lock that is for workers, and not as a worker takes it.
+    #[error(
+        "{process} holds a lock on {} that only hotswap takes, and keeps every push out. End that process and try again",
+        lock_file.shown()
+    )]
+    StrangeLock { lock_file: PathBuf, process: String },
     /// The push comes from a request or job that the swap would wait for.
     #[error(
         "this request or job would wait for its own push: hotswap replaces {database} when the running requests and jobs \

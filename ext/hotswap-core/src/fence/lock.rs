@@ -64,6 +64,12 @@ pub(super) fn holder(file: &File, lock: Lock, kind: Kind) -> Option<i32> {
     record_lock::holder(file, kind, lock.bytes())
 }
 
+/// The process that holds a shared lock, if that keeps this one from locking exclusively.
+pub(super) fn sharer(file: &File, lock: Lock) -> Option<i32> {
+    let (pid, kind) = record_lock::conflict(file, Kind::Exclusive, lock.bytes())?;
+    (kind == Kind::Shared).then_some(pid)
+}
+
 /// The processes that hold a lock on the file, according to `/proc/locks`.
 pub(super) fn holders(file: Identity) -> Vec<u32> {
     let mut pids: Vec<_> = record_lock::listed(file)
@@ -106,6 +112,7 @@ mod tests {
         assert!(in_another_process(|| !fence.try_exclusive(Lock::Fence).got()));
         let pid = std::process::id() as i32;
         assert!(in_another_process(|| fence.holder(Lock::Fence) == Some(pid)));
+        assert!(in_another_process(|| fence.sharer(Lock::Fence) == Some(pid)));
         assert!(in_another_process(|| fence
             .exclusive_holder(Lock::Fence)
             .is_none()));
@@ -132,6 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fence = Fence::open(&folder.path().join("live.sqlite3")).unwrap();
         assert!(fence.try_exclusive(Lock::Operation).got());
+        assert!(in_another_process(|| fence.sharer(Lock::Operation).is_none()));
         assert!(in_another_process(|| fence.try_exclusive(Lock::Fence).got()));
         assert!(in_another_process(|| fence.try_exclusive(Lock::Straggler).got()));
         assert!(in_another_process(|| !fence.try_exclusive(Lock::Operation).got()));

@@ -152,6 +152,11 @@ impl Fence {
         lock::holder(&self.file, lock, Kind::Shared)
     }
 
+    /// The process that holds `lock` shared, and so keeps this one from locking it exclusively, or `None`.
+    pub fn sharer(&self, lock: Lock) -> Option<i32> {
+        lock::sharer(&self.file, lock)
+    }
+
     /// The processes that hold any lock on the fence. The kernel does not list processes of another pid namespace
     /// here.
     pub fn holders(&self) -> Vec<u32> {

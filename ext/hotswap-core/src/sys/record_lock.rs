@@ -72,9 +72,18 @@ pub fn unlock(file: impl AsFd, bytes: Bytes) -> nix::Result<()> {
 /// The process whose lock conflicts with a lock of this `kind`. The kernel reports 0 for a process in another
 /// container, and -1 for a lock that belongs to an open file.
 pub fn holder(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
+    conflict(file, kind, bytes).map(|(pid, _)| pid)
+}
+
+/// The same, with the kind of that lock.
+pub fn conflict(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<(i32, Kind)> {
     let mut record = record(kind.of_the_kernel(), bytes);
-    let answered = fcntl(file, FcntlArg::F_GETLK(&mut record)).is_ok();
-    (answered && libc::c_int::from(record.l_type) != libc::c_int::from(libc::F_UNLCK)).then_some(record.l_pid)
+    fcntl(file, FcntlArg::F_GETLK(&mut record)).ok()?;
+    let of = |kind: Kind| libc::c_int::from(record.l_type) == kind.of_the_kernel();
+    let found = [Kind::Shared, Kind::Exclusive]
+        .into_iter()
+        .find(|kind| of(*kind))?;
+    Some((record.l_pid, found))
 }
 
 /// The same for a file of this process, which may itself hold a lock on it.

@@ -22,6 +22,7 @@ pub(crate) fn open_fence(live: &Path) -> Result<Fence> {
 /// Refuses a push that another program could hold up for ever, or could write past. The error names the process.
 pub(crate) fn require_locks(fence: &Fence) -> Result<()> {
     require_members_alone(fence)?;
+    require_operation(fence)?;
     require_no_objection(fence)
 }
 
@@ -56,6 +57,21 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
         lock_file: path,
         process: processes::name(pid),
         uid: user,
+    }
+    .into())
+}
+
+/// Refuses if a process shares the lock of a push: only a worker takes that lock, and it takes it exclusively.
+fn require_operation(fence: &Fence) -> Result<()> {
+    let Some(pid) = fence.sharer(Lock::Operation) else {
+        return Ok(());
+    };
+    Err(Refused::StrangeLock {
+        lock_file: fence::path_of(fence.database()),
+        process: match pid {
+            1.. => processes::name(pid as u32),
+            _ => "a process in another container".into(),
+        },
     }
     .into())
 }
