@@ -20,12 +20,13 @@ RSpec.describe "a worker that a signal kills", lane: "default" do
 
   def workers = app.process.members - [app.pid]
 
-  # A push from stdin of which the worker has half, and what becomes of it when the worker gets the signal.
+  # A push from stdin of which the worker has half, and what becomes of it when the worker gets the signal. If the client
+  # reads the pipe, it sends a megabyte at a time.
   def push_ended_by(signal)
-    file = app.file("half.sqlite3", ItemsServer::SCHEMA, ["x" * 100_000])
+    file = app.file("half.sqlite3", ItemsServer::SCHEMA, ["x" * 3_000_000])
     push = FedCommand.start(app, "cp", "-", "database")
-    push.write(File.binread(file, 50_000))
-    eventually { app.root.glob("storage/.*.staged").any? { |staged| staged.size >= 50_000 } }
+    push.write(File.binread(file, 1_500_000))
+    eventually { app.root.glob("storage/.*.staged").any? { |staged| staged.size >= 1_000_000 } }
     worker = workers.first
     Process.kill(signal, worker)
     [worker, push.wait]

@@ -43,6 +43,7 @@ pub use question::Question;
 use source::Source;
 pub use status::error_line;
 use status::Listener;
+use stdio::Wanted;
 pub use stdio::{Stdio, Streams};
 use target::Target;
 
@@ -156,7 +157,7 @@ impl Copy {
         let pulls_to_file = matches!(answer, Message::Plan(Plan::ReceiveFile));
         let done = match answer {
             Message::Plan(Plan::SendFile) => self.send_file(&mut main, &streams.stdin),
-            Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin, &mut listener),
+            Message::Plan(Plan::SendStream) => self.send_stream(&mut main, &mut streams.stdin),
             Message::Plan(Plan::ReceiveFile) => self.receive_file(&mut main, &listener),
             Message::Plan(Plan::ReceiveStream) => {
                 self.receive_stream(&mut main, &mut streams.stdout, &mut listener)
@@ -314,18 +315,14 @@ impl Copy {
         finish(main)
     }
 
-    fn send_stream(
-        &self,
-        main: &mut Connection,
-        stdin: &mut Stdio,
-        listener: &mut Listener,
-    ) -> Result<Outcome> {
+    fn send_stream(&self, main: &mut Connection, stdin: &mut Stdio) -> Result<Outcome> {
         let mut body = BodyWriter::new(main);
-        match body.copy_from(stdin, |sent| listener.progress("sending", sent, 0)) {
+        let mut input = Wanted::new(stdin, main.stream().as_fd());
+        match body.copy_from(&mut input) {
             Ok(()) => {
                 // A server that stops reading sends the reason on the other socket, and Done on this one. Input that
                 // ends because its program was interrupted is not complete.
-                if !self.abort.asked() {
+                if !self.abort.asked() && !input.ended_early {
                     let _ = body.finish();
                 }
             }

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::Arc;
 
@@ -135,6 +135,20 @@ impl Stdio {
         }
     }
 
+    /// Waits until it can be read, or until `other` can, and returns whether `other` can.
+    fn is_outrun_by(&self, other: BorrowedFd<'_>) -> io::Result<bool> {
+        let polled = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
+        let mut both = vec![polled(other), polled(self.file.as_fd())];
+        both.extend(self.abort.as_ref().map(|abort| polled((**abort).as_fd())));
+        loop {
+            match nix::poll::poll(&mut both, PollTimeout::NONE) {
+                Ok(_) => return Ok(both[0].any().unwrap_or(true)),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     fn wait(&self, ready: PollFlags) -> io::Result<()> {
         let abort = self.abort.as_ref();
         let mut polled = vec![PollFd::new(self.file.as_fd(), ready)];
@@ -163,6 +177,36 @@ impl From<File> for Stdio {
 impl Read for Stdio {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.retry(PollFlags::POLLIN, |file| file.read(buffer))
+    }
+}
+
+/// A standard input that ends early when its peer has something to say, so that a command whose worker has ended does
+/// not wait for more input.
+pub(super) struct Wanted<'a> {
+    input: &'a mut Stdio,
+    peer: BorrowedFd<'a>,
+    /// Whether it has ended early.
+    pub(super) ended_early: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// The `input` of a command that sends it to `peer`.
+    pub(super) fn new(input: &'a mut Stdio, peer: BorrowedFd<'a>) -> Self {
+        Self {
+            input,
+            peer,
+            ended_early: false,
+        }
+    }
+}
+
+impl Read for Wanted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.ended_early = self.input.is_outrun_by(self.peer)?;
+        match self.ended_early {
+            true => Ok(0),
+            false => self.input.read(buffer),
+        }
     }
 }
 
@@ -223,6 +267,19 @@ mod tests {
             assert!(reading.join().unwrap().is_err());
         });
         assert!(writer.write_all(&[0; 1_000_000]).is_err());
+    }
+
+    #[test]
+    fn input_ends_early_when_its_peer_has_something_to_say() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut reader = Stdio::from(File::from(OwnedFd::from(reader)));
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut input = Wanted::new(&mut reader, ours.as_fd());
+        let mut byte = [0];
+        writer.write_all(b"x").unwrap();
+        assert!(input.read(&mut byte).unwrap() == 1 && !input.ended_early);
+        theirs.write_all(b"done").unwrap();
+        assert!(input.read(&mut byte).unwrap() == 0 && input.ended_early);
     }
 
     #[test]

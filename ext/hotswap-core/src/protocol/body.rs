@@ -30,13 +30,12 @@ impl<'a> BodyWriter<'a> {
     }
 
     /// Sends everything in `source`.
-    pub fn copy_from(&mut self, source: &mut impl Read, mut sent: impl FnMut(u64)) -> Result<()> {
+    pub fn copy_from(&mut self, source: &mut impl Read) -> Result<()> {
         let mut chunk = vec![0; CHUNK];
         loop {
             let filled = fill(source, &mut chunk).context("cannot read the source")?;
             if filled > 0 {
                 self.send(&chunk[..filled])?;
-                sent(self.length);
             }
             if filled < chunk.len() {
                 return Ok(());
@@ -187,7 +186,7 @@ mod tests {
                 let data = data.clone();
                 move || {
                     let mut writer = BodyWriter::new(&here);
-                    writer.copy_from(&mut &data[..], |_| {}).unwrap();
+                    writer.copy_from(&mut &data[..]).unwrap();
                     writer.finish().unwrap();
                 }
             });

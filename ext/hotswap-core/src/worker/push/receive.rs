@@ -94,6 +94,7 @@ fn receive_stream(client: &Client, mut arriving: Arriving<'_>) -> Result<()> {
             Piece::Instead(other) => return Err(gave_up(Some(other))),
         };
         arriving.take(chunk)?;
+        client.progress("sending", arriving.staged.len(), 0);
     }
 }
 
