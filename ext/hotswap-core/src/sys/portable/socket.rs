@@ -79,6 +79,10 @@ pub fn peer(_socket: &impl AsFd) -> Option<Peer> {
 /// The longest path that fits into an address, in bytes.
 const LONGEST: usize = 103;
 
+fn fits(path: &Path) -> bool {
+    path.as_os_str().as_bytes().len() <= LONGEST
+}
+
 /// The address of a socket. It is valid for as long as this lives.
 #[derive(Debug)]
 pub struct Address {
@@ -97,23 +101,34 @@ impl Address {
     /// The address of a socket with a short `name` in `folder`.
     pub fn in_folder(folder: &Path, name: impl AsRef<Path>) -> io::Result<Self> {
         let path = folder.join(&name);
-        if path.as_os_str().as_bytes().len() <= LONGEST {
+        if fits(&path) {
             return Ok(Self { path, _link: None });
         }
-        // In a short folder: the usual one for temporary files has a long name on macOS.
-        let link = tempfile::Builder::new().prefix("hs").tempdir_in("/tmp")?;
-        std::os::unix::fs::symlink(folder, link.path().join("f"))?;
-        Ok(Self {
-            path: link.path().join("f").join(name),
-            _link: Some(link),
-        })
+        let mut linked = Self::linked(folder)?;
+        linked.path.push(name);
+        Ok(linked)
     }
 
-    /// The address of an existing socket. A long name in a long folder is too long.
+    /// The address of an existing socket.
     pub fn of(socket: &Path) -> io::Result<Self> {
-        let folder = socket.parent().unwrap_or(Path::new("/"));
-        let name = socket.file_name().ok_or(ErrorKind::InvalidInput)?;
-        Self::in_folder(folder, name)
+        match fits(socket) {
+            true => Ok(Self {
+                path: socket.to_owned(),
+                _link: None,
+            }),
+            false => Self::linked(socket),
+        }
+    }
+
+    /// A short link to `path`. In a short folder: the usual one for temporary files has a long name on macOS.
+    fn linked(path: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("hs").tempdir_in("/tmp")?;
+        let link = folder.path().join("l");
+        std::os::unix::fs::symlink(std::path::absolute(path)?, &link)?;
+        Ok(Self {
+            path: link,
+            _link: Some(folder),
+        })
     }
 }
 
