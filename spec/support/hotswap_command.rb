@@ -15,9 +15,9 @@ class HotswapCommand
   SWAPPED = /\ASwapping database\.\.\.\n(Waiting for .+\n)*#{WAY}, requests held for .+\n\z/
 
   # The start of why a push writes in place while a program outside the application has the database open.
-  def self.in_place_beside(pid)
-    "In place, because the database #{Project.linux? ? "is open in process #{pid} " : "could be open in a process outside"}"
-  end
+  def self.in_place_beside(pid) = "In place, because the database #{open_in(pid)}"
+
+  def self.open_in(pid) = Project.linux? ? "is open in process #{pid} " : "could be open in a process outside"
 
   # How a message names a process. Only Linux tells every user what a process runs.
   def self.named(pid, command = ".*") = Project.linux? ? /process #{pid} \(#{command}\)/ : /process #{pid}\b/

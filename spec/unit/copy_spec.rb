@@ -55,7 +55,7 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
 
   sources.each do |what, make|
     it "pushes #{what}" do
-      expect(Hotswap.push(make.to_proc.call(new_file), to: :primary)).to result(:rename).and have_attributes(held: be > 0)
+      expect(Hotswap.push(make.to_proc.call(new_file), to: :primary)).to result(HotswapCommand::BY.to_sym).and have_attributes(held: be > 0)
       expect(item).to eq "new"
     end
   end

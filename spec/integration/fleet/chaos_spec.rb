@@ -2,9 +2,7 @@
 
 require_relative "support/chaos"
 
-RSpec.describe "a fleet whose processes die, freeze and restart at random", :fleet, :slow, :alone, lane: "default" do
-  before { skip Fleet::NO_REPLACED_FILE unless Project.linux? }
-
+RSpec.describe "a fleet whose processes die, freeze and restart at random", :fleet, :slow, :alone, :linux, lane: "default" do
   it "keeps every promise during twenty seconds of swaps", timeout: 240 do
     app = boot_app(workers: Chaos::WORKERS, preload: false, initializer: Chaos::SETTINGS)
 

@@ -4,7 +4,6 @@ require_relative "support/job_notes"
 
 RSpec.describe "a job process", :fleet, lane: "default" do
   it "moves with the application: it loses no job, runs none twice, and reads no old rows" do
-    skip Fleet::NO_REPLACED_FILE unless Project.linux?
     app = boot_app(workers: 2)
     generations = Generations.new(app)
     notes = JobNotes.new(app)

@@ -18,7 +18,7 @@ RSpec.describe "an application whose database is written in place", :fleet, :slo
     %w[first second third].each do |version|
       file = app.databases.of_size(20, version: version)
       result = app.hotswap("cp", file, live)
-      expect(result).to have_attributes(exit_code: 0, stderr: /In place, .* process #{stranger.pid} \(/), result.stderr
+      expect(result).to have_attributes(exit_code: 0, stderr: /^#{HotswapCommand.in_place_beside(stranger.pid)}/), result.stderr
       done[version] = Eventually.now
     end
     column = app.databases.changed("column.sqlite3", version: "column") { |db| db.execute("ALTER TABLE items ADD COLUMN price REAL") }

@@ -40,6 +40,7 @@ RSpec.describe "a push in place of a file with another header" do
     result = app.hotswap("cp", file, "database", "--in-place=always")
     return result.stderr unless result.success?
 
+    eventually { app.log[log..].include?("push complete") }
     live = app.database_path
     found = {
       "integrity" => [TestDatabase.integrity(live), "ok"],

@@ -33,7 +33,7 @@ RSpec.describe "a push into a database that Litestream replicates", :slow, lane:
     %w[first second].each do |content|
       result = app.hotswap("cp", app.file("files/#{content}.sqlite3", ItemsServer::SCHEMA, [content]), "database", "--skip-schema-check")
       expect(result).to have_attributes(exit_code: 0), result.stderr
-      expect(result.stderr).to include("is open in process #{@litestream.pid} (", "litestream")
+      expect(result.stderr).to include(HotswapCommand.open_in(@litestream.pid))
       write(path, "after #{content}")
       @litestream.sync
       write(path, "and after that")

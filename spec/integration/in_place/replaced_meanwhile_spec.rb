@@ -13,7 +13,7 @@ RSpec.describe "a push in place while another program replaces the file", lane: 
 
     # In place it waits for the stranger's transaction, with the gates open.
     push = app.start_hotswap("cp", app.file("files/new.sqlite3", ItemsServer::SCHEMA, ["new"]), "database")
-    eventually(20) { app.log.include?("writing in place, because the database is open in process #{stranger.pid}") }
+    eventually(20) { app.log.include?("writing in place, because the database #{HotswapCommand.open_in(stranger.pid)}") }
     ["-shm", "-wal", ""].each { |suffix| File.rename(app.database_path + suffix, app.root.join("files/away#{suffix}").to_s) }
     File.rename(theirs, app.database_path)
     expect(stranger.ask("ROLLBACK")).to eq ""

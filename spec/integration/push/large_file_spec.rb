@@ -2,7 +2,8 @@
 
 # More than one step of 8 MB, in which a file is copied and written back.
 RSpec.describe "a push of a large file", lane: "default" do
-  running_app
+  # Where it is written in place, requests may have to wait for longer than usual.
+  running_app(initializer: "Rails.application.config.hotswap.max_pause = 10")
 
   let(:live) { "storage/production.sqlite3" }
   let(:large) { app.databases.of_size(40, version: "large") }

@@ -4,7 +4,7 @@ require_relative "../crash/support/watched_server"
 
 # These specs fail unless the worker keeps the replaced file locked while any process has it open (live/replaced.rs).
 # They slow the rename down, so that another program can open the file just before it.
-RSpec.describe "a process that opens the database at the instant of the rename", lane: "default" do
+RSpec.describe "a process that opens the database at the instant of the rename", :linux, lane: "default" do
   before do
     skip "no C compiler here makes the library that stands in between" unless SystemCalls.available?
     @app = WatchedServer.start(settings: "config.max_pause = 4")

@@ -74,7 +74,7 @@ RSpec.describe "a database that the application opens without SQLite's usual loc
     boot(name: "storage/app.sqlite3", opened: "file:storage/app.sqlite3?vfs=unix-dotfile")
 
     expect(app.log).to include("managing 2 database(s): storage/app.sqlite3, storage/other.sqlite3", "vfs=unix-dotfile makes SQLite lock the file differently")
-    expect_refused_both_ways("process #{app.pid} (", "has opened", "restart the process")
+    expect_refused_both_ways("process #{app.pid} ", "has opened", "restart the process")
   end
 
   it "is managed if the parameters do not affect the locks" do

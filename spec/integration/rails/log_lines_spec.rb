@@ -26,7 +26,7 @@ RSpec.describe "the log", lane: "default" do
   def renamed = %r{\Arenamed #{app.root}/storage/\.?\S+ → #{app.root.join(live)} \(after [\d.]+ ms\)\z}
 
   # The end of a command's last line: how long it took, and who ran it.
-  def in_all_by(command) = /[\d.]+ (?:m?s) in all, by uid #{Process.uid} in process #{command.pid} \(\S*ruby\S* .*hotswap cp /
+  def in_all_by(command) = /[\d.]+ (?:m?s) in all, by uid #{Process.uid} in #{HotswapCommand.named(command.pid, '\S*ruby\S* .*hotswap cp .*')}/
 
   it "tells the life of a push, in order" do
     file = app.databases.release("logged")
@@ -38,9 +38,10 @@ RSpec.describe "the log", lane: "default" do
       "push started: #{file} → #{live}",
       "received #{File.size(file)} bytes, running integrity check",
       "integrity check passed, acquiring swap lock",
+      *(/\Awriting in place, because .*, about [\d.]+ s\z/ unless Project.linux?),
       /\Aswap lock acquired, requests are queued \(at \d\d:\d\d:\d\d\.\d{3}\)\z/,
       /\Adisconnected ActiveRecord \(after [\d.]+ ms\)\z/,
-      renamed,
+      Project.linux? ? renamed : /\Awrote \d+ pages into \S+ \(after [\d.]+ ms\)\z/,
       /\Aswap lock released, requests resuming \(after [\d.]+ ms\)\z/,
       /\Areconnected ActiveRecord \(after [\d.]+ ms\)\z/,
       /\Apush complete: #{live}, #{File.size(file)} bytes, #{HotswapCommand::HOW}, requests held for [\d.]+ ms, #{in_all_by(push)}/
@@ -48,12 +49,13 @@ RSpec.describe "the log", lane: "default" do
   end
 
   it "shows the command as it was typed, for a push through a pipe" do
-    push = app.start_hotswap("cp", "--skip-schema-check", "-", "primary", "--in-place=never", stdin_data: File.binread(app.databases.release("piped")))
+    way = "--in-place=#{Project.linux? ? "never" : "always"}"
+    push = app.start_hotswap("cp", "--skip-schema-check", "-", "primary", way, stdin_data: File.binread(app.databases.release("piped")))
     expect(push.wait).to have_attributes(exit_code: 0)
 
     eventually { log.grep(/push complete/).any? }
-    expect(log.first(2)).to eq ["command: cp - primary --skip-schema-check --in-place=never", "push started: - → #{live}"]
-    expect(log.grep(/push complete/)).to match [/, --skip-schema-check, --in-place=never, #{in_all_by(push)}/]
+    expect(log.first(2)).to eq ["command: cp - primary --skip-schema-check #{way}", "push started: - → #{live}"]
+    expect(log.grep(/push complete/)).to match [/, --skip-schema-check, #{way}, #{in_all_by(push)}/]
   end
 
   it "says that the integrity check was skipped" do

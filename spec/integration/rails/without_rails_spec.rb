@@ -60,7 +60,7 @@ RSpec.describe "an application without Rails", lane: "default" do
     pushed = app.hotswap("cp", databases.release("new"), "database")
 
     expect(pushed).to have_attributes(exit_code: 4, stdout: "")
-    expect(pushed.stderr).to match(/process #{app.pid} \(.*\) has 1 connection to db\/app\.sqlite3 open .*Hotswap\.on_disconnect/)
+    expect(pushed.stderr).to match(/#{HotswapCommand.named(app.pid)} has 1 connection to db\/app\.sqlite3 open .*Hotswap\.on_disconnect/)
     expect(version).to eq "old"
     expect(TestDatabase.version(app.database_path)).to eq "old"
   end

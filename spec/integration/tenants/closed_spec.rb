@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # An application that keeps only a few pools open, as activerecord-tenanted does with max_connection_pools.
-RSpec.describe "a process that has closed the pool of a tenant", :linux do
+RSpec.describe "a process that has closed the pool of a tenant" do
   running_app(Tenants, workers: 0, initializer: <<~RUBY)
     # As in a busy application: it closes the connection of a thread that has leased it while its pool was removed.
     Thread.new { loop { sleep(0.3) && GC.start } }

@@ -82,7 +82,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     found = JSON.parse(answer.stdout).fetch("databases").select { |database| database["pattern"] == "storage/tenants/*/main.sqlite3" }
     expect(found.map { |database| database["database"] }).to include("storage/tenants/acme/main.sqlite3", "storage/tenants/beta/main.sqlite3")
     one = app.hotswap("status", "storage/tenants/acme/main.sqlite3")
-    expect(one.stdout).to start_with("storage/tenants/acme/main.sqlite3: ").and match(/web \d+ .*: takes part in swaps/)
+    expect(one.stdout).to start_with("storage/tenants/acme/main.sqlite3: ").and match(Project.linux? ? /web \d+ .*: takes part in swaps/ : /process \d+: takes part in swaps/)
     expect(one.stdout).not_to include("beta")
   end
 

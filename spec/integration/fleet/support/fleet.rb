@@ -7,11 +7,9 @@ require_relative "../../../../demo/visitors"
 # For specs with many processes on one database: puts load on the application, and identifies its processes.
 module Fleet
   LIVE = "storage/production.sqlite3"
-  NO_REPLACED_FILE = "a push in place leaves no replaced file to read"
 
   # Sends requests while the block runs. Returns the verdict.
   def visited(app, generations, gets: 60, posts: 30, **options)
-    skip NO_REPLACED_FILE unless Project.linux?
     visitors = Visitors.spawn(port: app.port, gets_per_second: gets, posts_per_second: posts, **options)
     yield
     @report = visitors.finish

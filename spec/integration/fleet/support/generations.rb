@@ -62,10 +62,13 @@ class Generations
 
   def keep(before, version)
     path = @folder.join("kept-#{@live}.sqlite3").to_s
-    File.open("/proc/self/fd/#{before.fileno}", "rb") { |old| IO.copy_stream(old, path) }
+    File.open(replaced(before), "rb") { |old| IO.copy_stream(old, path) }
     @kept[@live] = path
     @live = version
   rescue Errno::EINTR
     retry # the worker keeps the file to itself for a moment still, and opening it waits
   end
+
+  # A push in place leaves a copy of what it replaces.
+  def replaced(before) = Project.linux? ? "/proc/self/fd/#{before.fileno}" : "#{@app.database_path}.previous"
 end
