@@ -95,6 +95,27 @@ class Tenants < AppServer
         render plain: send(:"twice_\#{params[:way]}").join("|")
       end
 
+      # Forks a child, which reads the tenant now, and again as soon as tmp/go is there.
+      def forked
+        read, write = IO.pipe
+        TenantRecord.with(params[:id]) { texts }
+        child = fork do
+          write.puts(TenantRecord.with(params[:id]) { texts })
+          sleep 0.02 until Rails.root.join("tmp/go").exist?
+          Rails.root.join("tmp/child.new").write(TenantRecord.with(params[:id]) { Note.uncached { texts } })
+          File.rename(Rails.root.join("tmp/child.new"), Rails.root.join("tmp/child"))
+        ensure
+          exit!
+        end
+        Process.detach(child)
+        render plain: read.gets.chomp
+      end
+
+      def job
+        HoldJob.perform_later(params[:id], params[:seconds].to_f)
+        head :ok
+      end
+
       # Begins a thread that is no request, and uses the tenant for a while.
       def busy
         until_then = Process.clock_gettime(Process::CLOCK_MONOTONIC) + params[:seconds].to_f
@@ -143,6 +164,15 @@ class Tenants < AppServer
     end
   RUBY
 
+  # Uses the database of a tenant for a while.
+  JOB = <<~RUBY
+    class HoldJob < ActiveJob::Base
+      self.queue_adapter = :async
+
+      def perform(tenant, seconds) = TenantRecord.with(tenant) { Note.count && sleep(seconds) }
+    end
+  RUBY
+
   def tenant_path(tenant) = root.join("storage/tenants", tenant, "main.sqlite3").to_s
 
   def notes(tenant) = get("/tenants/#{tenant}").body
@@ -173,6 +203,7 @@ class Tenants < AppServer
     write("app/models/tenant_record.rb", RECORD)
     write("app/models/note.rb", "class Note < TenantRecord\nend\n")
     write("app/controllers/notes_controller.rb", CONTROLLER)
+    write("app/jobs/hold_job.rb", JOB)
     routes = root.join("config/routes.rb")
     routes.write(routes.read.sub("draw do\n", <<~RUBY))
       draw do
@@ -182,6 +213,8 @@ class Tenants < AppServer
         get "tenants/:id/twice", to: "notes#twice"
         get "tenants/:id/columns", to: "notes#columns"
         get "tenants/:id/kept", to: "notes#kept"
+        get "tenants/:id/forked", to: "notes#forked"
+        get "tenants/:id/job", to: "notes#job"
         get "tenants/:id/busy", to: "notes#busy"
     RUBY
     %w[acme beta].each { |tenant| self.class.make(tenant_path(tenant), "of #{tenant}") }
