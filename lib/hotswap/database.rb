@@ -55,7 +55,7 @@ module Hotswap
     end
 
     # @return [Boolean] whether this stands for every database whose path matches
-    def pattern? = path.include?("*")
+    def pattern? = below_root.include?("*")
 
     # The database of this pattern at the path, whether or not it exists.
     # @param absolute [String] an absolute path; symlinks in it may be resolved
@@ -74,9 +74,7 @@ module Hotswap
     end
 
     # @return [String] the path, relative to the application's root if it is below it, escaped for the log
-    def label
-      Native.visible(path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/"))
-    end
+    def label = Native.visible(below_root)
 
     # Replaces the database by the source, as {Hotswap.push} does, and prints what the command would print.
     # @param source [String, Pathname, IO, #read]
@@ -100,6 +98,9 @@ module Hotswap
     end
 
     private
+
+    # The path, without the application's root. A * in the name of the root's folder stands for itself.
+    def below_root = path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/")
 
     def printing_errors(stderr)
       yield

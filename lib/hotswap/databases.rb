@@ -37,6 +37,7 @@ module Hotswap
       return known.tap { |database| database.also_opened_as(path) } if known
 
       Database.new(path, name: name, extensions: extensions).tap do |database|
+        refuse_pattern(database) if database.pattern? && Hotswap.configuration.root.to_s.include?("*")
         @registered << database
         database.pattern? ? add_pattern(database) : add(database)
         Hotswap.runtime.server.publish if at_boot
@@ -100,6 +101,11 @@ module Hotswap
     end
 
     private
+
+    def refuse_pattern(database)
+      raise ConfigurationError, "#{database.label} cannot be a pattern, because the path of the application, " \
+        "#{Native.visible(Hotswap.configuration.root.to_s)}, has a * in it, too. Rename that folder"
+    end
 
     def by_path(absolute)
       found = exactly(absolute)

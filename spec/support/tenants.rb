@@ -40,6 +40,9 @@ class Tenants < AppServer
           pool
         end
 
+        # Rails 7.1 asks for a connection, and not for its pool.
+        def retrieve_connection = (ActiveRecord.version < Gem::Version.new("7.2")) ? connection_pool.connection : super
+
         def create(tenant)
           path = Rails.root.join(of(tenant).database)
           path.dirname.mkpath

@@ -32,6 +32,14 @@ RSpec.describe Hotswap::Databases do
     expect(Hotswap.databases.map(&:path)).to eq [folder.join("db/app.sqlite3").to_s, folder.join("db/queue.sqlite3").to_s]
   end
 
+  it "takes a * in the name of the application's folder for itself, and refuses patterns there" do
+    Hotswap.configuration.root = folder.join("my*app").to_s
+    expect(Hotswap.register("db/other.sqlite3")).to have_attributes(pattern?: false, label: "db/other.sqlite3")
+    expect(Hotswap.find_database("db/other.sqlite3")).to have_attributes(label: "db/other.sqlite3")
+    expect { Hotswap.register("tenants/*.sqlite3") }
+      .to raise_error(Hotswap::ConfigurationError, %r{\Atenants/\*\.sqlite3 cannot be a pattern, because the path of the application, .*/my\*app, has a \* in it, too\. Rename that folder\z})
+  end
+
   it "registers a database once" do
     expect(Hotswap.register(folder.join("db/app.sqlite3"), name: "another")).to be primary
     expect(Hotswap.databases.count).to eq 2

@@ -19,7 +19,7 @@ impl Settings {
             .map(|one| one.path.clone())
             .collect();
         for (place, one) in registered.iter().enumerate() {
-            let Some(pattern) = Pattern::of(&one.path) else {
+            let Some(pattern) = one.as_pattern() else {
                 self.databases.push(Database { place, ..one.clone() });
                 continue;
             };
@@ -40,7 +40,7 @@ impl Settings {
 
     /// The resolved paths of all databases beside which a worker may have left files.
     pub(crate) fn swept(&self) -> Vec<PathBuf> {
-        let patterns = self.databases.iter().filter_map(|one| Pattern::of(&one.path));
+        let patterns = self.databases.iter().filter_map(Database::as_pattern);
         let mut swept: Vec<_> = patterns
             .flat_map(Pattern::begun)
             .map(|path| resolve(&path))
@@ -55,7 +55,14 @@ impl Settings {
 impl Database {
     /// Whether it stands for every database whose path matches. No command can name it.
     pub(crate) fn is_pattern(&self) -> bool {
-        Pattern::of(&self.path).is_some()
+        self.as_pattern().is_some()
+    }
+
+    /// The pattern that it is. A `*` in the name of the application's root, which the label leaves out, stands for
+    /// itself.
+    fn as_pattern(&self) -> Option<Pattern<'_>> {
+        let below_root = Pattern::of(Path::new(&self.label));
+        below_root.and_then(|_| Pattern::of(&self.path))
     }
 
     /// The database at `path`, which this pattern has found.

@@ -301,6 +301,14 @@ mod tests {
     }
 
     #[test]
+    fn a_star_in_the_name_of_the_root_makes_no_pattern() {
+        let root = Path::new("/srv/my*app");
+        let expanded = settings(root).expand(&[]);
+        let paths: Vec<_> = expanded.databases.iter().map(|one| &*one.path).collect();
+        assert_eq!(paths, [root.join("live.sqlite3"), root.join("queue.sqlite3")]);
+    }
+
+    #[test]
     fn a_database_is_found_by_any_path_that_leads_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
