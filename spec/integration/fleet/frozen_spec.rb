@@ -32,7 +32,7 @@ RSpec.describe "a process that is stopped", :fleet, lane: "default" do
     verdict = visited(app, generations) { refused = generations.push(version: "never") }
 
     expect(refused.result).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.result.stderr).to match(/process #{frozen.pid} \(.*runner.*\)/)
+    expect(refused.result.stderr).to match(HotswapCommand.named(frozen.pid, ".*runner.*"))
     expect(refused.seconds).to be_between(1.5, 5)
     expect(refused).not_to be_moved
     expect(verdict.broken).to eq []

@@ -49,7 +49,7 @@ RSpec.describe "a connection from outside the fleet", :fleet, lane: "default" do
       'db = SQLite3::Database.new("file:" + path + "?immutable=1", readonly: true, uri: true); db.execute("SELECT count(*) FROM items")',
     "that has the file open without SQLite" => "file = File.open(path)"
   }.each do |what, code|
-    it "blocks a rename, by pid and command: one #{what}", :alone do
+    it "blocks a rename, by pid and command: one #{what}", :alone, :linux do
       swap(generations, 1)
       process = stranger(code)
 
