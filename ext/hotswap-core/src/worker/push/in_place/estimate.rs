@@ -15,6 +15,8 @@ use crate::worker::sqlite::vfs::{self, Purpose};
 
 /// Enough to measure the speed of a disk, in bytes.
 const PART: u64 = 16 * 1024 * 1024;
+/// How many pieces the part has. SQLite makes each in memory.
+const BLOBS: u64 = 16;
 /// Enough rows to measure how long SQLite takes to find one and to change it.
 const ROWS: u32 = 500;
 /// Allows for a machine that is busier during the write than during the rehearsal.
@@ -107,7 +109,9 @@ impl Rehearsal {
         content
             .execute_batch(&format!(
                 "PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF; CREATE TABLE part (bytes);
-                 INSERT INTO part VALUES (randomblob({part}))"
+                 WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {BLOBS})
+                 INSERT INTO part SELECT randomblob({}) FROM n",
+                part / BLOBS
             ))
             .context(REHEARSING)?;
         let target = vfs::open(to.path(), Purpose::Merging)?;
