@@ -113,7 +113,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
   it "makes a push whose worker is killed then say that the new database is in place" do
     pushing_slowly do |push|
       (app.process.members - [app.pid]).each { |worker| Process.kill(:KILL, worker) }
-      expect(push.wait).to have_attributes(exit_code: 5, stderr: /^ERROR: the new database is in place, but .*\. A power cut now may bring the old one back/)
+      expect(push.wait).to have_attributes(exit_code: 5, stderr: /^ERROR: the new content is in place, but .*\. A power cut now may bring the old one back/)
     end
     expect(app.names).to eq %w[second]
     app.offer("third")

@@ -49,7 +49,7 @@ RSpec.describe "a damaged live database", lane: "default" do
   it "cannot be written in place, and the message says what to do" do
     damage(0, "no more!" * 2)
 
-    cure = Project.linux? ? "leave out --in-place=always" : "stop the application, remove the file together with its -wal and -shm, start it again and push"
+    cure = Project.linux? ? "leave out --in-place=always" : "stop the application, remove the file together with its -wal and -shm, start the application and push again"
     expect(push("--in-place=always", "--skip-schema-check")).to have_attributes(exit_code: 3, stdout: "",
       stderr: /^ERROR: the database #{app.database_path} .* it is damaged: file is not a database\. To let hotswap replace the file instead, #{cure}$/)
   end

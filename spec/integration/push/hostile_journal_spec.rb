@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# SQLite plays back a rollback journal that lies beside a file. One that belongs to a transaction over several databases
+# SQLite plays back a rollback journal that lies next to a file. One that belongs to a transaction over several databases
 # names its super-journal, and SQLite deletes the file of that name afterwards. Such a journal has no other content here.
 RSpec.describe "a push of a file with a hostile journal", lane: "default" do
   before(:context) { @app = ItemsServer.start }
@@ -32,7 +32,7 @@ RSpec.describe "a push of a file with a hostile journal", lane: "default" do
 
   def expect_to_be_refused(journal)
     untouched_items do
-      expect(push_with(journal)).to have_attributes(exit_code: 3, stderr: /\AERROR: the journal beside #{source} belongs to .*several databases/)
+      expect(push_with(journal)).to have_attributes(exit_code: 3, stderr: /\AERROR: the journal next to #{source} belongs to .*several databases/)
     end
     expect(secret.read).to eq "secret"
   end

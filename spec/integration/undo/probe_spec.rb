@@ -144,7 +144,7 @@ RSpec.describe "a push with a probe" do
     it "stays if its worker is killed, and the record and the message say so" do
       start_probed do |running|
         Process.kill(:KILL, hotswap_worker)
-        expect(running.wait).to have_attributes(exit_code: 5, stderr: /the new database is in place, but the worker was killed before it reported the outcome of the probe/)
+        expect(running.wait).to have_attributes(exit_code: 5, stderr: /the new content is in place, but the worker was killed before it reported the outcome of the probe/)
       end
 
       expect(app.version).to eq "new"

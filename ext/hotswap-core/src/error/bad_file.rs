@@ -65,9 +65,9 @@ pub enum BadFile {
     /// The file cannot be opened or read.
     #[error("cannot read {name}: {}", in_words(source))]
     Unreadable { name: String, source: std::io::Error },
-    /// A -wal or -journal beside it is no file.
+    /// A -wal or -journal next to it is no file.
     #[error(
-        "{name} is {kind}, and SQLite cannot open a database with such a file beside it. Remove it, or put the file itself \
+        "{name} is {kind}, and SQLite cannot open a database with such a file next to it. Remove it, or put the file itself \
          there, and try again"
     )]
     BadSidecar { name: String, kind: &'static str },
@@ -85,13 +85,13 @@ pub enum BadFile {
     BeingWritten { name: String, writer: String },
     /// Its journal alone does not tell whether a transaction was committed.
     #[error(
-        "the journal beside {name} belongs to a transaction over several databases, so it does not say whether that was \
+        "the journal next to {name} belongs to a transaction over several databases, so it does not say whether that was \
          committed. The running database is untouched. Open {name} once with sqlite3, in the folder where it was \
          written, and try again"
     )]
     JournalOfSeveral { name: String },
     /// SQLite cannot merge its WAL or journal.
-    #[error("the -wal or -journal beside {name} does not belong to it: {why}. The running database is untouched. Push a snapshot (sqlite3 SOURCE \".backup COPY\")")]
+    #[error("the -wal or -journal next to {name} does not belong to it: {why}. The running database is untouched. Push a snapshot (sqlite3 SOURCE \".backup COPY\")")]
     BadLog { name: String, why: String },
     /// Its pages have checksums.
     #[error(

@@ -27,7 +27,7 @@ pub enum Failed {
     NothingBefore { why: String, database: String },
     /// The worker ended after the commit, before it had reported the outcome of the probe.
     #[error(
-        "the new database is in place, but the worker was killed before it reported the outcome of the probe. hotswap log \
+        "the new content is in place, but the worker was killed before it reported the outcome of the probe. hotswap log \
          shows whether the worker went back to the previous version. If it did not, run hotswap rollback"
     )]
     NotProbed,
@@ -62,7 +62,7 @@ pub enum Failed {
     Killed { killer: String },
     /// The worker ended between the commit and the last sync.
     #[error(
-        "the new database is in place, but the worker ended before the disk confirmed it. A power cut now may bring \
+        "the new content is in place, but the worker ended before the disk confirmed it. A power cut now may bring \
          the old one back. See the application's log"
     )]
     NotDurable,

@@ -95,12 +95,12 @@ impl Error {
         Failed::Sqlite { what, source }.into()
     }
 
-    /// Adds to a failure past the commit point that the new database is in place. What a member could not read
-    /// from the board, it learns from the locks.
+    /// Adds to a failure past the commit point that the new content is in place: a new file, or new rows in the old
+    /// one. What a member could not read from the board, it learns from the locks.
     pub fn past_the_commit(self) -> Self {
         match self {
             Error::Failed(Failed::Io { what, source }) => Error::io(
-                format!("the new database is in place and in use, but {what}"),
+                format!("the new content is in place and in use, but {what}"),
                 source,
             ),
             other => other,

@@ -41,9 +41,9 @@ pub enum Refused {
         process: String,
         uid: u32,
     },
-    /// A process holds a lock that is for workers, and not as a worker takes it.
+    /// A process shares a lock that only workers take, and only exclusively.
     #[error(
-        "{process} holds a lock on {} that only hotswap takes, and keeps every push out. End that process and try again",
+        "{process} holds a lock on {} that only hotswap takes, so no push can begin. End that process and try again",
         lock_file.shown()
     )]
     StrangeLock { lock_file: PathBuf, process: String },
@@ -73,9 +73,9 @@ pub enum Refused {
         /// Whether its mode allows writing, and the folder's sticky bit does not.
         protected: bool,
     },
-    /// The worker may not create files beside the live one.
+    /// The worker may not create files next to the live one.
     #[error(
-        "{what}. A push writes two files beside the database: the new copy and the lock file (….hotswap). {}, and try again. \
+        "{what}. A push writes two files next to the database: the new copy and the lock file (….hotswap). {}, and try again. \
          A pull works without that",
         make_room_beside(folder, lock_file.as_ref())
     )]
@@ -127,7 +127,7 @@ pub enum Refused {
     LiveSchemaIsDamaged { reason: String },
     /// The name of the live database cannot be given to SQLite.
     #[error(
-        "the file has pages of another size than the live database, and SQLite cannot rewrite it beside {}, because that name \
+        "the file has pages of another size than the live database, and SQLite cannot rewrite it next to {}, because that name \
          is not UTF-8. Push a file with pages of {page_size} bytes",
         database.shown()
     )]

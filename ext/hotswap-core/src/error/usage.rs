@@ -14,7 +14,7 @@ pub enum Usage {
     /// Several sources need a folder.
     #[error("'{name}' is not a folder. To copy several databases, name an existing folder as the last argument. For more information, try '--help'")]
     NotAFolder { name: String },
-    /// Standard input, or an empty argument, beside other sources.
+    /// Standard input, or an empty argument, among other sources.
     #[error("with several sources, each must be a managed database. Standard input (-) or an empty argument cannot be among them")]
     NotOneOfSeveral,
     /// The copy into a folder would replace a managed database.
@@ -170,7 +170,7 @@ pub enum Usage {
     /// A question about a database that may come to exist.
     #[error("{database} does not exist. It matches {pattern}, so a push to it would create it")]
     NotCreated { database: String, pattern: String },
-    /// One side is a file that SQLite or hotswap keeps beside a managed database.
+    /// One side is a file that SQLite or hotswap keeps next to a managed database.
     #[error("{name} belongs to the managed database {database} and cannot be copied by itself. Name the database, or another file")]
     PartOfDatabase { name: String, database: String },
 }

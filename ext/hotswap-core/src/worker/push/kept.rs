@@ -1,4 +1,4 @@
-//! The database that a push replaces, which stays beside the new one.
+//! The database that a push replaces, which stays next to the new one.
 
 use std::io;
 use std::path::Path;
@@ -93,7 +93,7 @@ impl Kept {
     }
 }
 
-/// How many versions stay beside the database of `command`. None if another managed database has the name of one.
+/// How many versions stay next to the database of `command`. None if another managed database has the name of one.
 fn count(command: &Command) -> u32 {
     match command.require_own_versions() {
         // A push with a probe has to be able to go back.
@@ -118,7 +118,7 @@ pub(super) fn prepare(command: &Command, fleet: &Fleet) -> Result<u32> {
 /// Moves files aside that have the names of versions, but are not hotswap's. Called before the first version is kept.
 fn set_foreign_aside(command: &Command) -> Result<()> {
     let path = &*command.path;
-    let aside = previous::set_foreign_aside(path).on_path("cannot move a file aside beside", path)?;
+    let aside = previous::set_foreign_aside(path).on_path("cannot move a file aside next to", path)?;
     for file in aside {
         let text = format!(
             "a file that hotswap has not put there had the name of a previous version of {}; it is {} now",

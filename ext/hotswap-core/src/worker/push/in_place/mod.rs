@@ -267,9 +267,9 @@ impl Overwriting<'_> {
                 why: self.why.to_string(),
                 reason: error.to_string(),
                 cure: match self.why {
-                    // A file that does not exist is put in place everywhere.
+                    // If there is no file, every platform puts the new one in place.
                     Why::Obstacle(Obstacle::NoProof) => {
-                        "stop the application, remove the file together with its -wal and -shm, start it again and push"
+                        "stop the application, remove the file together with its -wal and -shm, start the application and push again"
                             .into()
                     }
                     _ => self.why.cure(),
