@@ -111,7 +111,7 @@ module Hotswap
     end
 
     # Sets another one, before {start}.
-    # @param path [String, Pathname, nil] as for {socket_path=}; nil means beside the other socket
+    # @param path [String, Pathname, nil] as for {socket_path=}; nil means next to the other socket
     def stderr_socket_path=(path)
       configuration.stderr_socket_path = path
     end

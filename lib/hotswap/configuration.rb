@@ -16,7 +16,7 @@ module Hotswap
     attr_accessor :database_paths
     # @return [String] relative to {#root}
     attr_accessor :socket_path
-    # @return [String] relative to {#root}; the default is beside {#socket_path}
+    # @return [String] relative to {#root}; the default is next to {#socket_path}
     attr_writer :stderr_socket_path
     # @return [String] the folder that relative paths are relative to
     attr_accessor :root
@@ -30,7 +30,7 @@ module Hotswap
     attr_reader :in_place
     # @return [Float] how long a probe may take, in seconds
     attr_reader :probe_timeout
-    # @return [Integer] how many previous versions of a database stay beside it
+    # @return [Integer] how many previous versions of a database stay next to it
     attr_reader :keep
     # @return [Float, nil] how many percent of its rows a table may lose in a push; nil means all of them
     attr_reader :max_shrink

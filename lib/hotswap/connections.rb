@@ -67,7 +67,8 @@ module Hotswap
       ActiveRecordConnections.disconnect(database, timeout) if ActiveRecordConnections.loaded?
       refuse_in_transaction(database)
       @blocks.each { |block| block.call(database) }
-      # These searches run on another stack, because the remains of a list of connections on this one would refer to them.
+      # This search and the next one run on another stack. On this one, the remains of a list of connections would refer
+      # to them, and the garbage collector would keep them.
       Fiber.new { disconnect_astray(database, timeout) }.resume
       # The garbage collector closes connections that nothing refers to, and only it knows which. It takes about 70 ms
       # for a million objects, but runs only if the swap would be refused otherwise.

@@ -25,7 +25,7 @@ module Hotswap
       FileName.expand(name, root)
     end
 
-    # Resolves every symlink, as far as the path exists. SQLite puts its files beside the resolved path.
+    # Resolves every symlink, as far as the path exists. SQLite puts its files next to the resolved path.
     # @return [String]
     def self.resolve(path)
       FileName.utf8(File.realpath(path))
@@ -99,7 +99,7 @@ module Hotswap
 
     private
 
-    # The path, without the application's root. A * in the name of the root's folder stands for itself.
+    # The path, without the application's root. A * in the path of the root stands for itself.
     def below_root = path.delete_prefix("#{FileName.utf8(Hotswap.configuration.root)}/")
 
     def printing_errors(stderr)

@@ -7,8 +7,8 @@ class SpecRun
   # The file whose lock tells whether another lane runs at the same time.
   def self.machine = FileUtils.mkpath("tmp/specs").first + "/machine.lock"
 
-  # The processor time of the runs that have ended, and of all that they waited for: of every process but those that
-  # detach themselves. In seconds.
+  # The processor time of the runs that have ended and of their child processes, in seconds. It does not count processes
+  # that detach themselves.
   def self.processor_time = Process.times.then { |times| times.cutime + times.cstime }
 
   attr_reader :name, :seconds, :processor

@@ -6,7 +6,7 @@ require_relative "eventually"
 require_relative "project"
 
 # Litestream 0.5, which replicates one database into a folder: the program in the path, or the one that its gem
-# brings, where that lies beside the project.
+# brings, where that lies next to the project.
 class Litestream
   include Eventually
 
@@ -72,7 +72,7 @@ class Litestream
   def stop
     Process.kill(:KILL, pid) if @waiter.alive?
     @waiter.join
-    # What it keeps beside the database.
+    # What it keeps next to the database.
     FileUtils.rm_rf(File.join(File.dirname(@database), ".#{File.basename(@database)}-litestream"))
   end
 

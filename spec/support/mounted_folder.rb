@@ -41,7 +41,7 @@ class MountedFolder
     @mounted = []
   end
 
-  # What does not end up on the file system itself, such as the lower layer, stays in a folder beside it.
+  # What does not end up on the file system itself, such as the lower layer, stays in a folder next to it.
   def beside(name) = "#{@folder}.#{name}"
 
   def mount

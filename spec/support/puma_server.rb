@@ -109,7 +109,7 @@ class PumaServer
     left
   end
 
-  # Files beside the databases that are neither databases nor their journals, fences, records and previous versions.
+  # Files next to the databases that are neither databases nor their journals, fences, records and previous versions.
   def stray_files
     watched_folders.flat_map do |folder|
       files = folder.glob("*", File::FNM_DOTMATCH).select(&:file?)

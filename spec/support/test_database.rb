@@ -58,7 +58,7 @@ class TestDatabase
     changed(name, version: version) { |db| db.execute("PRAGMA journal_mode = WAL") }
   end
 
-  # The newest release is only in the -wal beside the file, as in a copy taken from a running application.
+  # The newest release is only in the -wal next to the file, as in a copy taken from a running application.
   def with_wal_beside(version, name: "with-wal.sqlite3")
     original = from_seeds("#{name}.open") { |db| db.execute("PRAGMA journal_mode = WAL") }
     edit(original) do |db|

@@ -38,7 +38,7 @@ impl Settings {
         self
     }
 
-    /// The resolved paths of all databases beside which a worker may have left files.
+    /// The resolved paths of all databases next to which a worker may have left files.
     pub(crate) fn swept(&self) -> Vec<PathBuf> {
         let patterns = self.databases.iter().filter_map(Database::as_pattern);
         let mut swept: Vec<_> = patterns
@@ -58,8 +58,8 @@ impl Database {
         self.as_pattern().is_some()
     }
 
-    /// The pattern that it is. A `*` in the name of the application's root, which the label leaves out, stands for
-    /// itself.
+    /// Its path as a pattern, if it is one. A `*` in the path of the application's root stands for itself. The label
+    /// leaves that path out.
     fn as_pattern(&self) -> Option<Pattern<'_>> {
         let below_root = Pattern::of(Path::new(&self.label));
         below_root.and_then(|_| Pattern::of(&self.path))

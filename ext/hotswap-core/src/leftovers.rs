@@ -1,4 +1,4 @@
-//! The files that a worker keeps beside a database while it works, and how to tell those of a dead worker from those
+//! The files that a worker keeps next to a database while it works, and how to tell those of a dead worker from those
 //! of a living one.
 //!
 //! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
@@ -85,7 +85,7 @@ fn hidden_suffix(database: &Path) -> String {
     format!("{:016x}{KEPT}", xxh3_64(name.as_bytes()))
 }
 
-/// The name of the report socket beside a database. It is short, because a socket address has little room.
+/// The name of the report socket next to a database. It is short, because a socket address has little room.
 pub(crate) fn report_name(id: u64) -> OsString {
     format!("{OURS}{id:016x}{REPORT}").into()
 }
@@ -95,7 +95,7 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
-/// Removes a staged file and all files beside it, as far as possible. Leaves a version that was to be swapped in: it
+/// Removes a staged file and all files next to it, as far as possible. Leaves a version that was to be swapped in: it
 /// may be the only copy, and the next worker puts it back.
 pub(crate) fn remove_staged(staged: &Path) {
     if is_hidden(staged) {
@@ -112,12 +112,12 @@ pub(crate) fn mark(file: &File) -> io::Result<()> {
     file_lock::lock(file)
 }
 
-/// Whether a dead worker may have left files beside `databases`. Opens none of them.
+/// Whether a dead worker may have left files next to `databases`. Opens none of them.
 pub(crate) fn suspected(databases: &[PathBuf]) -> bool {
     !left_beside(databases).is_empty()
 }
 
-/// Removes the files that dead workers left beside `databases`. Returns their names.
+/// Removes the files that dead workers left next to `databases`. Returns their names.
 pub(crate) fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
     let removed = left_beside(databases).into_iter().filter(|path| {
         let text = path.to_string_lossy();
@@ -130,7 +130,7 @@ pub(crate) fn sweep(databases: &[PathBuf]) -> Vec<OsString> {
         .collect()
 }
 
-/// hotswap's files beside `databases`, of dead and of living workers. Reads each folder once, because an application
+/// hotswap's files next to `databases`, of dead and of living workers. Reads each folder once, because an application
 /// may have a thousand databases in one.
 fn left_beside(databases: &[PathBuf]) -> Vec<PathBuf> {
     let prefixes: HashSet<_> = databases.iter().map(|one| (one.parent(), prefix(one))).collect();
@@ -157,7 +157,7 @@ pub(crate) fn removed(name: &OsStr) -> String {
     )
 }
 
-/// Removes the files that killed commands left beside the `target` of a pull.
+/// Removes the files that killed commands left next to the `target` of a pull.
 pub(crate) fn sweep_drafts(target: &Path) {
     names_in(target.parent().unwrap_or(Path::new("/")))
         .filter(|name| {
@@ -178,7 +178,7 @@ pub(crate) fn names_in(folder: &Path) -> impl Iterator<Item = OsString> {
         .map(|entry| entry.file_name())
 }
 
-/// The databases in `folder` beside which there are such files.
+/// The databases in `folder` next to which there are such files.
 pub(crate) fn databases_in(folder: &Path) -> BTreeSet<PathBuf> {
     let database = |name: OsString| {
         let name = name.to_str()?.strip_prefix('.')?;

@@ -130,7 +130,7 @@ fn matches(name: &OsStr, pattern: &OsStr) -> bool {
     })
 }
 
-/// Whether the name is one that SQLite or hotswap gives to a file beside a database. With "storage/*" it would match,
+/// Whether the name is one that SQLite or hotswap gives to a file next to a database. With "storage/*" it would match,
 /// too.
 fn is_beside_a_database(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();

@@ -65,7 +65,7 @@ impl Settings {
         named.or_else(|| first().filter(|_| name == "database"))
     }
 
-    /// Refuses the files that SQLite and hotswap keep beside a database. They are a part of it: a copy of one alone
+    /// Refuses the files that SQLite and hotswap keep next to a database. They are a part of it: a copy of one alone
     /// is useless, and replacing one alone damages the database.
     fn refuse_files_of_databases(&self, endpoints: [&Endpoint; 2]) -> Result<()> {
         let named: Vec<_> = endpoints
@@ -251,14 +251,14 @@ fn leads_to(path: &Path, resolved: &Path) -> bool {
     path.file_name() == resolved.file_name() && path.parent().map(resolve).as_deref() == resolved.parent()
 }
 
-/// Whether the file at `resolved` is a previous version of the database at `place`, or lies beside one.
+/// Whether the file at `resolved` is a previous version of the database at `place`, or lies next to one.
 fn is_version(place: &Path, resolved: &Path) -> bool {
     let names = place.file_name().zip(resolved.file_name());
     names.is_some_and(|(database, name)| previous::is_version(name, database))
         && place.parent().map(resolve).as_deref() == resolved.parent()
 }
 
-/// The files that SQLite and hotswap may keep beside a database, except its previous versions.
+/// The files that SQLite and hotswap may keep next to a database, except its previous versions.
 fn files_beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     sidecars(database)
         .chain([fence::path_of(database)])

@@ -49,7 +49,7 @@ pub struct Settings {
     /// How many of its rows each table may lose in a push, unless the user chooses otherwise.
     #[serde(default)]
     pub max_shrink: Option<Percent>,
-    /// How many previous versions stay beside a database.
+    /// How many previous versions stay next to a database.
     #[serde(default = "one")]
     pub keep: u32,
     /// Lists of tables that a user names by `@name`.
@@ -154,7 +154,7 @@ impl Settings {
 }
 
 impl Database {
-    /// The path with every symlink resolved. SQLite puts its files beside that one. The file itself may be missing.
+    /// The path with every symlink resolved. SQLite puts its files next to that one. The file itself may be missing.
     pub fn resolved(&self) -> PathBuf {
         resolve(&self.path)
     }

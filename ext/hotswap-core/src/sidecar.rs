@@ -1,10 +1,10 @@
-//! The files that SQLite puts beside a database.
+//! The files that SQLite puts next to a database.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A file beside a database that holds a part of its content.
+/// A file next to a database that holds a part of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sidecar {
@@ -24,10 +24,10 @@ impl Sidecar {
     }
 }
 
-/// The suffixes of all files that SQLite may put beside a database.
+/// The suffixes of all files that SQLite may put next to a database.
 pub(crate) const SUFFIXES: [&str; 3] = [Sidecar::Wal.suffix(), "-shm", Sidecar::Journal.suffix()];
 
-/// All files that SQLite may put beside a database.
+/// All files that SQLite may put next to a database.
 pub fn sidecars(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
     SUFFIXES.into_iter().map(|suffix| {
         let mut name = path.as_os_str().to_owned();

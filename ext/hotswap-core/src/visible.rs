@@ -1,7 +1,7 @@
 //! Escapes untrusted text for a terminal and a log.
 //!
 //! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the
-//! screen or reverse the text beside it. In a log, the raw name could start a new line. This module replaces such
+//! screen or reverse the text next to it. In a log, the raw name could start a new line. This module replaces such
 //! characters with escapes: `\x1b`, `\u{202e}`. A password in a URL, such as that of a probe, becomes `…`. Escaping a
 //! text a second time does not change it.
 

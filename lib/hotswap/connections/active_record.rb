@@ -24,8 +24,9 @@ module Hotswap
         pools_of(database).each { |pool| disconnect_pool(pool, database, deadline) }
       end
 
-      # Closes connections that Active Record has opened and that are in no pool of the database: code of the application
-      # keeps the adapter, and its pool was removed, or it never had one. The adapter's next use opens the connection again.
+      # Closes connections that Active Record has opened, but that are in no pool of the database. Code of the
+      # application keeps such an adapter after its pool was removed, or created it without a pool. The adapter's next
+      # use opens the connection again.
       # @param connections [Array<SQLite3::Database>] those that are open
       # @param timeout [Float] in seconds; half of it is for connections that are in use
       # @raise [DisconnectRefused] with the connections that are still in use
@@ -136,11 +137,11 @@ module Hotswap
         owner.connected_to(role: pool.role, shard: pool.shard, &block)
       end
 
-      # The threads that may use a connection of the database now. A unit that does has kept the gate from being sealed.
+      # The threads that may be using a connection to the database. Threads of a unit cannot be: the gate is sealed.
       def threads_outside = Thread.list.reject { |thread| thread == Thread.current || thread[:hotswap_unit]&.inside? }
 
-      # The heap knows every adapter, and a list of them would cost every application something. This takes about 14 ms for a
-      # million objects, and runs only if the swap would be refused otherwise.
+      # Searches the heap, because a list of all adapters would cost every application something. This takes about 14 ms
+      # for a million objects, and runs only if the swap would be refused otherwise.
       def adapters_of(connections)
         ObjectSpace.each_object(ActiveRecord::ConnectionAdapters::SQLite3Adapter).select do |adapter|
           connection = adapter.instance_variable_get(:@raw_connection)
@@ -172,7 +173,7 @@ module Hotswap
       # A thread that took a connection outside of any request, such as a server's main thread at boot or a console,
       # keeps it for good. While the thread does not use the connection, it can be closed: it reopens itself. The
       # thread keeps it, so the next swap closes it again.
-      # @param users [Array<Thread, nil>] who may be using it
+      # @param users [Array<Thread, nil>] the threads that may be using it
       # @return [Boolean] whether it is closed now
       def close_resting(connection, database, users: [connection.owner])
         return true unless connection.active?

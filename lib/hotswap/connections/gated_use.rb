@@ -6,9 +6,9 @@ module Hotswap
   #
   # Relies on five methods of Active Record. `with_raw_connection` runs every statement, `checkout` leases every
   # connection, `connect` opens it, `raw_connection` hands the connection of the sqlite3 gem to the application, and
-  # `disconnect` closes the connections of a pool that is removed. Read in the sources of 7.1.6, 7.2.2, 8.0.5.1 and 8.1.4.
-  # If a version opens connections differently, hotswap takes them for connections of the application's own, and a swap
-  # closes the gate of the process.
+  # `disconnect` closes the connections of a pool that is removed. Read in the sources of 7.1.6, 7.2.2, 8.0.5.1 and
+  # 8.1.4. If a version opens connections differently, hotswap takes them for connections of the application's own, and
+  # a swap closes the gate of the process.
   module GatedUse
     # The folders of code that does not keep a connection of the sqlite3 gem.
     OWN = File.expand_path("..", __dir__) # steep:ignore
@@ -76,9 +76,9 @@ module Hotswap
       # @return [Boolean] whether the pool of the adapter was removed while a thread used the adapter
       def astray?(adapter) = adapter.pool.respond_to?(:connections) && !adapter.pool.connections&.include?(adapter)
 
-      # Closes a connection when its adapter is garbage. The thread leaves the adapter behind with prepared statements. If the
-      # garbage collector frees the connection before them, the sqlite3 gem before version 2 leaves the file open for good,
-      # and pushes then go in place.
+      # Closes a connection when its adapter is garbage. The adapter may still have prepared statements. If the garbage
+      # collector frees the connection before them, the sqlite3 gem before version 2 leaves the file open for good, and
+      # pushes then go in place.
       def close_after(adapter, connection)
         open = adapter.instance_variable_get(:@hotswap_open) || adapter.instance_variable_set(:@hotswap_open, []).tap do |list|
           ObjectSpace.define_finalizer(adapter, closing(list, Process.pid))
@@ -97,12 +97,13 @@ module Hotswap
 
       private
 
-      # A forked child must not close a connection of its parent. Refers to the connections, and not to their adapter.
+      # A forked child must not close a connection of its parent. The block refers to the connections, and not to their
+      # adapter, which could otherwise never become garbage.
       def closing(connections, pid)
         lambda do |_|
           connections.each { |connection| connection.close unless connection.closed? } if pid == Process.pid
         rescue SQLite3::Exception
-          nil # A statement is in use elsewhere. It refers to the connection.
+          nil # A statement is in use, and keeps the connection.
         end
       end
     end

@@ -26,7 +26,8 @@ module Hotswap
     STATEMENT = %r{/hotswap/|/active_record/|/active_support/|/sqlite3[/-]|/monitor\.rb|\A<internal:}n
 
     class << self
-      # Runs the block unless one of the threads is using a connection. None can begin to use this one in the meantime.
+      # Runs the block unless one of the threads is using a connection. No thread can begin to use this one in the
+      # meantime.
       # @param users [Array<Thread, nil>] the threads that may have the connection
       # @return what the block returns, or false
       def while_resting(connection, users = [connection.owner], &block)
@@ -62,7 +63,8 @@ module Hotswap
         return true unless owner&.alive?
 
         frames = owner.backtrace or return true
-        # It waits for the end of a swap before its statement ({GatedUse}), and may be in a block of Active Record's outside.
+        # A thread that waits at a gate ({GatedUse}) has not begun its statement. Only the frames around that statement
+        # count.
         frames = frames.drop_while { |frame| frame.b.match?(STATEMENT) } if frames.any? { |frame| frame.start_with?(GATE) && frame.include?("wait_until") }
         # Hotswap.release has checked that the frames around it hold no connection. Rails' middleware is among them.
         frames = frames.take_while { |frame| !frame.include?(RELEASE) } if owner.is_a?(Thread) && Gate.released_unit(owner)

@@ -6,7 +6,7 @@ module Hotswap
     class Chart
       WIDTH = 600
       HEIGHT = 120
-      # The widest bar, with the room beside it.
+      # The widest bar, with the room next to it.
       STEP = 24.0
       # A pause that is close to nothing can still be seen.
       LOWEST = 2.0

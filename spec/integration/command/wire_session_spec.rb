@@ -36,7 +36,7 @@ RSpec.describe "a session on the wire", lane: "default" do
     expect(app.version).to eq "incoming"
   end
 
-  # body.rs, `BodyReader::end`. One bit that flips in there is refused in the test beside it.
+  # body.rs, `BodyReader::end`. One bit that flips in there is refused in the test next to it.
   it "refuses data that was changed on the way, and names both lengths and checksums" do
     status, why = pushed_stream do |main|
       main.frame(RawClient::BODY, data)

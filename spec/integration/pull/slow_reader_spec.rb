@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# The worker has to write to the pipe itself: a client that waits for its reader makes the worker wait as well.
+# These specs need a worker that writes to the pipe itself. A client that waits for its reader makes the worker wait as
+# well.
 module SlowReader
   # Longer than the pipe, and all that is read in advance.
   def self.serve(journal_mode)

@@ -2,7 +2,7 @@
 
 # live/file.rs, `remove_sidecars`: SQLite would apply these files to the new database.
 RSpec.describe "a push to a path without a database", lane: "default" do
-  # leave: makes what a process that died leaves beside the live database.
+  # leave: makes what a process that died leaves next to the live database.
   def expect_the_new_one_alone(journal_mode, suffix, leave)
     server = ItemsServer.start(journal_mode: journal_mode)
     live = server.database_path

@@ -60,7 +60,7 @@ RSpec.describe "a push of a hostile file", lane: "default" do
     expect(refused).to have_attributes(exit_code: 3, stderr: /\AERROR: .*(longer than 4 MB|out of memory)/)
   end
 
-  # receive.rs, `merge_sidecars`: with a log beside the file SQLite has it open before it is checked.
+  # receive.rs, `merge_sidecars`: with a WAL next to the file, SQLite opens the file before the checks.
   it "takes no more memory than a check may, even with a WAL" do
     file = file_with_a_long_rule
     File.binwrite("#{file}-wal", "x" * 40)
@@ -111,8 +111,8 @@ RSpec.describe "a push of a hostile file", lane: "default" do
     path
   end
 
-  # receive.rs, `merge_sidecars`: with a log beside the file SQLite has it open before it is checked.
-  {"" => nil, ", with a log beside it" => "-wal", ", with a journal beside it" => "-journal"}.each do |what, suffix|
+  # receive.rs, `merge_sidecars`: with a WAL next to the file, SQLite opens the file before the checks.
+  {"" => nil, ", with a WAL next to it" => "-wal", ", with a journal next to it" => "-journal"}.each do |what, suffix|
     it "ends with its command even if its schema never ends#{what}" do
       file = file_without_end
       File.binwrite("#{file}#{suffix}", "x" * 40) if suffix

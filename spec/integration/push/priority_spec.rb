@@ -42,7 +42,7 @@ RSpec.describe "a push while other programs keep every processor busy", :alone d
 
   it "says that it is waiting for a processor" do
     file = @app.file("new.sqlite3", "#{ItemsServer::SCHEMA}; #{table}", %w[new])
-    # The kernel counts for a second before it knows, so the check must last longer.
+    # The kernel needs a second to notice that processes wait, so the check has to last longer.
     programs = Array.new(Etc.nprocessors * 4) { Process.spawn("yes", out: File::NULL) }
 
     Terminal.open do |terminal, shown|

@@ -54,7 +54,7 @@ RSpec.describe "the source of a push", lane: "default" do
   # Ways to name the file, each with what the command gets as its standard input.
   ways = {
     "by its name" => ->(path) { [path, {}] },
-    "by a link beside it" => ->(path) { ["link", {}].tap { File.symlink(path, app.root.join("link")) } },
+    "by a link next to it" => ->(path) { ["link", {}].tap { File.symlink(path, app.root.join("link")) } },
     "by a link to a link in another folder" => lambda { |path|
       build.join("links").mkpath
       File.symlink("../#{File.basename(path)}", build.join("links/first"))

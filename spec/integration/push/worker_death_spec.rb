@@ -20,8 +20,8 @@ RSpec.describe "a worker that a signal kills", lane: "default" do
 
   def workers = app.process.members - [app.pid]
 
-  # A push from stdin of which the worker has half, and what becomes of it when the worker gets the signal. If the client
-  # reads the pipe, it sends a megabyte at a time.
+  # Starts a push from stdin, and sends the worker the signal when it has half of the file. If the client reads the
+  # pipe, the client sends a megabyte at a time.
   def push_ended_by(signal)
     file = app.file("half.sqlite3", ItemsServer::SCHEMA, ["x" * 3_000_000])
     push = FedCommand.start(app, "cp", "-", "database")

@@ -46,8 +46,8 @@ RSpec.describe "a push to one tenant that goes wrong", :unhurried, lane: "defaul
     end
   end
 
-  # The longest time for which a request of this tenant waited while the block ran, in seconds. A request whose process is
-  # killed counts as one without an answer.
+  # The longest time that a request of this tenant waited while the block ran, in seconds. A request whose process is
+  # killed does not count.
   def longest_wait(tenant)
     waits = Queue.new
     ask = lambda do |_, _|

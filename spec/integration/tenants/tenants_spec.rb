@@ -86,7 +86,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     expect(one.stdout).not_to include("beta")
   end
 
-  it "refuses what is not a tenant, and the files beside one" do
+  it "refuses what is not a tenant, and the files next to one" do
     lost = app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/a/b/main.sqlite3")
     expect(lost).to have_attributes(exit_code: 2)
     expect(lost.stderr).to include("storage/tenants/*/main.sqlite3")

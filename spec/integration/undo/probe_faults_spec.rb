@@ -32,7 +32,8 @@ RSpec.describe "a push whose probe fails" do
       expect([app.database_path, version(1)].map { |file| TestDatabase.integrity(file) }).to eq %w[ok ok]
     end
 
-    # Of a rename. In place, the version is a copy that is made after the commit: a fault there costs it, with a warning.
+    # This is about a rename. In place, the worker copies the version after the commit, and a fault there costs the
+    # version, with a warning.
     it "has both databases, whichever is live, if its worker is killed at any step", :linux do
       good_again
       steps = steps_of_the_rollback

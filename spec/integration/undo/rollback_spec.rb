@@ -16,7 +16,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     request = Thread.new { app.get("/wait") }
     eventually { expect(app.root.join("waits")).to exist }
     waiting = app.start_hotswap("rollback")
-    # A rollback by a rename hides the version before.
+    # A rollback by a rename hides the version before it waits.
     eventually { Project.linux? ? !File.exist?(version(1)) : waiting.stderr.include?("Waiting for") }
     yield
     app.write("go-on", "")

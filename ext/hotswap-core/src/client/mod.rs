@@ -43,7 +43,7 @@ pub use question::Question;
 use source::Source;
 pub use status::error_line;
 use status::Listener;
-use stdio::Wanted;
+use stdio::UntilAnswered;
 pub use stdio::{Stdio, Streams};
 use target::Target;
 
@@ -236,7 +236,7 @@ impl Copy {
         if outcome.code == ExitCode::Done && self.dst != "-" && !self.dry_run {
             let news = match pulls {
                 true => "the copy is complete",
-                false => "the new database is in place",
+                false => "the new content is in place",
             };
             // A closed standard error is not a failure.
             let _ = writeln!(stderr, "Interrupted too late: {news}");
@@ -317,7 +317,7 @@ impl Copy {
 
     fn send_stream(&self, main: &mut Connection, stdin: &mut Stdio) -> Result<Outcome> {
         let mut body = BodyWriter::new(main);
-        let mut input = Wanted::new(stdin, main.stream().as_fd());
+        let mut input = UntilAnswered::new(stdin, main.stream().as_fd());
         match body.copy_from(&mut input) {
             Ok(()) => {
                 // A server that stops reading sends the reason on the other socket, and Done on this one. Input that

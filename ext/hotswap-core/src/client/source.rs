@@ -1,7 +1,7 @@
 //! The file to push. The client opens it with the user's rights and in the user's folder; the worker reads it.
 //!
 //! What is pushed is what SQLite would read at this path. So the path is resolved first, as SQLite does it: a WAL
-//! lies beside the file that a link leads to, and not beside the link.
+//! lies next to the file that a link leads to, and not next to the link.
 
 use std::fs::{File, Metadata};
 use std::mem::ManuallyDrop;
@@ -17,7 +17,7 @@ use crate::sys::descriptors;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 
-/// The open source file, and the files beside it.
+/// The open source file, and the files next to it.
 pub(super) struct Source {
     main: Main,
     beside: Vec<(Sidecar, File)>,
@@ -50,7 +50,7 @@ impl Drop for Main {
 }
 
 impl Source {
-    /// Opens the file at `path`, and the files beside it that contain its newest rows. `raw` is what the user calls
+    /// Opens the file at `path`, and the files next to it that contain its newest rows. `raw` is what the user calls
     /// it.
     ///
     /// In the application's process (`in_application`) this does not open the file itself for reading, because
@@ -89,7 +89,7 @@ impl Source {
             .file
             .metadata()
             .map_err(|error| unreadable(raw, path, error))?;
-        // A deleted file has no path, and so no WAL beside it.
+        // A deleted file has no path, and so no WAL next to it.
         let resolved = path
             .canonicalize()
             .ok()
@@ -132,7 +132,7 @@ impl Source {
         }
     }
 
-    /// The descriptors of the file and of the files beside it.
+    /// The descriptors of the file and of the files next to it.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         std::iter::once(self.main.file.as_fd())
             .chain(self.beside.iter().map(|(_, file)| file.as_fd()))
@@ -148,7 +148,7 @@ fn name_beside(database: &Path, sidecar: Sidecar) -> PathBuf {
     name.into()
 }
 
-/// The files beside `database` (a resolved path) that contain a part of its content. Skips empty ones.
+/// The files next to `database` (a resolved path) that contain a part of its content. Skips empty ones.
 fn open_beside(database: &Path) -> Result<Vec<(Sidecar, File)>> {
     let mut beside = Vec::new();
     for sidecar in SIDECARS {

@@ -135,8 +135,8 @@ impl Stdio {
         }
     }
 
-    /// Waits until it can be read, or until `other` can, and returns whether `other` can.
-    fn is_outrun_by(&self, other: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Waits until one of the two can be read. Returns whether `other` can.
+    fn is_other_ready(&self, other: BorrowedFd<'_>) -> io::Result<bool> {
         let polled = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
         let mut both = vec![polled(other), polled(self.file.as_fd())];
         both.extend(self.abort.as_ref().map(|abort| polled((**abort).as_fd())));
@@ -180,17 +180,17 @@ impl Read for Stdio {
     }
 }
 
-/// A standard input that ends early when its peer has something to say, so that a command whose worker has ended does
-/// not wait for more input.
-pub(super) struct Wanted<'a> {
+/// A standard input that ends as soon as the peer sends something. A worker that has ended does so, and then the
+/// command does not wait for more input.
+pub(super) struct UntilAnswered<'a> {
     input: &'a mut Stdio,
     peer: BorrowedFd<'a>,
     /// Whether it has ended early.
     pub(super) ended_early: bool,
 }
 
-impl<'a> Wanted<'a> {
-    /// The `input` of a command that sends it to `peer`.
+impl<'a> UntilAnswered<'a> {
+    /// For a command that sends `input` to `peer`.
     pub(super) fn new(input: &'a mut Stdio, peer: BorrowedFd<'a>) -> Self {
         Self {
             input,
@@ -200,9 +200,9 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl Read for Wanted<'_> {
+impl Read for UntilAnswered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.ended_early = self.input.is_outrun_by(self.peer)?;
+        self.ended_early = self.input.is_other_ready(self.peer)?;
         match self.ended_early {
             true => Ok(0),
             false => self.input.read(buffer),
@@ -274,7 +274,7 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut reader = Stdio::from(File::from(OwnedFd::from(reader)));
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let mut input = Wanted::new(&mut reader, ours.as_fd());
+        let mut input = UntilAnswered::new(&mut reader, ours.as_fd());
         let mut byte = [0];
         writer.write_all(b"x").unwrap();
         assert!(input.read(&mut byte).unwrap() == 1 && !input.ended_early);

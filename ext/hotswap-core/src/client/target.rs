@@ -129,7 +129,7 @@ impl Target {
             Some(draft) => draft,
             None => self.give_it_a_name()?,
         };
-        // SQLite would take an old WAL beside the target for one of the new file.
+        // SQLite would take an old WAL next to the target for one of the new file.
         let mut removed = false;
         for sidecar in sidecars(&self.path) {
             match std::fs::remove_file(&sidecar) {
@@ -140,7 +140,7 @@ impl Target {
         }
         let folder = self.folder().to_owned();
         if removed {
-            // The old WAL must not come back beside the new file after a power cut either.
+            // The old WAL must not come back next to the new file after a power cut either.
             self.sync_folder().on_path("cannot sync", &folder)?;
         }
         std::fs::rename(&draft, &self.path).map_err(|error| self.not_renamed(error))?;

@@ -42,7 +42,8 @@ pub struct Board {
     pub schema_generation: u64,
     /// Whether the file that the worker is about to move has another schema.
     pub schema_changes: bool,
-    /// Whether hotswap has kept a version of this database, so that files with the names of versions are its own.
+    /// Whether a worker was about to keep a version of this database. From then on, files with the names of versions
+    /// are hotswap's.
     pub owns_versions: bool,
     /// Counts the attempts, so that a member answers each one once.
     pub attempt: u64,
@@ -58,7 +59,7 @@ const LENGTH: usize = 64;
 const MAGIC: &[u8; 8] = b"hotswap\x01";
 
 impl Board {
-    /// Whether the database was replaced after `generation`, and perhaps its schema with it.
+    /// Whether the schema may have changed since `generation`.
     pub fn schema_changed_since(&self, generation: u64) -> bool {
         // A fence that was replaced may count from a lower number again.
         let known_to_be_the_same = self.schema_generation <= generation && generation < self.generation;

@@ -64,7 +64,7 @@ pub(super) fn holder(file: &File, lock: Lock, kind: Kind) -> Option<i32> {
     record_lock::holder(file, kind, lock.bytes())
 }
 
-/// The process that holds a shared lock, if that keeps this one from locking exclusively.
+/// The process whose shared lock keeps this one from locking exclusively, or `None`.
 pub(super) fn sharer(file: &File, lock: Lock) -> Option<i32> {
     let (pid, kind) = record_lock::conflict(file, Kind::Exclusive, lock.bytes())?;
     (kind == Kind::Shared).then_some(pid)

@@ -1,6 +1,6 @@
 //! The fence: kernel locks, and not messages, decide which process may use a database.
 //!
-//! Beside each managed database lies a small file, `<database>.hotswap`. hotswap creates it once and unlinks it
+//! Next to each managed database lies a small file, `<database>.hotswap`. hotswap creates it once and unlinks it
 //! only with a folder that a failed push has made (other programs do, too, see `member/fleets.rs`). POSIX locks on it
 //! decide, so a process has let go when it dies, no matter how.
 //!
@@ -152,7 +152,7 @@ impl Fence {
         lock::holder(&self.file, lock, Kind::Shared)
     }
 
-    /// The process that holds `lock` shared, and so keeps this one from locking it exclusively, or `None`.
+    /// The process whose shared `lock` keeps this one from locking it exclusively, or `None`.
     pub fn sharer(&self, lock: Lock) -> Option<i32> {
         lock::sharer(&self.file, lock)
     }
@@ -204,14 +204,14 @@ impl Fence {
     }
 }
 
-/// The mode of the fence beside a database of mode `database`: readable and writable for those who may write the
+/// The mode of the fence next to a database of mode `database`: readable and writable for those who may write the
 /// database. Members need both rights; a user who may only read could keep a lock that refuses every push.
 fn mode_for(database: u32) -> u32 {
     let write = database & 0o222;
     write | write << 1 | 0o600
 }
 
-/// The identity of the fence beside `database` (its resolved path), if there is one.
+/// The identity of the fence next to `database` (its resolved path), if there is one.
 pub fn identity_beside(database: &Path) -> Option<Identity> {
     std::fs::symlink_metadata(path_of(database))
         .ok()

@@ -95,7 +95,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Opens the socket beside `database`.
+    /// Opens the socket next to `database`.
     pub fn open(database: &Path) -> Result<Self> {
         let id = random::number()?;
         let name = leftovers::report_name(id);

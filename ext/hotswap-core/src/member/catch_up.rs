@@ -1,8 +1,9 @@
 //! A process that has missed a change of the schema, because it was outside the fleet at that time.
 //!
-//! Active Record's classes still have the columns of before, and units of all tenants use these classes. So the process
-//! forgets the schema while no unit is inside its gate, as in a push. It cannot do that before the unit that has opened
-//! the database goes on: that unit is inside, and may hold locks of the application that other units wait for.
+//! Active Record's classes still have the old columns, and units of all tenants use these classes. So the process
+//! forgets the schema while no unit is inside its gate, as in a push. It has to wait for the unit that has opened the
+//! database: that unit is inside, and may hold locks of the application that other units wait for. So this unit may
+//! still use the old columns.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,11 +18,11 @@ use crate::gate::Gate;
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long the gate stays open between two attempts.
 const BREATH: Duration = Duration::from_millis(60);
-/// When units that do not end stop mattering. A class that is used while it forgets its columns may raise an error. That
-/// is unlikely, and all units would go on with the old columns otherwise.
+/// After this time, the process forgets the schema although units are inside. A unit that uses a class at that instant
+/// may get an error. That is unlikely, and otherwise all units would go on with the old columns.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Since when the process has to forget the schema, if it has to.
+/// Whether the process has to forget the schema, and since when.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp(Mutex<Option<Since>>);
 
@@ -41,7 +42,7 @@ impl CatchUp {
         });
     }
 
-    /// A swap has forgotten the schema.
+    /// The process has forgotten the schema in a swap.
     pub(super) fn end(&self) {
         *self.since() = None;
     }
@@ -52,8 +53,8 @@ impl CatchUp {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Makes the application forget the schema. It is due. Holds requests for up to `max_pause`. While units keep
-    /// `process`, the gate of the process, from being sealed, tries again later.
+    /// Makes the application forget the schema, if it is due. Holds requests for up to `max_pause`. If units keep
+    /// `process`, the gate of the process, from being sealed, the next attempt comes later.
     pub(super) fn attempt(
         &self,
         process: &Gate,
@@ -87,7 +88,7 @@ impl CatchUp {
     }
 }
 
-/// What forgets, and which schema.
+/// Which application forgets the schema of which database.
 pub(super) struct Forget<'a> {
     pub host: &'a dyn Host,
     pub database: &'a Path,

@@ -148,7 +148,7 @@ impl Fleets {
         }
     }
 
-    /// Checks where all paths lead now. Returns whether this process holds the fence beside each database.
+    /// Checks where all paths lead now. Returns whether this process holds the fence next to each database.
     pub(super) fn follow_all(&mut self) -> bool {
         let memberships = self.memberships.clone();
         let lost = memberships.iter().filter(|one| {

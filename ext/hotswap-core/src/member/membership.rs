@@ -27,7 +27,7 @@ pub(crate) struct Membership {
     pub watched: AtomicBool,
     /// What the kernel gave for it.
     pub watch: Mutex<Option<Watch>>,
-    /// What it has to do after it was outside the fleet.
+    /// The change of the schema that it has missed while it was outside the fleet.
     pub catch_up: CatchUp,
     names: Mutex<Names>,
 }

@@ -13,7 +13,7 @@ use crate::record::Kept;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 
-/// The longest name of a database that leaves room for the names of its versions and of the files beside them.
+/// The longest name of a database that leaves room for the names of its versions and of the files next to them.
 const LONGEST_NAME: usize = 255 - ".previous.9999-journal".len();
 
 /// A file under its hidden name. When this is dropped, the name goes if it is a second name of the live file, and
@@ -161,7 +161,7 @@ pub(crate) fn recovered(database: &Path) -> String {
     )
 }
 
-/// The number of hidden names that the live file has beside its own.
+/// The number of hidden names that the live file has in addition to its own.
 pub(crate) fn hidden_names_of(database: &Path) -> u64 {
     let hidden = leftovers::hidden(database);
     hidden.iter().filter(|hidden| is_same(hidden, database)).count() as u64

@@ -1,4 +1,4 @@
-//! The previous versions of a database, which hotswap keeps beside it: `<database>.previous` is the newest one, then
+//! The previous versions of a database, which hotswap keeps next to it: `<database>.previous` is the newest one, then
 //! come `<database>.previous.2`, `<database>.previous.3`, …
 //!
 //! Only a worker that holds the operation lock may move or remove a version.

@@ -19,7 +19,7 @@ pub(crate) fn path_of(database: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// The numbers of the versions that are kept beside `database`, the newest first.
+/// The numbers of the versions that are kept next to `database`, the newest first.
 pub(crate) fn numbers(database: &Path) -> Vec<u32> {
     let names = leftovers::names_in(database.parent().unwrap_or(Path::new("/")));
     let own = database.file_name().unwrap_or_default();
@@ -28,7 +28,7 @@ pub(crate) fn numbers(database: &Path) -> Vec<u32> {
     numbers
 }
 
-/// Whether a file called `name` is a version of the database called `database` in the same folder, or lies beside one.
+/// Whether a file called `name` is a version of the database called `database` in the same folder, or lies next to one.
 pub(crate) fn is_version(name: &OsStr, database: &OsStr) -> bool {
     let main = SUFFIXES
         .iter()
@@ -36,7 +36,7 @@ pub(crate) fn is_version(name: &OsStr, database: &OsStr) -> bool {
     number_in(OsStr::from_bytes(main.unwrap_or(name.as_bytes())), database).is_some()
 }
 
-/// Whether `name` is that of a version of some database, or of a file that SQLite puts beside one.
+/// Whether `name` is that of a version of some database, or of a file that SQLite puts next to one.
 pub(crate) fn is_version_of_any(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     let mut beginnings = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(SUFFIX.as_bytes()));

@@ -47,7 +47,7 @@ pub(crate) fn put_first(from: &Path, database: &Path) -> io::Result<()> {
     std::fs::rename(from, first)
 }
 
-/// Moves what lies beside the version first. If this ends in between, the next attempt brings both together again.
+/// Moves what lies next to the version first. If this ends in between, the next attempt brings both together again.
 fn move_version(from: &Path, to: &Path) -> io::Result<()> {
     for (beside, there) in sidecars(from).zip(sidecars(to)) {
         match std::fs::rename(beside, there) {
@@ -72,7 +72,7 @@ fn owns_names(database: &Path) -> bool {
 }
 
 /// Removes the versions beyond the newest `keep`. Returns their paths. Before hotswap has kept a version, files of such
-/// names are not its own, so they stay; `is_own` is set if the board says that it has.
+/// names are not its own, so they stay. `is_own`: the board says that hotswap has kept one.
 pub(crate) fn trim(database: &Path, keep: u32, is_own: bool) -> io::Result<Vec<PathBuf>> {
     let excess: Vec<_> = numbers(database).into_iter().skip(keep as usize).collect();
     if excess.is_empty() || !(is_own || owns_names(database)) {

@@ -64,7 +64,7 @@ pub enum Message {
     File {
         /// The length of the file when it was opened, in bytes.
         length: u64,
-        /// The files beside it that belong to it.
+        /// The files next to it that belong to it.
         sidecars: Vec<Sidecar>,
         /// The state of all these files at one moment, in the order of the descriptors.
         #[serde(default)]
@@ -109,7 +109,7 @@ pub enum Message {
     Probed(Option<String>),
     /// Leader to worker: a client, with both of its connections as descriptors.
     Handover(Box<Handover>),
-    /// Leader to worker, instead: remove what dead workers left beside these databases.
+    /// Leader to worker, instead: remove what dead workers left next to these databases.
     Sweep(Box<Settings>),
     /// Worker to leader: it has taken over the connections.
     Taken,

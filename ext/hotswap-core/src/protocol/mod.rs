@@ -19,7 +19,7 @@
 //!
 //! A standard input or output that is a pipe, an input that is a file, or an output that is an empty file comes with
 //! the request as a descriptor. The worker itself reads or writes a pipe, and writes a file; it answers wait, then
-//! done {exit code}. An input that is a file may have other files beside it, which the worker needs as well, so it
+//! done {exit code}. An input that is a file may have other files next to it, which the worker needs as well, so it
 //! answers send file.
 //!
 //! Up to `join` the client talks to the leader. The worker reads everything after that: the leader hands both

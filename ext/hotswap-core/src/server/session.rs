@@ -61,7 +61,7 @@ pub(super) fn run(
     }
 }
 
-/// Starts a worker that removes what dead workers left beside the databases, if there seems to be anything.
+/// Starts a worker that removes what dead workers left next to the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
     if !leftovers::suspected(&config.settings.swept()) {
         return;

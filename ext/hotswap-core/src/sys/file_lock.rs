@@ -1,5 +1,5 @@
-//! Locks of whole files (`flock`). Such a lock belongs to the open file: it ends with the last descriptor of it, at the
-//! latest when the process ends.
+//! Locks of whole files (`flock`). Such a lock belongs to the open file: it ends when the last file descriptor of that
+//! open file is closed, at the latest with the last process that has one.
 
 use std::fs::File;
 use std::io;

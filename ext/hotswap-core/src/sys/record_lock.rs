@@ -75,7 +75,7 @@ pub fn holder(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
     conflict(file, kind, bytes).map(|(pid, _)| pid)
 }
 
-/// The same, with the kind of that lock.
+/// The same, with the kind of the lock that conflicts.
 pub fn conflict(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<(i32, Kind)> {
     let mut record = record(kind.of_the_kernel(), bytes);
     fcntl(file, FcntlArg::F_GETLK(&mut record)).ok()?;

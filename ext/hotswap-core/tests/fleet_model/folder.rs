@@ -5,7 +5,7 @@
 pub(crate) struct Folder {
     /// The file that the live path leads to.
     pub file: u8,
-    /// The file whose WAL is beside it.
+    /// The file whose WAL is next to it.
     pub log: Option<u8>,
     /// Both as they were at the last fsync.
     pub synced: (u8, Option<u8>),
@@ -17,11 +17,11 @@ pub(crate) struct Folder {
     pub mixed: bool,
     /// The database has a rollback journal instead of a WAL.
     pub rollback: bool,
-    /// A part of the file belongs to another content, and the journal beside it undoes that.
+    /// A part of the file belongs to another content, and the journal next to it undoes that.
     pub hot: bool,
     /// The disk may take longer than requests may wait.
     pub slow: bool,
-    /// A power cut may have left the journal of one file beside another one.
+    /// A power cut may have left the journal of one file next to another one.
     pub crossed: bool,
 }
 
@@ -43,7 +43,7 @@ impl Folder {
         self.hot = false;
     }
 
-    /// An operator puts another database there, with no other files beside it.
+    /// An operator puts another database there, with no other files next to it.
     pub(crate) fn replace_by_hand(&mut self) {
         self.file += 1;
         self.content += 1;

@@ -6,7 +6,7 @@ use super::fleet::{Fleet, Step};
 use super::state::{End, Job, Member, Phase, State, Stranger, Worker};
 use super::{member, worker};
 
-pub(crate) const WHOLE: &str = "a power cut leaves a whole file, and no log of another one beside it";
+pub(crate) const WHOLE: &str = "a power cut leaves a whole file, and no WAL of another one next to it";
 pub(crate) const TOGETHER: &str = "no member has another file open than the live one, unless that was replaced by hand and nothing was pushed since";
 pub(crate) const LASTS: &str = "what a member has open is still the live file after a power cut";
 pub(crate) const WRITTEN: &str = "what was written is in a file that is still the live one after a power cut";

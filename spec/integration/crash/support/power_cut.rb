@@ -12,7 +12,7 @@ class PowerCut
   ALL = 6
   SOME = 48
 
-  # What SQLite opens afterwards, super-journals included. Scratch files come and go beside it, and most calls are about
+  # What SQLite opens afterwards, super-journals included. Scratch files come and go next to it, and most calls are about
   # them.
   KEPT = /\.sqlite3(-wal|-journal|-mj\h+|\.previous)?\z/
 

@@ -92,8 +92,8 @@ class Trouble
     notes = kept
     result = @app.calls.with(step, action, lasting: lasting) { @app.public_send(@command, timeout: 60).tap { eventually(20) { worker_gone? } } }
     dead = %i[killed_before killed_after].include?(action)
-    # A dead process, or one that may not list or remove files, leaves them to the next one. So does a push of rows whose
-    # disk fails in the commit or after it: it keeps one version more.
+    # A dead process, or one that may not list or remove files, leaves them to the next one. A push of rows whose disk
+    # fails in the commit or after it also leaves one more version.
     untidy = dead || lasting || %w[unlink opendir].include?(step.call) || result.stderr.match?(/either the old or the new|(is|are) in place/)
     state = state(number, before)
     problems = [*lies(result, state, dead), *damage, *(["notes were lost"] if kept != notes), *closed_gate, *(left_behind unless untidy)]

@@ -61,7 +61,8 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     end
   end
 
-  # Most of it is hashed while the copy is written (snapshot/hashes.rs), before indexes and full-text tables come into it.
+  # The worker hashes most pages while it writes the copy (snapshot/hashes.rs), before the copy gets its indexes and
+  # full-text tables.
   it "has the identity of its content" do
     manage
     redact

@@ -80,7 +80,7 @@ fn publisher(file: OsString, name: &str) -> Option<u32> {
 
 fn content_of(path: &Path, is_own: bool) -> Option<Vec<u8>> {
     let file = File::open(path).ok()?;
-    // A second description of the file, so the lock is in the way also if it is this process's own.
+    // The file is opened once more, so a lock of this process itself is in the way, too.
     if file_lock::try_lock(&file) {
         if !is_own {
             let _ = std::fs::remove_file(path);

@@ -120,7 +120,7 @@ impl Address {
         }
     }
 
-    /// A short link to `path`. In a short folder: the usual one for temporary files has a long name on macOS.
+    /// A short link to `path`. It is in /tmp, because the usual folder for temporary files has a long name on macOS.
     fn linked(path: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("hs").tempdir_in("/tmp")?;
         let link = folder.path().join("l");

@@ -1,4 +1,4 @@
-//! The schema of a pushed file beside that of the live database.
+//! Compares the schema of a pushed file with that of the live database.
 
 use rusqlite::{Connection, ErrorCode};
 

@@ -14,7 +14,7 @@ pub(super) fn without_views<T>(
     work: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let views = views(connection)?;
-    // A file of another user may be read-only. It gets the check that SQLite makes beside a view.
+    // A file of another user may be read-only. It gets the partial check that SQLite makes if there is a view.
     if views.is_empty() || connection.is_readonly("main")? {
         return work();
     }

@@ -1,4 +1,4 @@
-//! Writing files beside a live database without slowing down the application that uses the same disk.
+//! Writing files next to a live database without slowing down the application that uses the same disk.
 
 pub(super) mod call;
 pub(super) mod flusher;

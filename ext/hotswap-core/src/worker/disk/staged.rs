@@ -1,6 +1,6 @@
-//! The staged file: the incoming database, beside the live one, under its own name.
+//! The staged file: the incoming database, next to the live one, under its own name.
 //!
-//! It deletes itself and the files that SQLite put beside it, unless it was promoted. Its
+//! It deletes itself and the files that SQLite put next to it, unless it was promoted. Its
 //! [mark](crate::leftovers::mark) distinguishes it from a file that a dead worker left behind.
 
 use std::fs::File;
@@ -38,7 +38,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Creates an empty staged file beside `live`, readable only by its owner.
+    /// Creates an empty staged file next to `live`, readable only by its owner.
     pub(crate) fn create(live: &Path) -> Result<Self> {
         let folder = live.parent().unwrap_or(Path::new("/"));
         let (file, path) = loop {

@@ -1,4 +1,4 @@
-//! Whether a push may begin: whether it can create its files beside the live database, and whether every process that
+//! Whether a push may begin: whether it can create its files next to the live database, and whether every process that
 //! holds a lock on the fence takes part in swaps.
 
 use std::fs::Metadata;
@@ -61,7 +61,7 @@ fn require_members_alone(fence: &Fence) -> Result<()> {
     .into())
 }
 
-/// Refuses if a process shares the lock of a push: only a worker takes that lock, and it takes it exclusively.
+/// Refuses if a process shares the operation lock. Only workers take this lock, and they take it exclusively.
 fn require_operation(fence: &Fence) -> Result<()> {
     let Some(pid) = fence.sharer(Lock::Operation) else {
         return Ok(());
@@ -106,7 +106,7 @@ impl Access {
     }
 }
 
-/// The refusal if `error` says that this user may not create or write a file beside `live`.
+/// The refusal if `error` says that this user may not create or write a file next to `live`.
 pub(crate) fn no_place_beside(live: &Path, error: Error) -> Error {
     let forbidden = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
     match &error {

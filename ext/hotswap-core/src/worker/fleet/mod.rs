@@ -36,7 +36,7 @@ pub(super) struct Fleet {
     /// The path of the database as configured. A symbolic link in it may have led elsewhere when a member joined.
     configured: PathBuf,
     board: Board,
-    /// The generation and the schema generation before an announcement that is still pending.
+    /// The board before an announcement that is still pending.
     before: Option<Board>,
     reports: Collector,
     seen_blockers: Blockers,

@@ -1,4 +1,4 @@
-//! The file of the live database, and the files that SQLite keeps beside it.
+//! The file of the live database, and the files that SQLite keeps next to it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -145,8 +145,8 @@ impl Live {
         let Some(index) = self.checkpoints.take() else {
             return;
         };
-        // SQLite has released the lock. It does not sync the file if requests have written since, and the request that
-        // checkpoints next would have to.
+        // SQLite has released the lock. If requests have written since, SQLite has not synced the file, and the next
+        // request that checkpoints would have to.
         let _ = record_lock::try_lock(&*index, Kind::Exclusive, locks::OF_CHECKPOINTS);
         if let Ok(file) = File::open(&self.path) {
             let _ = file.sync_data();
@@ -155,8 +155,9 @@ impl Live {
         let _ = record_lock::unlock(&*index, locks::OF_CHECKPOINTS);
     }
 
-    /// Keeps other processes from checkpointing until [`release_checkpoints`](Self::release_checkpoints). After a large write,
-    /// the next request that writes would otherwise move all of it from the WAL to the file, and wait for the disk.
+    /// Keeps other processes from checkpointing until [`release_checkpoints`](Self::release_checkpoints). After a large
+    /// write, the next request that writes would otherwise move all of it from the WAL to the file, and wait for the
+    /// disk.
     pub(super) fn hold_checkpoints(&mut self) {
         if !self.wal {
             return;

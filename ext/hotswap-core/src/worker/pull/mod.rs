@@ -114,13 +114,14 @@ struct Pinned {
 /// What a pull can copy, or has built.
 enum Ready {
     Pinned(Box<Pinned>),
-    /// The client's file is the copy. These parts of its identity are known.
+    /// The client's file is the copy. These hashes of it are known.
     Built(Hashes),
 }
 
 impl Pinned {
     /// Pins the database or its previous version, whichever `source` is. A push moves the versions, so this keeps
-    /// pushes away in both cases. A copy that has to be built is built in `target`, the client's file, if possible.
+    /// pushes away in both cases. If the copy has to be built, this builds it in `target`, the client's file, where
+    /// that is possible.
     fn take(command: &Command, source: &Path, target: Option<&File>) -> Result<Ready> {
         let lock = PullLock::take(command)?;
         lock.tell_of_participants(command);
@@ -137,7 +138,7 @@ impl Pinned {
             lock.confirm()?;
             return match built {
                 Built::OfClient(hashes) => Ok(Ready::Built(hashes)),
-                Built::Beside(staged) => Ok(Ready::Pinned(Box::new(Self {
+                Built::Staged(staged) => Ok(Ready::Pinned(Box::new(Self {
                     snapshot: Snapshot::take(staged.path(), command.client)?,
                     _rebuilt: Some(staged),
                     lock: None,
@@ -271,7 +272,8 @@ fn write(command: &Command, source: &Path, target: &File, name: &str) -> Result<
     Ok(Taken { length, identity })
 }
 
-/// Makes the copy that was built in `target` durable, and meanwhile computes what is not `known` of its identity.
+/// Makes the copy that was built in `target` durable. Meanwhile computes its identity; the hashes that are `known` are
+/// not computed again.
 fn complete(command: &Command, target: &File, name: &str, known: &Hashes) -> Result<Taken> {
     let length = target.metadata().context("cannot stat the target")?.len();
     let sync = || backup_disk::sync_content(target).context("cannot sync the target");
@@ -337,7 +339,7 @@ fn send_pinned(
     stream: impl FnOnce(Sink<'_>) -> Result<u64>,
 ) -> Result<Option<Spool>> {
     let (snapshot, database) = (&pinned.snapshot, &*command.path);
-    // A copy that was built for this pull holds nothing up.
+    // A copy that was built for this pull holds no process up.
     let may_wait = pinned.lock.is_none();
     let sent = stream(&mut |chunk| {
         progress(output);

@@ -17,7 +17,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Copies the snapshot from `begin` on. The copy is beside the database: there it may share blocks with it, and
+    /// Copies the snapshot from `begin` on. The copy is next to the database: there it may share blocks with it, and
     /// elsewhere the file system may be in memory.
     pub(super) fn copy(
         snapshot: &Snapshot,

@@ -7,7 +7,7 @@ use crate::worker::disk::staged::Staged;
 use crate::worker::live::Live;
 use crate::worker::sqlite::header::DatabaseHeader;
 
-/// Checks the staged file as a database that is not in WAL mode, so that SQLite needs no other file beside it. Then
+/// Checks the staged file as a database that is not in WAL mode, so that SQLite needs no other file next to it. Then
 /// gives it the journal mode of the live database, and makes it durable. Converting it later would be a race between
 /// the application's first connections.
 pub(super) fn pass(command: &Command, staged: &mut Staged, live: Option<&Live>) -> Result<Passed> {

@@ -30,7 +30,7 @@ const STEP: u64 = 8 * 1024 * 1024;
 /// The length of a database header, in bytes.
 const HEADER: u64 = 100;
 
-/// Receives what the client pushes, into a staged file beside the live database.
+/// Receives what the client pushes, into a staged file next to the live database.
 pub(crate) fn receive(command: &Command) -> Result<Staged> {
     let live = &*command.path;
     let create = match command.request.tables {
@@ -52,7 +52,7 @@ fn receive_into(staged: &mut Staged, command: &Command) -> Result<()> {
         return receive_stream(client, Arriving::into(staged, command)?);
     };
     if is_regular(&descriptor)? {
-        // The client hands the file over again, with the files beside it.
+        // The client hands the file over again, with the files next to it.
         drop(descriptor);
         return receive_file(command, staged);
     }
@@ -193,7 +193,7 @@ fn receive_file(command: &Command, staged: &mut Staged) -> Result<()> {
             return Err(of_several_databases(name));
         }
     }
-    // Checked again, because the files beside the source may have been written into it in the meantime.
+    // Checked again, because the files next to the source may have been written into it in the meantime.
     let mut sources = std::iter::once(&source).chain(beside.iter().map(|(_, file)| file));
     if sources.any(Source::has_changed) {
         return Err(changed());
@@ -206,7 +206,7 @@ fn of_several_databases(name: &str) -> Error {
     BadFile::JournalOfSeveral { name: name.into() }.into()
 }
 
-/// Copies a file that has no other files beside it.
+/// Copies a file that has no other files next to it.
 fn copy_alone(command: &Command, staged: &mut Staged, source: &Source) -> Result<()> {
     let name = command.request.src.name();
     DatabaseHeader::judge(&source.head()?, source.length, name)?;

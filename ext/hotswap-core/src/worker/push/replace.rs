@@ -40,7 +40,7 @@ pub(super) struct Swap<'a> {
     pub seen: Option<&'a Seen>,
     /// With `--if-match`: what shows a write since the comparison.
     pub unwritten: Option<Unwritten>,
-    /// Whether the replaced file stays beside the new one.
+    /// Whether the replaced file stays next to the new one.
     pub keep: Keeping,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct WholeDatabase<'a> {
     pub identity: Option<ContentId>,
     /// Ends the worker if a slow disk delays the end of the push. Dropped after the staged file.
     pub watchdog: Option<Watchdog>,
-    /// How many previous versions stay beside the database.
+    /// How many previous versions stay next to the database.
     pub keep: u32,
     /// A rollback: the version that is to take the place of the live file.
     pub version: Option<Hidden>,

@@ -1,4 +1,4 @@
-//! The hashes of a database's chunks, of which its identity is made.
+//! The hashes of a database's chunks, which make up its identity.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::worker::sqlite::header::{HEADER, LOCKED_BYTES};
 
-/// The size of a chunk, in bytes: so much is read, hashed and written again before it leaves the processor's cache. The
-/// identity depends on it. It is a multiple of every page size.
+/// The size of a chunk, in bytes. The worker reads, hashes and writes a chunk before it leaves the processor's cache.
+/// The identity depends on it. It is a multiple of every page size.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
 /// The parts of the header that depend on a commit, a copy or the journal mode, and not on the content: the journal
@@ -22,8 +22,7 @@ const NOT_CONTENT: [Range<usize>; 4] = [18..20, 24..32, 40..44, 92..100];
 pub(crate) struct Hashes(BTreeMap<u64, u128>);
 
 impl Hashes {
-    /// Adds `bytes`, which begin at the byte `at`, if they are a whole chunk. No write to the database may change them any
-    /// more.
+    /// Adds `bytes`, which begin at the byte `at`, if they are a whole chunk. Nothing may change them afterwards.
     pub(crate) fn add(&mut self, bytes: &[u8], at: u64, page_size: usize) {
         if bytes.len() == CHUNK && at % CHUNK as u64 == 0 {
             self.0.insert(at, hash_of_chunk(bytes, at, page_size));

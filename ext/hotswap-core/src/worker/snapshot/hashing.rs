@@ -1,8 +1,8 @@
 //! Computes the identity of pages while another thread copies them.
 //!
-//! Hashing in the thread that copies would make a pull slower, so a thread of its own does it. A copy to a file does not
-//! always pass through this process's memory (see [`direct_io`](super::direct_io)): the thread reads the pages once
-//! more, from the page cache. On their way to a pipe, it reads them for both.
+//! Hashing in the thread that copies would make a pull slower, so another thread does it. A copy to a file does not
+//! always pass through this process's memory (see [`direct_io`](super::direct_io)), so the hashing thread reads the
+//! pages once more, from the page cache. For a pipe, only the hashing thread reads the pages, and passes them on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, SendError, Sender};
@@ -91,7 +91,7 @@ impl Drop for EndOnPanic<'_> {
     }
 }
 
-/// Runs `copy`, which gets `pages` from another thread, and their identity from the same one.
+/// Runs `copy`, which gets `pages` from the thread that computes their identity.
 pub(super) fn through<T>(pages: &Pages, copy: impl FnOnce(Chunks) -> Result<T>) -> Result<(T, ContentId)> {
     let (filled, chunks) = channel();
     let (emptied, empty) = channel();
@@ -123,7 +123,7 @@ pub(super) fn through<T>(pages: &Pages, copy: impl FnOnce(Chunks) -> Result<T>) 
     })
 }
 
-/// The chunks of pages, from the thread that hashes them.
+/// Chunks of pages that come from the thread that hashes them.
 pub(crate) struct Chunks {
     /// Of all pages, in bytes.
     length: u64,
@@ -175,8 +175,8 @@ pub(super) fn identity(
     identity_of_chunks(pages, known, |end, chunk| hashed(end).map(|()| chunk))
 }
 
-/// The identity of `pages`, of which some hashes may be `known`. `hashed` gets the end of each other chunk, and its content,
-/// and gives a buffer back.
+/// The identity of `pages`, of which some hashes may be `known`. `hashed` gets the end and the content of each chunk
+/// that is not known, and returns a buffer for the next one.
 fn identity_of_chunks(
     pages: &Pages,
     known: &Hashes,

@@ -190,7 +190,7 @@ pub(super) fn identity_of(
     hashing::identity(&pages_of(file, path)?, &Hashes::default(), hashed)
 }
 
-/// Computes the same while `work` runs. The hashes that are `known` are not computed again.
+/// The same, computed while `work` runs. The hashes that are `known` are not computed again.
 pub(super) fn identity_alongside(
     file: &File,
     path: &Path,

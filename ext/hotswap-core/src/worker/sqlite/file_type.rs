@@ -35,7 +35,7 @@ const KINDS: &[Kind] = &[
     (b"{", "JSON", CHECK_THE_DOWNLOAD),
 ];
 
-const COPY_THE_DATABASE: &str = "Push the database itself: the command reads the files beside it, too";
+const COPY_THE_DATABASE: &str = "Push the database itself: the command reads the files next to it, too";
 const LOAD_THE_DUMP: &str = "Load it into a database first (sqlite3 new.sqlite3 < FILE)";
 const CHECK_THE_DOWNLOAD: &str = "Check what the download returned";
 

@@ -1,7 +1,7 @@
 //! A connection to a file from another source: a staged file, until it replaces the live one.
 //!
 //! [`Foreign::open`] is the only way to open such a file. It restricts the connection before the first statement that
-//! reads the file: SQLite sees no other file beside it, takes a limited amount of memory, loads the application's
+//! reads the file: SQLite sees no other file next to it, takes a limited amount of memory, loads the application's
 //! extensions and no others, and does not trust the schema. From then on a [deadline](crate::worker::deadline) watches
 //! the time and the client.
 

@@ -30,7 +30,7 @@ pub(crate) const CHANGE_COUNTER: usize = 24;
 const PAGE_SIZE: usize = 16;
 const PAGES: usize = 28;
 const SCHEMA_FORMAT: usize = 44;
-/// Not zero in a database with auto-vacuum.
+/// The offset of the largest root page. Not zero in a database with auto-vacuum.
 const LARGEST_ROOT: usize = 52;
 const ENCODING: usize = 56;
 /// The change counter when the pages were counted.
@@ -39,7 +39,7 @@ const COUNTED_AT: usize = 92;
 /// The schema format in which SQLite makes databases today.
 const TODAY: u32 = 4;
 
-/// SQLite locks bytes from here on, and neither reads nor writes the page that contains them.
+/// SQLite locks bytes from this offset on, and neither reads nor writes the page that contains them.
 pub(crate) const LOCKED_BYTES: u64 = 0x4000_0000;
 
 /// The unused page, in a database that is long enough to have it.
@@ -60,12 +60,12 @@ pub(crate) fn have_the_same_trees(one: &[u8], other: &[u8]) -> bool {
         && is(LARGEST_ROOT, 0)
 }
 
-/// The number of pages, as the header has it.
+/// The number of pages, according to the header.
 pub(crate) fn page_count(head: &[u8; HEADER]) -> u32 {
     long(head, PAGES).unwrap_or_default()
 }
 
-/// Notes a transaction after which the database has `pages` pages.
+/// Changes the header as a transaction does after which the database has `pages` pages.
 pub(crate) fn set_page_count(head: &mut [u8; HEADER], pages: u32) {
     let counter = long(head, CHANGE_COUNTER).unwrap_or_default().wrapping_add(1);
     for (at, number) in [(CHANGE_COUNTER, counter), (COUNTED_AT, counter), (PAGES, pages)] {

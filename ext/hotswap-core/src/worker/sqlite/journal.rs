@@ -1,4 +1,4 @@
-//! A rollback journal beside a pushed file.
+//! A rollback journal next to a pushed file.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
 //! Gathers what a transaction writes into the WAL, so that it goes there in a few large writes.
 //!
 //! SQLite writes each frame with two calls. While requests wait, these calls take longer than everything that SQLite
-//! does in between. So for one transaction, this stands between SQLite and the methods of its WAL file:
+//! does in between. So for one transaction, this buffer stands between SQLite and the methods of its WAL file:
 //!
 //! - What SQLite reads back, such as a page that had to leave its cache, comes from the buffer.
 //! - At the commit, SQLite syncs the WAL (`synchronous=FULL` or more), before it tells other connections about the
@@ -28,11 +28,12 @@ pub(crate) enum Durable {
     Later,
 }
 
-/// A buffer in front of the WAL of a connection. Dropping it removes it, with what no commit has written.
+/// A buffer in front of the WAL of a connection. Dropping it restores the methods of the file, and discards what no
+/// commit has written.
 #[derive(Debug)]
 pub(crate) struct LogBuffer(*mut Methods);
 
-/// The methods of the file, in the place of its own.
+/// The methods that SQLite calls instead of those of the file itself.
 #[repr(C)]
 struct Methods {
     /// First, because SQLite's pointer to it is how [`of`] finds the rest.
@@ -65,8 +66,8 @@ impl LogBuffer {
             return None;
         }
         let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
-        // SAFETY: the connection is open. With a WAL, SQLite writes a pointer to the file of the WAL. It has one, because
-        // the first query has read the database, and keeps it until it closes it.
+        // SAFETY: the connection is open. With a WAL, SQLite writes a pointer to the file of the WAL. It has one,
+        // because the first query has read the database, and keeps it until it closes it.
         unsafe {
             let op = ffi::SQLITE_FCNTL_JOURNAL_POINTER;
             let out = std::ptr::from_mut(&mut file).cast::<c_void>();
@@ -181,8 +182,8 @@ impl Methods {
         has_it
     }
 
-    /// Whether SQLite syncs because it commits, and the caller makes that durable. A header, which comes first, has to be
-    /// durable before the frames.
+    /// Whether this is the sync of the commit, and the caller makes the commit durable. The header comes first, and has
+    /// to be durable before the frames.
     fn may_skip_sync(&mut self) -> bool {
         if self.committed || self.last <= 0 {
             return false;
@@ -208,8 +209,8 @@ unsafe fn of<'a>(file: *mut ffi::sqlite3_file) -> &'a mut Methods {
 }
 
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
-    // SAFETY: SQLite calls the method of an open file that has it, in one thread at a time. From here on the file has its
-    // own methods. A transaction that is open now is rolled back.
+    // SAFETY: SQLite calls the method of an open file that has it, in one thread at a time. From here on the file has
+    // its own methods. A transaction that is open now is rolled back.
     unsafe {
         let methods = of(file);
         methods.file = std::ptr::null_mut();

@@ -1,8 +1,8 @@
 //! The file system as SQLite sees it while it has a file from another source open.
 //!
-//! The files beside a database affect what SQLite does with it: SQLite plays back a hot journal, reads a WAL, and
+//! The files next to a database affect what SQLite does with it: SQLite plays back a hot journal, reads a WAL, and
 //! deletes the file that a journal names as its super-journal, which can be any file. So SQLite opens such a
-//! database through a VFS that shows nothing beside it, or only its own WAL or journal. This holds no matter who put
+//! database through a VFS that shows nothing next to it, or only its own WAL or journal. This holds no matter who put
 //! which file there, and when.
 
 use std::ffi::{c_char, c_int, CStr};
@@ -15,12 +15,12 @@ use rusqlite::{ffi, Connection, OpenFlags};
 
 use crate::error::{Context, Failed, Result};
 
-/// The purpose of a connection. It determines which files beside the database SQLite sees.
+/// The purpose of a connection. It determines which files next to the database SQLite sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Reads the file, while no process writes it. SQLite sees nothing beside it.
+    /// Reads the file, while no process writes it. SQLite sees nothing next to it.
     Reading,
-    /// Reads and writes the file. SQLite sees nothing beside it, but can create a journal if there is none. The
+    /// Reads and writes the file. SQLite sees nothing next to it, but can create a journal if there is none. The
     /// header must not ask for WAL mode.
     Changing,
     /// Moves its `-wal` or its `-journal` into the file. SQLite sees these.
@@ -169,12 +169,13 @@ fn unix() -> Result<&'static Unix> {
     found.ok_or_else(|| Failed::NoFileSystem.into())
 }
 
-/// Whether SQLite's own file system reads and writes the files of this connection, perhaps through one of hotswap's.
+/// Whether SQLite's own file system reads and writes the files of this connection, directly or through one of
+/// hotswap's.
 pub(crate) fn is_sqlites_own(connection: &Connection) -> bool {
     let Ok(unix) = unix() else { return false };
     let mut vfs: *mut ffi::sqlite3_vfs = std::ptr::null_mut();
-    // SAFETY: the connection is open, SQLite writes a pointer to its file system, and both file systems stay. What is
-    // compared finds the functions for a file, and hotswap's file systems have a copy of it.
+    // SAFETY: the connection is open, SQLite writes a pointer to its file system, and both file systems stay.
+    // `pAppData` finds the functions for a file, and hotswap's file systems have a copy of it.
     unsafe {
         let out = std::ptr::from_mut(&mut vfs).cast();
         let op = ffi::SQLITE_FCNTL_VFS_POINTER;
@@ -183,7 +184,7 @@ pub(crate) fn is_sqlites_own(connection: &Connection) -> bool {
     }
 }
 
-/// Whether `vfs` is one that shows nothing beside a database.
+/// Whether `vfs` is one that shows nothing next to a database.
 ///
 /// # Safety
 ///
@@ -226,7 +227,7 @@ unsafe extern "C" fn open_file(
     }
 }
 
-/// Deletes only files beside a database. Temporary files have no name any more when they are used.
+/// Deletes only files next to a database. Temporary files have no name any more when they are used.
 unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
     // SAFETY: SQLite calls this function with a name, and both arguments are valid for its own VFS, too.
     unsafe {

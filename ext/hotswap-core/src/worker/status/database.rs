@@ -142,7 +142,7 @@ fn commands(path: &Path, fence: Option<&Fence>, published: &[(u32, Published)]) 
     commands
 }
 
-/// The versions that were kept beside the database. What they contain is in the record: opening a file could make a
+/// The versions that were kept next to the database. What they contain is in the record: opening a file could make a
 /// worker wait that has just replaced it.
 fn versions(path: &Path, entries: &[Entry]) -> Vec<VersionStatus> {
     let version = |number| {

@@ -56,8 +56,8 @@ impl Difference {
         Ok(())
     }
 
-    /// Gives SQLite the cache that [`apply`](Self::apply) needs. What a connection reads from then on fills it, and if
-    /// another process commits, SQLite uses the same memory again.
+    /// Gives SQLite the cache that [`apply`](Self::apply) needs. What the connection reads from then on fills the
+    /// cache. After a commit of another process, SQLite reads the pages again, into the same memory.
     pub(crate) fn enlarge_cache(&self, live: &Connection) -> Result<()> {
         live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
             .context("cannot prepare the live database")

@@ -53,7 +53,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// Compares `tables` of both databases and writes the difference into `staged`, which is empty and beside the live
+    /// Compares `tables` of both databases and writes the difference into `staged`, which is empty and next to the live
     /// database. The caller has begun a read transaction on `live`. `tick` gets the number of rows that are compared
     /// and the number of rows of the file.
     pub(crate) fn find(

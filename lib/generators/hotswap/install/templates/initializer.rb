@@ -30,7 +30,7 @@ Rails.application.configure do
   # it refuses the push.
   # config.hotswap.in_place = :auto
 
-  # How many previous versions of a database stay beside it, for bin/hotswap rollback. Each one takes as much space as
+  # How many previous versions of a database stay next to it, for bin/hotswap rollback. Each one takes as much space as
   # the database. 0 keeps none.
   # config.hotswap.keep = 1
 

@@ -5,7 +5,7 @@
 //! everything in one read transaction.
 //!
 //! 1. [`Plan`] says what the copy gets of each table.
-//! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one beside the database (see
+//! 2. [`Draft`] makes tables, indexes and views in an empty file: the client's, or one next to the database (see
 //!    [`Place`]).
 //! 3. [`Trees`] copies the b-trees of tables that come along as they are, with their indexes, and of the tables in
 //!    which virtual tables keep their content. [`Origin`] copies rows whose values are changed, and trees that
@@ -45,15 +45,15 @@ use trees::{Roots, Trees};
 
 /// Where a copy is.
 pub(super) enum Built {
-    /// Beside the database.
-    Beside(Staged),
-    /// In the client's file. These parts of its identity are known.
+    /// In a staged file.
+    Staged(Staged),
+    /// In the client's file. These hashes of it are known.
     OfClient(Hashes),
 }
 
 /// Builds a copy of the database at `source` for the client of `command`: with the rows of the selected tables, and
-/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, unless SQLite cannot work
-/// there.
+/// `redacted` if the application's rules apply. The copy is in `target`, the client's empty file, unless SQLite cannot
+/// work there.
 pub(super) fn build(
     command: &Command,
     source: &Path,
@@ -72,20 +72,20 @@ pub(super) fn build(
     // What statements of the application leave behind must never be in the client's file.
     let target = target.filter(|_| scripts.is_empty());
     let of_client = target.and_then(|target| Place::of_client(target, &command.request.dst.raw, source));
-    let mut place = of_client.map_or_else(|| Place::beside(&command.path), Ok)?;
+    let mut place = of_client.map_or_else(|| Place::next_to(&command.path), Ok)?;
     let length = length_of(source);
     place.require_room(length)?;
     let mut hashes = Hashes::default();
     let is_wal = copy(command, source, &place, length, &rules, &mut hashes)?;
     if !scripts.is_empty() {
         run(command, &place, &scripts)?;
-        let clean = Place::beside(&command.path)?;
+        let clean = Place::next_to(&command.path)?;
         clean.require_room(place.len()?)?;
         Draft::open(&place, command)?.write_into(&clean)?;
         place = clean;
     }
     let staged = place.complete(is_wal, command)?;
-    Ok(staged.map_or(Built::OfClient(hashes), Built::Beside))
+    Ok(staged.map_or(Built::OfClient(hashes), Built::Staged))
 }
 
 /// The rules and scripts for the database of `command`.
@@ -110,8 +110,8 @@ fn length_of(source: &Path) -> u64 {
     lengths.sum()
 }
 
-/// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode. `hashes`
-/// gets the parts of the identity that are known then.
+/// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode.
+/// `hashes` gets the hashes of the pages that no later step changes.
 fn copy(
     command: &Command,
     source: &Path,
@@ -120,7 +120,7 @@ fn copy(
     rules: &[&Rule],
     hashes: &mut Hashes,
 ) -> Result<bool> {
-    let indexes = Place::beside(&command.path)?;
+    let indexes = Place::next_to(&command.path)?;
     let origin = Origin::open(source, place, command)?;
     let of_indexes = Origin::open(source, &indexes, command)?;
     let pages = of_indexes.pin_with(&origin)?;
@@ -185,7 +185,7 @@ fn copy(
                 .tidy_up(&schema, &plan)
         };
         at_once(forget, rest)?;
-        let path = indexes.staged().expect("it is beside the database");
+        let path = indexes.staged().expect("it is next to the database");
         let tidy = Origin::open(path, place, command)?;
         tidy.pin()?;
         let pages = Pages::of(tidy.connection(), path)?;
@@ -208,8 +208,8 @@ struct Original<'a> {
     roots: Roots,
 }
 
-/// Copies the trees of `tables`. `written` gets all new pages. Returns the tables that it has copied. The others need to be
-/// [transferred](Origin::transfer).
+/// Copies the trees of `tables`. `written` gets all new pages. Returns the tables that it has copied. The others need
+/// to be [transferred](Origin::transfer).
 fn copy_trees<'a>(
     original: &Original,
     place: &Place,

@@ -1,4 +1,4 @@
-//! The file in which a copy is built: one beside the database, or the client's own, so that it is not copied once more.
+//! The file in which the worker builds a copy: a staged file, or the client's own file, which saves one more copy.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use crate::worker::sqlite::vfs;
 /// The file. It is empty at first.
 #[derive(Debug)]
 pub(super) enum Place {
-    Beside(Staged),
+    Staged(Staged),
     Client(Target),
 }
 
@@ -45,9 +45,9 @@ struct OnDisk {
 }
 
 impl Place {
-    /// A new file beside `database`.
-    pub(super) fn beside(database: &Path) -> Result<Self> {
-        Staged::create(database).map(Self::Beside)
+    /// A new file next to `database`.
+    pub(super) fn next_to(database: &Path) -> Result<Self> {
+        Staged::create(database).map(Self::Staged)
     }
 
     /// The client's `file`, which the user calls `name`, if SQLite can work there, and as fast as on the disk of
@@ -77,15 +77,15 @@ impl Place {
     /// What messages call the file.
     pub(super) fn name(&self) -> &Path {
         match self {
-            Self::Beside(staged) => staged.path(),
+            Self::Staged(staged) => staged.path(),
             Self::Client(target) => &target.name,
         }
     }
 
-    /// The file beside the database, which goes with the worker.
+    /// The staged file, if the copy is in one.
     pub(super) fn staged(&self) -> Option<&Path> {
         match self {
-            Self::Beside(staged) => Some(staged.path()),
+            Self::Staged(staged) => Some(staged.path()),
             Self::Client(_) => None,
         }
     }
@@ -93,7 +93,7 @@ impl Place {
     /// The file itself.
     pub(super) fn file(&self) -> &File {
         match self {
-            Self::Beside(staged) => staged.file(),
+            Self::Staged(staged) => staged.file(),
             Self::Client(target) => &target.file,
         }
     }
@@ -103,7 +103,7 @@ impl Place {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let opened = match self {
-            Self::Beside(staged) => Connection::open_with_flags(staged.path(), flags),
+            Self::Staged(staged) => Connection::open_with_flags(staged.path(), flags),
             Self::Client(target) => Connection::open_with_flags(&target.uri, flags),
         };
         opened.on_path("cannot open", self.name())
@@ -113,7 +113,7 @@ impl Place {
     pub(super) fn uri(&self) -> Result<String> {
         match self {
             Self::Client(target) => Ok(target.uri.clone()),
-            Self::Beside(staged) => staged.path().to_str().map(Into::into).ok_or_else(|| {
+            Self::Staged(staged) => staged.path().to_str().map(Into::into).ok_or_else(|| {
                 Refused::from(Unredactable::NameIsNotUtf8 {
                     database: staged.path().to_owned(),
                 })
@@ -146,7 +146,7 @@ impl Place {
         let reporting = "cannot report the progress";
         let user = command.client.user.try_clone().context(reporting)?;
         let (file, on_disk) = match self {
-            Self::Beside(staged) => (Arc::new(staged.file().try_clone().context(reporting)?), None),
+            Self::Staged(staged) => (Arc::new(staged.file().try_clone().context(reporting)?), None),
             Self::Client(target) => (target.file.clone(), Some(target.on_disk.clone())),
         };
         Ok(move || {
@@ -165,7 +165,7 @@ impl Place {
     /// the copy in its own.
     pub(super) fn complete(self, is_wal: bool, command: &Command) -> Result<Option<Staged>> {
         match self {
-            Self::Beside(mut staged) => {
+            Self::Staged(mut staged) => {
                 staged.set_wal(is_wal)?;
                 staged.remeasure()?;
                 Ok(Some(staged))

@@ -31,7 +31,7 @@ pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Re
     let path = live.path().to_owned();
     let live = live.connection();
     if is_damaged(live) {
-        return Ok(false); // The write itself is refused.
+        return Ok(false); // `Overwriting::prepare` refuses it.
     }
     let page_size: u32 = live
         .query_row("PRAGMA page_size", [], |row| row.get(0))
@@ -72,7 +72,7 @@ pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Re
     Ok(true)
 }
 
-/// Copies the content of `staged` into another staged file beside `live`, with another page size.
+/// Copies the content of `staged` into another staged file next to `live`, with another page size.
 ///
 /// It uses VACUUM INTO, which keeps rowids. VACUUM assigns new ones to the rows of a table without INTEGER PRIMARY
 /// KEY and index, and a full-text index that refers to the old ones would find other rows.

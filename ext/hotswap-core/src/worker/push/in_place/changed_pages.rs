@@ -191,7 +191,7 @@ fn keep_the_commit_from_moving_pages(connection: &Connection) -> rusqlite::Resul
     Ok(())
 }
 
-/// Whether this SQLite can write pages this way. Tries it with two small files beside the live one: before 3.47
+/// Whether this SQLite can write pages this way. Tries it with two small files next to the live one: before 3.47
 /// SQLite cannot change the number of pages, and damages the file.
 fn is_possible(resizes: bool, live: &Path) -> Result<bool> {
     let trying = "cannot test how pages are written";

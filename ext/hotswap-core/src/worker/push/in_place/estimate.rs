@@ -1,4 +1,4 @@
-//! Estimates how long the write will take: writes a part of it beside the live database, before any request waits.
+//! Estimates how long the write will take: writes a part of it next to the live database, before any request waits.
 
 use std::fs::File;
 use std::path::Path;
@@ -93,7 +93,7 @@ impl std::fmt::Display for Estimate {
 
 const REHEARSING: &str = "cannot measure how fast the disk is";
 
-/// Two files beside the live database. Staged files have their own names, and the next worker removes them if this one
+/// Two files next to the live database. Staged files have their own names, and the next worker removes them if this one
 /// dies.
 struct Rehearsal {
     content: Connection,

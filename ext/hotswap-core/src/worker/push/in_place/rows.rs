@@ -180,8 +180,8 @@ impl Rows {
         self.difference.attach(connection)?;
         if live.is_wal() && connection.is_autocommit() {
             // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page
-            // cache, and requests would wait for the disk. SQLite also gets the memory for the pages that it will change:
-            // each first use of a page of memory costs a fault.
+            // cache, and requests would wait for the disk. SQLite also fills its cache: the first use of each page of
+            // memory costs a page fault, and comes before requests wait.
             self.difference.enlarge_cache(connection)?;
             self.difference.direction(connection)?;
         }

@@ -105,7 +105,7 @@ impl Shop {
         self.application.query_row(all, [], |row| row.get(0)).unwrap()
     }
 
-    /// The files beside the live database that are not SQLite's own.
+    /// The files next to the live database that are not SQLite's own.
     fn hidden(&self) -> usize {
         let all = std::fs::read_dir(self.path.parent().unwrap()).unwrap();
         let names = all.map(|file| file.unwrap().file_name().into_string().unwrap());

@@ -35,7 +35,7 @@ impl<'a> Transaction<'a> {
         std::mem::forget(self);
     }
 
-    /// Gathers what it writes into the WAL, until the commit.
+    /// From now on, gathers what it writes into the WAL, until the commit.
     pub(super) fn gather(&mut self, durable: Durable) {
         self.log = LogBuffer::begin(self.connection, durable);
     }

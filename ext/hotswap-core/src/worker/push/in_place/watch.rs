@@ -1,8 +1,8 @@
 //! Notices whether another process has written some tables since the worker has read them.
 //!
 //! With a WAL, the worker holds the state that it has read until it has the write lock, so that the pages committed
-//! since then are in the WAL. It compares them with the pages of the tables' [trees](PageSet). With a rollback journal, a
-//! reader would keep writers out, and only SQLite's change counter shows that there was a write, to any table.
+//! since then are in the WAL. It compares them with the pages of the tables' [trees](PageSet). With a rollback journal,
+//! a reader would keep writers out, and only SQLite's change counter shows that there was a write, to any table.
 
 use std::cell::Cell;
 use std::fs::File;

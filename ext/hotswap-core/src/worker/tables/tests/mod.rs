@@ -60,7 +60,7 @@ impl rusqlite::ToSql for Bytes {
     }
 }
 
-/// A live database and a file beside it.
+/// A live database and a file next to it.
 struct Pair {
     folder: tempfile::TempDir,
     live: Connection,

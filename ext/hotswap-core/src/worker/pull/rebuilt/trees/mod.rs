@@ -1,8 +1,8 @@
 //! Copies whole b-trees, page by page: faster than SQLite copies their rows.
 //!
-//! The worker writes each page anew, with its cells and nothing else. A rowid that only divides two pages becomes the one of
-//! a row that is there. So the copy gets no byte of a row that is gone: not between the cells, not at the end of an
-//! overflow page, and not on a free page. Pages get new numbers, without gaps.
+//! The worker writes each page anew, with its cells and nothing else. A rowid that only divides two pages becomes the
+//! rowid of a row that is there. So the copy gets no byte of a row that is gone: not between the cells, not at the end
+//! of an overflow page, and not on a free page. Pages get new numbers, without gaps.
 
 mod obstacle;
 mod reader;
@@ -27,7 +27,7 @@ use writer::{Writer, Written};
 
 pub(super) use roots::Roots;
 
-/// A tree is damaged if it is deeper: each level of a sound one has twice the pages of the level above it, at least.
+/// A deeper tree is damaged: each level of a sound tree has at least twice the pages of the level above it.
 const DEEPEST: usize = 32;
 
 /// Copies trees of a state into a file that has the same tables without rows.

@@ -3,8 +3,8 @@
 use super::obstacle::{Copied, Obstacle};
 use crate::worker::snapshot::Pages;
 
-/// How many bytes are read at once if the next pages seem to follow. Trees that have grown together have their pages in turn,
-/// so more would be read in vain.
+/// How many bytes are read at once if the next pages seem to follow. The pages of trees that have grown at the same
+/// time alternate, so a larger read would be in vain.
 const AHEAD: usize = 64 * 1024;
 /// A page that comes at most this many pages after the last one is near it.
 const NEAR: u32 = 8;

@@ -25,8 +25,8 @@ impl Roots {
         Ok(Self(tables))
     }
 
-    /// From the root of each tree of the table `name` in this database to that of the same tree in the `other`. `None` if
-    /// the two do not have the same trees.
+    /// Pairs of roots: of each tree of the table `name` in this database, and of the same tree in the `other`. `None`
+    /// if the two do not have the same trees.
     pub(super) fn to(&self, other: &Self, name: &str) -> Option<Vec<(u32, u32)>> {
         let (ours, theirs) = (self.0.get(name)?, other.0.get(name)?);
         let roots = ours.iter().map(|(name, root)| Some((*root, *theirs.get(name)?)));

@@ -8,8 +8,7 @@ use crate::error::Result;
 use crate::worker::snapshot::CHUNK;
 use crate::worker::sqlite::header::{locked_page, page_count, set_page_count, HEADER};
 
-/// Gets what is written behind the last page, and the byte at which it begins. Nothing in it is written again. Can stop the
-/// copy.
+/// Gets new pages, and the byte at which they begin. Nothing writes these pages again. Can stop the copy.
 pub(crate) type Written<'a> = dyn FnMut(&[u8], u64) -> Result<()> + 'a;
 
 /// Writes pages, and new ones after all others.
