@@ -70,6 +70,10 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     expect(columns.call).to eq %w[id text]
     expect(app.notes("away")).to eq "wider"
     eventually { app.get("/tenants/away/columns").json == %w[id text author] }
+  ensure
+    # All tenants share the class, and the other examples write to tenants without that column.
+    app.hotswap("cp", "--skip-schema-check", app.notes_file("new", "as before"), "storage/tenants/away/main.sqlite3")
+    eventually { app.get("/tenants/away/columns").json == %w[id text] }
   end
 
   it "does not stop a push with a connection that the application keeps, and closes it when it is dropped" do
@@ -94,9 +98,8 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     8.times do |number|
       pushed = app.hotswap("cp", app.notes_file("new", "push #{number}"), "storage/tenants/acme/main.sqlite3")
       expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
-      # A request fails, also without hotswap, if another one drops the pool that it is about to use. The next one works.
-      eventually { app.post("/tenants/acme", text: "written #{number}").status == 201 }
-      eventually { app.notes("acme").match?(/\Apush #{number}(,written #{number})+\z/) }
+      expect(app.post("/tenants/acme", text: "written #{number}").status).to eq 201
+      expect(app.notes("acme")).to eq "push #{number},written #{number}"
     end
   ensure
     over = true
