@@ -86,12 +86,33 @@ RSpec.describe "the previous version of a database that keeps its file" do
     end
 
     it "stays below what was replaced, which the next rollback brings back" do
-      killed(:killed_after, steps.reverse.find { |step| step.call == "rename" && step.file.include?("staged") })
+      killed(:killed_after, steps.reverse.find { |step| step.call == "rename" && step.file.include?("kept") })
       expect(app.names).to eq %w[first]
       expect(versions.map { |number| items(number) }).to eq [%w[second since], %w[first]]
       expect(rollback).to be_ok
       expect(app.names).to eq %w[second since]
       expect(items(1)).to eq %w[first]
+    end
+  end
+
+  # disk/staged.rs, `become_version`: the copy is complete, and the older version has just made room for it.
+  describe "whose push is killed while the older versions move down" do
+    watched_app
+
+    def overwrite(name) = app.offer(name) && app.overwrite
+
+    it "is not lost" do
+      %w[first second].each { |name| expect(overwrite(name)).to be_ok }
+      settled
+      steps = SystemCalls.steps(app.calls.traced { expect(overwrite("third")).to be_ok }).select { |step| step.program == "worker" }
+      settled
+      moves = steps.find { |step| step.call == "rename" && step.file == "app.sqlite3.previous" }
+
+      expect(app.calls.with(moves, :killed_after) { overwrite("fourth") }.exit_code).not_to eq 0
+      settled
+      expect(app.names).to eq %w[fourth]
+      expect(app.hotswap("rollback", "--in-place=always")).to be_ok
+      expect(app.names).to eq %w[third]
     end
   end
 end

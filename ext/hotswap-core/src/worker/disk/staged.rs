@@ -14,7 +14,7 @@ use tempfile::TempPath;
 use super::flusher::Flusher;
 use crate::error::{BadFile, Context, Result};
 use crate::leftovers;
-use crate::previous;
+use crate::previous::Hidden;
 use crate::sidecar::sidecars;
 use crate::sys::attributes;
 use crate::sys::birth;
@@ -251,11 +251,12 @@ impl Staged {
         Err(BadFile::StagedChanged.into())
     }
 
-    /// Makes the file, which is complete and durable, the newest previous version of the database at `live`.
+    /// Makes the file, which is complete and durable, the newest previous version of the database at `live`. If this
+    /// worker is killed while the other versions move down, the next one finishes.
     pub(crate) fn become_version(mut self, live: &Path) -> Result<()> {
-        previous::put_first(&self.path, live).on_path("cannot rename the copy of", live)?;
+        let hidden = Hidden::cover(&self.path, live).on_path("cannot rename the copy of", live)?;
         self.path.disable_cleanup(true);
-        Ok(())
+        hidden.settle().on_path("cannot rename the copy of", live)
     }
 
     /// Moves the file to the live path: the commit point of a swap.
