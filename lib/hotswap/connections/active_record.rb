@@ -89,6 +89,7 @@ module Hotswap
           on_shard_of(pool, model) { model.reset_column_information if pool_of(model).equal?(pool) }
         end
         opening_it.each(&:release_connection)
+        models.each { |model| forget_columns(model) if opens_tenants?(model) } if database.matched?
       end
 
       private
@@ -127,6 +128,21 @@ module Hotswap
         model.connection_pool
       rescue
         nil # A model without a database has nothing to forget.
+      end
+
+      # Whether the model may have its columns from the database of any tenant. Outside any tenant, it has no pool, or
+      # one that stands for all tenants.
+      def opens_tenants?(model)
+        pool = pool_of(model)
+        path = file_of(pool.db_config) if pool
+        pool.nil? || (path && Hotswap.databases.opened_as(path)&.matched?)
+      end
+
+      # As `reset_column_information`, which needs a pool: that of the tenant may be gone, while the class has its columns.
+      def forget_columns(model)
+        model.undefine_attribute_methods
+        model.send(:reload_schema_from_cache, false)
+        model.initialize_find_by_cache
       end
 
       # A model with a database for each tenant has its pools only there.

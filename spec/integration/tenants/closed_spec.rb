@@ -58,22 +58,63 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     expect(app.notes("away")).to eq "of away"
   end
 
-  it "learns of a new schema when it opens the database again" do
-    Tenants.make(app.tenant_path("away"), "of away")
-    columns = -> { app.get("/tenants/other0/columns").json }
-    expect([app.notes("away"), columns.call]).to eq ["of away", %w[id text]]
-    open_others
-    eventually { fences.none? { |fence| fence.include?("away") } }
-    SQLite3::Database.new(file = app.notes_file("wider", "wider")) { |db| db.execute("ALTER TABLE notes ADD COLUMN author TEXT") }
-    pushed = app.hotswap("cp", "--skip-schema-check", file, "storage/tenants/away/main.sqlite3")
-    expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
-    expect(columns.call).to eq %w[id text]
-    expect(app.notes("away")).to eq "wider"
-    eventually { app.get("/tenants/away/columns").json == %w[id text author] }
-  ensure
+  context "when a push changes the schema" do
+    def columns = app.get("/tenants/away/columns").json
+
+    # Pushes a database with one more column.
+    def push_wider
+      SQLite3::Database.new(file = app.notes_file("wider", "wider")) { |db| db.execute("ALTER TABLE notes ADD COLUMN author TEXT") }
+      pushed = app.hotswap("cp", "--skip-schema-check", file, "storage/tenants/away/main.sqlite3")
+      expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+    end
+
+    def close_away
+      open_others
+      eventually { fences.none? { |fence| fence.include?("away") } }
+    end
+
+    before do
+      Tenants.make(app.tenant_path("away"), "of away")
+      expect([app.notes("away"), columns]).to eq ["of away", %w[id text]]
+    end
+
     # All tenants share the class, and the other examples write to tenants without that column.
-    app.hotswap("cp", "--skip-schema-check", app.notes_file("new", "as before"), "storage/tenants/away/main.sqlite3")
-    eventually { app.get("/tenants/away/columns").json == %w[id text] }
+    after do
+      app.hotswap("cp", "--skip-schema-check", app.notes_file("new", "as before"), "storage/tenants/away/main.sqlite3")
+      eventually { columns == %w[id text] }
+    end
+
+    it "learns of it when it opens the database again" do
+      close_away
+      push_wider
+      expect(app.get("/tenants/other0/columns").json).to eq %w[id text]
+      expect(app.notes("away")).to eq "wider"
+      eventually { columns == %w[id text author] }
+    end
+
+    it "learns of it even if it closes the pool again before it could forget the old schema" do
+      close_away
+      push_wider
+      # While this request runs, the process cannot forget anything.
+      slow = Thread.new { app.get("/tenants/other2/twice?way=in_unit&seconds=3").status }
+      eventually { app.log.include?("/tenants/other2/twice") }
+      expect(app.notes("away")).to eq "wider"
+      close_away
+      expect(columns).to eq %w[id text]
+      close_away
+      expect(slow.value).to eq 200
+      eventually { columns == %w[id text author] }
+    end
+
+    it "learns of it even if it has a connection left and no pool" do
+      app.get("/tenants/away/kept")
+      open_others
+      # Opens the connection again.
+      expect(app.get("/tenants/away/kept").body).to eq "of away"
+      push_wider
+      expect(columns).to eq %w[id text author]
+      expect(app.get("/tenants/away/kept?drop=1").body).to eq "wider"
+    end
   end
 
   it "does not stop a push with a connection that the application keeps, and closes it when it is dropped" do

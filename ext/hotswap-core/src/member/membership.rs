@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::catch_up::CatchUp;
 use super::database_gate::DatabaseGate;
 use super::patience::Patience;
 use crate::error::{Error, Result};
@@ -27,8 +26,6 @@ pub(crate) struct Membership {
     pub watched: AtomicBool,
     /// What the kernel gave for it.
     pub watch: Mutex<Option<Watch>>,
-    /// The change of the schema that it has missed while it was outside the fleet.
-    pub catch_up: CatchUp,
     names: Mutex<Names>,
 }
 
@@ -80,7 +77,6 @@ impl Membership {
             objects: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             watch: Mutex::new(None),
-            catch_up: CatchUp::default(),
             names: Mutex::new(Names {
                 database: database.to_owned(),
                 paths: Vec::new(),

@@ -76,7 +76,8 @@ impl Member {
             false => Missed::Nothing,
         };
         if missed == Missed::Schema {
-            one.catch_up.begin();
+            let max_pause = one.fence.board().max_pause;
+            self.shared.catch_up.begin(one.database(), max_pause);
         }
         let (gate, database) = (one.gate.clone(), one.database());
         // Under the lock: the thread that leaves the fleet has to hold the only reference.

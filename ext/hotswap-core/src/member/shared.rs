@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::catch_up::CatchUp;
 use super::fleets::Fleets;
 use super::host::Host;
 use super::membership::Membership;
@@ -15,6 +16,7 @@ pub(super) struct Shared {
     pub gate: Arc<Gate>,
     pub host: Arc<dyn Host>,
     fleets: Mutex<Fleets>,
+    pub catch_up: CatchUp,
     /// Wakes the watcher: there is a new membership, or the watcher has to end.
     pub woken: Event,
     /// Whether the watcher has been started.
@@ -30,6 +32,7 @@ impl Shared {
             gate,
             host,
             fleets: Mutex::new(Fleets::new()),
+            catch_up: CatchUp::default(),
             woken: Event::new().context("cannot make an eventfd")?,
             watched: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

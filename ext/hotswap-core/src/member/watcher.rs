@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::catch_up::Forget;
 use super::database_gate::DatabaseGate;
 use super::hold::Hold;
 use super::membership::Membership;
@@ -60,20 +59,21 @@ impl Watcher {
             let memberships = self.shared.memberships();
             self.watch(&memberships);
             let (mut owing, mut closed) = (false, Vec::new());
-            let mut until_catch_up = PATIENT;
             for one in &memberships {
                 self.answer(one);
-                self.catch_up(one);
-                until_catch_up = until_catch_up.min(one.catch_up.due_in().unwrap_or(PATIENT));
                 owing |= one.owes_straggler_lock.load(Ordering::Relaxed);
                 if let Some(gate) = one.gate.as_ref().filter(|gate| gate.take_note_of_close()) {
                     closed.push((one.fence.identity(), one.database(), gate.clone()));
                 }
             }
             drop(memberships);
+            self.shared
+                .catch_up
+                .attempt(&self.shared.gate, &*self.shared.host);
             for (fence, database, gate) in closed {
                 self.leave_if_unused(fence, &database, &gate);
             }
+            let until_catch_up = self.shared.catch_up.due_in().unwrap_or(PATIENT);
             let until_next_look = self.next_look.saturating_duration_since(Instant::now());
             self.wait(match owing {
                 true => Duration::from_millis(2),
@@ -160,20 +160,6 @@ impl Watcher {
                 Ordering::Relaxed,
             );
         }
-    }
-
-    /// Forgets the schema, if it has changed while this process was outside the fleet.
-    fn catch_up(&self, one: &Membership) {
-        if one.catch_up.due_in() != Some(Duration::ZERO) {
-            return;
-        }
-        let forget = Forget {
-            host: &*self.shared.host,
-            database: &one.database(),
-        };
-        let max_pause = one.fence.board().max_pause;
-        let own = one.gate.as_deref();
-        one.catch_up.attempt(&self.shared.gate, own, max_pause, forget);
     }
 
     /// Waits for the work that is running now. The gate stays open.
@@ -312,8 +298,8 @@ impl Watcher {
         }
         let before = one.generation.swap(board.generation, Ordering::Relaxed);
         if board.schema_changed_since(before) {
+            self.shared.catch_up.end(&one.database());
             self.shared.host.refresh(&one.database());
-            one.catch_up.end();
         }
         board.generation != before
     }
