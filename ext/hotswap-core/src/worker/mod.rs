@@ -38,6 +38,7 @@ use crate::previous;
 use crate::protocol::{previous_of, Connection, Figures, Message, Narration, Request};
 use crate::route::Direction;
 use crate::settings::Settings;
+use crate::sys::memory;
 
 pub use sqlite::host::adopt_sqlite;
 
@@ -50,6 +51,7 @@ use live::replaced::Replaced;
 ///
 /// The process is expected to end when this returns: the swap's locks on the replaced file must stay until then.
 pub fn run(control: OwnedFd) -> Result<()> {
+    memory::use_one_heap();
     let leader = Connection::of_a_worker(UnixStream::from(control));
     let handover = match leader.receive()? {
         Some(Message::Handover(handover)) => handover,
