@@ -1,7 +1,8 @@
 //! The state of this process: its gate, its memberships, its mailbox, its server.
 //!
 //! A forked child has its parent's memory but none of its threads and locks, so it must not touch any of this. It
-//! leaves the old runtime in place and makes a new one on first use.
+//! leaves the old runtime in place and makes a new one on first use. It only reads what the parent has prepared for it
+//! before the fork.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,9 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 static CURRENT: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn about_to_fork() {
+    if let Some(runtime) = existing() {
+        runtime.member.before_fork();
+    }
     hotswap_core::sys::fork::before_fork();
 }
 
@@ -45,7 +49,7 @@ extern "C" fn forked() {
 /// Installs fork handlers, so that forked children are recognized. They also see the fork in `Process.daemon`, which
 /// no Ruby hook sees.
 pub(crate) fn note_forks() {
-    // SAFETY: the handlers change atomics, sleep and close descriptors, which is safe around a fork. They are never
+    // SAFETY: the handlers in the child change atomics and close descriptors, which is safe after a fork. They are never
     // unloaded.
     unsafe { libc::pthread_atfork(Some(about_to_fork), Some(has_forked), Some(forked)) };
 }
@@ -75,7 +79,10 @@ fn make() -> Result<&'static Runtime> {
     let io = |source| hotswap_core::Error::io("cannot make an eventfd", source);
     let gate = Arc::new(Gate::new().map_err(io)?);
     let mailbox = Arc::new(Mailbox::new().map_err(io)?);
-    let member = Member::new(gate.clone(), mailbox.clone())?;
+    // SAFETY: as in `existing`. If there is one, it is the parent's.
+    let parent = unsafe { CURRENT.load(Ordering::Acquire).as_ref() };
+    let inheritance = parent.map(|parent| parent.member.inheritance());
+    let member = Member::new(gate.clone(), mailbox.clone(), inheritance.unwrap_or_default())?;
     let runtime = Runtime {
         generation: generation(),
         gate,

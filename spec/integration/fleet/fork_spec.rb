@@ -105,4 +105,35 @@ RSpec.describe "forks by the application", :fleet do
       expect_all_on(app, generations.live, processes: 2)
     end
   end
+
+  context "when a push changes the schema before a worker has opened the database" do
+    let(:app) do
+      boot_app(workers: 3) do |server|
+        server.write("config/initializers/zz_columns.rb", <<~RUBY)
+          class ColumnsController < ActionController::Base
+            def show = render(json: {pid: Process.pid, columns: Item.where(id: 1).first.attributes.keys})
+          end
+          Rails.application.config.after_initialize do
+            Rails.application.routes.append { get "columns", to: "columns#show" }
+            Item.new
+          end
+          Hotswap.after_swap { Rails.root.join("tmp/swapped").open("a") { |file| file.puts(Process.pid) } }
+        RUBY
+      end
+    end
+
+    it "the worker forgets the columns that its master had cached, and runs after_swap" do
+      expect(worker_pids(app) - member_pids(app)).not_to eq []
+      file = app.databases.changed("priced.sqlite3", version: "priced") { |db| db.execute("ALTER TABLE items ADD COLUMN price INTEGER") }
+      expect(generations.push("--skip-schema-check", file: file, version: "priced").result).to be_success
+
+      columns = {}
+      eventually do
+        answer = app.get("/columns").json
+        columns[answer["pid"]] = answer["columns"]
+        columns.size == 3 && columns.values.all? { |names| names.include?("price") }
+      end
+      eventually { (app.root.join("tmp/swapped").readlines.map(&:to_i) & columns.keys).size == 3 }
+    end
+  end
 end

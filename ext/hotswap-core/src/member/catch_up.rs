@@ -64,6 +64,14 @@ impl CatchUp {
         }
     }
 
+    /// The databases whose schema the process has yet to forget.
+    pub(super) fn databases(&self) -> Vec<PathBuf> {
+        let pending = self.pending();
+        pending
+            .as_ref()
+            .map_or_else(Vec::new, |one| one.databases.clone())
+    }
+
     /// How long the watcher may wait before it tries, if there is something to do.
     pub(super) fn due_in(&self) -> Option<Duration> {
         let next = self.pending().as_ref().map(|pending| pending.next_attempt)?;

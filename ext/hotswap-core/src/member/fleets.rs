@@ -32,6 +32,12 @@ pub(super) enum Missed {
     Schema,
 }
 
+/// What a process knows of databases: the fence of each one, and the generation on its board.
+pub(super) type Versions = HashMap<PathBuf, (Identity, u64)>;
+
+/// A generation that no board has. The schema has changed since.
+const OUTDATED: u64 = u64::MAX;
+
 /// The memberships of this process, and its declaration.
 pub(super) struct Fleets {
     memberships: Vec<Arc<Membership>>,
@@ -40,18 +46,18 @@ pub(super) struct Fleets {
     patience: HashMap<PathBuf, Patience>,
     /// Shared by the gates of all databases, because the watcher closes one at a time.
     signals: Option<Arc<Signals>>,
-    /// The fence of each database that this process has left, and the generation on its board.
-    left: HashMap<PathBuf, (Identity, u64)>,
+    /// Of the databases whose fleets this process has left, or its parent had joined before the fork.
+    known: Versions,
 }
 
 impl Fleets {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(known: Versions) -> Self {
         Self {
             memberships: Vec::new(),
             declaration: Declaration::new(),
             patience: HashMap::new(),
             signals: None,
-            left: HashMap::new(),
+            known,
         }
     }
 
@@ -227,15 +233,27 @@ impl Fleets {
         for path in one.paths().iter().chain([&database]) {
             self.declaration.withdraw(path);
         }
-        let generation = one.generation.load(Ordering::Relaxed);
-        self.left.insert(database, (fence, generation));
+        self.known.insert(database, version(&one));
         true
     }
 
-    /// What has happened to the database of `one`, which this process has just joined, since it left the fleet.
+    /// What a child knows if this process forks now. It inherits the schemas that the application has cached; those of
+    /// `outdated` are out of date.
+    pub(super) fn versions(&self, outdated: &[PathBuf]) -> Versions {
+        let mut versions = self.known.clone();
+        versions.extend(self.memberships.iter().map(|one| (one.database(), version(one))));
+        for database in outdated {
+            versions
+                .entry(database.clone())
+                .and_modify(|(_, generation)| *generation = OUTDATED);
+        }
+        versions
+    }
+
+    /// What has happened to the database of `one`, which this process has just joined, since it last knew it.
     pub(super) fn missed(&mut self, one: &Membership) -> Missed {
         let now = one.generation.load(Ordering::Relaxed);
-        match self.left.remove(&one.database()) {
+        match self.known.remove(&one.database()) {
             None => Missed::Nothing,
             Some((fence, then)) if fence == one.fence.identity() => match one.fence.board() {
                 _ if then == now => Missed::Nothing,
@@ -245,4 +263,8 @@ impl Fleets {
             Some(_) => Missed::Schema,
         }
     }
+}
+
+fn version(one: &Membership) -> (Identity, u64) {
+    (one.fence.identity(), one.generation.load(Ordering::Relaxed))
 }

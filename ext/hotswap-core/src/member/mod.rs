@@ -20,7 +20,7 @@ mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Context, Result};
@@ -32,7 +32,7 @@ pub use declaration::{astray, holding, Astray};
 pub use host::Host;
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;
 
-use fleets::Missed;
+use fleets::{Missed, Versions};
 use shared::Shared;
 
 /// A membership, for the code that opens the database.
@@ -44,13 +44,35 @@ pub struct Joined {
 /// This process as a member of the fleets of its databases.
 pub struct Member {
     shared: Arc<Shared>,
+    inheritance: Mutex<Inheritance>,
 }
+
+/// Which versions of the databases the caches are of that a forked child inherits from its parent's application.
+#[derive(Clone, Debug, Default)]
+pub struct Inheritance(Versions);
 
 impl Member {
     /// A member of no fleet yet. The watcher starts with the first [`Member::join`].
-    pub fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Arc<Self>> {
-        let shared = Arc::new(Shared::new(gate, host)?);
-        Ok(Arc::new(Self { shared }))
+    pub fn new(gate: Arc<Gate>, host: Arc<dyn Host>, inheritance: Inheritance) -> Result<Arc<Self>> {
+        let shared = Arc::new(Shared::new(gate, host, inheritance.0)?);
+        let inheritance = Mutex::default();
+        Ok(Arc::new(Self { shared, inheritance }))
+    }
+
+    /// Prepares what the child of a fork inherits. Runs in the thread that forks.
+    pub fn before_fork(&self) {
+        let outdated = self.shared.catch_up.databases();
+        let versions = self.shared.fleets().versions(&outdated);
+        *self.inheritance.lock().unwrap_or_else(PoisonError::into_inner) = Inheritance(versions);
+    }
+
+    /// What a child inherits from its parent, whose member this was. Waits for no lock, because the thread that holds
+    /// it may not exist in the child.
+    pub fn inheritance(&self) -> Inheritance {
+        self.inheritance
+            .try_lock()
+            .map(|one| one.clone())
+            .unwrap_or_default()
     }
 
     /// The gate of this process.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catch_up::CatchUp;
-use super::fleets::Fleets;
+use super::fleets::{Fleets, Versions};
 use super::host::Host;
 use super::membership::Membership;
 use crate::error::{Context, Result};
@@ -27,11 +27,11 @@ pub(super) struct Shared {
 
 impl Shared {
     /// A member of no fleet yet. Fails only if the process is out of file descriptors.
-    pub(super) fn new(gate: Arc<Gate>, host: Arc<dyn Host>) -> Result<Self> {
+    pub(super) fn new(gate: Arc<Gate>, host: Arc<dyn Host>, known: Versions) -> Result<Self> {
         Ok(Self {
             gate,
             host,
-            fleets: Mutex::new(Fleets::new()),
+            fleets: Mutex::new(Fleets::new(known)),
             catch_up: CatchUp::default(),
             woken: Event::new().context("cannot make an eventfd")?,
             watched: AtomicBool::new(false),
