@@ -10,6 +10,7 @@ pub fn umask() -> Option<u32> {
         let umask = unsafe { libc::umask(0o077) };
         // SAFETY: as above.
         unsafe { libc::umask(umask) };
+        #[allow(clippy::useless_conversion)] // macOS has 16 bits for it.
         u32::from(umask)
     };
     Some(*UMASK.get_or_init(ask))
