@@ -31,7 +31,7 @@ RSpec.describe "after_swap, if a push fails after its announcement", lane: "defa
     end
   end
 
-  it "is not called if the rename fails, but is called for the next push" do
+  it "is not called if the rename fails, but is called for the next push", :linux do
     expect_no_after_swap(:push, step_of(:push, "rename staged"), :EIO)
   end
 

@@ -31,6 +31,25 @@ class Trouble
   # Every page is written in the same way.
   PAGES = 20
 
+  # With the portable backend, a push and a rollback write in place, and a pull writes into a file that has a name.
+  PORTABLE = {
+    core: {
+      push: ["create staged", "flock staged", "write staged", "fsync staged", "open staged", "fchmod staged", "write app.sqlite3.hotswap",
+        "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "write app.sqlite3-wal", "fdatasync app.sqlite3-wal",
+        "lock app.sqlite3-shm", "rename app.sqlite3.previous", "rename staged", "rename kept", "fsync folder"],
+      undo: ["rename app.sqlite3.previous", "open kept", "read kept", "fsync kept", "rename kept", "create staged", "write staged", "fsync staged",
+        "write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "rename staged", "unlink app.sqlite3.previous.2", "fsync folder"],
+      pull: ["create part", "write part", "fsync part", "rename part", "fsync folder"]
+    },
+    last_calls: {
+      push: ["fsync staged", "write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "rename app.sqlite3.previous", "rename staged", "rename kept",
+        "fsync folder", "report client"],
+      undo: ["rename app.sqlite3.previous", "fsync kept", "rename kept", "write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "rename staged",
+        "unlink app.sqlite3.previous.2", "fsync folder", "report client"],
+      pull: ["write part", "rename part"]
+    }
+  }.transform_values { |calls| Project.linux? ? {} : calls }.freeze
+
   # The calls that every push or pull needs. Each of them must fail cleanly.
   CORE = {
     push: ["create staged", "flock staged", "copy_file_range staged", "write staged", "fsync staged", "open staged", "fchmod staged",
@@ -44,7 +63,7 @@ class Trouble
     rollback: ["write app.sqlite3-journal", "fdatasync app.sqlite3-journal", "write app.sqlite3", "fdatasync app.sqlite3", "unlink app.sqlite3-journal",
       "fdatasync folder"],
     pull: ["create nameless", "past_cache nameless", "write nameless", "fsync nameless", "link part", "rename part", "fsync folder"]
-  }.freeze
+  }.merge(PORTABLE.fetch(:core)).freeze
 
   # How a process that is killed there has to be survived.
   LAST_CALLS = {
@@ -53,7 +72,7 @@ class Trouble
     overwrite: ["write app.sqlite3-wal", "fdatasync app.sqlite3-wal", "report client"],
     push_items: ["rename staged", "write app.sqlite3-wal", "fsync app.sqlite3-wal", "rename kept", "fsync folder", "report client"],
     pull: ["write nameless", "link part", "rename part"]
-  }.freeze
+  }.merge(PORTABLE.fetch(:last_calls)).freeze
 
   Outcome = Struct.new(:step, :action, :state, :exit_code, :problems)
 
@@ -190,7 +209,8 @@ class Trouble
     ["the application waited #{(Eventually.now - begun).round(1)} s"] if Eventually.now - begun > 5
   end
 
-  # After the next command, the other database of a rollback that failed is the previous version.
+  # After the next command, the other database of a rollback that failed is the previous version. In place, a copy of what
+  # was replaced is made after the commit, and if that fails, the version that is live again stays (docs/rollback.md).
   def lost_version
     return [] unless @command == :undo
 
@@ -199,7 +219,8 @@ class Trouble
     return ["the next rollback failed: #{result.stderr}"] unless result.success?
 
     two = [@app.names.first, rows("#{@app.database_path}.previous").first]
-    (two.sort == %W[live-#{@number} new-#{@number}]) ? [] : ["the databases are #{two.join(" and ")}"]
+    copied = !Project.linux? && @outcomes.last.state == :new
+    (two.sort == %W[live-#{@number} new-#{@number}] || copied && two.uniq == ["new-#{@number}"]) ? [] : ["the databases are #{two.join(" and ")}"]
   end
 
   def left_behind = (listing - @folder).map { |name| "left behind: #{name}" }
