@@ -12,6 +12,10 @@ class ItemsServer < RackServer
 
   LIVE = "storage/app.sqlite3"
 
+  # Time for a busy machine and its disk: with the default of half a second, a swap fails now and then that nothing but
+  # the machine delays. A spec about max_pause names its own.
+  PATIENT = "config.max_pause = 3"
+
   # What comes before the page. Keeps one connection open between requests.
   CONNECTION = <<~RUBY
     require "hotswap"
@@ -52,9 +56,9 @@ class ItemsServer < RackServer
     @by_way_of = by_way_of
   end
 
-  # settings: lines about the `config` of Hotswap.configure.
+  # settings: what is done to the `config` of Hotswap.configure, after PATIENT.
   def self.start(schema: self::SCHEMA, journal_mode: "wal", settings: "", **options, &block)
-    configured = %(require "hotswap"\nHotswap.configure { |config| #{settings} }\n#{self::APPLICATION})
+    configured = %(require "hotswap"\nHotswap.configure { |config| #{PATIENT}; #{settings} }\n#{self::APPLICATION})
     super(config: configured, database: LIVE, threads: 1, **options) do |server|
       server.fill(schema, journal_mode)
       block&.call(server)

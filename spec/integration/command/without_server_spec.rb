@@ -39,7 +39,7 @@ RSpec.describe "a program without a server", lane: "default" do
     expect(program.tell("names")).to eq "new"
     expect(program.hotswap("cp", "database", "backup.sqlite3").first).to eq 0
     expect(names(folder.join("backup.sqlite3"))).to eq "new"
-    expect(program.tell("LOG.string")).to match(/push complete: app\.sqlite3.*pull complete/m)
+    eventually { expect(program.tell("LOG.string")).to match(/push complete: app\.sqlite3.*pull complete/m) }
     # The program's own connection is open, so its WAL is there.
     program.tell("@database.close")
     eventually { expect(files).to eq((before + %w[app.sqlite3.hotswap app.sqlite3.hotswap.log app.sqlite3.previous backup.sqlite3]).sort) }
@@ -163,14 +163,14 @@ RSpec.describe "a program without a server", lane: "default" do
       expect(console.tell("names")).to eq "new"
       expect(Array.new(10) { app.version }.uniq).to eq ["new"]
       expect(console.tell("LOG.string")).not_to include("push complete")
-      expect(app.log).to include("push complete")
+      eventually { expect(app.log).to include("push complete") }
     end
 
     it "pushes while the application boots, and the server has the newest" do
-      app = pushed = nil
-      booting = Thread.new { keep(ItemsServer.start { |server| app = server }) }
-      eventually { app }
-      console = program(app)
+      app = console = pushed = nil
+      # The console is up first, so its first push finds no server.
+      booting = Thread.new { keep(ItemsServer.start { |server| console = program(app = server).tap { |ready| ready.tell("names") } }) }
+      eventually { console }
       codes = []
       until !booting.alive? && console.tell("File.socket?(Hotswap.socket_path)")
         file = app.file("files/new-#{codes.size}.sqlite3", ItemsServer::SCHEMA, ["new-#{codes.size}"])
@@ -180,7 +180,7 @@ RSpec.describe "a program without a server", lane: "default" do
 
       expect(codes.tally.keys - [4]).to eq [0]
       expect(booting.value.version).to eq pushed
-      expect(console.tell("LOG.string")).to include("push complete")
+      eventually { expect(console.tell("LOG.string")).to include("push complete") }
       expect(console.hotswap("cp", "database", "pulled.sqlite3").first).to eq 0
       eventually { expect(app.log).to include("pull complete") }
     end

@@ -16,8 +16,10 @@ class WatchedServer < ItemsServer
   SQL
 
   # Both files are there from the beginning, so that neither is taken for something left behind.
-  def self.start(schema: SCHEMA, **options, &block)
-    super do |server|
+  #
+  # max_pause is the default of the gem: what a slow disk and a stopped worker do depends on it.
+  def self.start(schema: SCHEMA, settings: "", **options, &block)
+    super(schema: schema, settings: "config.max_pause = 0.5; #{settings}", **options) do |server|
       server.schema = schema
       server.offer("none yet")
       server.file(BACKUP, SCHEMA, %w[yesterday's])

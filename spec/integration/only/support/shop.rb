@@ -33,9 +33,6 @@ class Shop < ItemsServer
     }
   RUBY
 
-  # A busy disk takes its time for the estimate.
-  def self.start(settings: "", **options, &block) = super(settings: "config.max_pause = 3; #{settings}", **options, &block)
-
   def fill(schema, journal_mode)
     make(LIVE, schema: schema, journal_mode: journal_mode) do |db|
       db.execute("INSERT INTO articles VALUES (1, 'first', 'about bread'), (2, 'second', 'about butter'), (3, 'third', 'about salt')")
