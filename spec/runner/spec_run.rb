@@ -13,7 +13,7 @@ class SpecRun
 
   attr_reader :name, :seconds, :processor
 
-  # how: "together" with other files, "alone", or "again", also alone, because the first time it failed.
+  # how: "together" with other files, or "alone".
   def initialize(name, how, options)
     @name = name
     @options = options
@@ -28,8 +28,6 @@ class SpecRun
     @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     @pid = fork { run(options) }
   end
-
-  def again = SpecRun.new(name, "again", @options)
 
   def stop
     Process.kill(:TERM, @pid)
