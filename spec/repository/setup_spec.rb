@@ -13,10 +13,14 @@ RSpec.describe "bin/setup", lane: "default" do
     %w[bin Cargo.toml Cargo.lock Rakefile hotswap.gemspec].each { |name| FileUtils.cp_r(Project::ROOT.join(name), folder) }
     write("Gemfile", %(source "http://127.0.0.1:9"\ngem "not-installed-anywhere"\n))
     write("gemfiles/small.gemfile", "# Has no rake-compiler: the spec's own rake compiles.\n")
-    write("lib/hotswap/hotswap.so", "")
+    folder.join("lib/hotswap").mkpath
     write("ext/hotswap/src/lib.rs", "")
     write("ext/hotswap/tests/model.rs", "")
-    program("rake", "echo \"compiled in $HOTSWAP_LANE\"")
+    # Like rake, it writes no library over one that is as new.
+    program("rake", <<~SH)
+      echo "compiled in $HOTSWAP_LANE"
+      [ -e lib/hotswap/hotswap.so ] || echo "with ${RB_SYS_CARGO_PROFILE:-release}" >lib/hotswap/hotswap.so
+    SH
     program("sudo", "[ \"$1\" = -n ] || exec \"$@\"")
   end
 
@@ -31,9 +35,9 @@ RSpec.describe "bin/setup", lane: "default" do
     folder.join("programs", name).chmod(0o755)
   end
 
-  def setup(*arguments, path: [ENV.fetch("PATH")])
+  def setup(*arguments, path: [ENV.fetch("PATH")], profile: nil)
     path = [folder.join("programs"), *path].join(File::PATH_SEPARATOR)
-    said, status = Open3.capture2e(Project.plain_environment("PATH" => path), "bin/setup", *arguments,
+    said, status = Open3.capture2e(Project.plain_environment("PATH" => path, "RB_SYS_CARGO_PROFILE" => profile), "bin/setup", *arguments,
       chdir: folder.to_s, unsetenv_others: true, stdin_data: "")
     [status.exitstatus, said]
   end
@@ -53,6 +57,15 @@ RSpec.describe "bin/setup", lane: "default" do
 
     folder.join("ext/hotswap/src/lib.rs").utime(later, later)
     expect(setup("--lane", "small")).to match [0, /compiling the extension/]
+  end
+
+  it "compiles again for another profile of Cargo, and never leaves the library of the former one" do
+    library = folder.join("lib/hotswap/hotswap.so")
+    found = ["checked", "checked", nil].map do |profile|
+      [setup("--lane", "small", profile: profile).last.include?("compiling"), library.read]
+    end
+
+    expect(found).to eq [[true, "with checked\n"], [false, "with checked\n"], [true, "with release\n"]]
   end
 
   it "names what the build of the extension lacks" do

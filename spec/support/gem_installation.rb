@@ -52,7 +52,7 @@ class GemInstallation
     Project.plain_environment(
       "GEM_HOME" => home.to_s, "GEM_PATH" => [home, *gem_folders].join(File::PATH_SEPARATOR),
       "BUNDLE_IGNORE_CONFIG" => "true", "BUNDLE_SILENCE_ROOT_WARNING" => "true",
-      "CARGO_BUILD_BUILD_DIR" => compiled.to_s, **(@path ? {"PATH" => @path} : {}), **extra
+      "CARGO_BUILD_BUILD_DIR" => compiled.to_s, "RB_SYS_CARGO_PROFILE" => nil, **(@path ? {"PATH" => @path} : {}), **extra
     )
   end
 
