@@ -17,6 +17,7 @@ class Tenants < AppServer
     database_tasks: false
     max_connection_pools: 3
     checkout_timeout: 1
+    timeout: 5000
   YAML
   RECORD = <<~RUBY
     class TenantRecord < ActiveRecord::Base

@@ -187,7 +187,7 @@ RSpec.describe "the previous version, and a rollback to it" do
   end
 
   it "is removed with a line in the log" do
-    2.times { |number| push("number #{number}") }
+    2.times { |number| push("number-#{number}") }
     settled
 
     expect(versions).to eq [1]

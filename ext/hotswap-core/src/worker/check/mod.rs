@@ -76,6 +76,16 @@ impl<'a> Check<'a> {
     /// The same for a file of which only some tables are pushed. Returns what it saw of the live database.
     pub(super) fn beside_other_tables(&self, staged: &Staged, live: &Live) -> Result<Seen> {
         self.alone(staged)?;
+        self.see(staged, live)
+    }
+
+    /// What it sees of the live database, if a version with this `schema` would not change the schema.
+    pub(super) fn beside_version(&self, schema: &Schema, staged: &Staged, live: &Live) -> Option<Seen> {
+        let seen = self.see(staged, live).ok()?;
+        seen.schema.is_written_like(schema).then_some(seen)
+    }
+
+    fn see(&self, staged: &Staged, live: &Live) -> Result<Seen> {
         let deadline = Deadline::watch(live.connection(), self.0.client, Some(staged.path()))?;
         let schema = live.schema(&self.0.database.extensions);
         Ok(Seen {

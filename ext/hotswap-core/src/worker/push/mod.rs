@@ -24,7 +24,7 @@ mod whole_database;
 
 use std::path::Path;
 
-use crate::error::{Context, Result};
+use crate::error::{Busy, Context, Error, Result};
 use crate::fence::Fence;
 use crate::in_place::InPlace;
 use crate::leftovers;
@@ -195,13 +195,33 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     swap_back(command, &mut fleet, obstacle, if_match, number)
 }
 
-/// Swaps the version `number` back in.
+/// Swaps the version `number` back in. If a migration changes the schema meanwhile, swaps it in with that change: a
+/// rollback replaces whatever is live.
 fn swap_back(
     command: &Command,
     fleet: &mut Fleet,
     obstacle: Option<Obstacle>,
     if_match: Option<IfMatch>,
     number: u32,
+) -> Result<Figures> {
+    let is_guarded = if_match.is_some();
+    match swap_version(command, fleet, obstacle, if_match, number, true) {
+        Err(Error::Busy(Busy::SchemaChanged { .. })) if !is_guarded => {
+            swap_version(command, fleet, obstacle, None, number, false)
+        }
+        swapped => swapped,
+    }
+}
+
+/// Does the same, in one try. With `compare`, a version that has the schema of the live database holds fewer requests,
+/// and is refused if that schema changes.
+fn swap_version(
+    command: &Command,
+    fleet: &mut Fleet,
+    obstacle: Option<Obstacle>,
+    if_match: Option<IfMatch>,
+    number: u32,
+    compare: bool,
 ) -> Result<Figures> {
     let path = &*command.path;
     let version = previous::require(path, number, &command.database.label)?;
@@ -214,14 +234,15 @@ fn swap_back(
     let mut live = Live::open(path)?;
     let (there, own) = (&mut staged, &mut live);
     // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
-    command.at_low_priority(move || rollback::examine(command, there, own.as_ref(), obstacle, is_as_kept))?;
+    let seen = command
+        .at_low_priority(move || rollback::examine(command, there, own.as_ref(), obstacle, is_as_kept))?
+        .filter(|_| compare);
     let version = WholeDatabase {
         command,
         staged,
         fleet,
-        // A migration may run until the gates close, and no check comes after that.
-        schema_changes: true,
-        seen: None,
+        schema_changes: seen.is_none(),
+        seen,
         if_match,
         identity: None,
         watchdog: None,

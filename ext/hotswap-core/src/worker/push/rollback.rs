@@ -13,6 +13,7 @@ use crate::record;
 use crate::sidecar::sidecars;
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
+use crate::worker::check::seen::Seen;
 use crate::worker::check::Check;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
@@ -81,14 +82,14 @@ pub(super) fn is_as_kept(database: &Path, version: &Path) -> bool {
     record::kept(database).contains(&mark)
 }
 
-/// Checks the version, and makes it fit.
+/// Checks the version, and makes it fit. Returns what it saw of the live database, if both have the same schema.
 pub(super) fn examine(
     command: &Command,
     staged: &mut Staged,
     live: Option<&Live>,
     obstacle: Option<Obstacle>,
     is_as_kept: bool,
-) -> Result<()> {
+) -> Result<Option<Seen>> {
     let unusable = |error| match error {
         Error::Refused(Refused::File(why)) => unusable(&command.path, &why),
         other => other,
@@ -106,16 +107,19 @@ pub(super) fn examine(
             checked
         }
     };
-    if tables::is_difference(&checked.map_err(unusable)?) {
+    let schema = checked.map_err(unusable)?;
+    if tables::is_difference(&schema) {
         return Err(BadFile::NoDifference { name }.into());
     }
+    let seen = live.and_then(|live| Check::of(command).beside_version(&schema, staged, live));
     if own != wal {
         staged.set_wal(wal)?;
     }
     if live.is_some() && obstacle.is_none() {
         staged.copy_ownership_from(&command.path)?;
     }
-    staged.sync(|| command.client.check_presence())
+    staged.sync(|| command.client.check_presence())?;
+    Ok(seen)
 }
 
 /// A copy of the version, to be written into the live file. The version itself stays as it is.
