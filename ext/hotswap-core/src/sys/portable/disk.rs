@@ -13,6 +13,11 @@ pub fn finish_write_back(file: &File, _at: u64, _length: u64) -> io::Result<()> 
     Ok(nix::unistd::fsync(file)?)
 }
 
+/// Would reserve blocks for a range of the file. No call does that everywhere.
+pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Makes writes to `file` go past the page cache, or through it.
 pub fn pass_cache(_file: &File, past: bool) -> io::Result<()> {
     match past {

@@ -52,6 +52,11 @@ impl LogIndex {
         }
     }
 
+    /// The offset in the WAL at which the next frame begins.
+    pub(crate) fn end(&self, page_size: u64) -> u64 {
+        LOG_HEADER + u64::from(self.frames) * (FRAME_HEADER + page_size)
+    }
+
     /// Whether nothing was committed between the two. A checkpoint may have run.
     pub(crate) fn has_same_content(&self, other: &Self) -> bool {
         (self.frames, self.pages, self.salt) == (other.frames, other.pages, other.salt)
