@@ -23,6 +23,8 @@ pub(crate) struct Fleet {
     pub slow_disk: bool,
     /// Once, an operator replaces the fence, with or without the database.
     pub by_hand: bool,
+    /// The application closes its pool of the database, and opens it again later.
+    pub leaves: bool,
     /// The total number of attempts. Each is like the one before, and two show what can go wrong in between.
     pub attempts: u8,
 }
@@ -60,6 +62,7 @@ impl Fleet {
             rollback: false,
             slow_disk: false,
             by_hand: false,
+            leaves: false,
             attempts: 2,
         }
     }
@@ -229,7 +232,9 @@ impl Model for Fleet {
 
     fn actions(&self, _: &State, steps: &mut Vec<Step>) {
         for which in 0..self.members {
-            steps.extend(member::Act::ALL.map(|act| Step::Member(which, act)));
+            let acts = member::Act::ALL.into_iter();
+            let acts = acts.filter(|act| self.leaves || *act != member::Act::Leaves);
+            steps.extend(acts.map(|act| Step::Member(which, act)));
         }
         for which in 0..self.workers {
             steps.extend(worker::Act::ALL.map(|act| Step::Worker(which, act)));

@@ -167,6 +167,32 @@ fn a_fence_that_is_replaced_by_hand_keeps_no_promise_from_being_kept() {
 }
 
 #[test]
+fn a_process_that_leaves_and_joins_again_keeps_every_promise() {
+    let leaves = |members, workers, attempts| Fleet {
+        leaves: true,
+        attempts,
+        ..Fleet::with(members, workers)
+    };
+    holds_in_every_run("two members that leave, one worker", leaves(2, 1, 2));
+    holds_in_every_run("one member that leaves, two workers", leaves(1, 2, 2));
+    let by_hand = Fleet {
+        by_hand: true,
+        ..leaves(1, 1, 1)
+    };
+    holds_in_every_run("one member that leaves, files replaced by hand", by_hand);
+}
+
+#[test]
+fn every_rule_of_leaving_is_needed() {
+    let fleet = Fleet {
+        leaves: true,
+        ..Fleet::with(1, 1)
+    };
+    breaks(fleet, Rule::RememberTheGeneration, properties::FRESH);
+    breaks(fleet, Rule::CatchUpLater, properties::FRESH);
+}
+
+#[test]
 fn every_rule_of_a_slow_disk_is_needed() {
     let slow = Fleet {
         slow_disk: true,

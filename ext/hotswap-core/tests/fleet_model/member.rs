@@ -20,6 +20,10 @@ pub(crate) enum Act {
     WorkOpensDatabase,
     WorkWrites,
     WorkEnds,
+    /// The application closes its pool.
+    Leaves,
+    /// Forgets the schema that is out of date, with the gate sealed.
+    CatchesUp,
     /// SIGKILL, at any step. Another process may take its place at any time.
     Dies,
     /// Comes back without the lock, by its own clock or because the leader died. Only possible without the rules.
@@ -27,7 +31,7 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Act; 12] = [
+    pub(crate) const ALL: [Act; 14] = [
         Act::Proceeds,
         Act::GivesUp,
         Act::TakesStragglerLockBack,
@@ -38,6 +42,8 @@ impl Act {
         Act::WorkOpensDatabase,
         Act::WorkWrites,
         Act::WorkEnds,
+        Act::Leaves,
+        Act::CatchesUp,
         Act::Dies,
         Act::ReopensWithoutLock,
     ];
@@ -78,6 +84,16 @@ pub(crate) fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bo
             return may;
         }
         Act::WorkEnds if member.unit => member.unit = false,
+        Act::Leaves if member.post == Post::Watching && !member.unit && !member.holds_both_fences() => {
+            leave(member, rules);
+        }
+        Act::CatchesUp
+            if member.behind && matches!(member.post, Post::Watching | Post::Absent) && !member.unit =>
+        {
+            // Active Record reads it when a unit needs it next.
+            member.schema = member.file.map(|_| state.folder.content);
+            member.behind = false;
+        }
         Act::Dies if member.post != Post::Absent => *member = Member::default(),
         Act::ReopensWithoutLock if member.post == Post::Away => {
             let may = !rules.has(Rule::ReturnByLock)
@@ -190,10 +206,29 @@ fn read_the_board(state: &mut State, rules: Rules, member: &mut Member) {
 
 fn compare_generations(state: &State, member: &mut Member) {
     let board = state.board(member.at);
-    if member.here().generation != board.generation {
+    // A process that joins again cannot forget the schema at once, because a unit is inside.
+    if let Some(left) = member.left.take() {
+        member.behind |= left != (member.at, board.generation);
         member.here().generation = board.generation;
-        member.schema = None;
+    } else if member.here().generation != board.generation {
+        member.here().generation = board.generation;
+        if member.post == Post::Back {
+            member.schema = None;
+            member.behind = false;
+        }
     }
+}
+
+/// Leaves the fleet. The application's classes stay.
+fn leave(member: &mut Member, rules: Rules) {
+    *member = Member {
+        schema: member.schema,
+        left: rules
+            .has(Rule::RememberTheGeneration)
+            .then_some((member.at, member.locks[usize::from(member.at)].generation)),
+        behind: member.behind && rules.has(Rule::CatchUpLater),
+        ..Member::default()
+    };
 }
 
 /// Its watcher does this, or the opening of a connection. The member goes on with the file that it has open.

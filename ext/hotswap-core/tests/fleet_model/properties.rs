@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use super::fleet::{Fleet, Step};
-use super::state::{End, Job, Member, Phase, State, Stranger, Worker};
+use super::state::{End, Job, Member, Phase, Post, State, Stranger, Worker};
 use super::{member, worker};
 
 pub(crate) const WHOLE: &str = "a power cut leaves a whole file, and no WAL of another one next to it";
@@ -79,6 +79,15 @@ pub(crate) fn of(fleet: &Fleet) -> Vec<Property<Fleet>> {
             each_file(state, |file| file <= state.folder.synced.0)
         }));
     }
+    if fleet.leaves {
+        let behind = |_: &Fleet, state: &State| {
+            state
+                .members
+                .iter()
+                .any(|member| member.behind && member.post == Post::Absent)
+        };
+        all.push(sometimes("a process leaves before it has caught up", behind));
+    }
     if fleet.workers > 1 {
         all.push(sometimes("two swaps succeed", |_, state| state.told == 2));
     }
@@ -147,7 +156,9 @@ fn moves_alone(state: &State, worker: &Worker) -> bool {
 fn is_fresh(_: &Fleet, state: &State) -> bool {
     let content = Some(state.folder.content);
     let mut members = state.members.iter();
-    let member = members.all(|member| !member.unit || member.file.is_none() || member.schema == content);
+    // A process that comes back forgets the schema as soon as no unit is inside.
+    let member = members
+        .all(|member| !member.unit || member.file.is_none() || member.behind || member.schema == content);
     // A reader keeps the content from when it began.
     let writes = state.stranger == Stranger::Writing(state.folder.file);
     (member || state.by_hand) && (!writes || state.stranger_schema == content)

@@ -57,6 +57,10 @@ pub(crate) enum Rule {
     FenceInPlace,
     /// A process that boots while the straggler lock is taken joins without it, and takes it later.
     JoinInDebt,
+    /// A process that leaves the fleet remembers the generation, and compares it when it joins again.
+    RememberTheGeneration,
+    /// What a process has missed outlasts its membership, if it leaves again before it has caught up.
+    CatchUpLater,
 }
 
 /// All rules, or all but one.

@@ -16,7 +16,7 @@ pub(crate) struct Board {
 /// The position of a member's watcher. See `member.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Post {
-    /// Not a member: not started, dead, about to boot, or just forked. It holds no lock.
+    /// Not a member: not started, dead, about to boot, just forked, or without a pool of the database. It holds no lock.
     #[default]
     Absent,
     Joining,
@@ -57,8 +57,12 @@ pub(crate) struct Member {
     pub unit: bool,
     /// The file that its connections have open.
     pub file: Option<u8>,
-    /// The content whose schema it has cached.
+    /// The content whose schema it has cached. The application's classes have it, so it outlasts the membership.
     pub schema: Option<u8>,
+    /// The fence that it has left, and the generation on its board then.
+    pub left: Option<(u8, u8)>,
+    /// It knows that its cached schema is out of date. A unit that is inside may still use it.
+    pub behind: bool,
     /// The attempt whose worker it found holding the fence, and whether that was too long ago.
     pub waits_for: Option<u8>,
     pub out_of_patience: bool,
@@ -80,6 +84,10 @@ impl Member {
 
     pub(crate) fn holds_a_fence(&self) -> bool {
         self.locks.iter().any(|locks| locks.fence)
+    }
+
+    pub(crate) fn holds_both_fences(&self) -> bool {
+        self.locks.iter().all(|locks| locks.fence)
     }
 
     /// The fence that the member declares: the newest one that it took. A member that is away has released the lock,
