@@ -27,6 +27,8 @@ RSpec.describe "a push to one tenant that goes wrong", :unhurried, lane: "defaul
 
   # Pushes, and calls the block with the pid of the worker as soon as the gate of the database is closed.
   def attacked_push(note)
+    # The one of an earlier push may still be ending.
+    eventually { workers.empty? }
     closed.write("")
     pushing = Thread.new { push(note) }
     eventually { closed.read == "now" }
@@ -35,6 +37,12 @@ RSpec.describe "a push to one tenant that goes wrong", :unhurried, lane: "defaul
   end
 
   def workers = app.process.members.select { |pid| ServerProcess.command_line(pid).start_with?("hotswap worker") }
+
+  def kill(pid)
+    Process.kill(:KILL, pid)
+  rescue Errno::ESRCH
+    nil # it has ended
+  end
 
   def stop(pid)
     Process.kill(:STOP, pid)
@@ -76,6 +84,29 @@ RSpec.describe "a push to one tenant that goes wrong", :unhurried, lane: "defaul
     expect(settled).to eq "ready"
     expect(push("next")).to have_attributes(exit_code: 0)
     expect(settled).to eq "next"
+  end
+
+  it "leaves the old or the new database if its worker is killed at any moment, and holds no other tenant" do
+    eventually { workers.empty? }
+    pushing = Thread.new { push("whole") }
+    eventually(every: 0.001) { workers.any? }
+    since = Eventually.now
+    expect(pushing.value).to have_attributes(exit_code: 0)
+    lifetime, live, ended = Eventually.now - since, settled, []
+    waited = longest_wait("acme") do
+      16.times do |number|
+        eventually { workers.empty? }
+        pushing = Thread.new { push("kill #{number}") }
+        worker = eventually(every: 0.001) { workers.first }
+        sleep lifetime * number / 16
+        kill(worker)
+        ended << pushing.value.exit_code
+        before, live = live, settled
+        expect(ended.last.zero? ? ["kill #{number}"] : ["kill #{number}", "#{before},more"]).to include(live)
+      end
+    end
+    expect(ended.uniq).to contain_exactly(0, 5).or eq [5]
+    expect(waited).to be < 0.5
   end
 
   it "holds no other tenant if its worker is stopped, and is over after max_pause" do
