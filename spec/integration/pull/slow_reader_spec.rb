@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-# These specs need a worker that writes to the pipe itself. A client that waits for its reader makes the worker wait as
-# well.
 module SlowReader
   # Longer than the pipe, and all that is read in advance.
   def self.serve(journal_mode)
@@ -14,8 +12,8 @@ module SlowReader
   def live(&) = SQLite3::Database.new(app.database_path, &)
 
   # Starts a pull, and reads it only after the block. Returns its output.
-  def read_late
-    reader, writer = IO.pipe(binmode: true)
+  def read_late(ends = IO.pipe(binmode: true))
+    reader, writer = ends
     pull = app.start_hotswap("cp", "database", "-", out: writer)
     writer.close
     yield pull
@@ -31,6 +29,7 @@ module SlowReader
   end
 end
 
+# The worker writes to the pipe itself, which only Linux lets it do.
 %w[wal delete].each do |journal_mode|
   RSpec.describe "a pull by a slow reader, with journal mode #{journal_mode}", :linux, lane: "default" do
     include SlowReader
@@ -131,5 +130,30 @@ end
     end
 
     def free = `df --output=avail -B1 #{app.root.join("storage")}`.lines.last.to_i
+  end
+end
+
+# Then the client copies from its connection to standard output, and its reader makes the worker wait. With the portable
+# backend, it does so also if that is a pipe.
+RSpec.describe "a pull to a socket whose reader stands still", lane: "default" do
+  include SlowReader
+
+  attr_reader :app
+
+  it "holds the database, so a push gives up, while the application writes" do
+    @app = keep(SlowReader.serve("wal"))
+    before = TestDatabase.content(app.database_path)
+    new = app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new])
+
+    pulled = read_late(Project.linux? ? UNIXSocket.pair : IO.pipe(binmode: true)) do |pull|
+      eventually { app.log.include?("pull started") }
+      expect(app.hotswap("cp", "--timeout", "2", new, "database")).to have_attributes(exit_code: 4, stderr: /^- process \d+\b.* #{Project.linux? ? "copies the database" : "holds the database and does not answer"}/)
+      expect(app.post("/", name: "meanwhile").status).to eq 200
+      expect(pull).to be_running
+    end
+
+    expect_copy(pulled, before)
+    expect(app.hotswap("cp", new, "database")).to have_attributes(exit_code: 0)
+    expect(app.version).to eq "new"
   end
 end
