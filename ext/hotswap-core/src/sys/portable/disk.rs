@@ -18,11 +18,6 @@ pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Reserves blocks for a range of the file: there is no such call. The file system finds them when the range is written.
-pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
-    Ok(())
-}
-
 /// Makes writes to `file` go past the page cache, or through it.
 pub fn pass_cache(_file: &File, past: bool) -> io::Result<()> {
     match past {
