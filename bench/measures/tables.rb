@@ -46,12 +46,12 @@ module Bench
       # Each one writes the difference again.
       files = [changed, original].cycle
       log = site.swap_log
-      pushed = nil
-      watch = Watch.during(site) { pushed = visited(site) { |load| push(load, site, files.next) } }
+      watches = []
+      pushed = visited(site) { |load| watches << push(load, site, files.next) }
       closed = Samples.new(log.closed)
       by_hand = visited(site) { |load| by_hand(load, site, files.next) }
       [silence(share, pushed, by_hand, closed), total(share, *[pushed, by_hand].map { |load| seconds(load) }),
-        lost(share, site, pushed), memory(share, megabytes(watch.worker_peak), megabytes(watch.growth))]
+        lost(share, site, pushed), memory(share, *[watches.map(&:worker_peak).max, watches.map(&:growth).max].map { |bytes| megabytes(bytes) })]
     end
 
     # Two loads, so that visitors that wait for the shell cannot meet a push.
@@ -63,10 +63,12 @@ module Bench
       end
     end
 
+    # Returns the memory that was seen meanwhile. The load has run alone before.
     def push(load, site, file)
       load.window(:alone) { sleep ALONE }
-      load.window(:change) { site.push(file, "--only=#{TABLES.join(",")}", "--in-place=always").tap { sleep AFTER } }
-      load.window(:pause) { site.settle }
+      Watch.during(site) do
+        load.window(:change) { site.push(file, "--only=#{TABLES.join(",")}", "--in-place=always").tap { sleep AFTER } }
+      end.tap { load.window(:pause) { site.settle } }
     end
 
     def by_hand(load, site, file)
