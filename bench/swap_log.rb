@@ -36,7 +36,7 @@ module Bench
     # For each push, how long no process had the file open, in milliseconds.
     def closed = lines.filter_map { |line| line.text[/closed for ([\d.]+) ms/, 1]&.to_f }
 
-    # For each write in place, how long it was to take at most, in milliseconds.
+    # For each write in place, the estimate of the worker, in milliseconds.
     def estimated = lines.filter_map { |line| line.text[/writing in place.*, about ([\d.]+) s/, 1]&.to_f&.*(1000) }
 
     # For each time that a process held requests up, how long it took from the first waiting request until none

@@ -7,7 +7,7 @@ module Bench
   class Tables < Measure
     CONTENT = "workshop"
     TABLES = %w[posts comments].freeze
-    # Which rows of a table differ. One in a hundred means one in most of the pages, and SQLite writes whole pages.
+    # Which rows of a table differ. Random rows are in more pages than the newest, and SQLite writes whole pages.
     SHARES = {
       "1 %" => "abs(random()) %% 100 = 0",
       "the newest 1 %" => "id > (SELECT id FROM %<table>s ORDER BY id DESC LIMIT 1 OFFSET (SELECT count(*) / 100 FROM %<table>s))",

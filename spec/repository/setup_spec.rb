@@ -16,7 +16,7 @@ RSpec.describe "bin/setup", lane: "default" do
     folder.join("lib/hotswap").mkpath
     write("ext/hotswap/src/lib.rs", "")
     write("ext/hotswap/tests/model.rs", "")
-    # Like rake, it writes no library over one that is as new.
+    # Like rake, it does not replace a library that is as new.
     program("rake", <<~SH)
       echo "compiled in $HOTSWAP_LANE"
       [ -e lib/hotswap/hotswap.so ] || echo "with ${RB_SYS_CARGO_PROFILE:-release}" >lib/hotswap/hotswap.so
@@ -59,7 +59,7 @@ RSpec.describe "bin/setup", lane: "default" do
     expect(setup("--lane", "small")).to match [0, /compiling the extension/]
   end
 
-  it "compiles again for another profile of Cargo, and never leaves the library of the former one" do
+  it "compiles again for another profile of Cargo, and never leaves the library of the previous one" do
     library = folder.join("lib/hotswap/hotswap.so")
     found = ["checked", "checked", nil].map do |profile|
       [setup("--lane", "small", profile: profile).last.include?("compiling"), library.read]

@@ -12,8 +12,8 @@ class ItemsServer < RackServer
 
   LIVE = "storage/app.sqlite3"
 
-  # Time for a busy machine and its disk: with the default of half a second, a swap fails now and then that nothing but
-  # the machine delays. A spec about max_pause names its own.
+  # Gives a busy machine and its disk more time. With the default of half a second, some swaps fail only because the
+  # machine is busy. A spec about max_pause sets its own.
   PATIENT = "config.max_pause = 3"
 
   # What comes before the page. Keeps one connection open between requests.
@@ -56,7 +56,7 @@ class ItemsServer < RackServer
     @by_way_of = by_way_of
   end
 
-  # settings: what is done to the `config` of Hotswap.configure, after PATIENT.
+  # settings: Ruby code that changes the `config` of Hotswap.configure. It runs after PATIENT.
   def self.start(schema: self::SCHEMA, journal_mode: "wal", settings: "", **options, &block)
     configured = %(require "hotswap"\nHotswap.configure { |config| #{PATIENT}; #{settings} }\n#{self::APPLICATION})
     super(config: configured, database: LIVE, threads: 1, **options) do |server|

@@ -49,8 +49,8 @@ extern "C" fn forked() {
 /// Installs fork handlers, so that forked children are recognized. They also see the fork in `Process.daemon`, which
 /// no Ruby hook sees.
 pub(crate) fn note_forks() {
-    // SAFETY: the handlers in the child change atomics and close descriptors, which is safe after a fork. They are never
-    // unloaded.
+    // SAFETY: the handler in the child changes atomics and closes descriptors, which is safe after a fork. The handlers
+    // are never unloaded.
     unsafe { libc::pthread_atfork(Some(about_to_fork), Some(has_forked), Some(forked)) };
 }
 

@@ -130,15 +130,16 @@ module Hotswap
         nil # A model without a database has nothing to forget.
       end
 
-      # Whether the model may have its columns from the database of any tenant. Outside any tenant, it has no pool, or
-      # one that stands for all tenants.
+      # Whether the model may have its columns from a tenant's database. Outside any tenant, such a model has no pool,
+      # or one that stands for all tenants.
       def opens_tenants?(model)
         pool = pool_of(model)
         path = file_of(pool.db_config) if pool
         pool.nil? || (path && Hotswap.databases.opened_as(path)&.matched?)
       end
 
-      # As `reset_column_information`, which needs a pool: that of the tenant may be gone, while the class has its columns.
+      # Does what `reset_column_information` does. That method needs a pool, and the tenant's pool may be gone while the
+      # class still has the columns.
       def forget_columns(model)
         model.undefine_attribute_methods
         model.send(:reload_schema_from_cache, false)

@@ -168,7 +168,7 @@ RSpec.describe "a program without a server", lane: "default" do
 
     it "pushes while the application boots, and the server has the newest" do
       app = console = pushed = nil
-      # The console is up first, so its first push finds no server.
+      # The console answers first, so its first push finds no server.
       booting = Thread.new { keep(ItemsServer.start { |server| console = program(app = server).tap { |ready| ready.tell("names") } }) }
       eventually { console }
       codes = []

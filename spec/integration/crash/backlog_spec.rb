@@ -4,8 +4,8 @@ require_relative "support/watched_server"
 
 # A separate thread writes a large file to the disk while the worker checks it. These specs fail unless the swap waits
 # for that thread (staged.rs, `sync`, which push/pass.rs calls after the check), and unless the worker stops waiting when
-# its client has gone (flusher.rs, `caught_up`). The portable backend cannot write a part of a file to the disk: to wait
-# for one, it syncs the file.
+# its client has gone (flusher.rs, `caught_up`). The portable backend cannot write a part of a file to the disk. Instead
+# of waiting for a part, it syncs the file.
 RSpec.describe "a push of a file that the disk is still writing", lane: "default" do
   watched_app
 
@@ -21,7 +21,7 @@ RSpec.describe "a push of a file that the disk is still writing", lane: "default
     end
   end
 
-  # In place, so much takes longer than the default max_pause.
+  # In place, a write of this size takes longer than the default max_pause.
   def push = app.push(*("--in-place=always" unless Project.linux?))
 
   # The steps of that thread in a push.
@@ -31,7 +31,7 @@ RSpec.describe "a push of a file that the disk is still writing", lane: "default
     steps.select { |step| "#{step.program}: #{step.call} #{step.file}" == "worker: #{writing.first}" }.first(writing.last)
   end
 
-  # In place, SQLite's own syncs count.
+  # In place, SQLite's own syncs make the content durable.
   it "swaps when the whole file is durable, however slow the disk is", :linux do
     last = writes.last
     calls = app.calls.traced { app.calls.with(last, :slow) { expect(app.push).to have_attributes(exit_code: 0) } }
@@ -72,7 +72,8 @@ RSpec.describe "a push of a file that the disk is still writing", lane: "default
       app.calls.with(step, :slow, lasting: true) do # All of them take half a minute.
         before = app.log.length
         running = app.start_hotswap("cp", "--skip-integrity-check", WatchedServer::NEW, WatchedServer::LIVE)
-        # The portable backend does not know how much may wait, so it receives no faster than the disk writes.
+        # The portable backend does not know how much unwritten data may wait, so it receives no faster than the disk
+        # writes.
         eventually { app.log[before..].include?(Project.linux? ? "received" : "push started") }
         sleep 0.5 # By now there is nothing else that it waits for.
         running.kill(:KILL)

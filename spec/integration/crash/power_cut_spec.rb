@@ -24,7 +24,7 @@ RSpec.describe "a power cut", lane: "default" do
       expect(found.map { |_, *rows| rows }.uniq).to contain_exactly(old, new)
       expect(found.select { |past,| past.include?("report") }.map { |_, *rows| rows }.uniq).to eq [new]
       expect(found.last.first).to include("report")
-      # In place, what SQLite has written and not yet synced may be there, or not.
+      # In place, what SQLite has written but not synced may be there or not.
       expect(found.reject { |past,| past.include?("rename") }.map { |_, *rows| rows }.uniq).to eq [old] if Project.linux?
     end
   end

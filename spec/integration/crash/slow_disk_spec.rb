@@ -24,7 +24,8 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     expect(listing).to eq before
   end
 
-  # SQLite's own sync when it locks the database exclusively. In place, where no such lock comes, the announcement.
+  # The last lock that SQLite sets or releases on the database before the WAL goes. In place, the last write of the
+  # board before SQLite writes into the WAL.
   def last_before_the_swap
     app.offer("first")
     steps = SystemCalls.steps(app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) })
@@ -32,7 +33,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
     steps.take_while { |step| "#{step.call} #{step.file}" != swap }.reverse.find { |step| "#{step.program} #{step.call} #{step.file}" == "worker #{last}" }
   end
 
-  # In place, SQLite's commit makes the content durable, and no sync of the folder comes before or after it.
+  # In place, SQLite's commit makes the content durable, and not a sync of the folder.
   describe "in a push by a rename", :linux do
     # The two syncs of the folder: after the WAL is removed, right before the rename, and after the rename.
     def syncs
@@ -41,7 +42,8 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
       steps.select { |step| step.program == "worker" && "#{step.call} #{step.file}" == "fsync folder" }
     end
 
-    # push/replace.rs, `run`, and push/whole_database.rs, `replace`: the folder's sync before the rename takes two seconds, the next one does not.
+    # push/replace.rs, `run`, and push/whole_database.rs, `replace`: the folder's sync before the rename takes two
+    # seconds, the next one does not.
     it "holds no request during a slow sync of the folder, and the push tries again" do
       step = syncs.first
       app.offer("second")

@@ -62,7 +62,7 @@ RSpec.describe "a database on", :slow, lane: "default" do
         expect_whole(%w[in-place])
       end
 
-      # The second one holds no lock of SQLite.
+      # Two programs that have the database open. The second one holds no lock of SQLite.
       def strangers
         skip "there is no sqlite3 shell" unless Stranger.available?("sqlite3")
         app.version

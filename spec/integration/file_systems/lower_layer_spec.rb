@@ -27,8 +27,8 @@ RSpec.describe "the first push of a database that came with an image", :slow, la
         expect(app.names).to eq %w[old]
       end
 
-      # Fails without `is_same_below` (previous/hidden.rs): then the next push takes its own second name for that of another
-      # program. In place, what was replaced gets its name after the commit.
+      # Fails without `is_same_below` (previous/hidden.rs): then the next push takes its own second name for that of
+      # another program. In place, what was replaced gets its name after the commit.
       {Project.linux? ? "link kept" : "write app.sqlite3-wal" => :old, "rename staged" => :new}.each do |call, state|
         it "can be killed after #{call}" do
           expect(app.names).to eq %w[old]

@@ -39,15 +39,16 @@ RSpec.describe "a push of some tables whose worker is killed" do
 
   def settled = eventually { app.process.members == [app.pid] }
 
-  # Of so many calls in a row that do the same with the same file, one stands for all.
+  # Of this many calls in a row that do the same with the same file, one stands for all.
   def alike = 20
 
-  # The calls of the worker that change something.
+  # The calls at which the worker is killed.
   def steps(&)
     runs = changes(&).chunk_while { |one, other| [one.call, one.file] == [other.call, other.file] }
     runs.flat_map { |calls| [*calls.each_slice(alike).map(&:first), calls.last].uniq }
   end
 
+  # The calls of the worker that change something.
   def changes(&)
     steps = SystemCalls.steps(app.calls.traced(&)).select { |step| step.program == "worker" }
     steps.select { |step| %w[write rename unlink fsync fdatasync ftruncate link].include?(step.call) && !step.file.end_with?(".log", "-shm", ".hotswap") }

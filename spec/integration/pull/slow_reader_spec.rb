@@ -29,7 +29,7 @@ module SlowReader
   end
 end
 
-# The worker writes to the pipe itself, which only Linux lets it do.
+# With the Linux backend, the worker writes to the pipe itself.
 %w[wal delete].each do |journal_mode|
   RSpec.describe "a pull by a slow reader, with journal mode #{journal_mode}", :linux, lane: "default" do
     include SlowReader
@@ -133,8 +133,8 @@ end
   end
 end
 
-# Then the client copies from its connection to standard output, and its reader makes the worker wait. With the portable
-# backend, it does so also if that is a pipe.
+# If standard output is a socket, the client writes to it what it receives from the worker. So a slow reader makes the
+# worker wait. With the portable backend, the client does so for a pipe, too.
 RSpec.describe "a pull to a socket whose reader stands still", lane: "default" do
   include SlowReader
 

@@ -27,7 +27,7 @@ RSpec.describe "a push to one tenant that goes wrong", :unhurried, lane: "defaul
 
   # Pushes, and calls the block with the pid of the worker as soon as the gate of the database is closed.
   def attacked_push(note)
-    # The one of an earlier push may still be ending.
+    # The worker of an earlier push may still be ending.
     eventually { workers.empty? }
     closed.write("")
     pushing = Thread.new { push(note) }

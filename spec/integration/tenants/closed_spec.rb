@@ -95,7 +95,7 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     it "learns of it even if it closes the pool again before it could forget the old schema" do
       close_away
       push_wider
-      # While this request runs, the process cannot forget anything.
+      # While this request runs, the process cannot forget the schema.
       slow = Thread.new { app.get("/tenants/other2/twice?way=in_unit&seconds=3").status }
       eventually { app.log.include?("/tenants/other2/twice") }
       expect(app.notes("away")).to eq "wider"
@@ -106,7 +106,7 @@ RSpec.describe "a process that has closed the pool of a tenant" do
       eventually { columns == %w[id text author] }
     end
 
-    it "learns of it even if it has a connection left and no pool" do
+    it "learns of it even if it has a connection left but no pool" do
       app.get("/tenants/away/kept")
       open_others
       # Opens the connection again.

@@ -55,8 +55,8 @@ RSpec.describe "pushes, pulls and rollbacks of one tenant", :unhurried do
     client.answer { |answer| answer["token"] == token }
   end
 
-  # Writes to the tenant in this way, one note after the other, until the queue is closed. The value of the thread: the
-  # notes, and how long each took, in seconds.
+  # Writes to the tenant, one note after the other, until the queue `over` is closed. The block writes one. The value of
+  # the thread is how long each note took, in seconds.
   def keep_writing(over, tenant, name)
     Thread.new do
       (0..).each_with_object({}) do |number, waits|
@@ -79,10 +79,10 @@ RSpec.describe "pushes, pulls and rollbacks of one tenant", :unhurried do
     end.select { |_, path| path == app.tenant_path("acme") }
   end
 
-  # Writes to beta in every way after each of these commands, and to acme all the time.
-  def expect_to_disturb_nobody(ways)
+  # Runs the commands on beta. Writes to beta in every way after each of them, and to acme all the time.
+  def expect_no_disturbance(ways)
     %w[acme beta].each { |tenant| ways.each { |name, way| way.call(tenant, "#{tenant} #{name} first") } }
-    # In every process.
+    # Makes every process open both databases.
     %w[acme beta].each { |tenant| Array.new(12) { Thread.new { app.notes(tenant) } }.each(&:join) }
     before = open_files
     over = Queue.new
@@ -134,7 +134,7 @@ RSpec.describe "pushes, pulls and rollbacks of one tenant", :unhurried do
 
     it "disturb no command, no job and no request of another tenant, and lose nothing" do
       cable = ->(tenant, token) { by_cable(@clients[(tenant == "acme") ? 0 : 1], tenant, token) }
-      expect_to_disturb_nobody(cable: cable, job: method(:by_job), request: method(:by_request))
+      expect_no_disturbance(cable: cable, job: method(:by_job), request: method(:by_request))
       expect(@clients).to all(be_connected)
       expect(done.tally.values.uniq).to eq [1]
     end
@@ -163,7 +163,7 @@ RSpec.describe "pushes, pulls and rollbacks of one tenant", :unhurried do
     running_app(falcon, initializer: code) { |server| server.write("config/initializers/falcon.rb", 'require "falcon"') }
 
     it "disturb no request of another tenant, and lose nothing" do
-      expect_to_disturb_nobody(request: method(:by_request))
+      expect_no_disturbance(request: method(:by_request))
     end
   end
 end

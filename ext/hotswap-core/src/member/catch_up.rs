@@ -99,7 +99,8 @@ impl CatchUp {
             }
             return;
         }
-        // Taken first: what is added meanwhile may have changed after the application forgot it.
+        // First empties the list: a database that is added meanwhile may have changed after the application forgot
+        // its schema.
         let databases = self.pending().take().map_or_else(Vec::new, |one| one.databases);
         databases.iter().for_each(|database| host.refresh(database));
         hold.release();

@@ -35,7 +35,7 @@ pub(super) enum Missed {
 /// What a process knows of databases: the fence of each one, and the generation on its board.
 pub(super) type Versions = HashMap<PathBuf, (Identity, u64)>;
 
-/// A generation that no board has. The schema has changed since.
+/// A generation that no board has: what the application knows of the schema is out of date.
 const OUTDATED: u64 = u64::MAX;
 
 /// The memberships of this process, and its declaration.
@@ -46,7 +46,7 @@ pub(super) struct Fleets {
     patience: HashMap<PathBuf, Patience>,
     /// Shared by the gates of all databases, because the watcher closes one at a time.
     signals: Option<Arc<Signals>>,
-    /// Of the databases whose fleets this process has left, or its parent had joined before the fork.
+    /// What this process knows of databases whose fleets it has left, and what its parent knew before the fork.
     known: Versions,
 }
 
@@ -250,7 +250,7 @@ impl Fleets {
         versions
     }
 
-    /// What has happened to the database of `one`, which this process has just joined, since it last knew it.
+    /// What has happened to the database of `one`, whose fleet this process has just joined, since it last knew it.
     pub(super) fn missed(&mut self, one: &Membership) -> Missed {
         let now = one.generation.load(Ordering::Relaxed);
         match self.known.remove(&one.database()) {

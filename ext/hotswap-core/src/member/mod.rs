@@ -47,7 +47,7 @@ pub struct Member {
     inheritance: Mutex<Inheritance>,
 }
 
-/// Which versions of the databases the caches are of that a forked child inherits from its parent's application.
+/// A forked child inherits the caches of its parent's application. This says which versions of the databases they show.
 #[derive(Clone, Debug, Default)]
 pub struct Inheritance(Versions);
 

@@ -90,7 +90,7 @@ pub(crate) fn act(state: &mut State, rules: Rules, which: usize, act: Act) -> bo
         Act::CatchesUp
             if member.behind && matches!(member.post, Post::Watching | Post::Absent) && !member.unit =>
         {
-            // Active Record reads it when a unit needs it next.
+            // Active Record reads the new schema when a unit needs it next.
             member.schema = member.file.map(|_| state.folder.content);
             member.behind = false;
         }

@@ -16,7 +16,7 @@ pub(crate) struct Board {
 /// The position of a member's watcher. See `member.rs`.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Post {
-    /// Not a member: not started, dead, about to boot, just forked, or without a pool of the database. It holds no lock.
+    /// Not a member: not started, dead, about to boot, just forked, or without a pool of the database. Holds no lock.
     #[default]
     Absent,
     Joining,

@@ -209,8 +209,8 @@ class Trouble
     ["the application waited #{(Eventually.now - begun).round(1)} s"] if Eventually.now - begun > 5
   end
 
-  # After the next command, the other database of a rollback that failed is the previous version. In place, a copy of what
-  # was replaced is made after the commit, and if that fails, the version that is live again stays (docs/rollback.md).
+  # After the next command, the other database of a rollback that failed is the previous version. In place, the worker
+  # copies the old state after the commit. If that fails, the version that is live again stays (docs/rollback.md).
   def lost_version
     return [] unless @command == :undo
 

@@ -17,7 +17,7 @@ class WatchedServer < ItemsServer
 
   # Both files are there from the beginning, so that neither is taken for something left behind.
   #
-  # max_pause is the default of the gem: what a slow disk and a stopped worker do depends on it.
+  # max_pause is the default of the gem: what the specs expect of a slow disk and of a stopped worker depends on it.
   def self.start(schema: SCHEMA, settings: "", **options, &block)
     super(schema: schema, settings: "config.max_pause = 0.5; #{settings}", **options) do |server|
       server.schema = schema

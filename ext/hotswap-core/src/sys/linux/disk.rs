@@ -26,8 +26,8 @@ fn sync_range(file: &File, at: u64, length: u64, flags: libc::c_uint) -> io::Res
     Ok(())
 }
 
-/// Reserves blocks for a range of the file that has none. There the file reads as zeros, and grows if it ends before.
-/// What the range has already stays as it is.
+/// Reserves blocks for the parts of a range that have none. These parts read as zeros, and the file grows if it ends
+/// before the range does. What the range already has stays as it is.
 pub fn reserve(file: &File, at: u64, length: u64) -> io::Result<()> {
     Ok(fallocate(file, FallocateFlags::empty(), at as _, length as _)?)
 }

@@ -54,7 +54,7 @@ pub fn data() -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
-/// How much free memory stays in the heap, in bytes: as much as the largest cache that SQLite gets.
+/// How much free memory stays in the heap, in bytes: enough for the largest cache that SQLite gets.
 #[cfg(target_env = "gnu")]
 const KEPT: libc::c_int = 64 * 1024 * 1024;
 

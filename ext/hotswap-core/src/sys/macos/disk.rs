@@ -16,8 +16,8 @@ pub fn finish_write_back(file: &File, _at: u64, _length: u64) -> io::Result<()> 
     Ok(nix::unistd::fsync(file)?)
 }
 
-/// Reserves blocks for a range of the file: macOS could only do that at its end. The file system finds them when the
-/// range is written.
+/// Does nothing: macOS can reserve blocks only at the end of a file. The file system finds them when the range is
+/// written.
 pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
     Ok(())
 }

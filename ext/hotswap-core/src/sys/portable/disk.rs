@@ -13,7 +13,7 @@ pub fn finish_write_back(file: &File, _at: u64, _length: u64) -> io::Result<()> 
     Ok(nix::unistd::fsync(file)?)
 }
 
-/// Would reserve blocks for a range of the file. No call does that everywhere.
+/// Fails: no call reserves blocks for a range of a file on every Unix.
 pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -20,5 +20,5 @@ pub fn data() -> Option<u64> {
     None
 }
 
-/// Does nothing: the system's own heap is as good as another.
+/// Does nothing: no call does this on every Unix.
 pub fn use_one_heap() {}

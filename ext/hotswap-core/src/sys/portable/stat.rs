@@ -12,8 +12,8 @@ pub fn known_identity(path: &Path) -> io::Result<Identity> {
     Ok(Identity::of(&std::fs::metadata(path)?))
 }
 
-/// The number of the mount that contains `path`: the same for all, because the system does not report it. A device is no
-/// substitute: on overlayfs, a file may have another one than its folder.
+/// The number of the mount that contains `path`: the same for every path, because not every Unix reports it. A device
+/// is no substitute: on overlayfs, a file may have another one than its folder.
 pub fn mount(_path: &Path) -> io::Result<u64> {
     Ok(0)
 }

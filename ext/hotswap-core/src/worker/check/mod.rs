@@ -79,7 +79,7 @@ impl<'a> Check<'a> {
         self.see(staged, live)
     }
 
-    /// What it sees of the live database, if a version with this `schema` would not change the schema.
+    /// What it sees of the live database, if that has the `schema` of the version.
     pub(super) fn beside_version(&self, schema: &Schema, staged: &Staged, live: &Live) -> Option<Seen> {
         let seen = self.see(staged, live).ok()?;
         seen.schema.is_written_like(schema).then_some(seen)

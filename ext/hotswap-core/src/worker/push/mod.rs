@@ -195,8 +195,8 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     swap_back(command, &mut fleet, obstacle, if_match, number)
 }
 
-/// Swaps the version `number` back in. If a migration changes the schema meanwhile, swaps it in with that change: a
-/// rollback replaces whatever is live.
+/// Swaps the version `number` back in. If a migration changes the schema meanwhile, tries again without comparing the
+/// schemas, because a rollback replaces whatever is live. With `if_match`, fails instead.
 fn swap_back(
     command: &Command,
     fleet: &mut Fleet,
@@ -213,8 +213,8 @@ fn swap_back(
     }
 }
 
-/// Does the same, in one try. With `compare`, a version that has the schema of the live database holds fewer requests,
-/// and is refused if that schema changes.
+/// Does the same, in one try. With `compare`, the swap holds fewer requests if the version has the live schema, and
+/// fails if that schema changes meanwhile.
 fn swap_version(
     command: &Command,
     fleet: &mut Fleet,

@@ -1,10 +1,10 @@
 //! Makes room in the WAL for the frames that the worker will write, before requests wait.
 //!
-//! When a file grows, the kernel has to find memory and blocks for each new page. While requests wait, that takes longer
-//! than the writing itself. So the worker reserves the blocks, and reads the range into the page cache.
+//! When a file grows, the kernel has to find memory and blocks for each new page. That would make requests wait longer
+//! for the write. So the worker reserves the blocks, and reads the range into the page cache.
 //!
-//! SQLite reads a WAL up to the first frame that does not have the salt of its header. Zeros do not, just like the old
-//! frames that SQLite leaves there when it starts the WAL over.
+//! SQLite reads a WAL up to the first frame that does not have the salt of the WAL's header. Zeros do not have it, and
+//! neither do the old frames that SQLite leaves there when it starts the WAL over.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -21,7 +21,7 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// How much is read at a time, in bytes.
 const AT_ONCE: usize = 1024 * 1024;
 
-/// Makes room for `bytes` after the last frame. If another process starts the WAL over meanwhile, the room is of no use,
+/// Makes room for `bytes` after the last frame. If another process starts the WAL over meanwhile, the room is of no use
 /// and does no harm.
 pub(super) fn make(live: &Live, page_size: u32, bytes: u64) -> io::Result<()> {
     let mut files = sidecars(live.path());

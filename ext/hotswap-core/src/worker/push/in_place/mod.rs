@@ -135,7 +135,7 @@ impl Overwriting<'_> {
         ));
         self.wait_for_the_write_lock(deadline, command.client)?;
         if self.live.is_wal() {
-            // Without it, the write takes longer.
+            // If this fails, the write only takes longer.
             let _ = log_room::make(&self.live, page_size, plan.estimate.size.bytes);
         }
         let deadline = Instant::now() + command.timeout();

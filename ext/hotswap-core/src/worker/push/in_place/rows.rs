@@ -310,8 +310,8 @@ impl Rows {
     }
 }
 
-/// Reads the rows that change, while no request waits. The comparison of a large table may have pushed their pages out of
-/// the page cache.
+/// Reads the rows that change, while no request waits. The comparison of a large table may have pushed their pages out
+/// of the page cache.
 fn warm(difference: &Difference, live: &Live) -> Result<()> {
     let connection = live.connection();
     if !live.is_wal() || !connection.is_autocommit() {
@@ -320,8 +320,8 @@ fn warm(difference: &Difference, live: &Live) -> Result<()> {
     // Fills SQLite's cache: the first use of each page of memory costs a page fault.
     difference.enlarge_cache(connection)?;
     difference.direction(connection)?;
-    // If another process commits, SQLite empties its cache and reads the pages again. From a mapping, that takes no system
-    // call. The mapping costs page faults, too.
+    // If another process commits, SQLite empties its cache and reads the pages again. From a mapping, that takes no
+    // system call. The first use of the mapping costs page faults, too.
     difference.map(connection)?;
     difference.direction(connection).map(drop)
 }
