@@ -63,7 +63,7 @@ class GemInstallation
   def compiled = @folder.join("compiled")
 
   def build_precompiled_gem
-    said, status = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "rake", "native", "gem", chdir: Project::ROOT.to_s)
+    said, status = Open3.capture2e(Project.bundled_environment.merge("RB_SYS_CARGO_PROFILE" => nil), "bundle", "exec", "rake", "native", "gem", chdir: Project::ROOT.to_s)
     raise "rake native gem failed:\n#{said.lines.last(60).join}" unless status.success?
     FileUtils.cp(Project::ROOT.glob("pkg/hotswap-*-*.gem").max_by(&:mtime), package)
   end

@@ -167,6 +167,8 @@ RSpec.describe "the previous version, and a rollback to it" do
     end
 
     expect(waiting).to be_ok
+    # Requests go on between the two tries.
+    expect(waiting.stderr).to match(/requests held for \S+ ms at most, 2 times/)
     expect(schema_generation).to be > generation
   end
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use nix::fcntl::{fallocate, fcntl, FallocateFlags, FcntlArg, OFlag};
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
 
 /// Begins to write back a range of the file, and returns. ESPIPE or an error of a missing call: the file system
 /// cannot write ranges.
@@ -24,12 +24,6 @@ fn sync_range(file: &File, at: u64, length: u64, flags: libc::c_uint) -> io::Res
     let answer = unsafe { libc::sync_file_range(file.as_raw_fd(), at as _, length as _, flags) };
     nix::errno::Errno::result(answer)?;
     Ok(())
-}
-
-/// Reserves blocks for the parts of a range that have none. These parts read as zeros, and the file grows if it ends
-/// before the range does. What the range already has stays as it is.
-pub fn reserve(file: &File, at: u64, length: u64) -> io::Result<()> {
-    Ok(fallocate(file, FallocateFlags::empty(), at as _, length as _)?)
 }
 
 /// Makes writes to `file` go past the page cache, or through it.

@@ -13,11 +13,6 @@ pub fn finish_write_back(file: &File, _at: u64, _length: u64) -> io::Result<()> 
     Ok(nix::unistd::fsync(file)?)
 }
 
-/// Does nothing: no call reserves blocks everywhere. The file system finds them when the range is written.
-pub fn reserve(_file: &File, _at: u64, _length: u64) -> io::Result<()> {
-    Ok(())
-}
-
 /// Makes writes to `file` go past the page cache, or through it.
 pub fn pass_cache(_file: &File, past: bool) -> io::Result<()> {
     match past {

@@ -207,6 +207,8 @@ fn swap_back(
     let is_guarded = if_match.is_some();
     match swap_version(command, fleet, obstacle, if_match, number, true) {
         Err(Error::Busy(Busy::SchemaChanged { .. })) if !is_guarded => {
+            // Requests must not wait for all of the second try.
+            fleet.resume()?;
             swap_version(command, fleet, obstacle, None, number, false)
         }
         swapped => swapped,

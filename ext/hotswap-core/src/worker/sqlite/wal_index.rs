@@ -19,7 +19,8 @@ pub(crate) struct LogIndex {
 }
 
 const INDEX_HEADER: usize = 48;
-const LOG_HEADER: u64 = 32;
+/// The length of the WAL's header, in bytes.
+pub(crate) const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
 /// How much of the WAL is read at a time, in bytes: a call for every frame costs more than the reading.
 const AT_ONCE: u64 = 1024 * 1024;
@@ -52,9 +53,13 @@ impl LogIndex {
         }
     }
 
-    /// The offset in the WAL at which the next frame begins.
-    pub(crate) fn end(&self, page_size: u64) -> u64 {
-        LOG_HEADER + u64::from(self.frames) * (FRAME_HEADER + page_size)
+    /// The offset in the WAL at which the next frame begins. SQLite starts a WAL over when the main file has all of it.
+    pub(crate) fn next_frame(&self, page_size: u64) -> u64 {
+        let kept = match self.backfilled >= self.frames {
+            true => 0,
+            false => u64::from(self.frames),
+        };
+        LOG_HEADER + kept * (FRAME_HEADER + page_size)
     }
 
     /// Whether nothing was committed between the two. A checkpoint may have run.

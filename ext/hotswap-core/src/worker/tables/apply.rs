@@ -24,7 +24,7 @@ const STEP: u64 = 100;
 pub(super) const ATTACHED: &str = "hotswap_difference";
 /// SQLite's cache while it writes, in KB. A page that has to leave the cache is written twice.
 const CACHE: u32 = 32 * 1024;
-/// How much of a file SQLite maps, in bytes. Otherwise each page that it reads takes a system call.
+/// How much of the difference file SQLite maps, in bytes. Reading it takes a fifth of the time otherwise.
 const MAPPED: u64 = 1 << 31;
 
 impl Difference {
@@ -60,13 +60,6 @@ impl Difference {
     /// cache. After a commit of another process, SQLite reads the pages again, into the same memory.
     pub(crate) fn enlarge_cache(&self, live: &Connection) -> Result<()> {
         live.execute_batch(&format!("PRAGMA main.cache_size = -{CACHE}"))
-            .context("cannot prepare the live database")
-    }
-
-    /// Makes SQLite map the live file. From then on, what the connection reads fills its cache only in a write
-    /// transaction.
-    pub(crate) fn map(&self, live: &Connection) -> Result<()> {
-        live.query_row(&format!("PRAGMA main.mmap_size = {MAPPED}"), [], |_| Ok(()))
             .context("cannot prepare the live database")
     }
 

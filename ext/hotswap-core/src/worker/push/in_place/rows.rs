@@ -116,7 +116,7 @@ impl Rows {
             Some(table) => Ok(Fit::OtherSchema(table)),
             None => {
                 difference.attach(live.connection())?;
-                warm(&difference, live)?;
+                difference.enlarge_cache(live.connection())?;
                 difference.direction(live.connection())
             }
         };
@@ -178,7 +178,13 @@ impl Rows {
         }
         let connection = live.connection();
         self.difference.attach(connection)?;
-        warm(&self.difference, live)?;
+        if live.is_wal() && connection.is_autocommit() {
+            // Reads the rows that change. The comparison of a large table may have pushed their pages out of the page
+            // cache, and requests would wait for the disk. SQLite also fills its cache: the first use of each page of
+            // memory costs a page fault, and comes before requests wait.
+            self.difference.enlarge_cache(connection)?;
+            self.difference.direction(connection)?;
+        }
         if !command.request.allow_orphans {
             self.risks = self.difference.risks(connection, self.direction)?;
         }
@@ -308,22 +314,6 @@ impl Rows {
             false => Err(Refused::Orphans { orphans }.into()),
         }
     }
-}
-
-/// Reads the rows that change, while no request waits. The comparison of a large table may have pushed their pages out
-/// of the page cache.
-fn warm(difference: &Difference, live: &Live) -> Result<()> {
-    let connection = live.connection();
-    if !live.is_wal() || !connection.is_autocommit() {
-        return Ok(());
-    }
-    // Fills SQLite's cache: the first use of each page of memory costs a page fault.
-    difference.enlarge_cache(connection)?;
-    difference.direction(connection)?;
-    // If another process commits, SQLite empties its cache and reads the pages again. From a mapping, that takes no
-    // system call. The first use of the mapping costs page faults, too.
-    difference.map(connection)?;
-    difference.direction(connection).map(drop)
 }
 
 /// The rows that would point to nothing, in words.
