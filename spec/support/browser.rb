@@ -61,10 +61,11 @@ class Browser
   # The value of a JavaScript expression in the page.
   def evaluate(expression) = ask(:post, "/execute/sync", script: "return (#{expression})", args: [])
 
-  # The visible text of the first element, as a user sees it.
+  # The visible text of the first element, as a user sees it. Empty if there is none: a page that reloads has none yet.
   def text(selector = "body")
     ask(:get, "/element/#{find(selector)}/text")
   rescue Trouble => error
+    return "" if error.message.start_with?("no such element")
     raise unless error.message.include?("stale element")
     retry # The page has just replaced it.
   end

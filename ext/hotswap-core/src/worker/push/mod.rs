@@ -196,7 +196,7 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
 }
 
 /// Swaps the version `number` back in. If a migration changes the schema meanwhile, tries again without comparing the
-/// schemas, because a rollback replaces whatever is live. With `if_match`, fails instead.
+/// schemas, because a rollback replaces whatever is live. A rollback with `if_match` fails then.
 fn swap_back(
     command: &Command,
     fleet: &mut Fleet,
@@ -215,7 +215,7 @@ fn swap_back(
     }
 }
 
-/// Does the same, in one try. With `compare`, the swap holds fewer requests if the version has the live schema, and
+/// Makes one try. With `compare`, the swap holds fewer requests if the version has the live schema, and
 /// fails if that schema changes meanwhile.
 fn swap_version(
     command: &Command,

@@ -71,7 +71,7 @@ pub(super) fn make(live: &Live, page_size: u32, bytes: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::time::Duration;
 
     use rusqlite::Connection;
 
@@ -79,70 +79,88 @@ mod tests {
     use crate::worker::sqlite::system::adopt_the_systems_sqlite;
 
     const ROOM: u64 = 1 << 20;
+    const NOTE: &str = "INSERT INTO notes VALUES ('a note')";
 
-    fn length(path: &Path) -> u64 {
-        fs::metadata(path).unwrap().len()
+    /// A live database, a connection of the application, and one of the worker.
+    struct Database {
+        folder: tempfile::TempDir,
+        application: Connection,
+        live: Live,
     }
 
-    fn rows(path: &Path) -> i64 {
-        let connection = Connection::open(path).unwrap();
-        connection
-            .query_row("SELECT count(*) FROM notes", [], |row| row.get(0))
-            .unwrap()
+    impl Database {
+        /// `statements` come after the table is made.
+        fn open(statements: &str) -> Self {
+            assert!(adopt_the_systems_sqlite());
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("live");
+            let application = Connection::open(&path).unwrap();
+            let mode = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0";
+            application
+                .execute_batch(&format!("{mode}; CREATE TABLE notes (text); {statements}"))
+                .unwrap();
+            let live = Live::require(&path).unwrap();
+            live.connection().busy_timeout(Duration::ZERO).unwrap();
+            Self {
+                folder,
+                application,
+                live,
+            }
+        }
+
+        fn write(&self, statements: &str) {
+            self.application.execute_batch(statements).unwrap();
+        }
+
+        /// Makes room, and returns the length of the WAL.
+        fn make(&self) -> u64 {
+            make(&self.live, 4096, ROOM).unwrap();
+            self.length()
+        }
+
+        fn length(&self) -> u64 {
+            fs::metadata(self.folder.path().join("live-wal")).unwrap().len()
+        }
+    }
+
+    fn notes(connection: &Connection) -> i64 {
+        let count = "SELECT count(*) FROM notes";
+        connection.query_row(count, [], |row| row.get(0)).unwrap()
     }
 
     #[test]
     fn the_room_is_after_the_frames_and_no_recovery_takes_it_for_one() {
-        assert!(adopt_the_systems_sqlite());
-        let folder = tempfile::tempdir().unwrap();
-        let [path, log] = ["live", "live-wal"].map(|name| folder.path().join(name));
-        let application = Connection::open(&path).unwrap();
-        application
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE notes (text)",
-            )
-            .unwrap();
-        let note = "INSERT INTO notes VALUES ('a note')";
-        application.execute_batch(note).unwrap();
-        let frames = length(&log);
-        let live = Live::require(&path).unwrap();
-
-        make(&live, 4096, ROOM).unwrap();
-        assert_eq!(length(&log), frames + ROOM);
-        make(&live, 4096, ROOM).unwrap();
-        assert_eq!(length(&log), frames + ROOM);
-        application.execute_batch(note).unwrap();
+        let database = Database::open(NOTE);
+        let frames = database.length();
+        assert_eq!(database.make(), frames + ROOM);
+        assert_eq!(database.make(), frames + ROOM);
+        database.write(NOTE);
 
         // Without the WAL index, SQLite reads the whole WAL.
         let copy = tempfile::tempdir().unwrap();
         for name in ["live", "live-wal"] {
-            fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+            fs::copy(database.folder.path().join(name), copy.path().join(name)).unwrap();
         }
-        assert_eq!(rows(&copy.path().join("live")), 2);
-        assert_eq!(rows(&path), 2);
+        assert_eq!(notes(&Connection::open(copy.path().join("live")).unwrap()), 2);
+        assert_eq!(notes(&database.application), 2);
     }
 
     #[test]
-    fn a_log_without_a_header_or_with_a_writer_stays_as_it_is() {
-        assert!(adopt_the_systems_sqlite());
-        let folder = tempfile::tempdir().unwrap();
-        let [path, log] = ["live", "live-wal"].map(|name| folder.path().join(name));
-        let application = Connection::open(&path).unwrap();
-        application
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; CREATE TABLE notes (text); PRAGMA wal_checkpoint(TRUNCATE)",
-            )
-            .unwrap();
-        let live = Live::require(&path).unwrap();
-        live.connection().busy_timeout(std::time::Duration::ZERO).unwrap();
+    fn a_log_that_starts_over_has_its_room_at_the_start() {
+        let database = Database::open(&format!("{NOTE}; PRAGMA wal_checkpoint"));
+        assert_eq!(database.make(), LOG_HEADER + ROOM);
+    }
 
-        make(&live, 4096, ROOM).unwrap();
-        assert_eq!(length(&log), 0);
-        let note = "INSERT INTO notes VALUES ('a note')";
-        application.execute_batch(note).unwrap();
-        let frames = length(&log);
-        application.execute_batch("BEGIN IMMEDIATE").unwrap();
-        make(&live, 4096, ROOM).unwrap();
-        assert_eq!(length(&log), frames);
+    #[test]
+    fn a_log_without_a_header_stays_as_it_is() {
+        assert_eq!(Database::open("PRAGMA wal_checkpoint(TRUNCATE)").make(), 0);
+    }
+
+    #[test]
+    fn a_log_that_a_process_is_writing_stays_as_it_is() {
+        let database = Database::open(NOTE);
+        let frames = database.length();
+        database.write("BEGIN IMMEDIATE");
+        assert_eq!(database.make(), frames);
     }
 }
