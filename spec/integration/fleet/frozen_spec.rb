@@ -110,7 +110,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
   end
 
   # In place, a worker that is killed right after its commit leaves no copy of what it replaced (docs/rollback.md). So the
-  # spec would have nothing in which to look for the acknowledged writes. in_place/killed_spec tries these kills.
+  # spec would have nothing in which to look for the acknowledged writes. crash/faults_spec kills it at each call.
   it "leaves the whole old or new database, and no files, if it is killed at any moment", :alone, :linux, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
