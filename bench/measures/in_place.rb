@@ -66,7 +66,7 @@ module Bench
       log = site.swap_log
       site.push(file, "--in-place=always")
       site.settle
-      log.closed.first.tap { |real| @estimates << (log.estimated.first / real).round(1) }
+      log.closed.first.tap { |real| @estimates << (log.estimated.first / real).round(2) }
     end
 
     def restore(site, file)

@@ -21,7 +21,7 @@ RSpec.describe "a push in place that would take longer than max_pause", :slow, :
 
     refused = untouched(app) { app.hotswap("cp", large, "database", "--skip-schema-check") }
     expect(refused).to have_attributes(exit_code: 3, stdout: "")
-    expect(refused.stderr).to match(/#{HotswapCommand.open_in(stranger.pid)}.*10\d\.\d MB at \d+ MB\/s, about \d+\.\d\d s.*longer than max_pause \(0\.15 s\)/m)
+    expect(refused.stderr).to match(/#{HotswapCommand.open_in(stranger.pid)}.*10\d\.\d MB at \d+ MB\/s, about \d+\.\d{3} s.*longer than max_pause \(0\.15 s\)/m)
     expect(refused.stderr).to include("Pass --in-place=always or a longer --max-pause to let requests wait", Project.linux? ? "close it there" : "push on Linux")
     expect(app.log[log..]).not_to include("requests are queued")
 

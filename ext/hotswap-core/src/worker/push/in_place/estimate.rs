@@ -83,7 +83,7 @@ impl std::fmt::Display for Estimate {
         }
         write!(
             out,
-            "{:.1} MB at {:.0} MB/s, about {:.2} s",
+            "{:.1} MB at {:.0} MB/s, about {:.3} s",
             self.size.bytes as f64 / 1e6,
             self.speed / 1e6,
             self.time.as_secs_f64()
