@@ -33,12 +33,17 @@ module Hotswap
     # Starts a thread that sends the event and runs the blocks, and returns at once.
     # @param database [Database]
     # @param held [Float] how long the swap held requests of this process, in milliseconds
+    # @yield in that thread, when the blocks have ended
     # @return [Thread, nil]
-    def run_beside(database, held)
+    def run_beside(database, held, &ended)
       blocks = subscribed? ? [event(held), *@blocks] : @blocks
-      return if blocks.empty?
+      return ended&.call if blocks.empty?
 
-      thread = Thread.new { @one_swap_after_the_other.synchronize { run(database, blocks) } }
+      thread = Thread.new do
+        @one_swap_after_the_other.synchronize { run(database, blocks) }
+      ensure
+        ended&.call
+      end
       thread.name = "hotswap-after-swap"
       thread.thread_variable_set(:fork_safe, true)
       thread

@@ -39,6 +39,7 @@ module Hotswap
     def answer(number, kind, subject, detail)
       return prepare(number, subject) if kind == "prepare"
       return probe(number, subject, detail) if kind == "probe"
+      return swapped(number, subject, detail) if kind == "swapped"
 
       lines = send(:"answer_#{kind}", subject, detail)
       Native.answer(number, true, Array(lines)) unless number.zero?
@@ -73,6 +74,13 @@ module Hotswap
       Hotswap.runtime.probe.run_beside(database_at(path), timeout.to_f) { |why| Native.answer(number, why.nil?, [why.to_s]) }
     end
 
+    # The answer comes when the application's blocks have run. A child that is forked before runs them itself.
+    def swapped(number, path, milliseconds)
+      database = database_at(path)
+      Hotswap.runtime.after_swap.run_beside(database, milliseconds.to_f) { Native.answer(number, true, []) }
+      Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
+    end
+
     # The lines before this question are written.
     def answer_written(_, _) = nil
 
@@ -84,12 +92,6 @@ module Hotswap
     def answer_refresh(path, _)
       Hotswap.runtime.connections.refresh(database_at(path))
       nil
-    end
-
-    def answer_swapped(path, milliseconds)
-      database = database_at(path)
-      Hotswap.runtime.after_swap.run_beside(database, milliseconds.to_f)
-      Log.info("process #{Process.pid} moved to the new #{database.label}; its requests were held for #{milliseconds} ms")
     end
 
     # The units that have been inside for at least this many seconds, as "4.2 GET /reports". With a path, only those

@@ -9,7 +9,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hotswap_core::member::{Host, Running};
+use hotswap_core::member::{CatchingUp, Host, Running};
 use hotswap_core::sys::event::Event;
 use hotswap_core::visible;
 use magnus::{function, Error, Object, RModule, Ruby};
@@ -34,6 +34,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 pub(crate) struct Mailbox {
     questions: Mutex<VecDeque<Question>>,
     answers: Mutex<HashMap<u64, Sender<Answer>>>,
+    /// The databases of which the application has yet to forget something, by the number of the question.
+    catching_up: Mutex<HashMap<u64, CatchingUp>>,
     /// A number is never used twice, so that a late answer is not taken for the answer to a later question.
     asked: AtomicU64,
     posted: Event,
@@ -50,6 +52,7 @@ impl Mailbox {
         Ok(Self {
             questions: Mutex::default(),
             answers: Mutex::default(),
+            catching_up: Mutex::default(),
             asked: AtomicU64::new(0),
             posted: Event::new()?,
         })
@@ -99,13 +102,17 @@ impl Mailbox {
         patience: Duration,
     ) -> Option<Answer> {
         let (answered, answer) = channel();
-        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.next_number();
         lock(&self.answers).insert(number, answered);
         lock(&self.questions).push_back((number, kind, subject, detail));
         self.posted.set();
         let answer = answer.recv_timeout(patience).ok();
         lock(&self.answers).remove(&number);
         answer
+    }
+
+    fn next_number(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn take(&self) -> Option<Question> {
@@ -117,9 +124,10 @@ impl Mailbox {
     }
 
     fn answer(&self, number: u64, worked: bool, lines: Vec<String>) {
-        if let Some(asking) = lock(&self.answers).remove(&number) {
+        match lock(&self.answers).remove(&number) {
             // The thread that asked may have stopped waiting at this moment.
-            let _ = asking.send((worked, lines));
+            Some(asking) => drop(asking.send((worked, lines))),
+            None => drop(lock(&self.catching_up).remove(&number)),
         }
     }
 }
@@ -148,10 +156,11 @@ impl Host for Mailbox {
         let _ = self.ask("refresh", FileName::of(database), String::new(), REFRESH);
     }
 
-    fn swapped(&self, database: &Path, held: Duration) {
-        let path = FileName::of(database);
+    fn swapped(&self, one: CatchingUp, held: Duration) {
+        let (number, path) = (self.next_number(), FileName::of(one.database()));
         let milliseconds = format!("{:.1}", held.as_secs_f64() * 1e3);
-        lock(&self.questions).push_back((0, "swapped", path, milliseconds));
+        lock(&self.catching_up).insert(number, one);
+        lock(&self.questions).push_back((number, "swapped", path, milliseconds));
         self.posted.set();
     }
 

@@ -136,4 +136,59 @@ RSpec.describe "forks by the application", :fleet do
       eventually { (app.root.join("tmp/swapped").readlines.map(&:to_i) & columns.keys).size == 3 }
     end
   end
+
+  # The other threads of a process may fork at any time, as Puma's master does if a worker has died.
+  {"forgets the schema" => "Item.singleton_class.prepend(ForksMeanwhile)",
+   "runs after_swap" => "Hotswap.after_swap { Forking.once }"}.each do |moment, hook|
+    context "when a thread forks while the process #{moment}" do
+      let(:app) do
+        boot_app(workers: 0) do |server|
+          server.write("config/initializers/zz_forks_meanwhile.rb", <<~RUBY)
+            module Forking
+              def self.once
+                return if @forked || Thread.current.name == "main"
+
+                @forked = true
+                Thread.new { fork { tell } }.join
+              end
+
+              def self.tell
+                deadline = Time.now + 20
+                columns = []
+                columns = Item.where(id: 1).first.attributes.keys until columns.include?("price") || Time.now > deadline
+                Rails.root.join("tmp/child.new").write({pid: Process.pid, columns: columns}.to_json)
+                File.rename(Rails.root.join("tmp/child.new"), Rails.root.join("tmp/child"))
+                sleep
+              end
+            end
+
+            module ForksMeanwhile
+              def undefine_attribute_methods
+                Forking.once if Thread.current.name == "hotswap"
+                super
+              end
+            end
+
+            Rails.application.config.after_initialize do
+              Item.new
+              #{hook}
+              Hotswap.after_swap { Rails.root.join("tmp/swapped").open("a") { |file| file.puts(Process.pid) } }
+            end
+          RUBY
+        end
+      end
+
+      it "the child forgets the old columns, and runs after_swap" do
+        expect(app.get("/version").json.fetch("version")).to eq "v1"
+        file = app.databases.changed("priced.sqlite3", version: "priced") { |db| db.execute("ALTER TABLE items ADD COLUMN price INTEGER") }
+        expect(generations.push("--skip-schema-check", file: file, version: "priced").result).to be_success
+
+        eventually(25) { app.root.join("tmp/child").exist? }
+        child = JSON.parse(app.root.join("tmp/child").read)
+        expect(child["columns"]).to include "price"
+        eventually { app.root.join("tmp/swapped").readlines.map(&:to_i).include?(child["pid"]) }
+        Process.kill(:KILL, child["pid"])
+      end
+    end
+  end
 end

@@ -8,12 +8,13 @@
 //! The classes outlive the membership: the process may leave the fleet again before it could forget the schema. So
 //! this list belongs to the process and not to a membership.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::hold::Hold;
 use super::host::Host;
+use super::outdated::CatchingUp;
 use crate::gate::Gate;
 
 /// How long one attempt waits for the units inside, with the gate open. Meanwhile the watcher answers no board.
@@ -30,7 +31,7 @@ pub(super) struct CatchUp(Mutex<Option<Pending>>);
 
 #[derive(Debug)]
 struct Pending {
-    databases: Vec<PathBuf>,
+    databases: Vec<CatchingUp>,
     since: Instant,
     next_attempt: Instant,
     /// How long an attempt may hold requests.
@@ -38,8 +39,8 @@ struct Pending {
 }
 
 impl CatchUp {
-    /// The schema of `database` (its resolved path) that the process knows is out of date.
-    pub(super) fn begin(&self, database: PathBuf, max_pause: Duration) {
+    /// The schema of a database that the process knows is out of date.
+    pub(super) fn begin(&self, database: CatchingUp, max_pause: Duration) {
         let now = Instant::now();
         let mut pending = self.pending();
         let pending = pending.get_or_insert_with(|| Pending {
@@ -48,28 +49,21 @@ impl CatchUp {
             next_attempt: now,
             max_pause,
         });
-        if !pending.databases.contains(&database) {
-            pending.databases.push(database);
-        }
+        pending
+            .databases
+            .retain(|one| one.database() != database.database());
+        pending.databases.push(database);
     }
 
     /// A swap of `database` makes the process forget its schema.
     pub(super) fn end(&self, database: &Path) {
         let mut pending = self.pending();
         if let Some(some) = pending.as_mut() {
-            some.databases.retain(|one| one != database);
+            some.databases.retain(|one| one.database() != database);
             if some.databases.is_empty() {
                 *pending = None;
             }
         }
-    }
-
-    /// The databases whose schema the process has yet to forget.
-    pub(super) fn databases(&self) -> Vec<PathBuf> {
-        let pending = self.pending();
-        pending
-            .as_ref()
-            .map_or_else(Vec::new, |one| one.databases.clone())
     }
 
     /// How long the watcher may wait before it tries, if there is something to do.
@@ -102,10 +96,10 @@ impl CatchUp {
         // First empties the list: a database that is added meanwhile may have changed after the application forgot
         // its schema.
         let databases = self.pending().take().map_or_else(Vec::new, |one| one.databases);
-        databases.iter().for_each(|database| host.refresh(database));
+        databases.iter().for_each(|one| host.refresh(one.database()));
         hold.release();
         let held = closed_at.elapsed();
-        databases.iter().for_each(|database| host.swapped(database, held));
+        databases.into_iter().for_each(|one| host.swapped(one, held));
     }
 
     fn pending(&self) -> MutexGuard<'_, Option<Pending>> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::database_gate::DatabaseGate;
 use super::declaration::Declaration;
 use super::membership::Membership;
+use super::outdated::{Missed, Outdated};
 use super::patience::Patience;
 use crate::error::{Context, Result};
 use crate::fence;
@@ -22,21 +23,18 @@ use crate::path::resolve;
 use crate::sys::identity::Identity;
 use crate::visible::Shown;
 
-/// What a process has missed while it was outside a fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missed {
-    Nothing,
-    /// The database was replaced.
-    Content,
-    /// The same, and the schema may have changed.
-    Schema,
+/// The version of a database that the caches of a process show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Version {
+    fence: Identity,
+    /// On the board of that fence.
+    generation: u64,
+    /// What the caches lack of that generation.
+    missed: Missed,
 }
 
-/// What a process knows of databases: the fence of each one, and the generation on its board.
-pub(super) type Versions = HashMap<PathBuf, (Identity, u64)>;
-
-/// A generation that no board has: what the application knows of the schema is out of date.
-const OUTDATED: u64 = u64::MAX;
+/// The version of each database that a process knows.
+pub(super) type Versions = HashMap<PathBuf, Version>;
 
 /// The memberships of this process, and its declaration.
 pub(super) struct Fleets {
@@ -237,15 +235,15 @@ impl Fleets {
         true
     }
 
-    /// What a child knows if this process forks now. It inherits the schemas that the application has cached; those of
-    /// `outdated` are out of date.
-    pub(super) fn versions(&self, outdated: &[PathBuf]) -> Versions {
+    /// What a child knows if this process forks now: it inherits the caches, in which those databases are `outdated`.
+    pub(super) fn versions(&self, outdated: &Outdated) -> Versions {
         let mut versions = self.known.clone();
         versions.extend(self.memberships.iter().map(|one| (one.database(), version(one))));
-        for database in outdated {
-            versions
-                .entry(database.clone())
-                .and_modify(|(_, generation)| *generation = OUTDATED);
+        // Read last: a swap that is over by now has changed the caches.
+        for (database, missed) in outdated.entries().iter() {
+            if let Some(version) = versions.get_mut(database) {
+                version.missed = version.missed.max(*missed);
+            }
         }
         versions
     }
@@ -255,16 +253,19 @@ impl Fleets {
         let now = one.generation.load(Ordering::Relaxed);
         match self.known.remove(&one.database()) {
             None => Missed::Nothing,
-            Some((fence, then)) if fence == one.fence.identity() => match one.fence.board() {
-                _ if then == now => Missed::Nothing,
-                board if board.schema_changed_since(then) => Missed::Schema,
-                _ => Missed::Content,
-            },
+            Some(known) if known.fence == one.fence.identity() => known.missed.max(match known.generation {
+                then if then == now => Missed::Nothing,
+                then => Missed::since(then, &one.fence.board()),
+            }),
             Some(_) => Missed::Schema,
         }
     }
 }
 
-fn version(one: &Membership) -> (Identity, u64) {
-    (one.fence.identity(), one.generation.load(Ordering::Relaxed))
+fn version(one: &Membership) -> Version {
+    Version {
+        fence: one.fence.identity(),
+        generation: one.generation.load(Ordering::Relaxed),
+        missed: Missed::Nothing,
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::outdated::CatchingUp;
 use crate::fence::report::Running;
 
 /// What a member asks of the application around it.
@@ -13,9 +14,9 @@ pub trait Host: Send + Sync {
     fn disconnect(&self, database: &Path, timeout: Duration) -> std::result::Result<(), String>;
     /// Forgets the cached schema of the database. Called with the fence lock held again.
     fn refresh(&self, database: &Path);
-    /// Reports that the database has been replaced and that work goes on, after it was `held` up for that long. Must
-    /// not wait.
-    fn swapped(&self, database: &Path, held: Duration);
+    /// Reports that a database has been replaced and that work goes on, after it was `held` up for that long. The
+    /// application drops `one` when it has caught up. Must not wait.
+    fn swapped(&self, one: CatchingUp, held: Duration);
     /// The units that have been inside the gate for `age` or longer; only those that use `database`, if one is given.
     fn running(&self, database: Option<&Path>, age: Duration) -> Vec<Running>;
     /// Whether the application neither has a connection to the database nor keeps a pool for one. `None` if

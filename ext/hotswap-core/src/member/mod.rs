@@ -14,6 +14,7 @@ mod fleets;
 mod hold;
 mod host;
 mod membership;
+mod outdated;
 mod patience;
 mod shared;
 mod watcher;
@@ -30,9 +31,11 @@ pub use crate::fence::report::Running;
 pub use database_gate::{DatabaseGate, Entry};
 pub use declaration::{astray, holding, Astray};
 pub use host::Host;
+pub use outdated::CatchingUp;
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;
 
-use fleets::{Missed, Versions};
+use fleets::Versions;
+use outdated::Missed;
 use shared::Shared;
 
 /// A membership, for the code that opens the database.
@@ -61,8 +64,7 @@ impl Member {
 
     /// Prepares what the child of a fork inherits. Runs in the thread that forks.
     pub fn before_fork(&self) {
-        let outdated = self.shared.catch_up.databases();
-        let versions = self.shared.fleets().versions(&outdated);
+        let versions = self.shared.fleets().versions(&self.shared.outdated);
         *self.inheritance.lock().unwrap_or_else(PoisonError::into_inner) = Inheritance(versions);
     }
 
@@ -97,22 +99,24 @@ impl Member {
             true => fleets.missed(&one),
             false => Missed::Nothing,
         };
-        if missed == Missed::Schema {
-            let max_pause = one.fence.board().max_pause;
-            self.shared.catch_up.begin(one.database(), max_pause);
-        }
-        let (gate, database) = (one.gate.clone(), one.database());
+        let catching_up = match missed {
+            Missed::Nothing => None,
+            _ => Some(self.shared.outdated.add(one.database(), missed)),
+        };
+        let (gate, max_pause) = (one.gate.clone(), one.fence.board().max_pause);
         // Under the lock: the thread that leaves the fleet has to hold the only reference.
         drop(one);
         drop(fleets);
+        match catching_up {
+            Some(one) if missed == Missed::Schema => self.shared.catch_up.begin(one, max_pause),
+            Some(one) => self.shared.host.swapped(one, Duration::ZERO),
+            None => {}
+        }
         if joined && !self.shared.watched.swap(true, Ordering::AcqRel) {
             watcher::start(self.shared.clone()).context("cannot start the watcher thread")?;
         }
         if joined {
             self.shared.woken.set();
-        }
-        if missed == Missed::Content {
-            self.shared.host.swapped(&database, Duration::ZERO);
         }
         Ok(Some(Joined { gate }))
     }

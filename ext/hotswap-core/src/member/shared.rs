@@ -7,6 +7,7 @@ use super::catch_up::CatchUp;
 use super::fleets::{Fleets, Versions};
 use super::host::Host;
 use super::membership::Membership;
+use super::outdated::Outdated;
 use crate::error::{Context, Result};
 use crate::gate::Gate;
 use crate::sys::event::Event;
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub host: Arc<dyn Host>,
     fleets: Mutex<Fleets>,
     pub catch_up: CatchUp,
+    pub outdated: Outdated,
     /// Wakes the watcher: there is a new membership, or the watcher has to end.
     pub woken: Event,
     /// Whether the watcher has been started.
@@ -33,6 +35,7 @@ impl Shared {
             host,
             fleets: Mutex::new(Fleets::new(known)),
             catch_up: CatchUp::default(),
+            outdated: Outdated::default(),
             woken: Event::new().context("cannot make an eventfd")?,
             watched: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::database_gate::DatabaseGate;
 use super::hold::Hold;
 use super::membership::Membership;
+use super::outdated::{CatchingUp, Missed};
 use super::patience::Patience;
 use super::shared::Shared;
 use crate::fence::report::{self, Why};
@@ -208,21 +209,19 @@ impl Watcher {
             .take(everything, deadline)
             .and_then(|()| self.let_go(one, &board, deadline));
         let in_time = one.fence.board() == board;
-        let mut moved = false;
+        let mut moved = None;
         if gone.is_ok() {
             self.shared.fleets().leave_what_was_replaced_by(one);
             self.wait_for_the_worker(one, board, deadline);
             moved = self.take_back(one);
         }
         hold.release();
-        if moved {
-            self.shared.host.swapped(&one.database(), closed_at.elapsed());
-        }
         // Runs with the gate open, so that no request waits for the report.
-        match gone {
-            Err(why) => self.tell(one, &board, why, closed_at),
-            Ok(()) if !moved && !in_time => self.tell(one, &board, Why::OutlastsThePause, closed_at),
-            Ok(()) => {}
+        match (gone, moved) {
+            (_, Some(moved)) => self.shared.host.swapped(moved, closed_at.elapsed()),
+            (Err(why), None) => self.tell(one, &board, why, closed_at),
+            (Ok(()), None) if !in_time => self.tell(one, &board, Why::OutlastsThePause, closed_at),
+            (Ok(()), None) => {}
         }
     }
 
@@ -277,9 +276,9 @@ impl Watcher {
         }
     }
 
-    /// Takes the lock back: the only way to reopen. Kills a worker that holds it past all bounds. Returns whether
-    /// the generation has changed.
-    fn take_back(&self, one: &Membership) -> bool {
+    /// Takes the lock back: the only way to reopen. Kills a worker that holds it past all bounds. If the generation has
+    /// changed, makes the application forget the schema, and returns what it has yet to catch up with.
+    fn take_back(&self, one: &Membership) -> Option<CatchingUp> {
         let mut nap = Duration::from_micros(20);
         let mut patience = Patience::default();
         loop {
@@ -296,12 +295,18 @@ impl Watcher {
         if board.phase == Phase::Moving {
             one.fence.finish_what_a_dead_worker_began(board.max_pause);
         }
-        let before = one.generation.swap(board.generation, Ordering::Relaxed);
-        if board.schema_changed_since(before) {
-            self.shared.catch_up.end(&one.database());
-            self.shared.host.refresh(&one.database());
+        let missed = Missed::since(one.generation.load(Ordering::Relaxed), &board);
+        if missed == Missed::Nothing {
+            return None;
         }
-        board.generation != before
+        // Comes before the generation: a child that is forked from now on inherits both.
+        let catching_up = self.shared.outdated.add(one.database(), missed);
+        one.generation.store(board.generation, Ordering::Relaxed);
+        if missed == Missed::Schema {
+            self.shared.host.refresh(&one.database());
+            self.shared.catch_up.end(&one.database());
+        }
+        Some(catching_up)
     }
 
     /// Tells the worker why it has to wait, and names the units that were inside when it `asked` and still are.
