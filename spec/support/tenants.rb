@@ -115,6 +115,19 @@ class Tenants < AppServer
         render plain: read.gets.chomp
       end
 
+      # Forks a child, which reads the tenant. Says what it has read, and whether after_swap has run in it.
+      def child
+        read, write = IO.pipe
+        Process.detach(fork do
+          swapped = Queue.new
+          Hotswap.after_swap { swapped << true }
+          write.puts("\#{TenantRecord.with(params[:id]) { texts }} \#{swapped.pop(timeout: 1).inspect}")
+        ensure
+          exit!
+        end)
+        render plain: read.gets.chomp
+      end
+
       def job
         HoldJob.perform_later(params[:id], params[:seconds].to_f)
         head :ok
@@ -217,6 +230,7 @@ class Tenants < AppServer
         get "tenants/:id/columns", to: "notes#columns"
         get "tenants/:id/kept", to: "notes#kept"
         get "tenants/:id/forked", to: "notes#forked"
+        get "tenants/:id/child", to: "notes#child"
         get "tenants/:id/job", to: "notes#job"
         get "tenants/:id/busy", to: "notes#busy"
     RUBY

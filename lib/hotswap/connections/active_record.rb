@@ -80,16 +80,11 @@ module Hotswap
       # @return [Boolean] whether a pool opens connections to the database when they are needed
       def pool_for?(database) = pools_of(database).any?
 
-      # Clears Active Record's cached schema of the database.
+      # Clears Active Record's cached schema of the database. The columns of a model may come from a pool that is gone, so
+      # all models forget theirs. Models of other databases find them in the cached schema of their pool.
       def refresh(database)
-        opening_it = pools_of(database)
-        opening_it.each { |pool| pool.schema_reflection.clear! }
-        models = ActiveRecord::Base.descendants.reject(&:abstract_class?)
-        opening_it.product(models) do |pool, model|
-          on_shard_of(pool, model) { model.reset_column_information if pool_of(model).equal?(pool) }
-        end
-        opening_it.each(&:release_connection)
-        models.each { |model| forget_columns(model) if opens_tenants?(model) } if database.matched?
+        pools_of(database).each { |pool| pool.schema_reflection.clear! }
+        ActiveRecord::Base.descendants.each { |model| forget_columns(model) unless model.abstract_class? }
       end
 
       private
@@ -124,34 +119,11 @@ module Hotswap
         end
       end
 
-      def pool_of(model)
-        model.connection_pool
-      rescue
-        nil # A model without a database has nothing to forget.
-      end
-
-      # Whether the model may have its columns from a tenant's database. Outside any tenant, such a model has no pool,
-      # or one that stands for all tenants.
-      def opens_tenants?(model)
-        pool = pool_of(model)
-        path = file_of(pool.db_config) if pool
-        pool.nil? || (path && Hotswap.databases.opened_as(path)&.matched?)
-      end
-
-      # Does what `reset_column_information` does. That method needs a pool, and the tenant's pool may be gone while the
-      # class still has the columns.
+      # Does what `reset_column_information` does. That method needs a pool, and opens a connection.
       def forget_columns(model)
         model.undefine_attribute_methods
         model.send(:reload_schema_from_cache, false)
         model.initialize_find_by_cache
-      end
-
-      # A model with a database for each tenant has its pools only there.
-      def on_shard_of(pool, model, &block)
-        owner = model.connection_class_for_self
-        return yield unless owner == ActiveRecord::Base || owner.abstract_class?
-
-        owner.connected_to(role: pool.role, shard: pool.shard, &block)
       end
 
       # The threads that may be using a connection to the database. Threads of a unit cannot be: the gate is sealed.

@@ -6,6 +6,28 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     # As in a busy application: it closes the connection of a thread that has leased it while its pool was removed.
     Thread.new { loop { sleep(0.3) && GC.start } }
     Hotswap.after_swap { |database| Rails.root.join("tmp/moved").open("a") { |file| file.puts(database.path) } }
+
+    # Models that belong to the primary database unless a tenant is named. Their pool is removed after each request.
+    Rails.application.config.after_initialize do
+      class MemoRecord < ActiveRecord::Base
+        self.abstract_class = true
+        connects_to shards: {default: {writing: :primary}}
+
+        def self.in_tenant(path, &block)
+          config = ActiveRecord::DatabaseConfigurations::HashConfig.new(Rails.env, "memos", {adapter: "sqlite3", database: path, timeout: 5000})
+          connected_to(shard: :tenant, role: :writing) { establish_connection(config) && block.call }
+        ensure
+          connection_handler.remove_connection_pool(connection_specification_name, role: :writing, shard: :tenant)
+        end
+      end
+      class Memo < MemoRecord
+        self.table_name = "notes"
+      end
+      class MemosController < ActionController::Base
+        def show = render(json: MemoRecord.in_tenant(params[:path]) { Memo.count && Memo.new.attributes.keys })
+      end
+      Rails.application.routes.append { get "memos", to: "memos#show" }
+    end
   RUBY
 
   # Tenants keeps three pools.
@@ -58,6 +80,20 @@ RSpec.describe "a process that has closed the pool of a tenant" do
     expect(app.notes("away")).to eq "of away"
   end
 
+  it "has its children run after_swap, each for itself, until it opens the database again" do
+    Tenants.make(app.tenant_path("away"), "of away")
+    expect(app.notes("away")).to eq "of away"
+    open_others
+    eventually { fences.none? { |fence| fence.include?("away") } }
+    child = -> { app.get("/tenants/away/child").body }
+    expect(child.call).to eq "of away nil"
+
+    expect(app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/away/main.sqlite3")).to have_attributes(exit_code: 0)
+    expect(Array.new(2) { child.call }).to eq ["pushed true"] * 2
+    expect(app.notes("away")).to eq "pushed"
+    eventually { child.call == "pushed nil" }
+  end
+
   context "when a push changes the schema" do
     def columns = app.get("/tenants/away/columns").json
 
@@ -104,6 +140,15 @@ RSpec.describe "a process that has closed the pool of a tenant" do
       close_away
       expect(slow.value).to eq 200
       eventually { columns == %w[id text author] }
+    end
+
+    it "learns of it for a model that belongs to another database by default" do
+      memo_columns = -> { app.get("/memos?path=#{app.tenant_path("away")}").json }
+      close_away
+      expect(memo_columns.call).to eq %w[id text]
+      eventually { fences.none? { |fence| fence.include?("away") } }
+      push_wider
+      eventually { memo_columns.call == %w[id text author] }
     end
 
     it "learns of it even if it has a connection left but no pool" do
