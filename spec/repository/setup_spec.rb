@@ -35,11 +35,24 @@ RSpec.describe "bin/setup", lane: "default" do
     folder.join("programs", name).chmod(0o755)
   end
 
-  def setup(*arguments, path: [ENV.fetch("PATH")], profile: nil)
+  def command(*arguments, path: [ENV.fetch("PATH")], profile: nil)
     path = [folder.join("programs"), *path].join(File::PATH_SEPARATOR)
-    said, status = Open3.capture2e(Project.plain_environment("PATH" => path, "RB_SYS_CARGO_PROFILE" => profile), "bin/setup", *arguments,
-      chdir: folder.to_s, unsetenv_others: true, stdin_data: "")
+    [Project.plain_environment("PATH" => path, "RB_SYS_CARGO_PROFILE" => profile), "bin/setup", *arguments, {chdir: folder.to_s, unsetenv_others: true}]
+  end
+
+  def setup(*arguments, **options)
+    *command, place = command(*arguments, **options)
+    said, status = Open3.capture2e(*command, **place, stdin_data: "")
     [status.exitstatus, said]
+  end
+
+  # The folders of this machine's programs, but for those whose name matches.
+  def self.tools_without(missing)
+    tools = Pathname(Dir.mktmpdir("hs"))
+    %w[/usr/sbin /bin /usr/bin /usr/local/bin].flat_map { |path| Pathname(path).children }.each do |file|
+      FileUtils.ln_sf(file, tools.join(file.basename)) unless file.directory? || file.basename.to_s.match?(missing)
+    end
+    [tools, File.join(Dir.home, ".cargo/bin")]
   end
 
   def log = folder.join("tmp/setup/log")
@@ -72,6 +85,22 @@ RSpec.describe "bin/setup", lane: "default" do
     program("rake", "echo 'This machine lacks what that needs:'; echo; echo '- libclang (Debian: …)'; exit 1")
 
     expect(setup("--lane", "small")).to match [1, /The extension cannot be compiled\. This machine lacks:\nsetup: - libclang \(Debian: …\)\n\z/]
+  end
+
+  {"" => /\A\z/, ", also where there is no program flock" => /\Aflock\z/}.each do |where, missing|
+    it "waits until another one is over#{where}" do
+      path = self.class.tools_without(missing)
+      lock = folder.join("tmp/setup/lock").tap { |file| file.dirname.mkpath }.open("w").tap { |file| file.flock(File::LOCK_EX) }
+      Open3.popen2e(*command("--lane", "small", path:)) do |_, output, waiter|
+        expect(output.gets).to eq "setup: waiting for another bin/setup\n"
+        expect(waiter).to be_alive
+        lock.close
+        expect([waiter.value.exitstatus, output.read]).to match [0, /compiling the extension/]
+      end
+    ensure
+      lock&.close
+      FileUtils.rm_rf(path.first) if path
+    end
   end
 
   describe "without --install-packages" do
@@ -119,19 +148,10 @@ RSpec.describe "bin/setup", lane: "default" do
     "--file-systems" => [/mkfs|bindfs/, %w[mkfs.xfs mkfs.btrfs bindfs], "4 MB", "xfsprogs btrfs-progs bindfs fuse3", "Those specs"]
   }.each do |option, (missing, programs, size, packages, pending)|
     describe option do
-      # This machine's programs without those.
-      before(:context) do
-        @tools = Pathname(Dir.mktmpdir("hs"))
-        %w[/usr/sbin /bin /usr/bin /usr/local/bin].flat_map { |path| Pathname(path).children }.each do |file|
-          FileUtils.ln_sf(file, @tools.join(file.basename)) unless file.directory? || file.basename.to_s.match?(missing)
-        end
-      end
+      before(:context) { @tools = self.class.tools_without(missing) }
+      after(:context) { FileUtils.rm_rf(@tools.first) }
 
-      after(:context) { FileUtils.rm_rf(@tools) }
-
-      define_method(:setup) do |*arguments|
-        super("--lane", "small", *arguments, path: [@tools, File.join(Dir.home, ".cargo/bin")])
-      end
+      define_method(:setup) { |*arguments| super("--lane", "small", *arguments, path: @tools) }
 
       it "says what is missing, and installs nothing by itself" do
         program("apt-get", "touch '#{folder}/changed'")
