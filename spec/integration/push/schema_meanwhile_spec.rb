@@ -20,7 +20,13 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
     push.wait.tap { waiting.join }
   end
 
-  def change(sql) = SQLite3::Database.new(app.database_path) { |db| db.execute_batch(sql) }
+  # Without a WAL, the worker may read at this moment.
+  def change(sql)
+    SQLite3::Database.new(app.database_path) do |db|
+      db.busy_timeout(10_000)
+      db.execute_batch(sql)
+    end
+  end
 
   def tables = TestDatabase.read(app.database_path) { |db| db.execute("SELECT sql FROM sqlite_schema WHERE sql NOT NULL").flatten }
 
