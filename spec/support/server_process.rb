@@ -6,8 +6,9 @@ require_relative "eventually"
 class ServerProcess
   include Eventually
 
-  # Puma on Ruby 3.3.8 now and then hangs at TERM, with or without this gem: wait this long, then kill, and do
-  # not judge it.
+  # Puma on Ruby 3.3.8 now and then hangs at TERM, with or without this gem. A server that has used no processor time for
+  # HUNG seconds, or has not ended after PATIENCE seconds, is killed, and not judged.
+  HUNG = 2
   PATIENCE = 10
 
   attr_reader :pid, :output
@@ -29,7 +30,7 @@ class ServerProcess
   def stop
     return :stopped unless alive?
     signal(:TERM)
-    @waiter.join(PATIENCE) ? :stopped : kill
+    ends? ? :stopped : kill
   end
 
   def kill
@@ -42,13 +43,7 @@ class ServerProcess
   # Every process of the group that still runs, the server itself included. Zombies have ended, and no process has asked
   # how.
   def members(zombies: false)
-    Dir.glob("/proc/[0-9]*/stat").filter_map do |file|
-      # The name in parentheses may hold spaces and parentheses; state, parent and group come after the last one.
-      state, _parent, group = File.read(file).rpartition(")").last.split.first(3)
-      file[/\d+/].to_i if group.to_i == pid && (zombies || state != "Z")
-    rescue Errno::ENOENT, Errno::ESRCH
-      nil # it ended while we looked
-    end
+    stats.filter_map { |member, stat| member if zombies || stat.first != "Z" }
   end
 
   def members_gone?(within: 5)
@@ -64,6 +59,34 @@ class ServerProcess
   end
 
   private
+
+  # What the kernel says about each process of the group: state, parent, group, and so on (man proc_pid_stat).
+  def stats
+    Dir.glob("/proc/[0-9]*/stat").filter_map do |file|
+      # The name in parentheses may hold spaces and parentheses; the state comes after the last one.
+      stat = File.read(file).rpartition(")").last.split
+      [file[/\d+/].to_i, stat] if stat[2].to_i == pid
+    rescue Errno::ENOENT, Errno::ESRCH
+      nil # it ended while we looked
+    end
+  end
+
+  # Whether it ends by itself, after TERM.
+  def ends?
+    begun = busy = Eventually.now
+    used = nil
+    until @waiter.join(0.25)
+      now = Eventually.now
+      used_until_now = processor_time
+      busy = now if used_until_now != used
+      used = used_until_now
+      return false if now - busy > HUNG || now - begun > PATIENCE
+    end
+    true
+  end
+
+  # In user and in kernel mode, in clock ticks.
+  def processor_time = stats.sum { |_, stat| stat[11].to_i + stat[12].to_i }
 
   def kill_quietly(pid)
     Process.kill(:KILL, pid)

@@ -17,5 +17,7 @@ RSpec.describe "an application whose Puma is the first process of its container"
     expect(app.hotswap("cp", "database", "log/backup.sqlite3")).to have_attributes(exit_code: 0)
 
     eventually { expect(app.process.members(zombies: true).map { |pid| ServerProcess.command_line(pid) }).to match [/unshare/, /puma/] }
+    # unshare ignores TERM, and everything in the container ends with it.
+    app.kill
   end
 end
