@@ -42,7 +42,7 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
     end
 
     it "lists every hook" do
-      expect(initializer.read).to include("# Hotswap.after_swap {", "# Hotswap.on_disconnect {", "# Hotswap.logger = ")
+      expect(initializer.read).to include("# Hotswap.before_swap {", "# Hotswap.after_swap {", "# Hotswap.on_disconnect {", "# Hotswap.logger = ")
     end
 
     it "shows the defaults, in lines that work when uncommented" do

@@ -31,7 +31,7 @@ Rails.application.configure do
   # config.hotswap.in_place = :auto
 
   # How many previous versions of a database stay next to it, for bin/hotswap rollback. Each one takes as much space as
-  # the database. 0 keeps none.
+  # the database. With 0, a push keeps none.
   # config.hotswap.keep = 1
 
   # Tries the application after each push. If the block returns nil or false, raises, or takes longer than probe_timeout
@@ -39,7 +39,8 @@ Rails.application.configure do
   # config.hotswap.probe { |database| Article.any? }
   # config.hotswap.probe_timeout = 30
 
-  # The most that any table may lose of its rows in a push, such as "50%". If you set it, every push counts all rows.
+  # The largest share of its rows that a table may lose in a push, such as "50%". If you set it, every push counts all
+  # rows.
   # config.hotswap.max_shrink = nil
 
   # Names for lists of tables, for --only @content and --except @private.
@@ -54,10 +55,16 @@ Rails.application.configure do
 
   # Whether the dashboard, if you mount it, has a button that rolls a database back.
   # config.hotswap.dashboard_actions = false
+
+  # Gets the name and the payload of every event, such as push.hotswap or refused.hotswap, for your monitoring.
+  # config.hotswap.on_event { |name, payload| Rails.logger.info(name) }
 end
 
 # Where hotswap logs. The default is Rails.logger.
 # Hotswap.logger = Logger.new(Rails.root.join("log/hotswap.log"))
+
+# Runs in every process before a swap, while requests continue. The swap waits for it for a second at most.
+# Hotswap.before_swap { |database| Rails.logger.info("a swap of #{database.name} begins") }
 
 # Runs in every process after a swap, while requests continue. Clear what your application derived from the old data,
 # such as cached fragments.
