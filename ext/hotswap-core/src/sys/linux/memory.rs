@@ -60,6 +60,9 @@ const KEPT: libc::c_int = 64 * 1024 * 1024;
 
 /// Makes all threads take their memory from one heap, which keeps what they free. Otherwise glibc gives each thread a
 /// heap of its own, and memory that one thread has freed is of no use to the others.
+///
+/// This concerns glibc alone. musl has one heap anyway. If the application preloads another allocator, such as jemalloc,
+/// that allocator keeps its own rules: the worker then works the same, and may take more memory.
 pub fn use_one_heap() {
     // SAFETY: takes no pointer, and glibc locks its settings.
     #[cfg(target_env = "gnu")]
@@ -248,5 +251,64 @@ mod tests {
         );
         assert_eq!(of_group(root.path(), "0::/\n"), None);
         assert_eq!(of_group(root.path(), "nothing of the kind"), None);
+    }
+}
+
+#[cfg(all(test, target_env = "gnu"))]
+mod heap_tests {
+    use super::*;
+    use crate::testing::ignored_test;
+
+    /// How many heaps glibc has.
+    fn heaps() -> usize {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = std::ffi::CString::new(file.path().to_str().unwrap()).unwrap();
+        // SAFETY: both strings end with a zero, and the stream is closed once.
+        unsafe {
+            let stream = libc::fopen(name.as_ptr(), c"w".as_ptr());
+            assert!(!stream.is_null());
+            assert_eq!(libc::malloc_info(0, stream), 0);
+            libc::fclose(stream);
+        }
+        fs::read_to_string(file.path())
+            .unwrap()
+            .matches("<heap nr=")
+            .count()
+    }
+
+    /// How many heaps glibc makes for four threads that need memory at the same time.
+    fn heaps_of_four_threads() -> usize {
+        let (before, all) = (heaps(), std::sync::Barrier::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let taken = vec![1_u8; 100_000];
+                    all.wait();
+                    assert_eq!(taken[99_999], 1);
+                });
+            }
+        });
+        heaps() - before
+    }
+
+    #[test]
+    #[ignore = "it changes the heap of its process: the next test runs it in another one"]
+    fn each_thread_has_a_heap() {
+        assert!(heaps_of_four_threads() > 1);
+    }
+
+    #[test]
+    #[ignore = "it changes the heap of its process: the next test runs it in another one"]
+    fn all_threads_share_a_heap() {
+        use_one_heap();
+        assert_eq!(heaps_of_four_threads(), 0);
+    }
+
+    #[test]
+    fn threads_share_one_heap() {
+        for test in ["each_thread_has_a_heap", "all_threads_share_a_heap"] {
+            let run = ignored_test(module_path!(), test).output().unwrap();
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        }
     }
 }
