@@ -40,7 +40,7 @@ pub struct DatabaseStatus {
     /// The length of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// The length of the WAL.
+    /// The length of the file of the WAL. Its content may be shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wal_bytes: Option<u64>,
     /// "wal" or "rollback".

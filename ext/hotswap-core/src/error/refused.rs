@@ -149,14 +149,14 @@ pub enum Refused {
     },
     /// A slow reader makes the WAL grow, and the disk is too full.
     #[error(
-        "pull stopped: the reader is slow, the database's WAL has grown to {} MB, and only {} MB are free. Make room \
+        "pull stopped: the reader is slow, the application has written {} MB to the WAL meanwhile, and only {} MB are free. Make room \
          for a copy of the database on its disk, or pull to a file on another disk",
-        wal / 1_000_000,
+        written / 1_000_000,
         free / 1_000_000
     )]
     SlowReader {
         /// In bytes, like the other.
-        wal: u64,
+        written: u64,
         free: u64,
     },
     /// The target of a pull cannot be created.

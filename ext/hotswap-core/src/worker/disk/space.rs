@@ -1,14 +1,16 @@
 //! Space on a disk that the application shares.
 
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::statvfs::fstatvfs;
 
 use crate::error::{Context, Refused, Result};
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
+use crate::worker::sqlite::wal_index::LogIndex;
 
 /// What must stay free so that the application can go on writing, in bytes.
 const MARGIN: u64 = 16 * 1024 * 1024;
@@ -45,40 +47,43 @@ pub(crate) fn free(file: impl AsFd) -> Result<u64> {
     }
 }
 
-/// How far a WAL may grow while a slow reader holds a snapshot. Its pages have to go into the database some day, and
-/// that may take as much space again.
+/// How much may be written to a WAL while a slow reader holds a snapshot. These pages have to go into the database some
+/// day, and that may take as much space again.
 pub(crate) struct Growth {
     folder: File,
-    log: PathBuf,
-    at_first: u64,
+    /// The WAL index, and what it said at first. It stays open until the process ends, because closing it would drop
+    /// SQLite's locks.
+    index: ManuallyDrop<File>,
+    at_first: LogIndex,
+    /// In bytes.
+    page_size: u64,
     margin: u64,
 }
 
 impl Growth {
-    /// For the WAL of `database`, on a disk that may already be full.
-    pub(crate) fn of_log(database: &Path) -> Result<Self> {
+    /// For the WAL of `database`, of which the caller holds a snapshot, on a disk that may already be full.
+    pub(crate) fn of_log(database: &Path, page_size: u64) -> Result<Self> {
         let folder = database.parent().unwrap_or(Path::new("/"));
         let folder = File::open(folder).on_path("cannot open", folder)?;
-        let log = sidecars(database).next().expect("the log");
+        let path = sidecars(database).nth(1).expect("the index comes second");
+        let index = ManuallyDrop::new(File::open(&path).on_path("cannot open", &path)?);
         Ok(Self {
-            at_first: length(&log),
+            at_first: LogIndex::read(&index).on_path("cannot read", &path)?,
+            index,
+            page_size,
             margin: MARGIN.min(free(&folder)? / 2),
             folder,
-            log,
         })
     }
 
-    /// Fails if the WAL has grown too far.
+    /// Fails if too much was written to the WAL.
     pub(crate) fn check(&self) -> Result<()> {
-        let (free, wal) = (free(&self.folder)?, length(&self.log));
-        if free >= self.margin + wal.saturating_sub(self.at_first) {
+        let now = LogIndex::read(&self.index).context("cannot read the WAL index")?;
+        let written = u64::from(now.news_since(&self.at_first)) * self.page_size;
+        let free = free(&self.folder)?;
+        if free >= self.margin + written {
             return Ok(());
         }
-        Err(Refused::SlowReader { wal, free }.into())
+        Err(Refused::SlowReader { written, free }.into())
     }
-}
-
-/// 0 if there is no such file.
-fn length(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

@@ -54,12 +54,20 @@ impl LogIndex {
     }
 
     /// The offset in the WAL at which the next frame begins. SQLite starts a WAL over when the main file has all of it.
+    ///
+    /// The file of the WAL may be longer: SQLite does not shorten it, and a push in place makes room after the frames.
     pub(crate) fn next_frame(&self, page_size: u64) -> u64 {
         let kept = match self.backfilled >= self.frames {
             true => 0,
             false => u64::from(self.frames),
         };
         LOG_HEADER + kept * (FRAME_HEADER + page_size)
+    }
+
+    /// The number of frames that were committed since the index was as in `before`, as in
+    /// [`frames_before_news_since`](Self::frames_before_news_since). If the index does not tell, all of them.
+    pub(crate) fn news_since(&self, before: &Self) -> u32 {
+        self.frames - self.frames_before_news_since(before).unwrap_or(0)
     }
 
     /// Whether nothing was committed between the two. A checkpoint may have run.
@@ -138,6 +146,7 @@ mod tests {
         let before = index(10, 4, 7, 1);
         assert_eq!(index(10, 10, 7, 1).frames_before_news_since(&before), Some(10));
         assert_eq!(index(25, 10, 7, 1).frames_before_news_since(&before), Some(10));
+        assert_eq!(index(25, 10, 7, 1).news_since(&before), 15);
     }
 
     #[test]
@@ -159,6 +168,7 @@ mod tests {
             (index(9, 0, 7, 1), index(10, 4, 7, 1)),
         ] {
             assert_eq!(later.frames_before_news_since(&before), None);
+            assert_eq!(later.news_since(&before), later.frames);
         }
     }
 }

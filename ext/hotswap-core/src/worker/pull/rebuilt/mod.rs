@@ -29,7 +29,6 @@ use std::path::Path;
 use crate::error::{Context, Refused, Result, Unredactable};
 use crate::leftovers;
 use crate::redaction::{Rule, Script};
-use crate::sidecar::sidecars;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
 use crate::worker::snapshot::{Hashes, Pages};
@@ -73,10 +72,8 @@ pub(super) fn build(
     let target = target.filter(|_| scripts.is_empty());
     let of_client = target.and_then(|target| Place::of_client(target, &command.request.dst.raw, source));
     let mut place = of_client.map_or_else(|| Place::next_to(&command.path), Ok)?;
-    let length = length_of(source);
-    place.require_room(length)?;
     let mut hashes = Hashes::default();
-    let is_wal = copy(command, source, &place, length, &rules, &mut hashes)?;
+    let is_wal = copy(command, source, &place, &rules, &mut hashes)?;
     if !scripts.is_empty() {
         run(command, &place, &scripts)?;
         let clean = Place::next_to(&command.path)?;
@@ -99,24 +96,12 @@ fn rules<'a>(command: &Command<'a>) -> Result<(Vec<&'a Rule>, Vec<&'a Script>)> 
     Ok((rules, scripts))
 }
 
-/// At most as long as the copy: what is in the WAL may replace pages of the file.
-fn length_of(source: &Path) -> u64 {
-    let log = sidecars(source).next();
-    let paths = [Some(source.to_owned()), log];
-    let lengths = paths
-        .iter()
-        .flatten()
-        .map(|path| std::fs::metadata(path).map_or(0, |metadata| metadata.len()));
-    lengths.sum()
-}
-
 /// Builds the copy in `place`, up to the application's own statements. Returns whether the database is in WAL mode.
 /// `hashes` gets the hashes of the pages that no later step changes.
 fn copy(
     command: &Command,
     source: &Path,
     place: &Place,
-    length: u64,
     rules: &[&Rule],
     hashes: &mut Hashes,
 ) -> Result<bool> {
@@ -124,6 +109,9 @@ fn copy(
     let origin = Origin::open(source, place, command)?;
     let of_indexes = Origin::open(source, &indexes, command)?;
     let pages = of_indexes.pin_with(&origin)?;
+    // The copy is hardly ever longer.
+    let length = pages.len();
+    place.require_room(length)?;
     let reading = |error| origin.explain(error);
     let live = origin.connection();
     let roots = Roots::read(live).map_err(|error| origin.unreadable(error))?;
