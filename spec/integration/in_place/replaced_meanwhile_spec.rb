@@ -18,7 +18,7 @@ RSpec.describe "a push in place while another program replaces the file", lane: 
     File.rename(theirs, app.database_path)
     expect(stranger.ask("ROLLBACK")).to eq ""
 
-    expect(push.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /another program replaced .* during the push/)
+    expect(push.wait).to have_attributes(exit_code: 4, stdout: "", stderr: /another program replaced .* in the meantime/)
     # It was not written in place, and nothing claims that it was.
     expect(push.stderr).not_to include("In place")
     expect(app.version).to eq "theirs"

@@ -49,7 +49,7 @@ RSpec.describe "a push to a path without a database", lane: "default" do
     push.write(content.byteslice(5000..))
     push.close
 
-    expect(push.wait).to have_attributes(exit_code: 4, stderr: /\AERROR: another program removed #{live} during the push\. Nothing was swapped/)
+    expect(push.wait).to have_attributes(exit_code: 4, stderr: /\AERROR: another program removed #{live} in the meantime\. Nothing was swapped/)
     expect(File.exist?(live)).to be false
   ensure
     File.rename("#{live}.aside", live) if live && File.exist?("#{live}.aside")

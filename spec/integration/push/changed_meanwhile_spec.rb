@@ -22,10 +22,10 @@ RSpec.describe "a push during which another program changes the live file", lane
 
   {
     "removes it" => [->(file) { file.delete }, /another program removed /],
-    "puts another file in its place" => [->(file) { system("cp", file.to_s, "#{file}.theirs", exception: true) && File.rename("#{file}.theirs", file) }, /another program replaced .* during the push/],
-    "removes its lock file" => [->(file) { File.delete("#{file}.hotswap") }, /another program removed or replaced .*app\.sqlite3\.hotswap during the push/],
+    "puts another file in its place" => [->(file) { system("cp", file.to_s, "#{file}.theirs", exception: true) && File.rename("#{file}.theirs", file) }, /another program replaced .* in the meantime/],
+    "removes its lock file" => [->(file) { File.delete("#{file}.hotswap") }, /another program removed or replaced .*app\.sqlite3\.hotswap in the meantime/],
     # In place, that does not matter.
-    "adds a hard link to it" => [->(file) { File.link(file, "#{file.dirname.parent}/second-name.sqlite3") }, /since the push began, .* has 2 names \(hard links\)/, :linux]
+    "adds a hard link to it" => [->(file) { File.link(file, "#{file.dirname.parent}/second-name.sqlite3") }, /since the command began, .* has 2 names \(hard links\)/, :linux]
   }.each do |what, (change, words, *tags)|
     it "ends with 4 and changes nothing if that program #{what}", *tags do
       refused = pushed_meanwhile { |file| change.call(file) }

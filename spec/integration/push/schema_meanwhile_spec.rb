@@ -42,7 +42,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
           given_up = meanwhile(file, "--in-place=#{in_place}", *flags) { change("ALTER TABLE items ADD COLUMN #{column} TEXT") }
 
           expect(given_up).to have_attributes(exit_code: 4, stdout: "")
-          expect(given_up.stderr).to include("ERROR: the schema of #{app.database_path} changed while the push waited. Nothing was swapped. Try again\n")
+          expect(given_up.stderr).to include("ERROR: the schema of #{app.database_path} changed while hotswap waited. Nothing was swapped. Try again\n")
           expect(tables.first).to include column
           expect(app.version).to eq "old"
           expect(app.stray_files).to eq []
@@ -54,7 +54,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
         change("DROP TABLE items")
         given_up = meanwhile(file, "--in-place=#{in_place}") { change("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, more TEXT)") }
 
-        expect(given_up).to have_attributes(exit_code: 4, stderr: /the schema of .* changed while the push waited/)
+        expect(given_up).to have_attributes(exit_code: 4, stderr: /the schema of .* changed while hotswap waited/)
         expect(tables.first).to include "more TEXT"
       end
 
@@ -103,7 +103,7 @@ RSpec.describe "a push that waits while the live database changes", lane: "defau
     file = app.file("files/new.sqlite3", ItemsServer::SCHEMA, %w[new])
     given_up = meanwhile(file) { app.file("storage/app.sqlite3", "CREATE TABLE others (id)") }
 
-    expect(given_up).to have_attributes(exit_code: 4, stderr: /another program created .* during the push\. Nothing was swapped/)
+    expect(given_up).to have_attributes(exit_code: 4, stderr: /another program created .* in the meantime\. Nothing was swapped/)
     expect(tables).to eq ["CREATE TABLE others (id)"]
   end
 end

@@ -262,6 +262,35 @@ RSpec.describe "the previous version, and a rollback to it" do
   end
 end
 
+RSpec.describe "a rollback that meets a migration and then a busy application", lane: "default" do
+  include Versions
+
+  # From the moment in which the gates are closed, each request to /wait takes until "go-on" is written again.
+  running_app(ItemsServer, settings: 'Hotswap.on_disconnect { File.delete("go-on") if File.exist?("go-on") }')
+
+  it "gives up when its timeout is over, and not after twice that time" do
+    push("before")
+    push("migrated")
+    slow = Thread.new { app.get("/wait") }
+    eventually { app.root.join("waits").exist? }
+    begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    elapsed = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun }
+    waiting = app.start_hotswap("rollback", "--timeout", "4")
+    eventually { Project.linux? ? !File.exist?(version(1)) : waiting.stderr.include?("Waiting for") }
+    SQLite3::Database.new(app.database_path) { |db| db.execute("ALTER TABLE items ADD COLUMN extra") }
+    sleep(3 - elapsed.call)
+    app.write("go-on", "")
+    visitors = Array.new(3) { Thread.new { app.get("/wait") while waiting.running? } }
+
+    expect(waiting.wait).to have_attributes(exit_code: 4, stderr: /gave up after 4.0 s.*GET \/wait/m)
+    expect(elapsed.call).to be_between(3.5, 6)
+    expect(versions).to eq [1]
+  ensure
+    app.write("go-on", "")
+    [slow, *visitors].compact.each(&:join)
+  end
+end
+
 RSpec.describe "a file with the name of a version, of which hotswap has kept none", lane: "default" do
   include Versions
 

@@ -79,24 +79,24 @@ pub enum Busy {
         members: String,
         after: Duration,
     },
-    /// Another program has changed a file that the push relies on.
-    #[error("another program {change} {} during the push. Nothing was swapped. Try again", path.shown())]
+    /// Another program has changed a file that the command relies on.
+    #[error("another program {change} {} in the meantime. Nothing was swapped. Try again", path.shown())]
     Changed { path: PathBuf, change: Change },
-    /// The live database existed when the push began.
+    /// The live database existed when the command began.
     #[error(
-        "another program removed {} during the push. Nothing was swapped. Restore it and try again, or try again to \
+        "another program removed {} in the meantime. Nothing was swapped. Restore it and try again, or try again to \
          create it",
         database.shown()
     )]
     Removed { database: PathBuf },
     /// The live database has another schema than when it was compared.
-    #[error("the schema of {} changed while the push waited. Nothing was swapped. Try again", database.shown())]
+    #[error("the schema of {} changed while hotswap waited. Nothing was swapped. Try again", database.shown())]
     SchemaChanged { database: PathBuf },
     /// The live database was empty when it was compared.
     #[error("{} was empty when the push began, and now has rows in {table}. Nothing was swapped. Try again", database.shown())]
     NotEmptyAnyMore { database: PathBuf, table: String },
     /// The live file cannot be replaced any more.
-    #[error("since the push began, {} {obstacle}. Nothing was swapped. Try again", database.shown())]
+    #[error("since the command began, {} {obstacle}. Nothing was swapped. Try again", database.shown())]
     NewObstacle { database: PathBuf, obstacle: String },
     /// The disk is too slow for a rename while requests wait. The worker tries again.
     #[error("the disk is too slow for a swap while requests wait")]

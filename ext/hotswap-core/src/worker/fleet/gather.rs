@@ -26,8 +26,20 @@ impl Fleet {
     /// attempt, while the gates are still open. If the schema changes, members hold everything back.
     ///
     /// On success every member is closed, and stays closed until [`Fleet::resume`]. Returns when the gates began to
-    /// close. Fails at `deadline`, or if `before_closing` fails.
+    /// close. Fails when the [patience](Fleet::patience) of this swap is over, or if `before_closing` fails.
     pub(crate) fn gather(
+        &mut self,
+        client: &Client,
+        schema_changes: bool,
+        before_closing: impl FnMut() -> Result<()>,
+    ) -> Result<Instant> {
+        let begun = Instant::now();
+        let gathered = self.gather_until(begun + self.patience(), client, schema_changes, before_closing);
+        self.count_wait(begun);
+        gathered
+    }
+
+    fn gather_until(
         &mut self,
         deadline: Instant,
         client: &Client,

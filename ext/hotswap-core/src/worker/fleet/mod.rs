@@ -42,6 +42,8 @@ pub(super) struct Fleet {
     seen_blockers: Blockers,
     max_pause: Duration,
     timeout: Duration,
+    /// How long this swap has waited for the application so far.
+    waited: Duration,
     /// When the gates were closed, if they are.
     closed_at: Option<Instant>,
     held: Held,
@@ -99,6 +101,7 @@ impl Fleet {
             seen_blockers: Blockers::default(),
             max_pause: command.max_pause(),
             timeout: command.timeout(),
+            waited: Duration::ZERO,
             closed_at: None,
             held: Held::default(),
         };
@@ -192,9 +195,20 @@ impl Fleet {
         asked
     }
 
-    /// Counts from now on how long requests are held up: another swap begins.
-    pub(super) fn forget_held(&mut self) {
+    /// Another swap begins: counts anew how long requests are held up, and how long the worker has waited for them.
+    pub(super) fn begin_another(&mut self) {
         self.held = Held::default();
+        self.waited = Duration::ZERO;
+    }
+
+    /// How long this swap may still wait for the application or its disk. Tries that come to nothing share the timeout.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.saturating_sub(self.waited)
+    }
+
+    /// Counts a wait that began at `begun`.
+    pub(super) fn count_wait(&mut self, begun: Instant) {
+        self.waited += begun.elapsed();
     }
 
     /// How long requests have been held up so far.

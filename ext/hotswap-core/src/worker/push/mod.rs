@@ -230,7 +230,7 @@ fn swap_version(
     if some_tables::is_difference(&version)? {
         return some_tables::roll_back(command, number, fleet, if_match);
     }
-    let version = rollback::take(command, number)?;
+    let version = rollback::take(command, number, fleet)?;
     let is_as_kept = rollback::is_as_kept(path, version.path());
     let mut staged = Staged::adopt(version.path())?;
     let mut live = Live::open(path)?;

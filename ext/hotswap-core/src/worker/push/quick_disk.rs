@@ -42,20 +42,15 @@ pub(super) struct QuickDisk {
 }
 
 impl QuickDisk {
-    /// The disk of the command's database. The timeout of the command starts now.
-    pub(super) fn of(command: &Command) -> Self {
+    /// The disk of the command's database, for which the worker waits for up to `patience` from now on.
+    pub(super) fn of(command: &Command, patience: Duration) -> Self {
         Self {
             folder: command.path.parent().unwrap_or(Path::new("/")).to_owned(),
             max_pause: command.max_pause(),
-            deadline: Instant::now() + command.timeout(),
+            deadline: Instant::now() + patience,
             breath: command.max_pause() / 4,
             tell_next: None,
         }
-    }
-
-    /// When the worker gives up.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
     }
 
     /// How long one sync may take if requests may wait for `left`: half of it, because another sync follows.

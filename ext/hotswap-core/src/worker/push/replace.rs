@@ -60,15 +60,12 @@ impl Swap<'_> {
         };
         let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
-        let mut timeline =
-            Timeline::begin(
-                fleet.gather(self.disk.deadline(), client, self.schema_changes, || {
-                    // Most writes show here, before any request waits.
-                    self.unwritten.iter().try_for_each(Unwritten::require)?;
-                    self.live.iter().for_each(Live::checkpoint);
-                    self.disk.require()
-                })?,
-            );
+        let mut timeline = Timeline::begin(fleet.gather(client, self.schema_changes, || {
+            // Most writes show here, before any request waits.
+            self.unwritten.iter().try_for_each(Unwritten::require)?;
+            self.live.iter().for_each(Live::checkpoint);
+            self.disk.require()
+        })?);
         let closed_at = Instant::now();
         timeline.note("disconnected ActiveRecord");
         let watchdog = Watchdog::of_pause(closed_at, command.max_pause(), self.staged.path(), command)?;

@@ -17,6 +17,7 @@ use crate::worker::check::seen::Seen;
 use crate::worker::check::Check;
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
+use crate::worker::fleet::Fleet;
 use crate::worker::live::exclusive::Exclusive;
 use crate::worker::live::Live;
 use crate::worker::sqlite::header::DatabaseHeader;
@@ -29,9 +30,10 @@ const REST: Duration = Duration::from_millis(50);
 /// The user gets no line about a wait that is shorter than this.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Takes the version out of every other process's reach. Waits for a process that has it open.
-pub(super) fn take(command: &Command, number: u32) -> Result<Hidden> {
-    let (begun, deadline) = (Instant::now(), Instant::now() + command.timeout());
+/// Takes the version out of every other process's reach. Waits for a process that has it open, as `fleet` has patience.
+pub(super) fn take(command: &Command, number: u32, fleet: &mut Fleet) -> Result<Hidden> {
+    let begun = Instant::now();
+    let deadline = begun + fleet.patience();
     let mut told = false;
     loop {
         let version = previous::require(&command.path, number, &command.database.label)?;
@@ -39,7 +41,10 @@ pub(super) fn take(command: &Command, number: u32) -> Result<Hidden> {
             Err(Error::Busy(Busy::Open { holders, .. } | Busy::VersionOpen { holders, .. })) => {
                 Busy::VersionOpen { version, holders }
             }
-            taken => return taken,
+            taken => {
+                fleet.count_wait(begun);
+                return taken;
+            }
         };
         if Instant::now() >= deadline {
             return Err(error.into());

@@ -92,7 +92,7 @@ fn go_back(
         let holders = Strangers::of(&version, Bound::Patient).phrase();
         return Err(Busy::VersionOpen { version, holders }.into());
     }
-    fleet.forget_held();
+    fleet.begin_another();
     let back = swap_back(&command, fleet);
     pushed.keep_locked(command.into_replaced());
     let back = back?;

@@ -2,6 +2,7 @@
 //! that a rollback swaps back in.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::if_match::IfMatch;
 use super::in_place::{self, Keeping, Overwriting, Source, Why};
@@ -141,7 +142,7 @@ impl WholeDatabase<'_> {
     fn replace(&mut self, mut live: Option<Live>) -> Result<()> {
         let path = &*self.command.path;
         let (stamp, expected) = (self.staged.stamp()?, live.as_ref().map(Live::identity));
-        let (mut disk, keep) = (QuickDisk::of(self.command), self.keeping());
+        let (mut disk, keep) = (QuickDisk::of(self.command, self.fleet.patience()), self.keeping());
         loop {
             let unwritten = match &self.if_match {
                 Some(if_match) => Some(if_match.compare(live.as_mut(), self.command)?),
@@ -168,7 +169,9 @@ impl WholeDatabase<'_> {
                 self.count_write()?;
             }
             if slow {
+                let begun = Instant::now();
                 disk.wait(self.staged.path(), self.command, &mut self.watchdog)?;
+                self.fleet.count_wait(begun);
             }
             live = match expected {
                 Some(expected) => {

@@ -83,7 +83,6 @@ impl Overwriting<'_> {
     pub(super) fn run(mut self, command: &Command) -> Result<Done> {
         let page_size = self.prepare()?;
         let mut plan = self.plan(page_size, command)?;
-        let deadline = Instant::now() + command.timeout();
         let mut attempts = ATTEMPTS;
         let mut kept = false;
         loop {
@@ -91,7 +90,7 @@ impl Overwriting<'_> {
                 return Ok(self.done(kept, Some(Vec::new()), page_size));
             };
             attempts = attempts.saturating_sub(1);
-            let (in_vain, last) = match self.attempt(planned, page_size, deadline, &mut kept, command)? {
+            let (in_vain, last) = match self.attempt(planned, page_size, &mut kept, command)? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::InVain(in_vain, last) => (in_vain, last),
             };
@@ -125,7 +124,6 @@ impl Overwriting<'_> {
         &mut self,
         mut plan: Plan,
         page_size: u32,
-        deadline: Instant,
         kept: &mut bool,
         command: &Command,
     ) -> Result<Attempt> {
@@ -133,21 +131,18 @@ impl Overwriting<'_> {
             "writing in place, because the database {}: {}",
             self.why, plan.estimate
         ));
-        self.wait_for_the_write_lock(deadline, command.client)?;
+        self.wait_for_the_write_lock(command.client)?;
         if self.live.is_wal() {
             // If this fails, the write only takes longer.
             let _ = log_room::make(&self.live, page_size, plan.estimate.size.bytes);
         }
-        let deadline = Instant::now() + command.timeout();
-        let gathered = self
-            .fleet
-            .gather(deadline, command.client, self.schema_changes, || {
-                // Most writes show here, before any request waits.
-                self.unwritten.iter().try_for_each(Unwritten::require)?;
-                plan.require_current(&self.live)?;
-                plan.keep.take_for_now(|| self.live.checkpoint());
-                Ok(())
-            });
+        let gathered = self.fleet.gather(command.client, self.schema_changes, || {
+            // Most writes show here, before any request waits.
+            self.unwritten.iter().try_for_each(Unwritten::require)?;
+            plan.require_current(&self.live)?;
+            plan.keep.take_for_now(|| self.live.checkpoint());
+            Ok(())
+        });
         let closed_at = match gathered {
             Err(Error::Busy(Busy::Written)) if self.unwritten.is_none() => {
                 self.fleet.resume()?;
@@ -287,15 +282,20 @@ impl Overwriting<'_> {
     }
 
     /// Waits with the gates open, so that no request waits for a transaction that another process has left open.
-    fn wait_for_the_write_lock(&mut self, deadline: Instant, client: &Client) -> Result<()> {
+    fn wait_for_the_write_lock(&mut self, client: &Client) -> Result<()> {
         let path = self.live.path().to_owned();
+        let begun = Instant::now();
+        let deadline = begun + self.fleet.patience();
         loop {
             let connection = self.live.connection();
             connection
                 .busy_timeout(Duration::ZERO)
                 .on_path("cannot set up a connection to", &path)?;
             match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.fleet.count_wait(begun);
+                    return Ok(());
+                }
                 Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
                     return Err(unlockable(error, &path))
                 }
