@@ -1,8 +1,8 @@
 //! The files that a worker keeps next to a database while it works, and how to tell those of a dead worker from those
 //! of a living one.
 //!
-//! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock (`flock`) on it for as long as
-//! the worker lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
+//! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock on it for as long as the worker
+//! lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
 //! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
 //!
 //! A version of a database that moves to or from its [place](crate::previous) is `.<database>.hotswap-<random><hash of
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::sidecar::{sidecars, SUFFIXES};
-use crate::sys::file_lock;
+use crate::sys::locks;
 use crate::sys::random;
 use crate::sys::socket::Address;
 use crate::visible;
@@ -105,11 +105,11 @@ pub(crate) fn remove_staged(staged: &Path) {
     drop(std::fs::remove_file(staged));
 }
 
-/// Marks a file as one whose maker lives, for as long as a descriptor of it is open. A file that was made a moment
-/// ago may be gone afterwards, if a sweeper had looked at it before.
+/// Marks a file, which must be open for writing, as one whose maker lives, for as long as a descriptor of it is open. A
+/// file that was made a moment ago may be gone afterwards, if a sweeper had looked at it before.
 pub(crate) fn mark(file: &File) -> io::Result<()> {
-    // Only a sweeper takes this lock, for as long as it takes to remove a file.
-    file_lock::lock(file)
+    // Only a sweeper is in the way, for as long as it takes to remove a file.
+    locks::mark(file)
 }
 
 /// Whether a dead worker may have left files next to `databases`. Opens none of them.
@@ -195,11 +195,11 @@ fn remove_unmarked(path: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else {
         return false;
     };
-    let marked = file_lock::try_lock(&file);
-    if marked {
+    let unmarked = locks::keep_unmarked(&file);
+    if unmarked {
         sidecars(path).for_each(|sidecar| drop(std::fs::remove_file(sidecar)));
     }
-    marked && std::fs::remove_file(path).is_ok()
+    unmarked && std::fs::remove_file(path).is_ok()
 }
 
 /// Whether the file belonged to a staged file that is gone: on a failing disk one may be removed and the other not.
@@ -220,6 +220,7 @@ fn is_deaf(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::record_lock::{try_lock, Bytes, Kind};
     use crate::testing::eventually;
 
     #[test]
@@ -244,7 +245,7 @@ mod tests {
         }
         let living = make(".live.sqlite3.hotswap-living.staged");
         make(".live.sqlite3.hotswap-living.staged-wal");
-        let marked = File::open(&living).unwrap();
+        let marked = OpenOptions::new().write(true).open(&living).unwrap();
         mark(&marked).unwrap();
         let listening = UnixDatagram::bind(folder.path().join(report_name(2))).unwrap();
         for kept in [
@@ -278,6 +279,20 @@ mod tests {
             ]
         );
         drop((marked, listening));
+    }
+
+    #[test]
+    fn sqlite_can_lock_a_marked_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        mark(file.as_file()).unwrap();
+        // The bytes that SQLite locks.
+        let bytes = Bytes {
+            start: 1 << 30,
+            length: 512,
+        };
+        try_lock(file.reopen().unwrap(), Kind::Exclusive, bytes).unwrap();
+        let sweeper = File::open(file.path()).unwrap();
+        assert!(!locks::keep_unmarked(&sweeper));
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Which processes hold record locks on a file, as `/proc/locks` lists them.
+//! Which processes hold record locks on a file, as `/proc/locks` lists them, and the lock that marks a file.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 
 use nix::fcntl::{fcntl, FcntlArg};
 
+use crate::sys::file_lock;
 use crate::sys::identity::Identity;
 
 /// Whether [`listed`] knows the locks.
@@ -20,6 +23,17 @@ pub fn listed(file: Identity) -> Vec<(u32, bool)> {
     let (major, minor) = (libc::major(file.device), libc::minor(file.device));
     let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
     list.lines().filter_map(|line| lock_in(line, &here)).collect()
+}
+
+/// Marks a file until its descriptor is closed. Waits for whichever open file holds the mark. SQLite may lock a marked
+/// file: its record locks and a lock of the whole file do not know each other.
+pub fn mark(file: &File) -> io::Result<()> {
+    file_lock::lock(file)
+}
+
+/// Keeps a file from being marked until its descriptor is closed. Returns false if it is marked.
+pub fn keep_unmarked(file: &File) -> bool {
+    file_lock::try_lock(file)
 }
 
 /// The lock in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
