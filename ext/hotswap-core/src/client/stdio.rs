@@ -112,11 +112,12 @@ impl Stdio {
 
     /// Whether this is a pipe whose reader has gone.
     pub(crate) fn is_broken(&self) -> bool {
-        let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::empty())];
+        // macOS reports only what it is asked for, and then POLLHUP in place of POLLERR.
+        let mut polled = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
         nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok()
             && polled[0]
                 .revents()
-                .is_some_and(|events| events.contains(PollFlags::POLLERR))
+                .is_some_and(|events| events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP))
     }
 
     fn retry<T>(
@@ -226,6 +227,7 @@ impl Write for Stdio {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::eventually;
     use std::os::fd::OwnedFd;
     use std::time::Duration;
 
@@ -298,7 +300,9 @@ mod tests {
     #[test]
     fn a_pipe_without_a_reader_breaks_at_once() {
         let (reader, mut writer) = pipe_that_does_not_block();
+        assert!(!writer.is_broken());
         drop(reader);
+        eventually(|| writer.is_broken());
         let error = writer.write_all(&[0; 1_000_000]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Board;
 use crate::error::{Context, Result};
 use crate::leftovers;
+use crate::sys::datagram;
 use crate::sys::processes;
 use crate::sys::random;
 use crate::sys::socket::Address;
@@ -55,6 +56,8 @@ pub struct Running {
 
 /// The size of a datagram, and so the limit for a report.
 const LONGEST: usize = 16 * 1024;
+/// For how many reports of that length there is room.
+const AT_ONCE: usize = 16;
 
 /// Sends a report to the worker that posted `board` for `database`. A worker that has gone misses it.
 pub(crate) fn send(database: &Path, board: &Board, why: Why, mut running: Vec<Running>) {
@@ -75,6 +78,7 @@ pub(crate) fn send(database: &Path, board: &Board, why: Why, mut running: Vec<Ru
 fn try_send(database: &Path, id: u64, report: &Report) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
+    datagram::room_to_send(&socket, LONGEST);
     let address = Address::in_folder(folder_of(database), leftovers::report_name(id))?;
     socket.send_to(&serde_json::to_vec(report)?, &address)?;
     Ok(())
@@ -106,6 +110,7 @@ impl Collector {
         socket
             .set_nonblocking(true)
             .on_path("cannot set up the socket", &path)?;
+        datagram::room_to_receive(&socket, AT_ONCE * LONGEST);
         Ok(Self {
             socket,
             path,

@@ -33,6 +33,15 @@ pub struct Connection {
 /// The maximum number of descriptors with one frame.
 const MOST_DESCRIPTORS: usize = 4;
 
+/// macOS changes no socket that its peer has closed: EINVAL. Such a socket never waits, and what the peer has sent
+/// before can still be read.
+fn unless_gone(changed: io::Result<()>) -> io::Result<()> {
+    match changed {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        changed => changed,
+    }
+}
+
 impl Connection {
     /// Takes over a connected socket.
     pub fn new(stream: UnixStream) -> Self {
@@ -66,8 +75,8 @@ impl Connection {
 
     /// Gives up on a peer that neither sends nor takes a byte for this long.
     pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(patience)?;
-        self.stream.set_write_timeout(patience)
+        unless_gone(self.stream.set_read_timeout(patience))?;
+        unless_gone(self.stream.set_write_timeout(patience))
     }
 
     /// How long the peer may neither send nor take a byte; `None` means forever.
@@ -300,6 +309,18 @@ mod tests {
             .unwrap_err()
             .to_string()
             .contains("stopped sending"));
+    }
+
+    #[test]
+    fn a_peer_that_has_gone_is_no_error_before_its_last_message_is_read() {
+        let (here, there) = pair();
+        here.send(&Message::Status("bye".into())).unwrap();
+        drop(here);
+        there.set_patience(Some(Duration::from_secs(1))).unwrap();
+        assert_eq!(there.receive().unwrap(), Some(Message::Status("bye".into())));
+        assert_eq!(there.receive().unwrap(), None);
+        let refused = |code| unless_gone(Err(io::Error::from_raw_os_error(code)));
+        assert!(refused(libc::EINVAL).is_ok() && refused(libc::EBADF).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod birth;
 mod checksummed;
 mod copy_by_hand;
 pub mod credentials;
+pub mod datagram;
 mod detached;
 pub mod exit;
 pub mod family;

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-/// What `poll` reports if the other end has closed a socket for writing. POLLHUP needs no request.
+/// What to ask `poll` for, so that it reports if the other end has closed a socket for writing. Only Linux reports
+/// POLLHUP without being asked; macOS takes it as such a request.
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 pub const HANGS_UP: libc::c_short = libc::POLLRDHUP;
-#[cfg(any(feature = "portable", not(target_os = "linux")))]
+#[cfg(all(target_os = "macos", not(feature = "portable")))]
+pub const HANGS_UP: libc::c_short = libc::POLLHUP;
+#[cfg(any(feature = "portable", not(any(target_os = "linux", target_os = "macos"))))]
 pub const HANGS_UP: libc::c_short = 0;
 
 /// Waits until one of the descriptors is readable, for at most `timeout` (rounded up to a millisecond).

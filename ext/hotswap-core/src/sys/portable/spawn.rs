@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::wait::waitpid;
@@ -24,6 +25,8 @@ impl Detached<'_> {
     /// Starts the program. Returns its pid when it runs, or the error that kept it from running.
     pub fn spawn(self) -> io::Result<Pid> {
         let (heard, told) = UnixStream::pair()?;
+        // Before the fork: macOS changes no socket whose other end has been closed.
+        heard.set_read_timeout(Some(BEGINNING))?;
         let report = told.as_raw_fd();
         // The fork handler closes what a child must not keep, and the program must keep this.
         let stdin = duplicate(self.stdin)?;
@@ -43,7 +46,7 @@ impl Detached<'_> {
         drop(told);
         if let ForkResult::Parent { child } = forked? {
             // Another thread of the application may have waited for any child.
-            let _ = waitpid(child, None);
+            while waitpid(child, None) == Err(Errno::EINTR) {}
         }
         outcome(heard)
     }
@@ -57,7 +60,6 @@ fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// Reads the reports until the program runs, which closes the other end.
 fn outcome(mut heard: UnixStream) -> io::Result<Pid> {
-    heard.set_read_timeout(Some(BEGINNING))?;
     let mut pid = None;
     let mut report = [0; 5];
     while heard.read_exact(&mut report).is_ok() {
@@ -75,7 +77,7 @@ fn between(program: &Prepared, to: RawFd) -> ! {
     // SAFETY: as in `spawn`.
     match unsafe { libc::fork() } {
         0 => report(to, FAILED, program.run()),
-        -1 => report(to, FAILED, nix::errno::Errno::last_raw()),
+        -1 => report(to, FAILED, Errno::last_raw()),
         pid => report(to, RUNS, pid),
     }
     exit_now(0)
