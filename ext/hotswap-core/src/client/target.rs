@@ -16,6 +16,7 @@ use crate::sys::backup_disk;
 use crate::sys::processes::Bound;
 use crate::sys::random;
 use crate::sys::unnamed;
+use crate::sys::unsupported::is_unsupported;
 use crate::visible::Shown;
 
 /// The file that a pull writes, until it is in place.
@@ -154,13 +155,14 @@ impl Target {
 
     fn not_renamed(&self, source: std::io::Error) -> Error {
         let path = self.path.shown();
-        let instead = match source.raw_os_error() {
-            Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL) => {
+        let cannot = is_unsupported(&source) || source.raw_os_error() == Some(libc::EINVAL);
+        let instead = match cannot {
+            true => {
                 format!(
                     ", because its file system cannot rename files (use hotswap cp ... - > {path} instead)"
                 )
             }
-            _ => String::new(),
+            false => String::new(),
         };
         Error::io(
             format!("cannot put the snapshot in place at {path}{instead}"),

@@ -5,21 +5,15 @@ use std::fs::File;
 use std::io;
 
 use super::disk;
+use super::unsupported::is_unsupported;
 
 /// Whether `error` means that the file system does not support the call, and not that the call failed.
 pub fn cannot(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EINVAL
-                | libc::ENOSYS
-                | libc::EOPNOTSUPP
-                | libc::EPERM
-                | libc::EACCES
-                | libc::ENOLCK
-                | libc::ENOTTY
+    is_unsupported(error)
+        || matches!(
+            error.raw_os_error(),
+            Some(libc::EINVAL | libc::EPERM | libc::EACCES | libc::ENOLCK | libc::ENOTTY)
         )
-    )
 }
 
 /// Makes the content of `file`, a backup, durable. If the file system cannot sync one file, syncs the whole file
@@ -51,9 +45,28 @@ pub fn sync_all_of(file: &File) -> io::Result<()> {
     }
 }
 
+/// For macOS, a sync is a request to a device (`F_FULLFSYNC`), hence ENOTTY.
 fn has_no_sync(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
-    )
+    is_unsupported(error) || matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_not_supported_is_told_from_one_that_fails() {
+        let with = |code| io::Error::from_raw_os_error(code);
+        for code in [
+            libc::ENOTSUP,
+            libc::EOPNOTSUPP,
+            libc::ENOSYS,
+            libc::EINVAL,
+            libc::ENOTTY,
+        ] {
+            assert!(cannot(&with(code)) && has_no_sync(&with(code)), "{code}");
+        }
+        assert!(cannot(&with(libc::EPERM)) && !has_no_sync(&with(libc::EPERM)));
+        assert!(!cannot(&with(libc::EIO)) && !has_no_sync(&with(libc::EIO)));
+    }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::{fchown, DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::rights;
+use super::unsupported::is_unsupported;
 
 /// The mode with which SQLite creates a database, before the umask.
 const DATABASE: u32 = 0o644;
@@ -30,7 +31,7 @@ pub fn give_to_owner_of(folder: &Path, file: &File) -> Result<()> {
     }
     match fchown(file, Some(owner.uid()), Some(owner.gid())) {
         // A root without this right, and a disk without owners.
-        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied || is_unsupported(&error) => Ok(()),
         given => given,
     }
 }

@@ -22,6 +22,7 @@ pub mod processes;
 pub mod random;
 pub mod record_lock;
 pub mod thread;
+pub mod unsupported;
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod linux;

@@ -23,9 +23,12 @@ pub fn pass_cache(file: &File, past: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Syncs all file systems. The sync of the file empties the disk's own cache, where the file system supports that.
+/// Syncs all file systems, which does not wait for them, and then the file. Its sync empties the disk's own cache, where
+/// the file system supports that.
 pub fn sync_file_system(file: &File) -> io::Result<()> {
     nix::unistd::sync();
-    let _ = file.sync_all();
-    Ok(())
+    match file.sync_all() {
+        Err(_) => Ok(nix::unistd::fsync(file)?),
+        synced => synced,
+    }
 }

@@ -19,6 +19,7 @@ use crate::sidecar::sidecars;
 use crate::sys::attributes;
 use crate::sys::birth;
 use crate::sys::copy::{copy_range, reflink};
+use crate::sys::unsupported::is_unsupported;
 use crate::worker::sqlite::header::JOURNAL_BYTES;
 
 /// How much is written or copied at once, in bytes. On a kernel built for servers no other thread runs on the
@@ -199,9 +200,7 @@ impl Staged {
             // Only root gives a file to another user; a member of a group can give it to the group. If neither is
             // allowed, neither is needed: the preflight has checked that.
             match give(Some(live.uid())).or_else(|_| give(None)) {
-                Err(error)
-                    if !matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) =>
-                {
+                Err(error) if error.kind() != ErrorKind::PermissionDenied && !is_unsupported(&error) => {
                     return Err(error).on_path("cannot set the owner of", &self.path);
                 }
                 _ => {}

@@ -8,20 +8,17 @@ use crate::error::{Context, Refused, Result};
 use crate::leftovers::is_absent;
 use crate::previous::{self, Hidden};
 use crate::record;
+use crate::sys::unsupported::is_unsupported;
 use crate::visible::Shown;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::fleet::Fleet;
 
-/// Errors of a file system that has no hard links, or does not give one to this user or to this file.
-const CANNOT: [i32; 6] = [
-    libc::EPERM,
-    libc::EACCES,
-    libc::EOPNOTSUPP,
-    libc::ENOSYS,
-    libc::EMLINK,
-    libc::ENAMETOOLONG,
-];
+/// Whether the file system has no hard links, or does not give one to this user or to this file.
+fn cannot_link(error: &io::Error) -> bool {
+    let codes = [libc::EPERM, libc::EACCES, libc::EMLINK, libc::ENAMETOOLONG];
+    is_unsupported(error) || error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
 
 /// The replaced file.
 #[derive(Debug)]
@@ -50,7 +47,7 @@ impl Kept {
         }
         match Hidden::link(live) {
             Ok(hidden) => Ok(Self::Linked(hidden)),
-            Err(error) if error.raw_os_error().is_some_and(|code| CANNOT.contains(&code)) => match keeping {
+            Err(error) if cannot_link(&error) => match keeping {
                 Keeping::Required => Err(Refused::NoWayBack {
                     database: live.to_owned(),
                     why: format!("it cannot have a second name (a hard link): {error}"),
