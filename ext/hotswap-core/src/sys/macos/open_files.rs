@@ -23,13 +23,12 @@ pub fn to_look_at(_name: &str) -> Vec<u32> {
 pub fn look(pid: u32, sought: &[Option<Sought>], name: &str) -> (Vec<bool>, Vec<Vec<u8>>) {
     let open: Vec<_> = files(pid).collect();
     let is_open = |sought: &Sought| open.iter().any(|file| sought.is(file));
-    let published = publication::all(name).filter(|(publisher, _)| *publisher == pid);
     (
         sought
             .iter()
             .map(|sought| sought.as_ref().is_some_and(is_open))
             .collect(),
-        published.flat_map(|(_, content)| content).collect(),
+        publication::of(pid, name),
     )
 }
 

@@ -16,11 +16,7 @@ pub fn to_look_at(name: &str) -> Vec<u32> {
 
 /// Which of the files `sought` a process has open, and what it publishes under `name`.
 pub fn look(pid: u32, sought: &[Option<Sought>], name: &str) -> (Vec<bool>, Vec<Vec<u8>>) {
-    let published = publication::all(name).filter(|(publisher, _)| *publisher == pid);
-    (
-        vec![false; sought.len()],
-        published.flat_map(|(_, content)| content).collect(),
-    )
+    (vec![false; sought.len()], publication::of(pid, name))
 }
 
 /// Whether a process has a file open whose name ends with `suffix`.
