@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::status::CommandStatus;
-use crate::sys::publication::Publication;
+use crate::sys::publication::{self, Publication};
 
 /// The name of the publication.
 pub(super) const NAME: &str = "hotswap-progress";
@@ -23,6 +23,11 @@ pub(super) struct Published {
     pub database: PathBuf,
     /// The command, and what it does.
     pub command: CommandStatus,
+}
+
+/// Whether the process is a worker that publishes its progress to this user.
+pub(super) fn is_published_by(pid: u32) -> bool {
+    publication::all(NAME).any(|(publisher, published)| publisher == pid && !published.is_empty())
 }
 
 impl Progress {

@@ -10,6 +10,7 @@ use crate::fence::report::Why;
 use crate::holders;
 use crate::sys::process;
 use crate::worker::client::Client;
+use crate::worker::progress;
 
 /// A shorter wait is not worth a line.
 const SOON: Duration = Duration::from_secs(1);
@@ -91,12 +92,13 @@ impl Blockers {
 
     /// A process that holds a lock and has not reported.
     pub(crate) fn of_silent(&mut self, pid: u32) -> Blocker {
-        let stopped = process::is_stopped(pid);
         let name = holders::name(pid);
-        let what = match (name.contains("(hotswap worker"), stopped) {
-            (true, _) => "copies the database",
-            (false, true) => "is stopped, and holds the database",
-            (false, false) => "holds the database and does not answer",
+        let what = if is_a_worker(pid, &name) {
+            "copies the database"
+        } else if process::is_stopped(pid) {
+            "is stopped, and holds the database"
+        } else {
+            "holds the database and does not answer"
         };
         self.in_state(pid, name, what)
     }
@@ -123,6 +125,11 @@ impl Blockers {
             at_least: true,
         }
     }
+}
+
+/// Whether the process is another worker: its title says so. Where titles are unknown, it publishes its progress.
+fn is_a_worker(pid: u32, name: &str) -> bool {
+    name.contains("(hotswap worker") || (!process::ARE_LISTED && progress::is_published_by(pid))
 }
 
 /// Suggests what to do about them, with the given `max_pause` and `timeout`.
@@ -221,6 +228,8 @@ fn phrase(blockers: &[Blocker]) -> String {
 mod tests {
     use super::*;
     use crate::fence::report::Running;
+    use crate::status::CommandStatus;
+    use std::path::Path;
 
     fn report(why: Why, running: &[(&str, u64)]) -> Report {
         let running = running.iter().map(|(what, seconds)| Running {
@@ -257,6 +266,22 @@ mod tests {
         assert!(
             text == "process 7 (console) has a transaction open, for at least 0.0 s",
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_worker_whose_title_is_unknown_is_known_by_its_progress() {
+        if process::ARE_LISTED {
+            return;
+        }
+        let text = |pid| Blockers::default().of_silent(pid).to_string();
+        let progress = progress::Progress::default();
+        progress.begin(Path::new("/live.sqlite3"), CommandStatus::default());
+        let (worker, other) = (text(std::process::id()), text(1));
+        assert!(worker.contains(" copies the database, for at least "), "{worker}");
+        assert!(
+            other.contains(" holds the database and does not answer, for "),
+            "{other}"
         );
     }
 
