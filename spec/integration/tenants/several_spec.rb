@@ -54,8 +54,82 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
     expect(same).to have_attributes(exit_code: 2, stdout: "", stderr: %r{would both become backups/main\.sqlite3})
     nowhere = app.hotswap("cp", "primary", "queue", "nowhere")
     expect(nowhere).to have_attributes(exit_code: 2, stdout: "", stderr: /'nowhere' is not a folder/)
-    none = app.hotswap("cp", "storage/none/*.sqlite3", "backups")
-    expect(none).to have_attributes(exit_code: 2, stdout: "", stderr: /no file matches/)
     expect(app.root.join("backups").children).to eq []
+  end
+
+  it "copies the others if a pattern matches nothing, and one file once if two patterns match it" do
+    none = app.hotswap("cp", "storage/none/*.sqlite3", "storage/no/*.sqlite3", "primary", "backups")
+    expect(none).to have_attributes(exit_code: 2, stderr: %r{\AERROR: storage/none/\*\.sqlite3: no file matches storage/none/\*\.sqlite3, .*\nERROR: storage/no/})
+    expect(none.stdout).to match(%r{\AFAILED 2  storage/none/\*\.sqlite3\nFAILED 2  storage/no/\*\.sqlite3\nOK        primary})
+    json = app.hotswap("cp", "--json", "storage/none/*.sqlite3", "primary", "backups").stdout.lines.map { |line| JSON.parse(line) }
+    expect(json).to match [{"from" => "storage/none/*.sqlite3", "exit_status" => 2, "error" => /no file matches/},
+      include("from" => "primary", "to" => "backups/primary.sqlite3", "exit_status" => 0)]
+
+    twice = app.hotswap("cp", "storage/tenants/*/main.sqlite3", "storage/tenants/a*/main.sqlite3", "backups")
+    expect(twice).to have_attributes(exit_code: 0, stderr: ""), twice.stderr
+    expect(twice.stdout.lines.size).to eq 2
+  end
+
+  it "goes on if tenants come and go meanwhile, and says which one has gone" do
+    numbers = Array.new(12) { |number| "c#{number + 10}" }
+    numbers.each { |tenant| Tenants.make(app.tenant_path(tenant), "of #{tenant}") }
+    reader, writer = IO.pipe
+    copying = app.start_hotswap("cp", "storage/tenants/c*/main.sqlite3", "primary", "backups", out: writer)
+    writer.close
+    lines = [reader.gets]
+    FileUtils.rm_rf(File.dirname(app.tenant_path(numbers.last)))
+    Tenants.make(app.tenant_path("c99"), "of c99")
+    lines.concat(reader.readlines)
+
+    gone = "storage/tenants/c21/main.sqlite3"
+    expect(copying.wait).to have_attributes(exit_code: 4, stderr: /\AERROR: #{gone}: another program removed the database before it was copied\. .*\n\z/)
+    expect(lines.grep_v(/\AOK/)).to eq ["FAILED 4  #{gone}\n"]
+    expect(lines.size).to eq 13
+    expect(app.root.join("backups").children.map { |file| file.basename.to_s }).to match_array(numbers[0..-2] + %w[primary.sqlite3])
+    again = app.hotswap("cp", "storage/tenants/c*/main.sqlite3", "backups")
+    expect(again).to have_attributes(exit_code: 0, stderr: ""), again.stderr
+    expect(read("backups/c99/main.sqlite3")).to eq ["of c99"]
+  ensure
+    Dir.glob(app.root.join("storage/tenants/c*")).each { |folder| FileUtils.rm_rf(folder) }
+  end
+
+  it "takes any name of a tenant" do
+    names = ["a b", "it's", 'say "hi"', "50%41", "two\nlines", "Übergröße", "x*y", "x" * 200, "q?mode=ro#f"]
+    names.each { |tenant| Tenants.make(app.tenant_path(tenant), "of one") }
+    copied = app.hotswap("cp", "storage/tenants/*/main.sqlite3", "backups")
+    expect(copied).to have_attributes(exit_code: 0, stderr: ""), copied.stderr
+    said = copied.stdout.force_encoding(Encoding::UTF_8)
+    expect(said.lines.size).to eq names.size + 2
+    expect(said).to include('two\nlines', "Übergröße/main.sqlite3")
+    # In columns, also behind a letter of two bytes.
+    expect(said.lines.grep(/ü|a b/).map { |line| line.index("  8.00 KiB") }.uniq.size).to eq 1
+    names.each do |tenant|
+      path = app.tenant_path(tenant)
+      expect(read(File.join("backups", tenant, "main.sqlite3"))).to eq ["of one"]
+      pushed = app.hotswap("cp", app.notes_file("new", "pushed"), path)
+      expect(pushed).to have_attributes(exit_code: 0), pushed.stderr
+      expect(JSON.parse(app.hotswap("status", "--json", path).stdout).dig("databases", 0)).to include("journal_mode" => "wal", "last_push" => include("event" => "push"))
+      expect(app.hotswap("rollback", path)).to have_attributes(exit_code: 0)
+      expect(read(path)).to eq ["of one"]
+      expect(Dir.children(File.dirname(path))).to match_array ["", ".hotswap", ".hotswap.log", ".previous"].map { |added| "main.sqlite3#{added}" }
+    end
+  ensure
+    names&.each { |tenant| FileUtils.rm_rf(File.dirname(app.tenant_path(tenant))) }
+  end
+
+  it "takes a tenant whose folder lies elsewhere" do
+    Tenants.make(app.root.join("elsewhere/main.sqlite3").to_s, "of moved")
+    File.symlink(app.root.join("elsewhere"), app.root.join("storage/tenants/moved"))
+    expect(app.notes("moved")).to eq "of moved"
+    expect(app.hotswap("cp", "storage/tenants/m*/main.sqlite3", "backups")).to have_attributes(exit_code: 0)
+    expect(read("backups/moved/main.sqlite3")).to eq ["of moved"]
+    ["storage/tenants/moved/main.sqlite3", "elsewhere/main.sqlite3"].each do |name|
+      pushed = app.hotswap("cp", "--json", app.notes_file("new", "pushed to #{name}"), name)
+      expect(JSON.parse(pushed.stdout)).to include("exit_status" => 0, "way" => HotswapCommand::BY)
+      expect(app.notes("moved")).to eq "pushed to #{name}"
+    end
+    expect(app.root.join("storage/tenants/moved")).to be_symlink
+  ensure
+    FileUtils.rm_f(app.root.join("storage/tenants/moved"))
   end
 end

@@ -55,7 +55,10 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
     match parsed {
         Ok(Cli {
             command: Some(Command::Cp(cp)),
-        }) => copy(several::with_file_name(cp, &surroundings), surroundings),
+        }) => match several::stands_for_several(&cp, &surroundings) {
+            true => several::run(&cp, surroundings, carry_out),
+            false => copy(several::with_file_name(cp, &surroundings), surroundings),
+        },
         Ok(Cli {
             command: Some(Command::Rollback(rollback)),
         }) => match rollback.database.as_ref().is_some_and(|name| name.is_empty()) {
@@ -97,11 +100,8 @@ pub fn run(arguments: Vec<OsString>, mut surroundings: Surroundings) -> Outcome 
     }
 }
 
-/// Runs a copy or a rollback, and prints its end as JSON if the user asks for that.
+/// Runs one copy or a rollback, and prints its end as JSON if the user asks for that.
 fn copy(cp: args::Cp, surroundings: Surroundings) -> Outcome {
-    if several::stands_for_several(&cp, &surroundings) {
-        return several::run(&cp, surroundings, carry_out);
-    }
     let streams = &surroundings.streams;
     // In a pull to -, standard output carries the database.
     let json = cp.swap.json.then(|| match cp.dst == "-" {

@@ -8,11 +8,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
+use serde::Serialize;
 
-use super::surroundings::{print, report, Surroundings};
+use super::surroundings::{print, report, report_about, Surroundings};
 use super::{args, socket};
 use crate::client::{Outcome, Streams};
-use crate::error::{Context, Result, Usage};
+use crate::error::{Busy, Context, Result, Usage};
 use crate::exit_code::ExitCode;
 use crate::pattern::Pattern;
 use crate::visible::{self, Shown};
@@ -20,7 +21,20 @@ use crate::visible::{self, Shown};
 /// A source, and the file in the folder that gets its snapshot.
 struct Pull {
     source: OsString,
-    target: PathBuf,
+    /// `None` for a pattern that has found nothing.
+    target: Option<PathBuf>,
+    /// Whether a pattern has found the source.
+    found: bool,
+}
+
+/// The line of JSON about one of the copies.
+#[derive(Serialize)]
+struct Line<'a> {
+    from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
 }
 
 /// Whether the sources of `cp` stand for several copies.
@@ -70,16 +84,17 @@ pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings, carry_out: Carr
     };
     let sources = pulls
         .iter()
-        .map(|pull| visible::line(pull.source.as_bytes()).len());
+        .map(|pull| visible::line(pull.source.as_bytes()).chars().count());
     let width = sources.max().unwrap_or_default();
     let mut worst = Outcome::from(ExitCode::Done);
     for pull in pulls {
+        let source = visible::line(pull.source.as_bytes());
         let outcome = match pull_one(cp, &pull, &surroundings, carry_out) {
             Ok(outcome) => outcome,
-            Err(error) => report(&mut surroundings.streams.stderr, &error),
+            Err(error) => report_about(&mut surroundings.streams.stderr, Some(&source), &error),
         };
         let line = match (cp.swap.json, cp.swap.quiet) {
-            (true, _) => outcome.to_json(),
+            (true, _) => json(&pull, &outcome),
             (false, true) => String::new(),
             (false, false) => row(&pull, &outcome, width),
         };
@@ -103,18 +118,35 @@ pub(super) fn run(cp: &args::Cp, mut surroundings: Surroundings, carry_out: Carr
 /// "OK        primary  12.00 KiB  backups/primary.sqlite3"
 fn row(pull: &Pull, outcome: &Outcome, width: usize) -> String {
     let source = visible::line(pull.source.as_bytes());
-    match &outcome.figures {
-        Some(figures) if outcome.code == ExitCode::Done => {
+    match (&outcome.figures, &pull.target) {
+        (Some(figures), Some(target)) if outcome.code == ExitCode::Done => {
             let size = HumanBytes(figures.bytes).to_string();
-            format!("OK        {source:width$}  {size:>11}  {}", pull.target.shown())
+            format!("OK        {source:width$}  {size:>11}  {}", target.shown())
         }
         _ => format!("FAILED {}  {source}", outcome.code as u8),
     }
 }
 
+fn json(pull: &Pull, outcome: &Outcome) -> String {
+    let line = Line {
+        from: visible::line(pull.source.as_bytes()),
+        to: pull.target.as_ref().map(|target| target.shown()),
+        outcome,
+    };
+    // Fails only for maps whose keys are not text.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
 fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: CarryOut) -> Result<Outcome> {
     let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
-    let parent = folder.join(pull.target.parent().unwrap_or(&pull.target));
+    let Some(target) = &pull.target else {
+        let name = visible::line(pull.source.as_bytes());
+        return Err(Usage::NothingMatches { name }.into());
+    };
+    if pull.found && folder.join(&pull.source).symlink_metadata().is_err() {
+        return Err(Busy::SourceRemoved.into());
+    }
+    let parent = folder.join(target.parent().unwrap_or(target));
     let new: Vec<_> = parent.ancestors().take_while(|above| !above.exists()).collect();
     DirBuilder::new()
         .recursive(true)
@@ -130,7 +162,7 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
     };
     let mut one = cp.clone();
     one.src = vec![pull.source.clone()];
-    one.dst = pull.target.clone().into();
+    one.dst = target.clone().into();
     one.into_folder = true;
     one.subject = Some(visible::line(pull.source.as_bytes()));
     // Neither OK nor the identity, but every warning.
@@ -154,7 +186,7 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
     Ok(outcome)
 }
 
-/// What to copy where. No two copies have the same target.
+/// What to copy where: no source twice, and no two sources into the same file.
 fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
     let folder = surroundings.folder.clone().ok_or(Usage::NoFolder)?;
     if !folder.join(&cp.dst).is_dir() || cp.dst == "-" {
@@ -162,27 +194,39 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
         return Err(Usage::NotAFolder { name }.into());
     }
     let mut pulls = Vec::new();
+    let mut targets = BTreeMap::<PathBuf, OsString>::new();
     for source in &cp.src {
         if source == "-" || source.is_empty() {
             return Err(Usage::NotOneOfSeveral.into());
         }
-        let found = match is_pattern(&folder, source) {
-            true => found_by(source, &folder, surroundings)?,
-            false => vec![(source.clone(), name_of(&folder, source))],
+        let found = is_pattern(&folder, source);
+        let mut sources = match found {
+            true => found_by(source, &folder, surroundings),
+            false => vec![(source.clone(), Some(name_of(&folder, source)))],
         };
-        pulls.extend(found.into_iter().map(|(source, name)| Pull {
-            source,
-            target: Path::new(&cp.dst).join(name),
-        }));
-    }
-    let mut targets = BTreeMap::new();
-    for pull in &pulls {
-        if let Some(other) = targets.insert(&pull.target, &pull.source) {
-            return Err(Usage::SameTarget {
-                sources: [other, &pull.source].map(|source| visible::line(source.as_bytes())),
-                target: pull.target.shown(),
+        if sources.is_empty() {
+            sources.push((source.clone(), None));
+        }
+        for (source, name) in sources {
+            let target = name.map(|name| Path::new(&cp.dst).join(name));
+            match target.as_ref().and_then(|target| targets.get(target)) {
+                // Two patterns may match the same file.
+                Some(other) if *other == source => continue,
+                Some(other) => {
+                    return Err(Usage::SameTarget {
+                        sources: [other, &source].map(|source| visible::line(source.as_bytes())),
+                        target: target.unwrap_or_default().shown(),
+                    }
+                    .into())
+                }
+                None => {}
             }
-            .into());
+            targets.extend(target.clone().map(|target| (target, source.clone())));
+            pulls.push(Pull {
+                source,
+                target,
+                found,
+            });
         }
     }
     Ok(pulls)
@@ -190,7 +234,7 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
 
 /// The files that a pattern finds, seen from the caller's folder, or else from the application's root. In the target,
 /// they lie as below the folder before the first `*`.
-fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Result<Vec<(OsString, PathBuf)>> {
+fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Vec<(OsString, Option<PathBuf>)> {
     let (program, gemfile) = (surroundings.program.as_deref(), surroundings.gemfile.as_deref());
     let root = match &surroundings.application {
         Some(application) => Some(application.config.settings.root.clone()),
@@ -203,15 +247,17 @@ fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Resul
         };
         let found = pattern.files().into_iter().map(|file| {
             let below = file.strip_prefix(pattern.folder()).unwrap_or(&file).to_owned();
-            (OsString::from(file.strip_prefix(&folder).unwrap_or(&file)), below)
+            (
+                OsString::from(file.strip_prefix(&folder).unwrap_or(&file)),
+                Some(below),
+            )
         });
         let found: Vec<_> = found.collect();
         if !found.is_empty() {
-            return Ok(found);
+            return found;
         }
     }
-    let name = visible::line(source.as_bytes());
-    Err(Usage::NothingMatches { name }.into())
+    Vec::new()
 }
 
 /// "production.sqlite3" for a path, "primary.sqlite3" for a name.

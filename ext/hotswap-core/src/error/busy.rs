@@ -89,6 +89,9 @@ pub enum Busy {
         database.shown()
     )]
     Removed { database: PathBuf },
+    /// The source of a pull existed when the command began.
+    #[error("another program removed the database before it was copied. Try again: what is gone for good is not found any more")]
+    SourceRemoved,
     /// The live database has another schema than when it was compared.
     #[error("the schema of {} changed while hotswap waited. Nothing was swapped. Try again", database.shown())]
     SchemaChanged { database: PathBuf },

@@ -31,7 +31,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::error::{Error, Gone, Protocol, Result, Usage};
+use crate::error::{Busy, Error, Gone, Protocol, Result, Usage};
 use crate::fence::{Fence, Lock};
 use crate::leftovers;
 use crate::previous;
@@ -156,7 +156,12 @@ fn carry_out(
     // A version may be there without the database, but not without its folder.
     let has_versions = || database.path.parent().is_some_and(Path::exists);
     if direction == Direction::Pull || (direction != Direction::Push && !has_versions()) {
-        database.require_created()?;
+        match request.src.identity {
+            Some(_) if direction == Direction::Pull && !database.path.exists() => {
+                return Err(Busy::SourceRemoved.into())
+            }
+            _ => database.require_created()?,
+        }
     }
     let command = Command::new(client, &request, &settings, database);
     options::require_sense(&request, direction)?;
