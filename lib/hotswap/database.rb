@@ -55,7 +55,7 @@ module Hotswap
     end
 
     # @return [Boolean] whether this stands for every database whose path matches
-    def pattern? = below_root.include?("*")
+    def pattern? = !matched? && below_root.include?("*")
 
     # The database of this pattern at the path, whether or not it exists.
     # @param absolute [String] an absolute path; symlinks in it may be resolved

@@ -32,7 +32,8 @@ impl<'a> Pattern<'a> {
     /// The path, as this pattern writes it, of the file at `path`. `None` if the pattern does not match. The file does
     /// not have to exist. `path` is absolute; symlinks in it may be resolved.
     pub fn find(self, path: &Path) -> Option<PathBuf> {
-        if has_star(path.as_os_str()) {
+        // A pattern that a user has typed is no database, but a file may have such a name.
+        if has_star(path.as_os_str()) && std::fs::symlink_metadata(path).is_err() {
             return None;
         }
         let (folder, names) = self.parts();
@@ -214,6 +215,11 @@ mod tests {
             pattern.files(),
             [at("tenants/a/main.sqlite3"), at("tenants/b/main.sqlite3")]
         );
+        std::fs::create_dir(at("shared/a*")).unwrap();
+        let starred = at("tenants/a*/main.sqlite3");
+        assert_eq!(pattern.find(&starred), None);
+        std::fs::write(&starred, "").unwrap();
+        assert_eq!(pattern.find(&starred), Some(starred));
         let new = at("shared").canonicalize().unwrap().join("new/main.sqlite3");
         assert_eq!(pattern.find(&new), Some(at("tenants/new/main.sqlite3")));
     }
