@@ -82,7 +82,7 @@ module Bench
     end
 
     # Runs a command that copies nothing.
-    def ask(command) = hotswap(command)
+    def ask(*arguments) = hotswap(*arguments)
 
     # Pulls into a file.
     def pull(file, *options) = hotswap("cp", DATABASE, file, *options)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, Usage};
 use crate::fence;
 use crate::path::resolve;
+use crate::pattern::Pattern;
 use crate::previous;
 use crate::protocol::{Endpoint, Request};
 use crate::record;
@@ -108,6 +109,23 @@ impl Settings {
             }
             .into()
         })
+    }
+
+    /// The database that `endpoint` names, or those that it matches, if it is a pattern.
+    pub fn named_or_matched(&self, endpoint: &Endpoint) -> Result<Vec<&Database>> {
+        let named = self.named(endpoint);
+        let places = endpoint.places(&self.root);
+        let patterns = places.iter().filter_map(|place| Pattern::of(place));
+        let patterns: Vec<_> = patterns.filter(|_| named.is_err() && endpoint.absent).collect();
+        let is_matched = |database: &&Database| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| pattern.find(&database.path).is_some())
+        };
+        let matched: Vec<_> = self.databases.iter().filter(is_matched).collect();
+        match matched.is_empty() {
+            true => named.map(|database| vec![database]),
+            false => Ok(matched),
+        }
     }
 
     /// The error for a user who has named none of the managed databases.

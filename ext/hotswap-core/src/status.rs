@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Entry;
 
+/// Up to so many databases of one pattern are shown one by one. Beyond that, they are summed up, and only a question
+/// that names some of them looks into them.
+pub(crate) const SUMMED_UP_BEYOND: usize = 10;
+
 /// The state of an application's databases.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {

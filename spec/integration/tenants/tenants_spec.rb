@@ -97,7 +97,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     nameless = app.hotswap("cp", app.notes_file("new", "pushed"), "tenant")
     expect(nameless).to have_attributes(exit_code: 2, stderr: /by its name \(primary, queue, cache, errors\).*name one of them$/)
     expect(app.hotswap("rollback").stderr).to match(%r{are primary, queue, cache, errors, storage/tenants/\*/main\.sqlite3\. A path with \*.*name one of them$})
-    expect(app.hotswap("status", "storage/tenants/*/main.sqlite3")).to have_attributes(exit_code: 2, stderr: /name one of them$/)
+    expect(app.hotswap("rollback", "storage/tenants/*/main.sqlite3")).to have_attributes(exit_code: 2, stderr: /name one of them$/)
     expect(app.log).to match(/managing 5 database\(s\) and patterns: .*storage\/tenants\/\*\/main\.sqlite3/)
   end
 end

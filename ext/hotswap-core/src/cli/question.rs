@@ -96,7 +96,7 @@ fn show(typed: &Typed, answer: &[u8], stdout: &mut Stdio) -> Result<()> {
         (true, About::Log) => answer.to_vec(),
         (false, About::Status) => {
             let status: Status = parsed(answer)?;
-            visible::lines(text::of_status(&status)).into_bytes()
+            visible::lines(text::of_status(&status, typed.database.is_some())).into_bytes()
         }
         (false, About::Log) => {
             let lines = answer

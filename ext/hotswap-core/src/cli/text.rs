@@ -7,23 +7,21 @@ use indicatif::HumanBytes;
 
 use crate::protocol::{TableChange, Way};
 use crate::record::{Entry, Event};
-use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Status};
+use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, Status, SUMMED_UP_BEYOND};
 use crate::visible;
 
 /// How many tables a line names.
 const NAMED: usize = 8;
 
-/// How many databases of one pattern get a paragraph each.
-const SHOWN: usize = 10;
-
-/// The state of the databases, a paragraph for each. If many match a pattern, only those at which a command runs.
-pub(super) fn of_status(status: &Status) -> String {
+/// The state of the databases, a paragraph for each. If many match a pattern, only those at which a command runs, unless
+/// the question `names` some.
+pub(super) fn of_status(status: &Status, names: bool) -> String {
     let mut patterns = BTreeMap::<&String, Vec<&DatabaseStatus>>::new();
     for database in &status.databases {
         let found = database.pattern.iter();
         found.for_each(|pattern| patterns.entry(pattern).or_default().push(database));
     }
-    patterns.retain(|_, found| found.len() > SHOWN);
+    patterns.retain(|_, found| !names && found.len() > SUMMED_UP_BEYOND);
     let is_summed_up = |database: &&DatabaseStatus| {
         let pattern = database.pattern.as_ref();
         pattern.is_some_and(|pattern| patterns.contains_key(pattern)) && database.commands.is_empty()
@@ -296,7 +294,7 @@ mod tests {
             databases: (0..10).map(tenant).collect(),
             ..Status::default()
         };
-        assert_eq!(of_status(&status).matches("last push").count(), 10);
+        assert_eq!(of_status(&status, false).matches("last push").count(), 10);
 
         let commands = vec![CommandStatus {
             phase: "checking".into(),
@@ -307,7 +305,7 @@ mod tests {
             ..tenant(10)
         };
         status.databases.push(busy);
-        let text = of_status(&status);
+        let text = of_status(&status, false);
         assert_eq!(text.matches("last push").count(), 2, "{text}");
         assert!(
             text.contains("tenants/*.sqlite3: 11 databases, 11.00 KiB; 0 open in 0 process(es)"),

@@ -99,14 +99,17 @@ pub fn astray(paths: &[&Path], fence: Identity) -> Vec<Astray> {
     publication::all(NAME).filter_map(find).collect()
 }
 
-/// The processes that declare that they hold `fence`, as far as this user may inspect them.
-pub fn holding(fence: Identity) -> Vec<u32> {
-    let holds = |content: &Vec<u8>| {
+/// All fences of which processes declare that they hold them, each with the process, as far as this user may inspect it.
+pub fn held() -> Vec<(Identity, u32)> {
+    let fences = |content: &Vec<u8>| {
         let declared = serde_json::from_slice::<Vec<Entry>>(content).unwrap_or_default();
-        declared.iter().any(|(_, held)| *held == Some(fence))
+        declared.into_iter().filter_map(|(_, fence)| fence)
     };
-    let of = |(pid, published): (u32, Vec<Vec<u8>>)| published.iter().any(holds).then_some(pid);
-    publication::all(NAME).filter_map(of).collect()
+    let of = |(pid, published): (u32, Vec<Vec<u8>>)| -> Vec<_> {
+        let held = published.iter().flat_map(fences);
+        held.map(|fence| (fence, pid)).collect()
+    };
+    publication::all(NAME).flat_map(of).collect()
 }
 
 #[cfg(test)]
@@ -148,7 +151,7 @@ mod tests {
         assert_eq!(here(&[&other, &path], 2), Some(lost));
         assert_eq!(here(&[&other], 2), None);
 
-        assert!(holding(identity(1)).contains(&own) && !holding(identity(2)).contains(&own));
+        assert!(held().contains(&(identity(1), own)) && !held().contains(&(identity(2), own)));
 
         declaration.declare(&other, Some(identity(2)));
         assert_eq!(here(&[&other, &path], 2), None);

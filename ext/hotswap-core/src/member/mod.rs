@@ -29,7 +29,7 @@ use crate::gate::Gate;
 
 pub use crate::fence::report::Running;
 pub use database_gate::{DatabaseGate, Entry};
-pub use declaration::{astray, holding, Astray};
+pub use declaration::{astray, held, Astray};
 pub use host::Host;
 pub use outdated::CatchingUp;
 pub use watcher::PATIENT as LOOKS_AGAIN_AFTER;

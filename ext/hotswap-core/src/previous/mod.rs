@@ -10,5 +10,5 @@ mod testing;
 mod versions;
 
 pub(crate) use hidden::{hidden_names_of, recover, recovered, Hidden, Returned};
-pub(crate) use names::{is_version, is_version_of_any, numbers, path_of};
+pub(crate) use names::{is_version, is_version_of_any, numbers, path_of, Numbers};
 pub(crate) use versions::{mark_of, remove_oldest, require, set_foreign_aside, trim};

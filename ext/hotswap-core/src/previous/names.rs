@@ -1,6 +1,7 @@
 //! The names of the versions.
 
-use std::ffi::OsStr;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,11 +22,40 @@ pub(crate) fn path_of(database: &Path, number: u32) -> PathBuf {
 
 /// The numbers of the versions that are kept next to `database`, the newest first.
 pub(crate) fn numbers(database: &Path) -> Vec<u32> {
-    let names = leftovers::names_in(database.parent().unwrap_or(Path::new("/")));
-    let own = database.file_name().unwrap_or_default();
-    let mut numbers: Vec<_> = names.filter_map(|name| number_in(&name, own)).collect();
-    numbers.sort_unstable();
-    numbers
+    Numbers::default().of(database)
+}
+
+/// The numbers of the versions of several databases. Lists each folder once, because an application may have a thousand
+/// databases in one.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(HashMap<PathBuf, HashMap<OsString, BTreeSet<u32>>>);
+
+impl Numbers {
+    /// Those of `database`, the newest first.
+    pub(crate) fn of(&mut self, database: &Path) -> Vec<u32> {
+        let folder = database.parent().unwrap_or(Path::new("/"));
+        if !self.0.contains_key(folder) {
+            self.0.insert(folder.to_owned(), in_folder(folder));
+        }
+        let found = self.0[folder].get(database.file_name().unwrap_or_default());
+        found.into_iter().flatten().copied().collect()
+    }
+}
+
+fn in_folder(folder: &Path) -> HashMap<OsString, BTreeSet<u32>> {
+    let mut found = HashMap::<_, BTreeSet<_>>::new();
+    for name in leftovers::names_in(folder) {
+        let bytes = name.as_bytes();
+        let mut places = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(SUFFIX.as_bytes()));
+        let version = places.find_map(|at| {
+            let database = OsStr::from_bytes(&bytes[..at]);
+            number_in(&name, database).map(|number| (database.to_owned(), number))
+        });
+        if let Some((database, number)) = version {
+            found.entry(database).or_default().insert(number);
+        }
+    }
+    found
 }
 
 /// Whether a file called `name` is a version of the database called `database` in the same folder, or lies next to one.
@@ -57,6 +87,27 @@ fn number_in(name: &OsStr, database: &OsStr) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_versions_of_one_database_are_not_those_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "a.previous.2",
+            "a.previous",
+            "a.previous-wal",
+            "a.previous.previous",
+            "b.previous.10",
+            "b.previous.x",
+        ] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut numbers = Numbers::default();
+        let mut of = |name: &str| numbers.of(&folder.path().join(name));
+        assert_eq!(of("a"), [1, 2]);
+        assert_eq!(of("a.previous"), [1]);
+        assert_eq!(of("b"), [10]);
+        assert!(of("c").is_empty());
+    }
 
     #[test]
     fn only_the_exact_names_are_versions() {

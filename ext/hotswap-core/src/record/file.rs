@@ -1,7 +1,7 @@
 //! The files of the record.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{fchown, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -257,16 +257,80 @@ pub(super) fn lines(database: &Path) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
-fn lines_of(mut file: File) -> io::Result<Vec<String>> {
-    // Another program may have made it longer than hotswap does.
-    let begin = file.metadata()?.len().saturating_sub(2 * LONGEST);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut content = Vec::new();
-    file.take(2 * LONGEST).read_to_end(&mut content)?;
-    let lines = content.split(|byte| *byte == b'\n');
-    Ok(lines
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect())
+fn lines_of(file: File) -> io::Result<Vec<String>> {
+    let mut lines = Backwards::of(file)?.collect::<io::Result<Vec<_>>>()?;
+    lines.reverse();
+    Ok(lines)
+}
+
+/// The lines of both files, the newest first. The newer file may begin with swaps that the older one has as well. The
+/// caller gets them twice.
+pub(super) fn newest_first(database: &Path) -> io::Result<impl Iterator<Item = String>> {
+    let [newer, older] = paths_of(database);
+    let of = |path: &Path| open_to_read(path)?.map(Backwards::of).transpose();
+    let newer = of(&newer)?;
+    let older = std::iter::once_with(move || of(&older).ok().flatten()).flatten();
+    Ok(newer.into_iter().chain(older).flatten().map_while(io::Result::ok))
+}
+
+/// How much is read at once. Most readers need only the newest lines.
+const BLOCK: u64 = 16 * 1024;
+
+/// The lines of one file, the newest first.
+struct Backwards {
+    file: File,
+    /// What is not read yet, in bytes from the beginning of the file.
+    unread: std::ops::Range<u64>,
+    /// What was read of the line that goes on before it.
+    part: Vec<u8>,
+    /// The lines of the last block, the newest one last.
+    lines: Vec<String>,
+}
+
+impl Backwards {
+    fn of(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self {
+            file,
+            // Another program may have made it longer than hotswap does.
+            unread: length.saturating_sub(2 * LONGEST)..length,
+            part: Vec::new(),
+            lines: Vec::new(),
+        })
+    }
+
+    fn read_block(&mut self) -> io::Result<()> {
+        let begin = self.unread.end.saturating_sub(BLOCK).max(self.unread.start);
+        let mut content = vec![0; (self.unread.end - begin) as usize];
+        self.file.read_exact_at(&mut content, begin)?;
+        content.append(&mut self.part);
+        self.unread.end = begin;
+        let whole = match self.unread.is_empty() {
+            true => 0,
+            false => content
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(content.len(), |at| at + 1),
+        };
+        let lines = content[whole..].split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        self.lines = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        content.truncate(whole);
+        self.part = content;
+        Ok(())
+    }
+}
+
+impl Iterator for Backwards {
+    type Item = io::Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.lines.is_empty() && !self.unread.is_empty() {
+            if let Err(error) = self.read_block() {
+                self.unread = 0..0;
+                return Some(Err(error));
+            }
+        }
+        self.lines.pop().map(Ok)
+    }
 }

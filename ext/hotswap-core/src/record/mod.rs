@@ -63,6 +63,13 @@ pub fn entries(database: &Path) -> Result<Vec<Entry>> {
     Ok(lines.iter().filter_map(|line| parsed(line)).collect())
 }
 
+/// The entries, the newest first. An entry may come twice. Reads no more of the record than the caller needs.
+pub(crate) fn newest_first(database: &Path) -> Result<impl Iterator<Item = Entry>> {
+    let [path, _] = paths_of(database);
+    let lines = file::newest_first(database).on_path("cannot read the record", &path)?;
+    Ok(lines.filter_map(|line| parsed(&line)))
+}
+
 /// The versions that hotswap has kept, as far as the record reaches back.
 pub fn kept(database: &Path) -> Vec<Kept> {
     let entries = entries(database).unwrap_or_default();
@@ -117,6 +124,27 @@ mod tests {
             (vec!["a".into(), "b".into()], vec![1, 2])
         );
         assert!(entries(&database).unwrap()[0].time.ends_with('Z'));
+    }
+
+    #[test]
+    fn a_reader_of_the_newest_entries_gets_them_in_the_other_order() {
+        let (_folder, database) = database();
+        let texts: Vec<_> = (0..40).map(|n| format!("{n} {}", "x".repeat(n * 97))).collect();
+        texts.iter().for_each(|text| add(&database, entry(text)).unwrap());
+        let read: Vec<_> = newest_first(&database)
+            .unwrap()
+            .filter_map(|entry| entry.from)
+            .collect();
+        assert_eq!(read, texts.iter().rev().cloned().collect::<Vec<_>>());
+        // The older file comes after the newer one.
+        let [path, older] = paths_of(&database);
+        std::fs::rename(path, older).unwrap();
+        add(&database, entry("newest")).unwrap();
+        let read: Vec<_> = newest_first(&database)
+            .unwrap()
+            .filter_map(|entry| entry.from)
+            .collect();
+        assert_eq!((read.len(), &*read[0], &read[1]), (41, "newest", &texts[39]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Identifies a file. Two names with the same identity are one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// `st_dev`.
     pub device: u64,

@@ -96,6 +96,6 @@ pub fn holder_of_any(file: impl AsFd, kind: Kind, bytes: Bytes) -> Option<i32> {
 /// The locks on a file and the processes that hold them, where the system lists them. This does not open the file.
 pub fn listed(file: Identity) -> Vec<(u32, Kind)> {
     let kind = |exclusive| if exclusive { Kind::Exclusive } else { Kind::Shared };
-    let listed = locks::listed(file).into_iter();
-    listed.map(|(pid, exclusive)| (pid, kind(exclusive))).collect()
+    let listed = locks::listed().into_iter().filter(|(of, ..)| *of == file);
+    listed.map(|(_, pid, exclusive)| (pid, kind(exclusive))).collect()
 }

@@ -63,9 +63,9 @@ end
 
 # Group level: `watched_app`, then `app` in the examples.
 module WatchedApp
-  def watched_app(**options)
+  def watched_app(**options, &)
     before(:context) { skip "no C compiler here makes the library that stands in between" unless SystemCalls.available? }
-    running_app(WatchedServer, **options)
+    running_app(WatchedServer, **options, &)
   end
 end
 

@@ -17,12 +17,10 @@ pub fn examine_any(file: impl AsFd, record: &mut libc::flock) -> nix::Result<()>
     fcntl(file, FcntlArg::F_OFD_GETLK(record)).map(drop)
 }
 
-/// The POSIX locks on a file: the process, and whether it excludes others. Does not open the file.
-pub fn listed(file: Identity) -> Vec<(u32, bool)> {
+/// All POSIX locks: the file, the process, and whether it excludes others. Opens no file.
+pub fn listed() -> Vec<(Identity, u32, bool)> {
     let list = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let (major, minor) = (libc::major(file.device), libc::minor(file.device));
-    let here = format!("{major:02x}:{minor:02x}:{}", file.inode);
-    list.lines().filter_map(|line| lock_in(line, &here)).collect()
+    list.lines().filter_map(lock_in).collect()
 }
 
 /// Marks a file until its descriptor is closed. Waits for whichever open file holds the mark. SQLite may lock a marked
@@ -38,10 +36,15 @@ pub fn keep_unmarked(file: &File) -> bool {
 
 /// The lock in a line such as `1: POSIX  ADVISORY  READ 1234 fd:01:5678 0 2`. If the process only waits for the lock,
 /// `->` follows the first number.
-fn lock_in(line: &str, file: &str) -> Option<(u32, bool)> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    match *words {
-        [_, "POSIX", _, kind, pid, at, ..] if at == file => Some((pid.parse().ok()?, kind == "WRITE")),
-        _ => None,
+fn lock_in(line: &str) -> Option<(Identity, u32, bool)> {
+    let mut words = line.split_whitespace().skip(1);
+    if words.next() != Some("POSIX") {
+        return None;
     }
+    let (kind, pid, file) = (words.nth(1)?, words.next()?, words.next()?);
+    let mut numbers = file.split(':');
+    let mut device = || u32::from_str_radix(numbers.next()?, 16).ok();
+    let device = libc::makedev(device()?, device()?);
+    let inode = numbers.next()?.parse().ok()?;
+    Some((Identity { device, inode }, pid.parse().ok()?, kind == "WRITE"))
 }

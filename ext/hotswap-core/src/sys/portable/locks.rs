@@ -18,8 +18,8 @@ pub fn examine_any(file: impl AsFd, record: &mut libc::flock) -> nix::Result<()>
     fcntl(file, FcntlArg::F_GETLK(record)).map(drop)
 }
 
-/// The locks on a file: there is no list of them.
-pub fn listed(_file: Identity) -> Vec<(u32, bool)> {
+/// All locks: there is no list of them.
+pub fn listed() -> Vec<(Identity, u32, bool)> {
     Vec::new()
 }
 

@@ -2,9 +2,12 @@
 //!
 //! This is for the user only. The locks decide, with and without the option.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::fence::{Fence, Lock};
 use crate::holders;
-use crate::member::holding;
+use crate::member::held;
+use crate::sys::identity::Identity;
 use crate::sys::locks;
 use crate::sys::socket::peer;
 use crate::worker::command::Command;
@@ -12,16 +15,41 @@ use crate::worker::command::Command;
 /// How many processes the line names.
 const NAMED: usize = 3;
 
-/// The processes that have joined the fleet, as far as this system tells. Without a list of the locks, these are the ones
-/// that declare it to this user, and the one that POSIX names.
+/// The processes that have joined the fleet.
 pub(crate) fn members(fence: &Fence) -> Vec<u32> {
-    if locks::ARE_LISTED {
-        return fence.holders();
+    Members::now().of(fence)
+}
+
+/// The processes that have joined each fleet, as far as this system tells.
+#[derive(Debug)]
+pub(crate) struct Members(HashMap<Identity, BTreeSet<u32>>);
+
+impl Members {
+    /// Those at this moment. Without a list of the locks, these are the ones that declare it to this user.
+    pub(crate) fn now() -> Self {
+        let held = match locks::ARE_LISTED {
+            true => locks::listed()
+                .into_iter()
+                .map(|(file, pid, _)| (file, pid))
+                .collect(),
+            false => held(),
+        };
+        let mut all = HashMap::<_, BTreeSet<_>>::new();
+        held.into_iter().for_each(|(fence, pid)| {
+            all.entry(fence).or_default().insert(pid);
+        });
+        Self(all)
     }
-    let mut members = holding(fence.identity());
-    let named = fence.holder(Lock::Fence).filter(|pid| *pid > 0);
-    members.extend(named.map(|pid| pid as u32).filter(|pid| !members.contains(pid)));
-    members
+
+    /// Those of one fleet. Without a list of the locks, with the one that POSIX names.
+    pub(crate) fn of(&self, fence: &Fence) -> Vec<u32> {
+        let mut members = self.0.get(&fence.identity()).cloned().unwrap_or_default();
+        if !locks::ARE_LISTED {
+            let named = fence.holder(Lock::Fence).filter(|pid| *pid > 0);
+            members.extend(named.map(|pid| pid as u32));
+        }
+        members.into_iter().collect()
+    }
 }
 
 /// Prints the line, if the command has the option.

@@ -27,7 +27,7 @@ use crate::worker::live::Live;
 use crate::worker::sqlite::foreign::Foreign;
 use crate::worker::sqlite::header::DatabaseHeader;
 use crate::worker::sqlite::vfs::Purpose;
-use crate::worker::status::processes;
+use crate::worker::status::Processes;
 use crate::worker::tables::Counts;
 
 /// The expected pause is the median of so many swaps.
@@ -143,7 +143,7 @@ impl Rehearsal<'_> {
 
     /// The processes of the application that have the database open, without this worker.
     fn processes(&self) -> Vec<Process> {
-        let processes = processes(Some(self.fleet.fence()), &[]).into_iter();
+        let processes = Processes::now().with(Some(self.fleet.fence()), &[]).into_iter();
         let of = |process: ProcessStatus| Process {
             pid: process.pid,
             role: process.role.to_string(),

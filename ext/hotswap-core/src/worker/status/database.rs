@@ -1,71 +1,88 @@
 //! The state of one database.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
-
+use super::glance::{Facts, Observer};
 use super::role::role;
 use crate::fence::{Fence, Lock, Phase};
-use crate::holders::Surveyed;
-use crate::previous;
-use crate::record::{self, Entry, Event};
+use crate::holders::{self, Surveyed};
+use crate::previous::{self, Numbers};
+use crate::record::{self, Entry, Kept};
 use crate::settings::Database;
 use crate::sidecar::sidecars;
 use crate::status::{CommandStatus, DatabaseStatus, Holds, ProcessStatus, VersionStatus};
-use crate::sys::processes::{command, shown};
-use crate::sys::thread::leave_signals_to_others;
+use crate::sys::processes::{command, shown, Bound};
 use crate::visible::Shown;
-use crate::worker::fleet::participants::members;
-use crate::worker::fleet::pull_lock::glance;
-use crate::worker::progress::Published;
-use crate::worker::sqlite::header::DatabaseHeader;
+use crate::worker::fleet::participants::Members;
+use crate::worker::progress::{self, Published};
 
-/// How long a look into the database may take. A push may wait for it.
-const GLANCE: Duration = Duration::from_millis(100);
+/// What an answer finds out once, for all of its databases.
+pub(super) struct Survey<'a> {
+    open: Vec<Surveyed>,
+    published: Vec<(u32, Published)>,
+    processes: Processes,
+    numbers: Numbers,
+    observer: &'a mut Observer,
+}
 
-/// The state of the database at `path` (resolved). `open` are the processes that have it open.
-pub(super) fn status(
-    database: &Database,
-    path: &Path,
-    open: &[u32],
-    published: &[(u32, Published)],
-) -> DatabaseStatus {
-    let fence = Fence::existing(path).ok().flatten();
-    let length = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.len());
-    let bytes = length(path);
-    let facts = bytes.map(|_| look_into(path, fence.as_ref())).unwrap_or_default();
-    let entries = record::entries(path).unwrap_or_default();
-    let is_swap = |event: Event| matches!(event, Event::Push | Event::Rollback);
-    DatabaseStatus {
-        database: database.label.clone(),
-        name: database.name.clone(),
-        pattern: database.pattern.clone(),
-        path: path.shown(),
-        exists: bytes.is_some(),
-        objection: database.objection.clone(),
-        bytes,
-        wal_bytes: sidecars(path).next().and_then(|log| length(&log)),
-        journal_mode: facts.journal_mode,
-        schema_version: facts.schema_version,
-        user_version: facts.user_version,
-        processes: processes(fence.as_ref(), open),
-        // The kernel reports 0 for a process in another container.
-        elsewhere: fence
-            .as_ref()
-            .is_some_and(|fence| fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0)),
-        commands: commands(path, fence.as_ref(), published),
-        previous: versions(path, &entries),
-        last_push: entries.into_iter().rev().find(|entry| is_swap(entry.event)),
+impl<'a> Survey<'a> {
+    /// Looks at all processes. `paths` are those of the databases, resolved.
+    pub(super) fn of(paths: &[PathBuf], observer: &'a mut Observer) -> Self {
+        let open = holders::survey(paths, progress::NAME, Bound::Patient);
+        Self {
+            published: published(&open),
+            open,
+            processes: Processes::now(),
+            numbers: Numbers::default(),
+            observer,
+        }
+    }
+
+    /// The state of the database with this `index`, at `path`. `looks`: whether to look into the database.
+    pub(super) fn status(
+        &mut self,
+        index: usize,
+        database: &Database,
+        path: &Path,
+        looks: bool,
+    ) -> DatabaseStatus {
+        let fence = Fence::existing(path).ok().flatten();
+        let length = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.len());
+        let bytes = length(path);
+        let facts = match bytes.is_some() && looks {
+            true => self.observer.look_into(path, fence.as_ref()),
+            false => Facts::default(),
+        };
+        let open = self.open.iter().filter(|one| one.open[index]);
+        let open: Vec<_> = open.map(|one| one.pid).collect();
+        let mut previous = versions(path, self.numbers.of(path));
+        DatabaseStatus {
+            database: database.label.clone(),
+            name: database.name.clone(),
+            pattern: database.pattern.clone(),
+            path: path.shown(),
+            exists: bytes.is_some(),
+            objection: database.objection.clone(),
+            bytes,
+            wal_bytes: sidecars(path).next().and_then(|log| length(&log)),
+            journal_mode: facts.journal_mode,
+            schema_version: facts.schema_version,
+            user_version: facts.user_version,
+            processes: self.processes.with(fence.as_ref(), &open),
+            // The kernel reports 0 for a process in another container.
+            elsewhere: fence
+                .as_ref()
+                .is_some_and(|fence| fence.holder(Lock::Fence).is_some_and(|pid| pid <= 0)),
+            commands: commands(path, fence.as_ref(), &self.published),
+            last_push: last_swap(path, &mut previous),
+            previous: previous.into_iter().map(|(_, version)| version).collect(),
+        }
     }
 }
 
 /// What the workers of the survey publish.
-pub(super) fn published(survey: &[Surveyed]) -> Vec<(u32, Published)> {
+fn published(survey: &[Surveyed]) -> Vec<(u32, Published)> {
     let of = |one: &Surveyed| {
         let content = one.published.iter();
         let parsed = content.filter_map(|content| serde_json::from_slice(content).ok());
@@ -74,35 +91,53 @@ pub(super) fn published(survey: &[Surveyed]) -> Vec<(u32, Published)> {
     survey.iter().flat_map(of).collect()
 }
 
-/// The processes that hold a lock on `fence`, or have the file `open`.
-pub(crate) fn processes(fence: Option<&Fence>, open: &[u32]) -> Vec<ProcessStatus> {
-    let mut held: BTreeMap<u32, Vec<Holds>> = BTreeMap::new();
-    let mut add = |pid: u32, what| held.entry(pid).or_default().push(what);
-    if let Some(fence) = fence {
-        members(fence)
-            .into_iter()
-            .for_each(|pid| add(pid, Holds::Membership));
-        let at = |lock| fence.holder(lock).filter(|pid| *pid > 0).map(|pid| pid as u32);
-        at(Lock::Operation)
-            .into_iter()
-            .for_each(|pid| add(pid, Holds::Operation));
-        at(Lock::Objection)
-            .into_iter()
-            .for_each(|pid| add(pid, Holds::Objection));
-    }
-    open.iter().for_each(|pid| add(*pid, Holds::File));
-    held.remove(&0);
-    held.remove(&std::process::id());
-    let process = |(pid, holds)| {
-        let command = command(pid);
-        ProcessStatus {
-            pid,
-            role: role(&command),
-            command: shown(&command),
-            holds,
+/// The processes that have to do with databases.
+pub(crate) struct Processes {
+    members: Members,
+    /// The command lines that were read.
+    commands: HashMap<u32, Vec<String>>,
+}
+
+impl Processes {
+    /// Those at this moment.
+    pub(crate) fn now() -> Self {
+        Self {
+            members: Members::now(),
+            commands: HashMap::new(),
         }
-    };
-    held.into_iter().map(process).collect()
+    }
+
+    /// Those that hold a lock on `fence`, or have the file `open`.
+    pub(crate) fn with(&mut self, fence: Option<&Fence>, open: &[u32]) -> Vec<ProcessStatus> {
+        let mut held: BTreeMap<u32, Vec<Holds>> = BTreeMap::new();
+        let mut add = |pid: u32, what| held.entry(pid).or_default().push(what);
+        if let Some(fence) = fence {
+            self.members
+                .of(fence)
+                .into_iter()
+                .for_each(|pid| add(pid, Holds::Membership));
+            let at = |lock| fence.holder(lock).filter(|pid| *pid > 0).map(|pid| pid as u32);
+            at(Lock::Operation)
+                .into_iter()
+                .for_each(|pid| add(pid, Holds::Operation));
+            at(Lock::Objection)
+                .into_iter()
+                .for_each(|pid| add(pid, Holds::Objection));
+        }
+        open.iter().for_each(|pid| add(*pid, Holds::File));
+        held.remove(&0);
+        held.remove(&std::process::id());
+        let process = |(pid, holds)| {
+            let command = self.commands.entry(pid).or_insert_with(|| command(pid));
+            ProcessStatus {
+                pid,
+                role: role(command),
+                command: shown(command),
+                holds,
+            }
+        };
+        held.into_iter().map(process).collect()
+    }
 }
 
 fn commands(path: &Path, fence: Option<&Fence>, published: &[(u32, Published)]) -> Vec<CommandStatus> {
@@ -142,102 +177,40 @@ fn commands(path: &Path, fence: Option<&Fence>, published: &[(u32, Published)]) 
     commands
 }
 
-/// The versions that were kept next to the database. What they contain is in the record: opening a file could make a
-/// worker wait that has just replaced it.
-fn versions(path: &Path, entries: &[Entry]) -> Vec<VersionStatus> {
+/// The versions that were kept next to the database, each with the mark by which the record knows it.
+fn versions(path: &Path, numbers: Vec<u32>) -> Vec<(Option<Kept>, VersionStatus)> {
     let version = |number| {
         let path = previous::path_of(path, number);
         let metadata = std::fs::metadata(&path).ok()?;
-        Some(VersionStatus {
+        let status = VersionStatus {
             number,
             path: path.shown(),
             bytes: metadata.len(),
             modified: metadata.modified().map(record::rfc3339).unwrap_or_default(),
-            only_rows: previous::mark_of(&path).is_ok_and(|mark| {
-                let mut kept = entries.iter().filter(|entry| entry.previous == Some(mark));
-                kept.any(|entry| entry.tables.is_some())
-            }),
-        })
+            only_rows: false,
+        };
+        Some((previous::mark_of(&path).ok(), status))
     };
-    previous::numbers(path).into_iter().filter_map(version).collect()
+    numbers.into_iter().filter_map(version).collect()
 }
 
-/// What only the database itself tells.
-#[derive(Debug, Default)]
-struct Facts {
-    journal_mode: Option<String>,
-    schema_version: Option<String>,
-    user_version: Option<i64>,
-}
-
-/// Looks into the database with the locks of a pull. Knows nothing if a worker wants the members to close, or if the
-/// disk does not answer.
-fn look_into(path: &Path, fence: Option<&Fence>) -> Facts {
-    let (tell, hear) = channel();
-    let file = path.to_owned();
-    let look = move || {
-        leave_signals_to_others();
-        // The receiver is gone if this took too long.
-        let _ = tell.send(facts(&file));
-    };
-    let looking = || {
-        let started = std::thread::Builder::new().name("glance".into()).spawn(look);
-        started.ok().and_then(|_| hear.recv_timeout(GLANCE).ok())
-    };
-    match fence {
-        // No process has joined, and a worker that begins now is far from its swap.
-        None => looking(),
-        Some(fence) => glance(fence, looking).flatten(),
+/// The newest push or rollback in the record. Also finds out there what the `versions` contain: opening a file could
+/// make a worker wait that has just replaced it.
+fn last_swap(path: &Path, versions: &mut [(Option<Kept>, VersionStatus)]) -> Option<Entry> {
+    let mut last = None;
+    for entry in record::newest_first(path).ok()? {
+        for (mark, version) in &mut *versions {
+            if mark.is_some() && *mark == entry.previous {
+                version.only_rows = entry.tables.is_some();
+                *mark = None;
+            }
+        }
+        if entry.event.is_a_swap() {
+            last.get_or_insert(entry);
+        }
+        if last.is_some() && versions.iter().all(|(mark, _)| mark.is_none()) {
+            break;
+        }
     }
-    .unwrap_or_default()
-}
-
-fn facts(path: &Path) -> Facts {
-    // Read and closed before SQLite opens the file: closing it later would drop SQLite's locks.
-    let Some(header) = header(path) else {
-        return Facts::default();
-    };
-    let facts = Facts {
-        journal_mode: Some(if header.wal { "wal" } else { "rollback" }.into()),
-        ..Facts::default()
-    };
-    let Some(connection) = open(path, header.wal) else {
-        return facts;
-    };
-    let newest = "SELECT max(version) FROM schema_migrations";
-    Facts {
-        schema_version: connection.query_row(newest, [], |row| row.get(0)).ok().flatten(),
-        user_version: connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .ok(),
-        ..facts
-    }
-}
-
-fn header(path: &Path) -> Option<DatabaseHeader> {
-    let mut head = [0; 100];
-    File::open(path).ok()?.read_exact_at(&mut head, 0).ok()?;
-    DatabaseHeader::judge_head(&head, "").ok()
-}
-
-/// Opens the database so that it leaves no files behind. In WAL mode without a WAL, all of the content is in the main
-/// file. `None` if the processes that had the database open have died: the next one that opens it recovers the WAL.
-fn open(path: &Path, wal: bool) -> Option<Connection> {
-    let mut beside = sidecars(path).map(|file| file.exists());
-    let has_log = beside.next() == Some(true);
-    let has_index = beside.next() == Some(true);
-    if wal && has_log && !has_index {
-        return None;
-    }
-    let escaped = path
-        .to_str()?
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    let immutable = if wal && !has_log { "?immutable=1" } else { "" };
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{escaped}{immutable}"), flags).ok()?;
-    connection.busy_timeout(Duration::ZERO).ok()?;
-    Some(connection)
+    last
 }

@@ -2,23 +2,26 @@
 //!
 //! An answer must not disturb the application or a push. So it does not wake the members: it reads `/proc`, the fence
 //! files and the records. It looks into a database only with the locks of a pull, for a few milliseconds, and not at
-//! all while a worker wants the members to close.
+//! all while a worker wants the members to close. If many databases match a pattern and the question names none of
+//! them, it does not look into these at all.
 
 mod database;
+mod glance;
 mod role;
 
+use std::collections::HashMap;
+
 use crate::error::{Protocol, Result};
-use crate::holders;
 use crate::protocol::{About, BodyWriter, Message, Query, CHUNK};
 use crate::record;
 use crate::settings::{Database, Settings};
-use crate::status::Status;
-use crate::sys::processes::Bound;
+use crate::status::{Status, SUMMED_UP_BEYOND};
 
-pub(super) use database::processes;
+pub(super) use database::Processes;
 
 use super::client::Client;
-use super::progress;
+use database::Survey;
+use glance::Observer;
 
 /// Answers the client's questions, one after the other, until it leaves. `server` is the pid of the process that serves
 /// the socket.
@@ -28,11 +31,12 @@ pub(super) fn answer(
     mut query: Query,
     server: Option<u32>,
 ) -> Result<()> {
+    let mut observer = Observer::default();
     loop {
         let named: Vec<_> = query.database.iter().collect();
         let settings = settings.clone().with_registrations().expand(&named);
         let answer = match query.about {
-            About::Status => status(&settings, &query, server)?,
+            About::Status => status(&settings, &query, server, &mut observer)?,
             About::Log => log(&settings, &query)?,
         };
         let mut body = BodyWriter::new(&client.main);
@@ -52,22 +56,31 @@ pub(super) fn answer(
 fn asked<'a>(settings: &'a Settings, query: &Query) -> Result<Vec<&'a Database>> {
     match &query.database {
         None => Ok(settings.databases.iter().collect()),
-        Some(endpoint) => settings.named(endpoint).map(|database| vec![database]),
+        Some(endpoint) => settings.named_or_matched(endpoint),
     }
 }
 
-fn status(settings: &Settings, query: &Query, server: Option<u32>) -> Result<Vec<u8>> {
+fn status(
+    settings: &Settings,
+    query: &Query,
+    server: Option<u32>,
+    observer: &mut Observer,
+) -> Result<Vec<u8>> {
     let databases = asked(settings, query)?;
     let paths: Vec<_> = databases.iter().map(|database| database.resolved()).collect();
-    let survey = holders::survey(&paths, progress::NAME, Bound::Patient);
-    let open = |index: usize| -> Vec<u32> {
-        let open = survey.iter().filter(|one| one.open[index]);
-        open.map(|one| one.pid).collect()
+    let mut survey = Survey::of(&paths, observer);
+    let mut matched = HashMap::<_, usize>::new();
+    for pattern in databases.iter().filter_map(|database| database.pattern.as_ref()) {
+        *matched.entry(pattern).or_default() += 1;
+    }
+    // SQLite parses the whole schema of each database that it opens.
+    let looks = |database: &Database| {
+        let pattern = database.pattern.as_ref();
+        query.database.is_some() || pattern.is_none_or(|pattern| matched[pattern] <= SUMMED_UP_BEYOND)
     };
-    let published = database::published(&survey);
     let statuses = databases.iter().zip(&paths).enumerate();
     let statuses: Vec<_> = statuses
-        .map(|(index, (database, path))| database::status(database, path, &open(index), &published))
+        .map(|(index, (database, path))| survey.status(index, database, path, looks(database)))
         .collect();
     for (database, state) in databases.iter().zip(&statuses) {
         // Not while a push creates it, or if one has.
