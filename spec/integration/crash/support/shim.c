@@ -330,6 +330,7 @@ ON_PATH(stat64, "stat", int, -1, (const char *path, struct stat64 *into), (path,
 ON_PATH(lstat, "stat", int, -1, (const char *path, struct stat *into), (path, into), path)
 ON_PATH(lstat64, "stat", int, -1, (const char *path, struct stat64 *into), (path, into), path)
 ON_PATH(access, "access", int, -1, (const char *path, int how), (path, how), path)
+ON_PATH(mkdir, "mkdir", int, -1, (const char *path, mode_t mode), (path, mode), path)
 ON_PATH(opendir, "opendir", DIR *, NULL, (const char *path), (path), path)
 
 static void *mapped(void *at, size_t length, int protection, int flags, int fd, off_t offset) {

@@ -39,9 +39,9 @@ class SystemCalls
     end
   end
 
-  # folder: the one that is watched. notes: where the trace and the plan lie, outside of it.
+  # folder: the one that is watched; it may come to exist. notes: where the trace and the plan lie, outside of it.
   def initialize(folder, notes)
-    @folder = File.realpath(folder)
+    @folder = File.realdirpath(folder)
     @trace = File.join(notes, "calls.trace")
     @plan = File.join(notes, "calls.plan")
     File.write(@trace, "")
