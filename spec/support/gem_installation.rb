@@ -62,10 +62,12 @@ class GemInstallation
 
   def compiled = @folder.join("compiled")
 
+  # With the profile of this run, whose crates are compiled already. The source gem is compiled as users compile it. So
+  # the package may be none to publish, and leaves pkg/.
   def build_precompiled_gem
-    said, status = Open3.capture2e(Project.bundled_environment.merge("RB_SYS_CARGO_PROFILE" => nil), "bundle", "exec", "rake", "native", "gem", chdir: Project::ROOT.to_s)
+    said, status = Open3.capture2e(Project.bundled_environment, "bundle", "exec", "rake", "native", "gem", chdir: Project::ROOT.to_s)
     raise "rake native gem failed:\n#{said.lines.last(60).join}" unless status.success?
-    FileUtils.cp(Project::ROOT.glob("pkg/hotswap-*-*.gem").max_by(&:mtime), package)
+    FileUtils.mv(Project::ROOT.glob("pkg/hotswap-*-*.gem").max_by(&:mtime), package)
   end
 
   # Every folder in which there is no cargo, which is what a compilation would begin with.
