@@ -21,8 +21,8 @@ RSpec.configure do |config|
 
   config.filter_run_excluding(*LEFT_OUT)
   # `lane: "default"` keeps an example to one lane: its result does not depend on the versions of Rails, Puma and
-  # SQLite. `:unhurried` has bin/test run it in the other lanes only with --all. `:alone` has bin/specs run it while
-  # nothing else runs, because it measures time or loads the whole machine.
+  # SQLite. `:unhurried` has bin/test run it in the other lanes only with --all. `:quiet` has bin/specs run it
+  # while as many files run as there are processors, because it measures time; `:alone` while no other file runs.
   config.define_derived_metadata(lane: ->(lane) { lane && lane != Project.gems }) { |metadata| metadata[:other_lane] = true }
   config.filter_run_excluding(:other_lane)
   # `:linux` keeps an example from the lane `portable`: what it expects only Linux can do.

@@ -33,11 +33,15 @@ class SpecFile
     @text = File.read(name)
   end
 
-  def together = SpecRun.new(name, "together", alone? ? %w[--tag ~alone] : [])
+  # The tags of the examples that bin/specs keeps for a later stage.
+  LATER = %i[quiet alone].freeze
 
-  def alone = SpecRun.new(name, "alone", %w[--tag alone])
+  def in?(stage) = !LATER.include?(stage) || text.match?(/, :#{stage}\b/)
 
-  def alone? = text.match?(/, :alone\b/)
+  def run(stage)
+    tags = LATER.include?(stage) ? [stage.to_s] : LATER.select { |later| in?(later) }.map { |later| "~#{later}" }
+    SpecRun.new(name, stage, tags.flat_map { |tag| ["--tag", tag] })
+  end
 
   def heavy? = text.match?(/, :(slow|fleet)\b|\bslow: true/)
 end

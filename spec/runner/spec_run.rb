@@ -4,20 +4,17 @@
 class SpecRun
   FOLDER = "tmp/specs/#{ENV.fetch("HOTSWAP_LANE", "default")}".freeze
 
-  # The file whose lock tells whether another lane runs at the same time.
-  def self.machine = FileUtils.mkpath("tmp/specs").first + "/machine.lock"
-
   # The processor time of the runs that have ended and of their child processes, in seconds. It does not count processes
   # that detach themselves.
   def self.processor_time = Process.times.then { |times| times.cutime + times.cstime }
 
   attr_reader :name, :seconds, :processor
 
-  # how: "together" with other files, or "alone".
-  def initialize(name, how, options)
+  # stage: that of bin/specs.
+  def initialize(name, stage, options)
     @name = name
     @options = options
-    @log = File.join(FOLDER, "#{name.delete_prefix("spec/").tr("/", "-").delete_suffix(".rb")}-#{how}.log")
+    @log = File.join(FOLDER, "#{name.delete_prefix("spec/").tr("/", "-").delete_suffix(".rb")}-#{stage}.log")
     @result = "#{@log}.json"
   end
 

@@ -57,7 +57,7 @@ RSpec.describe "a disk that does not answer while the gates are closed", lane: "
 
     # quick_disk.rs: in the trial, with the gates open, and then in the sync itself.
     ["nameless", "folder"].each do |file|
-      it "delays only the push, which says so, until it is fast again: fsync #{file}", :alone do
+      it "delays only the push, which says so, until it is fast again: fsync #{file}", :quiet do
         syncs
         app.offer("second")
         push = app.calls.with(sync_of(file), :slow, lasting: true) do

@@ -3,10 +3,10 @@
 require_relative "support/cable_client"
 require_relative "support/fleet"
 
-# Alone, because each swap has one second.
-RSpec.describe "Action Cable", :fleet, :alone do
+# Quiet, because each swap has two seconds.
+RSpec.describe "Action Cable", :fleet, :quiet do
   code = <<~RUBY
-    Rails.application.config.hotswap.timeout = 1
+    Rails.application.config.hotswap.timeout = 2
     Rails.application.config.hotswap.max_pause = 0.3
     Rails.application.config.action_cable.disable_request_forgery_protection = true
 

@@ -38,7 +38,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     end
   end
 
-  it "block a push while a sandbox is open, and the refusal names its pid", :alone do
+  it "block a push while a sandbox is open, and the refusal names its pid", :quiet do
     sandbox = console("--sandbox")
     # Only read so far: one that has written makes the whole site wait for its write lock, with or without a swap.
     sandbox.say("puts \"open: \#{ApplicationRecord.connection.transaction_open?}\"")
@@ -59,7 +59,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "block a push while a sandbox has written, but hold no reader", :alone do
+  it "block a push while a sandbox has written, but hold no reader", :quiet do
     sandbox = console("--sandbox")
     sandbox.say("puts \"wrote: \#{Item.create!(name: 'sandbox', token: 'sandbox').token}\"")
     sandbox.wait_for("wrote: sandbox")
@@ -85,7 +85,7 @@ RSpec.describe "consoles and scripts", :fleet, :unhurried do
     expect_all_on(app, generations.live, processes: 2)
   end
 
-  it "block a push while a script runs, and the refusal names the script", :alone do
+  it "block a push while a script runs, and the refusal names the script", :quiet do
     script = AppProgram.runner(app, "puts Release.current; $stdout.flush; $stdin.read")
     script.wait_for("v1")
 

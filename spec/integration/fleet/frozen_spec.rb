@@ -21,7 +21,7 @@ RSpec.describe "a process that is stopped", :fleet, lane: "default" do
     nil # it was killed meanwhile
   end
 
-  it "makes a push fail with its name, holds no other request, and moves when it continues", :alone do
+  it "makes a push fail with its name, holds no other request, and moves when it continues", :quiet do
     expect_all_on(app, "v1", processes: 2)
     swap(generations, 1)
     frozen = AppProgram.runner(app, "Item.count; puts 'open'; $stdout.flush; sleep")
@@ -111,7 +111,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
 
   # In place, a worker that is killed right after its commit leaves no copy of what it replaced (docs/rollback.md). So the
   # spec would have nothing in which to look for the acknowledged writes. crash/faults_spec kills it at each call.
-  it "leaves the whole old or new database, and no files, if it is killed at any moment", :alone, :linux, timeout: 180 do
+  it "leaves the whole old or new database, and no files, if it is killed at any moment", :quiet, :linux, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     outcomes = Hash.new(0)
@@ -134,7 +134,7 @@ RSpec.describe "the worker of a swap", :fleet, lane: "default" do
     expect_nothing_left(app)
   end
 
-  it "is killed by the members if it is stopped while they wait for it", :alone, timeout: 180 do
+  it "is killed by the members if it is stopped while they wait for it", :quiet, timeout: 180 do
     expect_all_on(app, "v1", processes: 2)
     generations
     chance = Random.new(RSpec.configuration.seed)

@@ -24,7 +24,7 @@ RSpec.describe "a running application" do
     expect(Eventually.now - started).to be < 3
   end
 
-  it "lets a slow request finish on the old database, while other requests continue, before it swaps", :alone do
+  it "lets a slow request finish on the old database, while other requests continue, before it swaps", :quiet do
     old = app.version
     visitors = Visitors.spawn(port: app.port, gets_per_second: 30, posts_per_second: 10)
     slow = begun("/slow?t=4")

@@ -55,7 +55,7 @@ RSpec.describe "a push to a busy application", :unhurried do
     Thread.new { app.get(path) }.tap { eventually { app.log.include?(%(Started GET "#{path}")) } }
   end
 
-  it "gives up at the timeout, names what was running, and has held no request", :alone do
+  it "gives up at the timeout, names what was running, and has held no request", :quiet do
     before = file
     visitors = Visitors.spawn(port: app.port, gets_per_second: 30, posts_per_second: 0)
     slow = begun("/slow?t=6")

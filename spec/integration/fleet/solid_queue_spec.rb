@@ -2,10 +2,10 @@
 
 require_relative "support/job_notes"
 
-# Alone, because each swap has one second.
-RSpec.describe "Solid Queue", :fleet, :alone, lane: "rails_8_1" do
+# Quiet, because each swap has two seconds.
+RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
   settings = <<~RUBY
-    Rails.application.config.hotswap.timeout = 1
+    Rails.application.config.hotswap.timeout = 2
     Rails.application.config.hotswap.max_pause = 0.3
     SolidQueue.process_heartbeat_interval = 0.3
 

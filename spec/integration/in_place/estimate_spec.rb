@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # While the worker writes the new content, requests wait and no process can write. The worker estimates that time first.
-RSpec.describe "a push in place that would take longer than max_pause", :slow, :alone, lane: "default" do
+RSpec.describe "a push in place that would take longer than max_pause", :slow, :quiet, lane: "default" do
   def filled(app, name, megabytes)
     app.file("files/#{name}.sqlite3", ItemsServer::SCHEMA, [name]).tap do |path|
       SQLite3::Database.new(path) do |db|

@@ -2,7 +2,7 @@
 
 # Foreigners that open the database a thousand times a second: some are there when the file is to be replaced, some
 # open it in that very instant.
-RSpec.describe "a push while other programs reconnect all the time", :alone, lane: "default" do
+RSpec.describe "a push while other programs reconnect all the time", :quiet, lane: "default" do
   # Every second push insists on a rename, and is refused if a program has the file open at that instant. Fails if the
   # worker does not keep the replaced file locked: a program that opened it at the instant of the rename would keep
   # using it. Fails without `Lease::wait`: the refusal would name no process.
