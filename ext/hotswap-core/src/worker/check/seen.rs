@@ -63,15 +63,23 @@ impl Seen {
         lost_jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }
 
-    /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked.
-    pub(crate) fn confirm_locked(&self, live: &Path, wal: bool) -> Result<()> {
-        // With a rollback journal no process gets past the lock, and everything committed is in the file.
-        let beside = if wal {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            Connection::open_with_flags(live, flags).on_path("cannot open", live)?
-        } else {
-            vfs::open(live, Purpose::Reading)?
-        };
-        self.confirm(&beside, live)
+    /// Another connection to `live`, for [`confirm_locked`](Self::confirm_locked), in WAL mode. It reads the schema while
+    /// requests go on: that may take milliseconds.
+    pub(crate) fn another_connection(live: &Path) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(live, flags).on_path("cannot open", live)?;
+        // If this fails, so does what needs the schema.
+        let _ = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        Ok(connection)
+    }
+
+    /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked. In WAL
+    /// mode, this asks `another`.
+    pub(crate) fn confirm_locked(&self, live: &Path, another: Option<&Connection>) -> Result<()> {
+        match another {
+            Some(another) => self.confirm(another, live),
+            // With a rollback journal no process gets past the lock, and everything committed is in the file.
+            None => self.confirm(&vfs::open(live, Purpose::Reading)?, live),
+        }
     }
 }

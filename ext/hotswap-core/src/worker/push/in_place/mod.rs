@@ -28,13 +28,14 @@ use std::cell::Cell;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Busy, Context, Error, Failed, Refused, Result};
 use crate::holders::{has_a_fence_open, name, Strangers};
 use crate::sidecar::sidecars;
 use crate::sys::processes::Bound;
 use crate::visible::Shown;
+use crate::worker::check::seen::Seen;
 use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::fleet::participants::members;
@@ -136,6 +137,10 @@ impl Overwriting<'_> {
             // If this fails, the write only takes longer.
             let _ = log_room::make(&self.live, page_size, plan.estimate.size.bytes);
         }
+        let another = match (self.seen, self.live.is_wal()) {
+            (Some(_), true) => Some(Seen::another_connection(self.live.path())?),
+            _ => None,
+        };
         let gathered = self.fleet.gather(command.client, self.schema_changes, || {
             // Most writes show here, before any request waits.
             self.unwritten.iter().try_for_each(Unwritten::require)?;
@@ -165,7 +170,7 @@ impl Overwriting<'_> {
             };
         }
         let before = self.data_version();
-        let outcome = self.write(closed_at, &mut plan, page_size, command);
+        let outcome = self.write(closed_at, &mut plan, page_size, another.as_ref(), command);
         if backup::nothing_came_of(&outcome) {
             self.fleet.retract();
         }
@@ -313,6 +318,7 @@ impl Overwriting<'_> {
         closed_at: Instant,
         plan: &mut Plan,
         page_size: u32,
+        another: Option<&Connection>,
         command: &Command,
     ) -> Result<Written> {
         let Plan {
@@ -339,13 +345,13 @@ impl Overwriting<'_> {
             .busy_timeout(command.max_pause() / 4)
             .on_path("cannot set up a connection to", &path)?;
         // Checked once, with the lock and before the first page: the push may have waited for a migration.
-        let (seen, unwritten, wal) = (Cell::new(*seen), Cell::new(unwritten.as_ref()), live.is_wal());
+        let (seen, unwritten) = (Cell::new(*seen), Cell::new(unwritten.as_ref()));
         let keep = Cell::new(Some(keep));
         let in_time = |part: f64| Pause { closed_at, bound }.go_on(part, why, command);
         let confirm = || {
             unwritten.take().map_or(Ok(()), Unwritten::require)?;
             seen.take()
-                .map_or(Ok(()), |seen| seen.confirm_locked(&path, wal))?;
+                .map_or(Ok(()), |seen| seen.confirm_locked(&path, another))?;
             keep.take()
                 .map_or(Ok(()), |keep| keep.take(*keeping, &path, || in_time(0.0)))
         };
