@@ -110,10 +110,10 @@ RSpec.describe "a database that an operator restored under the running server", 
     stopped = worker_pids(app).first
     Process.kill(:STOP, stopped)
     restore_a_copy
-    refused = push("too early")
+    refused = push("too early", "--timeout", "3")
 
     expect(refused).to have_attributes(exit_code: 4, stdout: "")
-    expect(refused.stderr).to match(/^ERROR: another program replaced .*production\.sqlite3\.hotswap, and #{HotswapCommand.named(stopped, "puma.*")} did not notice within 8\.0 s/)
+    expect(refused.stderr).to match(/^ERROR: another program replaced .*production\.sqlite3\.hotswap, and #{HotswapCommand.named(stopped, "puma.*")} did not notice within 3\.0 s/)
     expect(TestDatabase.version(app.database_path)).to eq "v1"
 
     Process.kill(:CONT, stopped)

@@ -59,7 +59,7 @@ RSpec.describe "a push that waits", lane: "default" do
 
   it "uses --timeout, and then names only that option" do
     app.get("/")
-    slow = request("/slow?10")
+    slow = request("/slow?6")
     refused = start_push("never", "--timeout", "1.5").wait
 
     expect(slow).to be_alive
