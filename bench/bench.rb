@@ -59,7 +59,7 @@ module Bench
       measures = chosen or return complain
       plan = quick ? Plan.quick : Plan.full
       FileUtils.mkdir_p(WORK)
-      puts Machine, "load of others at the start: #{Machine.load.round(2)}", ""
+      puts Machine, "load of other programs at the start: #{Machine.load.round(2)}", ""
       measured = measures.to_h { |measure| [measure, rows_of(measure, plan)] }
       tell(measured)
     end
@@ -97,7 +97,7 @@ module Bench
       failed, done = measured.partition { |_, rows| rows.nil? }.map(&:to_h)
       rows = done.values.flatten
       judged = rows.reject { |row| row.met?.nil? }
-      puts "#{judged.count(&:met?)} of #{judged.size} targets met; load of others at the end: #{Machine.load.round(2)}"
+      puts "#{judged.count(&:met?)} of #{judged.size} targets met; load of other programs at the end: #{Machine.load.round(2)}"
       judged.reject(&:met?).each { |row| puts "  not met: #{row.name}" }
       rows.reject(&:measured?).each { |row| puts "  #{row.name}: #{row.note}" }
       puts "  not measured: #{failed.keys.map(&:title).join(", ")}" if failed.any?

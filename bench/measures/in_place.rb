@@ -21,8 +21,8 @@ module Bench
     # What changes in a row of each table.
     TABLES = {"random order" => USERS, "key order" => USERS, "workshop" => WORKSHOP}.freeze
     ROWS = {
-      "the newest hundredth of the rows" => "rowid > (SELECT max(rowid) * 99 / 100 FROM %s)",
-      "a hundredth of the rows, at random," => "abs(random()) %% 100 = 0 /* of %s */",
+      "the newest 1 % of the rows" => "rowid > (SELECT max(rowid) * 99 / 100 FROM %s)",
+      "1 % of the rows, at random," => "abs(random()) %% 100 = 0 /* of %s */",
       "every row" => "rowid > 0 /* of %s */"
     }.freeze
 

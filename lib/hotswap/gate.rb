@@ -2,7 +2,7 @@
 
 require "io/wait"
 require "hotswap/gate/unit"
-require "hotswap/gate/waiting_request"
+require "hotswap/gate/live_action_request"
 
 module Hotswap
   # The gate of this process, as Ruby sees it: every unit of work passes it, and a swap closes it. A database of a

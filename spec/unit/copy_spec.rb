@@ -105,7 +105,7 @@ RSpec.describe "Hotswap.push and Hotswap.pull", lane: "default" do
   refusals = {
     "no database" => [Hotswap::Refused, /file is not a database/, ->(spec) { StringIO.new("no database" * 1000) }],
     "a file that is missing" => [Hotswap::Refused, /cannot read .*missing: No such file/, ->(spec) { spec.folder.join("missing") }],
-    "a folder" => [Hotswap::UsageError, /is a directory/, :folder],
+    "a folder" => [Hotswap::UsageError, /is a folder/, :folder],
     "a closed file" => [Hotswap::UsageError, /the source is closed/, ->(spec) { File.open(spec.new_file).tap(&:close) }],
     "a closed StringIO" => [Hotswap::UsageError, /the source is closed/, ->(spec) { StringIO.new.tap(&:close) }],
     "a file that is open for writing" => [Hotswap::UsageError, /not open for this direction/, ->(spec) { File.open(spec.new_file, "a") }],

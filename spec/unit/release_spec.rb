@@ -97,12 +97,12 @@ RSpec.describe Hotswap, ".release" do
 
   it "releases a live action together with its request, and both come back even while the gate is closing" do
     request = gate.enter("request")
-    waiting = gate::WaitingRequest.new(request)
+    waiting = gate::LiveActionRequest.new(request)
     waiting.rest
     closer = nil
     Thread.new do
       gate.open("live action") do |unit|
-        unit.waiting_request = waiting
+        unit.live_action_request = waiting
         Hotswap.release { expect(inside).to eq 0 }
         expect(inside).to eq 2
         Hotswap.release { closer = Thread.new { Hotswap::Native.close_gate && sleep(0.05) && Hotswap::Native.reopen_gate } }
@@ -116,12 +116,12 @@ RSpec.describe Hotswap, ".release" do
 
   it "does not release the request of a live action while its own thread runs application code" do
     request = gate.enter("request")
-    waiting = request.as_waiting_request = gate::WaitingRequest.new(request)
+    waiting = request.as_live_action_request = gate::LiveActionRequest.new(request)
     waiting.rest
     words = Queue.new
     live = Thread.new do
       gate.open("live action") do |unit|
-        unit.waiting_request = waiting
+        unit.live_action_request = waiting
         described_class.release { words.pop }
       end
     end

@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::error::Error;
+
 /// The exit status of `hotswap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -49,6 +51,21 @@ impl Serialize for ExitCode {
 impl From<ExitCode> for i32 {
     fn from(code: ExitCode) -> Self {
         code as u8 as i32
+    }
+}
+
+impl Error {
+    /// The exit status of a command that fails with this error.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::NoServer(_) => ExitCode::NoServer,
+            Error::Usage(_) => ExitCode::Usage,
+            Error::Refused(_) => ExitCode::Refused,
+            Error::Busy(_) => ExitCode::Busy,
+            Error::Failed(_) => ExitCode::Failed,
+            Error::Changed(_) => ExitCode::Changed,
+            Error::RolledBack(_) => ExitCode::RolledBack,
+        }
     }
 }
 

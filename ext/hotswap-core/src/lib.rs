@@ -29,7 +29,7 @@ mod percent;
 mod previous;
 pub mod protocol;
 pub mod record;
-pub mod redaction;
+pub mod redaction_rules;
 pub mod registration;
 mod route;
 pub mod selection;

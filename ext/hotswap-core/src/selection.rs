@@ -280,7 +280,7 @@ mod tests {
     fn a_group_that_is_not_defined_is_refused() {
         assert_eq!(
             only(&["@contents"]).unwrap_err(),
-            "--only names @contents, but config.hotswap.tables has no such group. Its groups: @content, @old"
+            "--only names @contents, but config.hotswap.tables has no such list. Its lists: @content, @old"
         );
     }
 

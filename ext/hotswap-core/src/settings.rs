@@ -9,7 +9,7 @@ use crate::error::{Refused, Result, Unredactable, Usage};
 use crate::in_place::InPlace;
 use crate::path::resolve;
 use crate::percent::Percent;
-use crate::redaction::{PullKind, Rule, Script};
+use crate::redaction_rules::{PullKind, Rule, Script};
 use crate::selection::Groups;
 
 /// The databases and the settings of one application.

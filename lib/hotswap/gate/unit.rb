@@ -12,10 +12,10 @@ module Hotswap
     # - `suspend` and `try_resume`, for {outside}
     # - `uses?(path)`, whether it has used the database at that resolved path, if that database has a gate of its own
     class Unit
-      # @return [WaitingRequest, nil] the request that waits for this unit, which is its live action
-      attr_accessor :waiting_request
-      # @return [WaitingRequest, nil] this unit itself, if it is a request that has a live action
-      attr_accessor :as_waiting_request
+      # @return [LiveActionRequest, nil] the request that waits for this unit, which is its live action
+      attr_accessor :live_action_request
+      # @return [LiveActionRequest, nil] this unit itself, if it is a request that has a live action
+      attr_accessor :as_live_action_request
 
       # Enters. Waits while the gate is closed.
       # @raise [GateTimeout] if the gate stays closed for longer than any swap may take
@@ -50,7 +50,7 @@ module Hotswap
       # From now on the caller is no longer part of the unit, which stays inside until it leaves.
       def step_aside
         Thread.current[:hotswap_unit] = nil
-        as_waiting_request&.rest
+        as_live_action_request&.rest
         # The server may send the response body from this thread, and the body may be a stream that calls
         # Hotswap.release.
         Thread.current[:hotswap_sending] = self
@@ -68,7 +68,7 @@ module Hotswap
         mark, released = Thread.current[:hotswap_unit], Thread.current[:hotswap_released]
         generation = Native.generation
         fiber = suspend
-        waiting_request&.release
+        live_action_request&.release
         Thread.current[:hotswap_released] = self
         yield
       ensure
@@ -104,7 +104,7 @@ module Hotswap
       def come_back(fiber, mark)
         Thread.handle_interrupt(Object => :never) do
           resume(fiber, false) if fiber
-          waiting_request&.come_back(inside?)
+          live_action_request&.come_back(inside?)
         end
       ensure
         Thread.current[:hotswap_unit] = mark

@@ -16,10 +16,10 @@ module Hotswap
     # Runs in the request's thread, which then waits for the action's first output. So the gate cannot be sealed
     # before the action's thread has entered.
     def new_controller_thread
-      @hotswap_request = Gate.current_unit&.then { |unit| unit.as_waiting_request = Gate::WaitingRequest.new(unit) }
+      @hotswap_request = Gate.current_unit&.then { |unit| unit.as_live_action_request = Gate::LiveActionRequest.new(unit) }
       super do
         Gate.open(request.env) do |unit|
-          unit&.waiting_request = @hotswap_request
+          unit&.live_action_request = @hotswap_request
           @hotswap_unit = unit
           yield
         end

@@ -97,7 +97,7 @@ RSpec.describe "a session on the wire", lane: "default" do
     writer.close
     expect(pushed_file(10, File.open("/dev/zero"))).to match [2, /not a regular file/]
     expect(pushed_file(data.bytesize, File.open(incoming, "a"))).to match [5, /the source cannot be used with the rights/]
-    expect(pushed_file(data.bytesize, File.open(app.root))).to match [2, /is a directory/]
+    expect(pushed_file(data.bytesize, File.open(app.root))).to match [2, /is a folder/]
   end
 
   # source.rs, `Source::take`.

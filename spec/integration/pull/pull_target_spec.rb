@@ -45,8 +45,8 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   it "refuses a folder where the file would be" do
     folder.join("database.sqlite3").mkpath
 
-    expect_nothing_made(2, "backups/database.sqlite3 is a directory. Add the name of the file", to: "backups")
-    expect_nothing_made(2, "backups/database.sqlite3 is a directory. Add the name of the file", to: "backups/")
+    expect_nothing_made(2, "backups/database.sqlite3 is a folder. Add the name of the file", to: "backups")
+    expect_nothing_made(2, "backups/database.sqlite3 is a folder. Add the name of the file", to: "backups/")
   end
 
   it "refuses a path below a file" do
@@ -86,7 +86,7 @@ RSpec.describe "a pull to a target that cannot be created", lane: "default" do
   end
 
   it "refuses a trailing slash if there is no such folder" do
-    expect_nothing_made(2, "is not a directory. Create it and add the name of a file", to: "backups/today/")
+    expect_nothing_made(2, "is not a folder. Create it and add the name of a file", to: "backups/today/")
   end
 
   it "refuses /dev/fd and /dev/stdout, and suggests -" do

@@ -138,7 +138,7 @@ RSpec.describe "a push of a bad file", lane: "default" do
   end
 
   {
-    "a directory" => [->(path) { path.mkpath }, 2, "is a directory"],
+    "a folder" => [->(path) { path.mkpath }, 2, "is a folder"],
     "a FIFO" => [->(path) { File.mkfifo(path) }, 2, "is a pipe\\. .*standard input"],
     "a socket" => [->(path) { UNIXServer.new(path.to_s).close }, 2, "is a socket"],
     "a dangling link" => [->(path) { File.symlink("nowhere", path) }, 3, "cannot read .*No such file"],
@@ -194,7 +194,7 @@ RSpec.describe "a push of a bad file", lane: "default" do
     [[:close, 3], [app.root.to_s, 2], [[app.root.join("log/written").to_s, "w"], 5]].each do |stdin, status|
       refused = untouched { app.hotswap("cp", "-", live, in: stdin) }
 
-      expect(refused).to have_attributes(exit_code: status, stdout: "", stderr: /\AERROR: .*(empty|cannot read|is a directory)/)
+      expect(refused).to have_attributes(exit_code: status, stdout: "", stderr: /\AERROR: .*(empty|cannot read|is a folder)/)
     end
   end
 

@@ -177,7 +177,7 @@ RSpec.describe "a push with a probe" do
       expect(app.version).to eq "new"
     end
 
-    it "takes no guard for the push into the rollback" do
+    it "does not use the guards of the push for the rollback" do
       identity = app.hotswap("cp", Versions::LIVE, "pulled.sqlite3").stderr[/\h{32}/]
 
       expect_rolled_back(probed("exit 1", "--if-match", identity, "--if-changed", "--max-shrink=90%"), "exited with 1")

@@ -85,7 +85,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     FileUtils.rm_f(wider)
   end
 
-  it "can be pulled, and named as it is not meant" do
+  it "can be pulled, and a wrong name of it is explained" do
     push("to-pull")
     push("live-now")
     copy = app.root.join("pulled.sqlite3").to_s
@@ -107,7 +107,7 @@ RSpec.describe "the previous version, and a rollback to it" do
     expect(app.root.join("storage").glob("*.previous-*")).to eq []
   end
 
-  it "is no destination, and takes no guard that it would ignore" do
+  it "refuses a version as a destination, and options that it would ignore" do
     push("guarded")
     push("live-now")
     file = offer("not-this")

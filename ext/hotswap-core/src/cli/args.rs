@@ -63,7 +63,7 @@ pub(super) enum Command {
     Rollback(Rollback),
     /// Show the databases, their processes, and what runs now
     ///
-    /// Changes nothing, and delays no request.
+    /// It changes nothing and delays no request.
     Status(Status),
     /// Show past pushes, pulls and rollbacks
     ///

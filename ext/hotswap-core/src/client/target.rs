@@ -314,6 +314,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refused = |path: &Path| Target::create(path, "x").err().unwrap().to_string();
         assert!(refused(&folder.path().join("missing/x")).contains("cannot write x: No such file"));
-        assert!(refused(folder.path()).contains("is a directory"));
+        assert!(refused(folder.path()).contains("is a folder"));
     }
 }

@@ -56,7 +56,7 @@ pub enum Failed {
     OutputClosed,
     /// The worker was killed. One that is not killed reports its end.
     #[error(
-        "the worker was killed before it reported the outcome ({killer}). The database is intact, and either the old or the new \
+        "the worker was killed before it reported the outcome ({killer}). The database is whole: it is either the old or the new \
          one. See the application's log, then try again"
     )]
     Killed { killer: String },
@@ -92,7 +92,7 @@ pub enum Failed {
     #[error("SQLite did not finish writing into the live database, and rolled the write back")]
     CopyDidNotEnd,
     /// A file that only this worker knows was locked.
-    #[error("cannot measure how fast the disk is: the file for the measurement was locked")]
+    #[error("cannot measure how fast the disk is: the file for the measurement was locked. Try again")]
     RehearsalLocked,
     /// SQLite's descriptor of a file was not found.
     #[error("cannot find SQLite's open descriptor of {}", file.shown())]

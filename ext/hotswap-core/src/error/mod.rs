@@ -20,7 +20,6 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::exit_code::ExitCode;
 use crate::visible::Shown;
 
 pub use bad_file::BadFile;
@@ -133,19 +132,6 @@ impl Error {
                 format!("schema mismatch: {names}")
             }
             other => other.to_string(),
-        }
-    }
-
-    /// The exit status of a command that fails with this error.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Error::NoServer(_) => ExitCode::NoServer,
-            Error::Usage(_) => ExitCode::Usage,
-            Error::Refused(_) => ExitCode::Refused,
-            Error::Busy(_) => ExitCode::Busy,
-            Error::Failed(_) => ExitCode::Failed,
-            Error::Changed(_) => ExitCode::Changed,
-            Error::RolledBack(_) => ExitCode::RolledBack,
         }
     }
 }

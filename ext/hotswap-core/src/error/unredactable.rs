@@ -57,12 +57,14 @@ pub enum Unredactable {
     )]
     NoContent { table: String },
     /// The values of a rule do not fit into the table.
-    #[error("the table {table} does not take the values of config.hotswap.redact: {why}. Correct the rule")]
+    #[error(
+        "the table {table} does not accept the values of config.hotswap.redact: {why}. Correct the rule"
+    )]
     BadValues { table: String, why: String },
     /// An index over removed values that cannot be rebuilt.
     #[error(
-        "the virtual table {table} may hold values of {source_table}, which the copy leaves out or changes, and hotswap cannot make it \
-         anew. Leave its rows out as well: config.hotswap.redact \"{table}\", :rows, or --except {table}"
+        "the virtual table {table} may hold values of {source_table}, which the copy leaves out or changes, and hotswap cannot \
+         rebuild it. Leave its rows out as well: config.hotswap.redact \"{table}\", :rows, or --except {table}"
     )]
     Derived { table: String, source_table: String },
     /// The file of statements fails.
@@ -78,7 +80,7 @@ pub enum Unredactable {
         repair: String,
     },
     /// Something of the schema cannot be made in the copy.
-    #[error("cannot make {what} in the copy: {why}. A plain pull works without that")]
+    #[error("cannot create {what} in the copy: {why}. A plain pull works without that")]
     Unmakeable { what: String, why: String },
     /// The name of a file cannot be given to SQLite.
     #[error(

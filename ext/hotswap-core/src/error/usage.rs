@@ -69,7 +69,7 @@ pub enum Usage {
     BadTarget { name: String, kind: FileKind },
     /// DST ends with a slash, and there is no such directory.
     #[error(
-        "{name} is not a directory. Create it and add the name of a file, or leave out the slash at the end"
+        "{name} is not a folder. Create it and add the name of a file, or leave out the slash at the end"
     )]
     NoDirectory { name: String },
     /// Both sides are the live database.
@@ -146,7 +146,7 @@ pub enum Usage {
     NoTables { option: &'static str },
     /// `--only` or `--except` names a group that does not exist.
     #[error(
-        "{option} names @{group}, but config.hotswap.tables has no such group. {}",
+        "{option} names @{group}, but config.hotswap.tables has no such list. {}",
         offer_groups(groups)
     )]
     NoGroup {
@@ -206,7 +206,7 @@ impl FileKind {
 impl std::fmt::Display for FileKind {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
-            FileKind::Directory => "a directory",
+            FileKind::Directory => "a folder",
             FileKind::Pipe => "a pipe",
             FileKind::Socket => "a socket",
             FileKind::Descriptor => "a descriptor",
@@ -237,7 +237,7 @@ fn target_instead(kind: FileKind) -> &'static str {
 fn offer_groups(groups: &[String]) -> String {
     match groups {
         [] => "Define it in config/initializers/hotswap.rb".into(),
-        groups => format!("Its groups: @{}", groups.join(", @")),
+        groups => format!("Its lists: @{}", groups.join(", @")),
     }
 }
 

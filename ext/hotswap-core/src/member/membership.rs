@@ -8,7 +8,7 @@ use super::database_gate::DatabaseGate;
 use super::patience::Patience;
 use crate::error::{Error, Result};
 use crate::fence::{Fence, Lock, Phase, Tried};
-use crate::sys::posts::Watch;
+use crate::sys::file_watch::Watch;
 use crate::visible::Shown;
 
 /// A membership. It lasts as long as this process has the fence open, even if no path leads to it any more.

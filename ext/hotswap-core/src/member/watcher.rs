@@ -15,9 +15,9 @@ use super::patience::Patience;
 use super::shared::Shared;
 use crate::fence::report::{self, Why};
 use crate::fence::{Board, Fence, Lock, Phase};
+use crate::sys::file_watch::FileWatches;
 use crate::sys::identity::Identity;
 use crate::sys::poll::wait_readable;
-use crate::sys::posts::Posts;
 use crate::sys::thread::leave_signals_to_others;
 
 /// How often the thread reads the board if the kernel reports posts, in case the kernel misses one.
@@ -39,7 +39,7 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<()> {
 
 struct Watcher {
     shared: Arc<Shared>,
-    posts: Option<Posts>,
+    watches: Option<FileWatches>,
     /// When to check next whether the fences are where they were.
     next_look: Instant,
 }
@@ -48,7 +48,7 @@ impl Watcher {
     fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
-            posts: Posts::new(),
+            watches: FileWatches::new(),
             next_look: Instant::now() + PATIENT,
         }
     }
@@ -97,19 +97,19 @@ impl Watcher {
             if one.watched.swap(true, Ordering::Relaxed) {
                 continue;
             }
-            let posts = self.posts.as_ref();
-            match posts.and_then(|posts| posts.watch(one.fence.file())) {
+            let watches = self.watches.as_ref();
+            match watches.and_then(|watches| watches.watch(one.fence.file())) {
                 Some(watch) => *one.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch),
-                None => self.posts = None,
+                None => self.watches = None,
             }
         }
     }
 
     fn wait(&mut self, at_most: Duration) {
         let woken = self.shared.woken.as_fd();
-        match &self.posts {
-            Some(posts) => {
-                if wait_readable(&[woken, posts.as_fd()], at_most) && self.forget_events() {
+        match &self.watches {
+            Some(watches) => {
+                if wait_readable(&[woken, watches.as_fd()], at_most) && self.forget_events() {
                     self.next_look = Instant::now();
                 }
             }
@@ -122,14 +122,14 @@ impl Watcher {
     /// Reads the pending events. Returns whether one of them was not a post: a fence was removed or moved. The
     /// content of a post is on the board.
     fn forget_events(&self) -> bool {
-        self.posts.as_ref().is_some_and(Posts::forget)
+        self.watches.as_ref().is_some_and(FileWatches::forget)
     }
 
     /// Waits for a post while the worker waits for this process, so it must return quickly.
     fn wait_for_post(&self, at_most: Duration) {
-        let posts: Option<BorrowedFd<'_>> = self.posts.as_ref().map(|posts| posts.as_fd());
-        match posts {
-            Some(posts) if wait_readable(&[posts], at_most) => {
+        let watches: Option<BorrowedFd<'_>> = self.watches.as_ref().map(|watches| watches.as_fd());
+        match watches {
+            Some(watches) if wait_readable(&[watches], at_most) => {
                 self.forget_events();
             }
             Some(_) => {}
@@ -252,8 +252,8 @@ impl Watcher {
         let left = gate.gate().seal(Instant::now()) && host.keeps_nothing_of(database) == Some(true) && {
             let unwatch = |one: &Membership| {
                 let watch = one.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let (Some(posts), Some(watch)) = (&self.posts, watch) {
-                    posts.unwatch(watch);
+                if let (Some(watches), Some(watch)) = (&self.watches, watch) {
+                    watches.unwatch(watch);
                 }
             };
             self.shared.fleets().leave(fence, unwatch)

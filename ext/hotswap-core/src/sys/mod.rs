@@ -40,6 +40,6 @@ mod portable;
 use portable as platform;
 
 pub use platform::{
-    attributes, copy, descriptors, disk, event, lease, locks, memory, open_files, posts, priority, process,
-    processor, publication, rights, socket, spawn, stat, unnamed, DESCRIPTION,
+    attributes, copy, descriptors, disk, event, file_watch, lease, locks, memory, open_files, priority,
+    process, processor, publication, rights, socket, spawn, stat, unnamed, DESCRIPTION,
 };

@@ -77,7 +77,7 @@ impl Drop for LastWords {
 
 fn sentence(signal: Signal, meaning: &str) -> String {
     format!(
-        "{signal} ended the worker (process {}): {meaning}. The database is intact, and either the old or the new one. \
+        "{signal} ended the worker (process {}): {meaning}. The database is whole: it is either the old or the new one. \
          See the application's log, then try again",
         std::process::id()
     )

@@ -256,10 +256,10 @@ fn every_rule_of_the_fence_is_needed() {
     );
     breaks(fleet, Rule::MoveWithFence, properties::TOGETHER);
     breaks(fleet, Rule::GenerationFirst, properties::FRESH);
-    breaks(fleet, Rule::TakeBackTheNews, properties::NEWS);
+    breaks(fleet, Rule::WithdrawTheAnnouncement, properties::NEWS);
     breaks(fleet, Rule::KillTheOverdue, properties::RETURN);
     breaks(fleet, Rule::PatienceBeginsAnew, properties::PATIENT);
-    breaks(fleet, Rule::JoinInDebt, properties::ENTER);
+    breaks(fleet, Rule::JoinWithoutStraggler, properties::ENTER);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn every_rule_about_a_fence_that_is_replaced_is_needed() {
         by_hand: true,
         ..Fleet::with(2, 1)
     };
-    breaks(fleet, Rule::ReachTheAstray, properties::TOGETHER);
+    breaks(fleet, Rule::WaitForEveryFence, properties::TOGETHER);
     breaks(fleet, Rule::FenceInPlace, properties::TOGETHER);
 }
 
@@ -278,7 +278,7 @@ fn every_rule_of_durability_is_needed() {
     breaks(fleet, Rule::SyncTheUnlink, properties::WHOLE);
     breaks(fleet, Rule::SyncTheRename, properties::TRUE);
     breaks(fleet, Rule::WhoFindsMovingSyncs, properties::LASTS);
-    breaks(Fleet::with(1, 2), Rule::CommanderSyncs, properties::LASTS);
+    breaks(Fleet::with(1, 2), Rule::NextWorkerSyncs, properties::LASTS);
     let fleet = Fleet {
         rollback: true,
         stranger: true,
@@ -295,7 +295,7 @@ fn every_rule_about_others_is_needed() {
     };
     breaks(fleet, Rule::Lease, properties::GUARDED);
     breaks(fleet, Rule::Linger, properties::GUARDED);
-    breaks(Fleet::with(1, 2), Rule::LookAsCommander, properties::FAIR);
+    breaks(Fleet::with(1, 2), Rule::LookAsWorker, properties::FAIR);
 }
 
 #[test]

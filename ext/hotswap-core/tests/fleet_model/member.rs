@@ -128,7 +128,7 @@ fn proceed(state: &mut State, rules: Rules, which: usize) -> bool {
             member.here().straggler = true;
             Post::Admitted
         }
-        Post::Joining if rules.has(Rule::JoinInDebt) => {
+        Post::Joining if rules.has(Rule::JoinWithoutStraggler) => {
             member.here().owes_straggler = true;
             Post::Admitted
         }

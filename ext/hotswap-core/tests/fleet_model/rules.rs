@@ -12,11 +12,11 @@ pub(crate) enum Rule {
     /// A worker moves the file only with the fence lock, exclusive.
     MoveWithFence,
     /// A worker looks at the live database only while it holds the operation lock.
-    LookAsCommander,
+    LookAsWorker,
     /// The board's generation changes before the file does.
     GenerationFirst,
     /// An announcement whose move did not happen is removed from the board.
-    TakeBackTheNews,
+    WithdrawTheAnnouncement,
     /// A journal is removed only after SQLite has read the old file, so that the journal has nothing left to undo.
     ReadBeforeUnlink,
     /// The removal of the WAL is on the disk before the rename.
@@ -26,7 +26,7 @@ pub(crate) enum Rule {
     /// A member that finds the move of a dead worker syncs the folder before it opens the database.
     WhoFindsMovingSyncs,
     /// So does the next worker, before it changes the board.
-    CommanderSyncs,
+    NextWorkerSyncs,
     /// Members that are let in before the rename is durable cannot write into a database with a rollback journal.
     KeepWritersOut,
     /// SQLite's own rule: it syncs the folder before the first row is in a new WAL.
@@ -52,11 +52,11 @@ pub(crate) enum Rule {
     /// The bounds apply to one attempt: a member that slept through one starts its clock again.
     PatienceBeginsAnew,
     /// A worker waits until every member holds the fence that it has opened.
-    ReachTheAstray,
+    WaitForEveryFence,
     /// A worker moves the file only while its fence is at the path.
     FenceInPlace,
     /// A process that boots while the straggler lock is taken joins without it, and takes it later.
-    JoinInDebt,
+    JoinWithoutStraggler,
     /// A process that leaves the fleet remembers the generation, and compares it when it joins again.
     RememberTheGeneration,
     /// What a process has missed outlasts its membership, if it leaves again before it has caught up.

@@ -66,7 +66,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         Job::NotStarted if state.leader_is_dead => return false,
         Job::NotStarted => {
             worker.at = state.place;
-            match rules.has(Rule::LookAsCommander) {
+            match rules.has(Rule::LookAsWorker) {
                 true => Job::Queueing,
                 false => Job::Looking,
             }
@@ -78,7 +78,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
         }
         Job::Commanding => {
             let unsynced = matches!(state.boards[at].phase, Phase::Moving | Phase::Moved);
-            if unsynced && rules.has(Rule::CommanderSyncs) {
+            if unsynced && rules.has(Rule::NextWorkerSyncs) {
                 state.folder.sync();
             }
             state.boards[at].phase = Phase::Quiet;
@@ -108,7 +108,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             Some(next) => next,
             None => return false,
         },
-        Job::Reaching if rules.has(Rule::ReachTheAstray) && is_anybody_astray(state, worker.at) => {
+        Job::Reaching if rules.has(Rule::WaitForEveryFence) && is_anybody_astray(state, worker.at) => {
             return false
         }
         Job::Reaching => Job::AskingToSettle,
@@ -236,7 +236,7 @@ fn proceed(state: &mut State, fleet: &Fleet, which: usize) -> bool {
             if worker.write_lock {
                 state.folder.take_back();
             }
-            if worker.announced && rules.has(Rule::TakeBackTheNews) {
+            if worker.announced && rules.has(Rule::WithdrawTheAnnouncement) {
                 state.boards[at].generation -= 1;
             }
             worker.announced = false;

@@ -270,18 +270,18 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     end
   end
 
-  it "is refused if a unique index does not take the values" do
+  it "is refused if a unique index does not accept the values" do
     manage_indexes("CREATE TABLE users (name TEXT); CREATE UNIQUE INDEX by_name ON users (name); INSERT INTO users VALUES ('a'), ('b')")
     config.redact "users", name: "'x'"
 
-    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not take the values .*UNIQUE constraint failed/)
+    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not accept the values .*UNIQUE constraint failed/)
   end
 
   it "is refused if two values would become one, also in a column that settles conflicts by itself" do
     manage_indexes("CREATE TABLE users (name TEXT UNIQUE ON CONFLICT REPLACE); INSERT INTO users VALUES ('a'), ('b')")
     config.redact "users", name: "'x'"
 
-    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not take the values .*UNIQUE constraint failed/)
+    expect { pull(redacted: true) }.to raise_error(Hotswap::Refused, /the table users does not accept the values .*UNIQUE constraint failed/)
   end
 
   refusals = {
@@ -291,9 +291,9 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     "an expression that is none" => [->(config) { config.redact "users", name: "lower(" }, /the expression for name in config\.hotswap\.redact "users" does not work: /],
     "several expressions" => [->(config) { config.redact "users", name: "1, 2" }, /does not work: /],
     "an aggregate" => [->(config) { config.redact "users", name: "max(name)" }, /it is one value for all rows/],
-    "a value that the table does not take" => [->(config) { config.redact "users", email: nil }, /the table users does not take the values of config\.hotswap\.redact: NOT NULL constraint failed/],
-    "a value that breaks a CHECK" => [->(config) { config.redact "users", age: 300 }, /does not take the values .*CHECK constraint failed/],
-    "values that are not unique" => [->(config) { config.redact "users", email: "'x'" }, /does not take the values .*UNIQUE constraint failed/],
+    "a value that the table does not take" => [->(config) { config.redact "users", email: nil }, /the table users does not accept the values of config\.hotswap\.redact: NOT NULL constraint failed/],
+    "a value that breaks a CHECK" => [->(config) { config.redact "users", age: 300 }, /does not accept the values .*CHECK constraint failed/],
+    "values that are not unique" => [->(config) { config.redact "users", email: "'x'" }, /does not accept the values .*UNIQUE constraint failed/],
     "columns of an index" => [->(config) { config.redact "users_fts", name: nil }, /names columns of users_fts, which has its values in users\. Write the rule for users/],
     "a file without a statement" => [->(config) { File.write("#{config.root}/bad.sql", "-- later") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has no statement/],
     "a file that SQLite would not read to its end" => [->(config) { File.write("#{config.root}/bad.sql", "DELETE FROM logs;\0 DELETE FROM users") && config.redact_with("bad.sql") }, /cannot run .*bad\.sql.*: it has a NUL character/],
@@ -320,7 +320,7 @@ RSpec.describe "a copy of some tables, or a redacted one" do
     expect { pull(only: "user") }.to raise_error(Hotswap::UsageError, "--only names user, but the database has no such table. Similar names: users")
     expect { pull(only: "users_fts") }.to raise_error(Hotswap::UsageError, "--only names users_fts, which is an index over users and comes along with it. Name users instead")
     expect { pull(except: "users_fts_data") }.to raise_error(Hotswap::UsageError, /--except names users_fts_data, which/)
-    expect { pull(only: "@content") }.to raise_error(Hotswap::UsageError, /--only names @content, but config\.hotswap\.tables has no such group/)
+    expect { pull(only: "@content") }.to raise_error(Hotswap::UsageError, /--only names @content, but config\.hotswap\.tables has no such list/)
   end
 
   it "is refused if an index would keep removed values, unless that is emptied, too" do

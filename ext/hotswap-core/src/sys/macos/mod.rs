@@ -2,8 +2,8 @@
 //! open in no other process: libproc shows a user only that user's own processes.
 
 pub mod disk;
+pub mod file_watch;
 pub mod open_files;
-pub mod posts;
 pub mod priority;
 pub mod process;
 

@@ -20,9 +20,9 @@ pub mod unnamed;
 #[cfg(any(feature = "portable", not(target_os = "macos")))]
 pub mod disk;
 #[cfg(any(feature = "portable", not(target_os = "macos")))]
-pub mod open_files;
+pub mod file_watch;
 #[cfg(any(feature = "portable", not(target_os = "macos")))]
-pub mod posts;
+pub mod open_files;
 #[cfg(any(feature = "portable", not(target_os = "macos")))]
 pub mod priority;
 #[cfg(any(feature = "portable", not(target_os = "macos")))]

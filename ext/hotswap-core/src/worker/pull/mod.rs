@@ -16,7 +16,7 @@ use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Protocol, Refused, Result, Usage};
 use crate::previous;
 use crate::protocol::{Figures, Message, Plan};
-use crate::redaction::PullKind;
+use crate::redaction_rules::PullKind;
 use crate::sidecar::sidecars;
 use crate::sys::backup_disk;
 use crate::sys::identity::Identity;

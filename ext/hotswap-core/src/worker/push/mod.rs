@@ -5,10 +5,10 @@ mod dry_run;
 mod if_changed;
 mod if_match;
 mod in_place;
-mod kept;
 mod new_folders;
 mod obstacle;
 mod pass;
+mod previous_version;
 mod probe;
 mod quick_disk;
 pub(super) mod receive;
@@ -128,7 +128,7 @@ fn push(command: &Command, was_there: bool) -> Result<Figures> {
         return rehearsal.run(checks, if_match);
     }
     let checks = checks?;
-    let keep = kept::prepare(command, &fleet)?;
+    let keep = previous_version::prepare(command, &fleet)?;
     checks.warnings().iter().for_each(|warning| {
         client.log("warn", warning);
         client.status(warning);

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::if_match::Unwritten;
 use super::in_place::Keeping;
-use super::kept::Kept;
 use super::obstacle::Obstacle;
+use super::previous_version::Kept;
 use super::quick_disk::QuickDisk;
 use super::timeline::Timeline;
 use crate::error::{Busy, Change, Context, Error, Result};

@@ -10,7 +10,7 @@ use std::sync::Once;
 use super::if_match::IfMatch;
 use super::in_place::{Keeping, Overwriting, Source, Tables, Why};
 use super::obstacle::Obstacle;
-use super::{kept, rollback};
+use super::{previous_version, rollback};
 use crate::error::{BadFile, Busy, Context, Error, Refused, Result, Usage};
 use crate::in_place::InPlace;
 use crate::percent::Percent;
@@ -112,7 +112,7 @@ impl SomeTables {
         if counts.is_empty() {
             return Ok(unchanged(staged.len(), &self.chosen, command));
         }
-        kept::trim(command, fleet, keep);
+        previous_version::trim(command, fleet, keep);
         Ok(report("push", staged.len(), &counts, fleet, command))
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::kept;
+use super::previous_version;
 use super::probe::Probe;
 use crate::error::{Busy, Error, Failed, Result, RolledBack};
 use crate::holders::Strangers;
@@ -40,7 +40,7 @@ pub(super) fn hold(
     let Err(why) = probe.run() else {
         client.info("the probe passed");
         if command.settings.keep == 0 {
-            kept::trim(command, fleet, 0);
+            previous_version::trim(command, fleet, 0);
         }
         return Ok(pushed);
     };

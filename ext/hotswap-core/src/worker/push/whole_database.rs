@@ -11,7 +11,7 @@ use super::pass::pass;
 use super::quick_disk::QuickDisk;
 use super::replace::Swap;
 use super::rows::Rows;
-use super::{kept, rollback};
+use super::{previous_version, rollback};
 use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Refused, Result};
 use crate::in_place::InPlace;
@@ -83,7 +83,7 @@ impl WholeDatabase<'_> {
         let moved = self.staged.is_promoted();
         // Also if the sync after the rename has failed.
         if moved || outcome.is_ok() {
-            kept::trim(self.command, self.fleet, self.keep);
+            previous_version::trim(self.command, self.fleet, self.keep);
         }
         let way = outcome.map_err(|error| match live_before {
             Some(expected) if !moved => blame_another_program(error, &self.command.path, expected),

@@ -28,7 +28,7 @@ use std::path::Path;
 
 use crate::error::{Context, Refused, Result, Unredactable};
 use crate::leftovers;
-use crate::redaction::{Rule, Script};
+use crate::redaction_rules::{Rule, Script};
 use crate::worker::command::Command;
 use crate::worker::disk::staged::Staged;
 use crate::worker::snapshot::{Hashes, Pages};

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::schema::Schema;
 use super::table::{quoted, Kind, Table};
 use crate::error::{Error, Refused, Result, Unredactable, Usage};
-use crate::redaction::Rule;
+use crate::redaction_rules::Rule;
 use crate::selection::{is_of_active_record, matching, meant, Groups, Selection};
 use crate::visible;
 

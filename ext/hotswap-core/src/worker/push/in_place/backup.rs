@@ -80,7 +80,7 @@ pub(super) fn nothing_came_of(outcome: &Result<Written>) -> bool {
 pub(super) fn not_committed(source: rusqlite::Error) -> Error {
     let what = match source.sqlite_error_code() {
         Some(ErrorCode::SystemIoFailure) => {
-            "the disk failed while SQLite committed. The live database is intact, and either the old or the new one. Check \
+            "the disk failed while SQLite committed. The live database is whole: it is either the old or the new one. Check \
              which, and try again"
         }
         _ => "cannot write into the live database",

@@ -10,12 +10,12 @@ mod backup;
 mod changed_pages;
 mod content;
 mod estimate;
-mod keep;
 mod log_room;
 mod overwriting;
 mod pages;
 mod pause;
 mod plan;
+mod previous_version;
 mod proof;
 mod reason;
 mod rows;
@@ -50,12 +50,12 @@ use crate::worker::tables::Counts;
 pub(super) use adapt::fit;
 use backup::Written;
 use content::Content;
-use keep::Keep;
-pub(super) use keep::Keeping;
 pub(super) use overwriting::{Done, Overwriting, Source, Tables};
 use pages::number;
 use pause::Pause;
 use plan::Plan;
+use previous_version::Keep;
+pub(super) use previous_version::Keeping;
 pub(super) use reason::Why;
 
 /// How often the worker makes the members wait for another process's lock in vain.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keep::Keeping;
+use super::previous_version::Keeping;
 use super::reason::Why;
 use crate::error::Result;
 use crate::worker::check::seen::Seen;

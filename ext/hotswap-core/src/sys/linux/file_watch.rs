@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 /// The files that this process watches. Its descriptor is readable while there is something to report.
-pub struct Posts(Inotify);
+pub struct FileWatches(Inotify);
 
 /// A file that is watched.
 #[derive(Debug)]
 pub struct Watch(WatchDescriptor);
 
-impl Posts {
+impl FileWatches {
     /// Watches no file yet. `None` if the kernel has no inotify instance left.
     pub fn new() -> Option<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
@@ -42,7 +42,7 @@ impl Posts {
     }
 }
 
-impl AsFd for Posts {
+impl AsFd for FileWatches {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -6,7 +6,7 @@ module Hotswap
     # the request is outside the gate as well, but only while the request's own thread runs no code of the
     # application: until the action's first output, and from the moment when the response is back at the server. In
     # between, the thread runs the middleware, which may use a database, so a push waits for it.
-    class WaitingRequest
+    class LiveActionRequest
       # @param unit [Unit] the request's unit
       def initialize(unit)
         @unit = unit

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 
 /// The files that this process watches. Its descriptor is readable while there is something to report.
-pub struct Posts(Kqueue);
+pub struct FileWatches(Kqueue);
 
 /// A file that is watched, until it is closed.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ const AT_ONCE: libc::timespec = libc::timespec {
     tv_nsec: 0,
 };
 
-impl Posts {
+impl FileWatches {
     /// Watches no file yet. `None` if the kernel has no kqueue left.
     pub fn new() -> Option<Self> {
         Kqueue::new().ok().map(Self)
@@ -63,7 +63,7 @@ impl Posts {
     }
 }
 
-impl AsFd for Posts {
+impl AsFd for FileWatches {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

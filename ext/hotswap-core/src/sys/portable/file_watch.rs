@@ -4,13 +4,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The files that this process watches. There is no such value.
-pub enum Posts {}
+pub enum FileWatches {}
 
 /// A file that is watched. There is no such value.
 #[derive(Debug)]
 pub enum Watch {}
 
-impl Posts {
+impl FileWatches {
     /// `None`: nothing reports.
     pub fn new() -> Option<Self> {
         None
@@ -32,7 +32,7 @@ impl Posts {
     }
 }
 
-impl AsFd for Posts {
+impl AsFd for FileWatches {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match *self {}
     }
