@@ -100,6 +100,7 @@ RSpec.describe Hotswap::Dashboard do
 
   describe "a rollback" do
     it "runs with the token, the cookie and the page's origin" do
+      stub_const("Hotswap::Dashboard::Rollback::PATIENCE", 30)
       expect(rollback(form)).to have_attributes(status: 409, body: include("app.sqlite3"))
       expect(rollback(form(scheme: "https"), scheme: "https").status).to eq 409
       expect(rollback(form(HTTP_ORIGIN: nil, HTTP_SEC_FETCH_SITE: "same-origin").compact).status).to eq 409
