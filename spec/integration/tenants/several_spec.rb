@@ -93,6 +93,14 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
     Dir.glob(app.root.join("storage/tenants/c*")).each { |folder| FileUtils.rm_rf(folder) }
   end
 
+  # As in a crontab, whose commands run in the user's home.
+  it "finds a pattern from the application's root, too" do
+    copied = app.hotswap("cp", "storage/tenants/*/main.sqlite3", "primary", "../backups", chdir: app.root.join("storage"))
+    expect(copied).to have_attributes(exit_code: 0, stderr: ""), copied.stderr
+    expect(copied.stdout).to match(%r{^OK        storage/tenants/acme/main\.sqlite3 .*  \.\./backups/acme/main\.sqlite3$})
+    expect(read("backups/beta/main.sqlite3")).to eq ["of beta"]
+  end
+
   it "takes any name of a tenant" do
     names = ["a b", "it's", 'say "hi"', "50%41", "two\nlines", "Übergröße", "x*y", "x" * 200, "q?mode=ro#f"]
     names.each { |tenant| Tenants.make(app.tenant_path(tenant), "of one") }

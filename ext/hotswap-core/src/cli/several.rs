@@ -23,8 +23,8 @@ struct Pull {
     source: OsString,
     /// `None` for a pattern that has found nothing.
     target: Option<PathBuf>,
-    /// Whether a pattern has found the source.
-    found: bool,
+    /// Where a pattern has found the source: the name of the source may be relative to the application's root.
+    found: Option<PathBuf>,
 }
 
 /// The line of JSON about one of the copies.
@@ -143,7 +143,8 @@ fn pull_one(cp: &args::Cp, pull: &Pull, surroundings: &Surroundings, carry_out: 
         let name = visible::line(pull.source.as_bytes());
         return Err(Usage::NothingMatches { name }.into());
     };
-    if pull.found && folder.join(&pull.source).symlink_metadata().is_err() {
+    let is_gone = |file: &PathBuf| file.symlink_metadata().is_err();
+    if pull.found.as_ref().is_some_and(is_gone) {
         return Err(Busy::SourceRemoved.into());
     }
     let parent = folder.join(target.parent().unwrap_or(target));
@@ -199,34 +200,37 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
         if source == "-" || source.is_empty() {
             return Err(Usage::NotOneOfSeveral.into());
         }
-        let found = is_pattern(&folder, source);
-        let mut sources = match found {
-            true => found_by(source, &folder, surroundings),
-            false => vec![(source.clone(), Some(name_of(&folder, source)))],
+        let into = |name: PathBuf| Path::new(&cp.dst).join(name);
+        let mut found = match is_pattern(&folder, source) {
+            true => found_by(source, &folder, into, surroundings),
+            false => vec![Pull {
+                source: source.clone(),
+                target: Some(into(name_of(&folder, source))),
+                found: None,
+            }],
         };
-        if sources.is_empty() {
-            sources.push((source.clone(), None));
+        if found.is_empty() {
+            found.push(Pull {
+                source: source.clone(),
+                target: None,
+                found: None,
+            });
         }
-        for (source, name) in sources {
-            let target = name.map(|name| Path::new(&cp.dst).join(name));
-            match target.as_ref().and_then(|target| targets.get(target)) {
+        for pull in found {
+            match pull.target.as_ref().and_then(|target| targets.get(target)) {
                 // Two patterns may match the same file.
-                Some(other) if *other == source => continue,
+                Some(other) if *other == pull.source => continue,
                 Some(other) => {
                     return Err(Usage::SameTarget {
-                        sources: [other, &source].map(|source| visible::line(source.as_bytes())),
-                        target: target.unwrap_or_default().shown(),
+                        sources: [other, &pull.source].map(|source| visible::line(source.as_bytes())),
+                        target: pull.target.unwrap_or_default().shown(),
                     }
                     .into())
                 }
                 None => {}
             }
-            targets.extend(target.clone().map(|target| (target, source.clone())));
-            pulls.push(Pull {
-                source,
-                target,
-                found,
-            });
+            targets.extend(pull.target.clone().map(|target| (target, pull.source.clone())));
+            pulls.push(pull);
         }
     }
     Ok(pulls)
@@ -234,7 +238,12 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
 
 /// The files that a pattern finds, seen from the caller's folder, or else from the application's root. In the target,
 /// they lie as below the folder before the first `*`.
-fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Vec<(OsString, Option<PathBuf>)> {
+fn found_by(
+    source: &OsStr,
+    folder: &Path,
+    into: impl Fn(PathBuf) -> PathBuf,
+    surroundings: &Surroundings,
+) -> Vec<Pull> {
     let (program, gemfile) = (surroundings.program.as_deref(), surroundings.gemfile.as_deref());
     let root = match &surroundings.application {
         Some(application) => Some(application.config.settings.root.clone()),
@@ -247,10 +256,11 @@ fn found_by(source: &OsStr, folder: &Path, surroundings: &Surroundings) -> Vec<(
         };
         let found = pattern.files().into_iter().map(|file| {
             let below = file.strip_prefix(pattern.folder()).unwrap_or(&file).to_owned();
-            (
-                OsString::from(file.strip_prefix(&folder).unwrap_or(&file)),
-                Some(below),
-            )
+            Pull {
+                source: OsString::from(file.strip_prefix(&folder).unwrap_or(&file)),
+                target: Some(into(below)),
+                found: Some(file),
+            }
         });
         let found: Vec<_> = found.collect();
         if !found.is_empty() {
