@@ -54,6 +54,33 @@ RSpec.describe "hotswap status and log of many databases", lane: "default" do
     end
   end
 
+  # Three disks that are down make an answer take 0.3 seconds.
+  it "answers although tenants come and go meanwhile" do
+    server = ItemsServer.start(settings: %(Hotswap.register("storage/tenants/*.sqlite3"); 3.times { |number| Hotswap.register("storage/down-\#{number}") })) do |app|
+      app.root.join("storage/tenants").mkpath
+      3.times { |number| File.mkfifo(app.root.join("storage/down-#{number}")) }
+    end
+    tenant = server.root.join("storage/tenants/fleeting.sqlite3")
+    over = false
+    coming_and_going = Thread.new do
+      until over
+        tenant.write("")
+        sleep 0.05
+        tenant.delete
+        sleep 0.05
+      end
+    end
+    6.times do
+      expect(server.hotswap("status")).to have_attributes(exit_code: 0, stderr: "")
+      expect(server.hotswap("log")).to have_attributes(exit_code: 0, stderr: "")
+    end
+    expect(server.hotswap("status", "storage/tenants/none.sqlite3")).to have_attributes(exit_code: 2, stderr: /none\.sqlite3/)
+  ensure
+    over = true
+    coming_and_going&.join
+    server&.tear_down
+  end
+
   # A pipe without a writer makes its opener wait, as a disk does that is down.
   it "has few threads that wait for a disk, and answers all the same" do
     server = ItemsServer.start(settings: %(12.times { |number| Hotswap.register("storage/down-\#{number}") })) do |app|

@@ -60,6 +60,11 @@ fn asked<'a>(settings: &'a Settings, query: &Query) -> Result<Vec<&'a Database>>
     }
 }
 
+/// Whether the question names one database, which then has to exist. Those that were found may be gone by now.
+fn names_one(query: &Query, databases: &[&Database]) -> bool {
+    query.database.is_some() && databases.len() == 1
+}
+
 fn status(
     settings: &Settings,
     query: &Query,
@@ -84,7 +89,7 @@ fn status(
         .collect();
     for (database, state) in databases.iter().zip(&statuses) {
         // Not while a push creates it, or if one has.
-        if state.commands.is_empty() && state.last_push.is_none() {
+        if state.commands.is_empty() && state.last_push.is_none() && names_one(query, &databases) {
             database.require_created()?;
         }
     }
@@ -100,9 +105,10 @@ fn status(
 /// The lines of all records that are asked for, oldest first.
 fn log(settings: &Settings, query: &Query) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
-    for database in asked(settings, query)? {
+    let databases = asked(settings, query)?;
+    for database in &databases {
         let of_this = record::lines(&database.resolved())?;
-        if of_this.is_empty() {
+        if of_this.is_empty() && names_one(query, &databases) {
             database.require_created()?;
         }
         lines.extend(of_this);
