@@ -10,13 +10,16 @@ module Hotswap
     # The event that each process sends after a swap.
     EVENT = "swap.hotswap"
 
+    # A run of the blocks: for which database, and whether it has ended.
+    Run = Struct.new(:path, :over)
+    private_constant :Run
+
     # What wraps the blocks, such as Rails' reloader.
     # @return [#wrap, nil]
     attr_accessor :surroundings
 
     def initialize
       @blocks = []
-      @one_swap_after_the_other = Mutex.new
     end
 
     # See {Hotswap.after_swap}.
@@ -37,10 +40,11 @@ module Hotswap
     # @return [Thread, nil]
     def run_beside(database, held, &ended)
       blocks = subscribed? ? [event(held), *@blocks] : @blocks
-      return ended&.call if blocks.empty?
+      return ended&.call if blocks.empty? || forked_by_a_block?(database)
 
+      one_swap_after_the_other = mutex
       thread = Thread.new do
-        @one_swap_after_the_other.synchronize { run(database, blocks) }
+        one_swap_after_the_other.synchronize { run(database, blocks) }
       ensure
         ended&.call
       end
@@ -51,13 +55,29 @@ module Hotswap
 
     private
 
+    # That of this process. A child that a block has forked inherits its parent's locked.
+    def mutex
+      @generation, @mutex = Native.generation, Mutex.new unless @generation == Native.generation
+      @mutex
+    end
+
+    # A child that a block has forked does what the block wants. If it ran the blocks for the same swap, they would fork
+    # a child again, and so on. All threads of the child inherit the storage of the fiber that has forked.
+    def forked_by_a_block?(database)
+      by, Fiber[:hotswap_after_swap] = Fiber[:hotswap_after_swap], nil
+      by ? !by.over && by.path == database.path : false
+    end
+
     # This is a unit of work like any other: the next swap waits for it, and names it if it takes too long.
     def run(database, blocks)
+      this = Fiber[:hotswap_after_swap] = Run.new(database.path, false)
       Gate.pass("after_swap of #{database.label}") do
         blocks.each { |block| run_block(block, database) }
       end
     rescue => error
       complain(database, error)
+    ensure
+      this&.over = true
     end
 
     # If one block fails, the others still run.

@@ -145,11 +145,17 @@ RSpec.describe "forks by the application", :fleet do
         boot_app(workers: 0) do |server|
           server.write("config/initializers/zz_forks_meanwhile.rb", <<~RUBY)
             module Forking
-              def self.once
-                return if @forked || Thread.current.name == "main"
+              ASKED, FORKED = Queue.new, Queue.new
 
-                @forked = true
-                Thread.new { fork { tell } }.join
+              # Not a thread that the block starts: that one would fork in the name of the block.
+              def self.prepare = Thread.new { ASKED.pop && fork { tell } && FORKED << true }
+
+              def self.once
+                return if @asked || Thread.current.name == "main"
+
+                @asked = true
+                ASKED << true
+                FORKED.pop
               end
 
               def self.tell
@@ -171,6 +177,7 @@ RSpec.describe "forks by the application", :fleet do
 
             Rails.application.config.after_initialize do
               Item.new
+              Forking.prepare
               #{hook}
               Hotswap.after_swap { Rails.root.join("tmp/swapped").open("a") { |file| file.puts(Process.pid) } }
             end
@@ -188,6 +195,51 @@ RSpec.describe "forks by the application", :fleet do
         expect(child["columns"]).to include "price"
         eventually { app.root.join("tmp/swapped").readlines.map(&:to_i).include?(child["pid"]) }
         Process.kill(:KILL, child["pid"])
+      end
+    end
+  end
+
+  {"itself" => "fork { work }", "in a thread" => "Thread.new { fork { work } }.join"}.each do |how, forks|
+    context "when a block of after_swap forks #{how}" do
+      let(:app) do
+        boot_app(workers: 0) do |server|
+          server.write("config/initializers/zz_block_forks.rb", <<~RUBY)
+            # The child works until the spec ends.
+            def work
+              Rails.root.join("tmp/workers").open("a") { |file| file.puts(Process.pid) }
+              Item.count && sleep(0.05) until Rails.root.join("tmp/over").exist?
+            ensure
+              exit!
+            end
+
+            Hotswap.after_swap do
+              runs = Rails.root.join("tmp/swapped")
+              runs.open("a") { |file| file.puts(Process.pid) }
+              next if runs.readlines.size > 6
+
+              #{forks}
+            end
+          RUBY
+        end
+      end
+
+      def runs = app.root.join("tmp/swapped").then { |file| file.exist? ? file.readlines.tally.values.sort : [] }
+
+      it "the child runs the block after later swaps, and not after the same one" do
+        expect(app.get("/version").json.fetch("version")).to eq "v1"
+        expect(generations.push.result).to be_success
+        eventually { runs == [1] }
+        sleep 1
+        expect(runs).to eq [1]
+
+        expect(generations.push("--timeout", "10").result).to be_success
+        eventually { runs == [1, 2] }
+        sleep 1
+        expect(runs).to eq [1, 2]
+      ensure
+        app.write("tmp/over", "")
+        workers = app.root.join("tmp/workers").readlines(chomp: true)
+        eventually { workers.none? { |pid| ServerProcess.command_line(pid).include?("puma") } }
       end
     end
   end
