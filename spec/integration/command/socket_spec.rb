@@ -162,9 +162,16 @@ RSpec.describe "a server that restarts in the same process", lane: "default" do
       items.send(:set_up)
     end)
     server.write("hold", "")
-    server.process.signal(:USR2)
+    asked = nil
+    ask = -> { server.process.signal(:USR2) && asked = Eventually.now }
     pull = -> { server.hotswap("cp", "database", "copy.sqlite3") }
-    eventually { expect(pull.call.stderr).to eq "ERROR: no process listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Try again in a moment\n" }
+    ask.call
+    eventually do
+      pulled = pull.call
+      # Puma on Ruby 3.3 now and then loses the signal (PumaServer#end_workers).
+      ask.call if pulled.exit_code.zero? && Eventually.now - asked > 3
+      expect(pulled.stderr).to eq "ERROR: no process listens at #{server.socket_path}: the application is restarting (process #{server.pid}). Try again in a moment\n"
+    end
 
     server.root.join("hold").delete
     eventually { expect(pull.call).to have_attributes(exit_code: 0) }

@@ -31,7 +31,7 @@ own = Process.getpriority(Process::PRIO_PROCESS, 0)
 end
 
 # Only Linux tells how long a thread has waited for a processor.
-RSpec.describe "a push while other programs keep every processor busy", :alone, :linux do
+RSpec.describe "a push while other programs keep every processor busy", :alone, :linux, lane: "default" do
   # Random keys: looking them up takes time.
   table = <<~SQL
     CREATE TABLE visitors (id TEXT PRIMARY KEY NOT NULL, email TEXT NOT NULL);

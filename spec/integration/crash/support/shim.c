@@ -300,7 +300,7 @@ int utimensat(int at, const char *path, const struct timespec times[2], int flag
 
 static int controlled(int fd, int command, void *argument) {
   char file[NAME];
-  const char *as = command == F_SETLK || command == F_OFD_SETLK ? "lock" : command == F_GETLK ? "who_locks"
+  const char *as = command == F_SETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW ? "lock" : command == F_GETLK ? "who_locks"
     : command == F_SETLEASE ? "lease" : command == F_GETLEASE ? "is_leased"
     : command == F_SETFL ? ((long)argument & O_DIRECT ? "past_cache" : "through_cache") : NULL;
   if (!as || !role_of(fd, file)) return syscall(SYS_fcntl, fd, command, argument);

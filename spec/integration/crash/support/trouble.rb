@@ -34,7 +34,7 @@ class Trouble
   # With the portable backend, a push and a rollback write in place, and a pull writes into a file that has a name.
   PORTABLE = {
     core: {
-      push: ["create staged", "flock staged", "write staged", "fsync staged", "open staged", "fchmod staged", "write app.sqlite3.hotswap",
+      push: ["create staged", "lock staged", "write staged", "fsync staged", "open staged", "fchmod staged", "write app.sqlite3.hotswap",
         "lock app.sqlite3.hotswap", "read app.sqlite3", "mmap app.sqlite3-shm", "write app.sqlite3-wal", "fdatasync app.sqlite3-wal",
         "lock app.sqlite3-shm", "rename app.sqlite3.previous", "rename staged", "rename kept", "fsync folder"],
       undo: ["rename app.sqlite3.previous", "open kept", "read kept", "fsync kept", "rename kept", "create staged", "write staged", "fsync staged",
