@@ -20,6 +20,16 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
       .and match(%r{^OK        storage/tenants/acme/main\.sqlite3 +8\.00 KiB  backups/acme/main\.sqlite3$})
   end
 
+  it "pulls each of them from Ruby, as docs/backups.md says" do
+    pulled = app.runner(<<~'RUBY')
+      p Hotswap.databases.reject(&:name).size
+      tenants = Hotswap.databases.existing.reject(&:name)
+      tenants.each { |tenant| p Hotswap.pull(tenant, to: "backups/#{tenant.path.split("/")[-2]}.sqlite3").bytes }
+    RUBY
+    expect(pulled.lines(chomp: true)).to eq %w[0 8192 8192]
+    expect([read("backups/acme.sqlite3"), read("backups/beta.sqlite3")]).to eq [["of acme"], ["of beta"]]
+  end
+
   it "goes on after a failure, and exits with the worst status" do
     pulled = app.hotswap("cp", "nothing", "storage/tenants/*/main.sqlite3", "backups")
     expect(pulled).to have_attributes(exit_code: 2, stderr: /\AERROR: nothing: neither path matches/)

@@ -90,7 +90,7 @@ pub enum Busy {
     )]
     Removed { database: PathBuf },
     /// The source of a pull existed when the command began.
-    #[error("another program removed the database before it was copied. Try again: what is gone for good is not found any more")]
+    #[error("another program removed the database before it was copied. If that was intended, there is nothing to do. Otherwise, restore it and try again")]
     SourceRemoved,
     /// The live database has another schema than when it was compared.
     #[error("the schema of {} changed while hotswap waited. Nothing was swapped. Try again", database.shown())]
