@@ -101,14 +101,18 @@ impl Settings {
     /// The one database that `endpoint` names.
     pub fn named(&self, endpoint: &Endpoint) -> Result<&Database> {
         let found = self.find(endpoint).or_else(|| self.find_below_root(endpoint));
-        let labels = || self.registered().iter().map(|database| database.label.clone());
         found.ok_or_else(|| {
             Usage::NotManaged {
                 name: endpoint.raw.clone(),
-                databases: labels().collect(),
+                databases: self.labels(),
             }
             .into()
         })
+    }
+
+    fn labels(&self) -> Vec<String> {
+        let databases = self.registered().iter();
+        databases.map(|database| database.label.clone()).collect()
     }
 
     /// The database that `endpoint` names, or those that it matches, if it is a pattern.
@@ -123,7 +127,12 @@ impl Settings {
         };
         let matched: Vec<_> = self.databases.iter().filter(is_matched).collect();
         match matched.is_empty() {
-            true => named.map(|database| vec![database]),
+            true if patterns.is_empty() => named.map(|database| vec![database]),
+            true => Err(Usage::NoneMatches {
+                name: endpoint.raw.clone(),
+                databases: self.labels(),
+            }
+            .into()),
             false => Ok(matched),
         }
     }

@@ -164,6 +164,8 @@ RSpec.describe "bin/rails generate hotswap:install", lane: "default" do
 
       expect(failed).to have_attributes(exit_code: 1, stdout: "")
       expect(failed.stderr).to match(/\AERROR: hotswap \d[\d.]* is not installed for \S*ruby\S*, which is Ruby [\d.]+\n.*PATH.*bundle install\n\z/)
+      without_gemfile = hotswap("version", env: {"BUNDLE_GEMFILE" => app.root.join("nothing").to_s})
+      expect(without_gemfile).to have_attributes(exit_code: 1, stdout: "", stderr: /\AERROR: hotswap is not installed for \S*ruby/)
     end
   end
 end

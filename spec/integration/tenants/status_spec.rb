@@ -38,7 +38,7 @@ RSpec.describe "hotswap status and log of many databases", lane: "default" do
       expect(databases(app.root.join("storage/many-1*.sqlite3"))).to have_attributes(size: 11)
 
       text = app.hotswap("status", "storage/*-5?.sqlite3")
-      expect(text).to have_attributes(exit_code: 2, stderr: /is not a managed database/)
+      expect(text).to have_attributes(exit_code: 2, stderr: %r{^ERROR: no managed database matches storage/\*-5\?\.sqlite3\. hotswap manages storage/many-\*\.sqlite3, storage/app\.sqlite3, as far as they exist$})
       text = app.hotswap("status", "storage/many-5*.sqlite3").stdout
       expect(text.scan(/^storage\/many-5\d?\.sqlite3: .*schema version 7$/).size).to eq 11
     end

@@ -200,7 +200,7 @@ impl From<Rollback> for Cp {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Status {
-    /// The managed database [default: all]
+    /// A managed database, or a pattern in quotes [default: all]
     pub database: Option<OsString>,
     /// Show it again every second, until you press Ctrl-C
     #[arg(long, short)]
@@ -214,10 +214,10 @@ pub(super) struct Status {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Log {
-    /// The managed database [default: all]
+    /// A managed database, or a pattern in quotes [default: all]
     pub database: Option<OsString>,
     /// Show only the newest COUNT entries
-    #[arg(short = 'n', long = "lines", value_name = "COUNT")]
+    #[arg(short = 'n', long = "lines", value_name = "COUNT", value_parser = count)]
     pub newest: Option<usize>,
     /// Print one line of JSON for each entry
     #[arg(long)]
@@ -261,6 +261,11 @@ fn url_or_command(text: &str) -> Result<String, &'static str> {
         }
         _ => not_empty(text),
     }
+}
+
+/// The parser of the standard library speaks of digits.
+fn count(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "it must be a whole number")
 }
 
 /// Converts seconds, as in the settings, to milliseconds. The smallest result is 1.
@@ -321,6 +326,14 @@ mod tests {
         };
         assert!(cp.skip_schema_check && cp.swap.quiet && !cp.skip_integrity_check);
         assert!(cp.src == ["-"] && cp.dst == "db");
+    }
+
+    #[test]
+    fn a_count_is_a_whole_number() {
+        assert_eq!(count("10"), Ok(10));
+        for wrong in ["x", "-1", "1.5", ""] {
+            assert_eq!(count(wrong), Err("it must be a whole number"), "{wrong}");
+        }
     }
 
     #[test]

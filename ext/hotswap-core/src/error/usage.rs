@@ -167,6 +167,9 @@ pub enum Usage {
     /// A question names a database that is not managed.
     #[error("{name} is not a managed database. The managed databases are {}{}", databases.join(", "), about_patterns(databases))]
     NotManaged { name: String, databases: Vec<String> },
+    /// A question names a pattern, and no managed database has such a path.
+    #[error("no managed database matches {name}. hotswap manages {}, as far as they exist", databases.join(", "))]
+    NoneMatches { name: String, databases: Vec<String> },
     /// A question about a database that may come to exist.
     #[error("{database} does not exist. It matches {pattern}, so a push to it would create it")]
     NotCreated { database: String, pattern: String },
