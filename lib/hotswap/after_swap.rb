@@ -36,7 +36,7 @@ module Hotswap
     # Starts a thread that sends the event and runs the blocks, and returns at once.
     # @param database [Database]
     # @param held [Float] how long the swap held requests of this process, in milliseconds
-    # @yield in that thread, when the blocks have ended
+    # @yield when the blocks have ended, in that thread; at once if there are no blocks
     # @return [Thread, nil]
     def run_beside(database, held, &ended)
       blocks = subscribed? ? [event(held), *@blocks] : @blocks

@@ -2,7 +2,7 @@
 //! of a living one.
 //!
 //! A staged file is `.<database>.hotswap-<random>.staged`. Its worker holds a lock on it for as long as the worker
-//! lives. A report socket is `.hotswap-<id>.report`, and can be reached for as long. The file that a
+//! lives. A report socket is `.hotswap-<id>.report`, and accepts datagrams for as long. The file that a
 //! pull is about to put in place is `.hotswap-<random>.part`, and the command holds a lock on it.
 //!
 //! A version of a database that moves to or from its [place](crate::previous) is `.<database>.hotswap-<random><hash of

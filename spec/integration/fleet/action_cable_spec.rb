@@ -3,7 +3,7 @@
 require_relative "support/cable_client"
 require_relative "support/fleet"
 
-# Quiet, because each swap has two seconds.
+# Quiet, because each push gives up after two seconds.
 RSpec.describe "Action Cable", :fleet, :quiet do
   code = <<~RUBY
     Rails.application.config.hotswap.timeout = 2

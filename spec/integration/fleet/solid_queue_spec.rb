@@ -2,7 +2,7 @@
 
 require_relative "support/job_notes"
 
-# Quiet, because each swap has two seconds.
+# Quiet, because each push gives up after two seconds.
 RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
   settings = <<~RUBY
     Rails.application.config.hotswap.timeout = 2

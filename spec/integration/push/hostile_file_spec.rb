@@ -165,7 +165,7 @@ RSpec.describe "a push of a hostile file", lane: "default" do
 
   def badness(pid) = Integer(File.read("/proc/#{pid}/oom_score_adj"))
 
-  # Only on Linux, hotswap knows how much memory is left.
+  # Only on Linux does hotswap know how much memory is left.
   describe "to an application with little free memory", :alone, :linux do
     # What the application has beside Ruby's own.
     ballast = '$ballast = "x" * 80_000_000'

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # A container may leave hardly any memory beside the application. The pages of a database belong to the page cache, which
-# the kernel empties for the worker; only the worker's anonymous memory has to fit. Only on Linux, hotswap knows how much
-# memory a container leaves, and so that it must not map the file.
+# the kernel empties for the worker; only the worker's anonymous memory has to fit. Only on Linux does hotswap know how
+# much memory a container leaves, and that it must not map the file.
 RSpec.describe "a container with 64 MB of memory besides the application's own", :alone, :linux, lane: "default" do
   # The check looks every row up in a random place of the index. The table is larger than the memory.
   table = <<~SQL

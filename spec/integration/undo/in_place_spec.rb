@@ -53,8 +53,8 @@ RSpec.describe "the previous version of a database that keeps its file" do
     end
   end
 
-  # worker/push/whole_database.rs: the version has its own name while its copy is written. keep.rs: the copy of what was replaced
-  # gets its name before the version goes.
+  # worker/push/whole_database.rs: the version has its own name while its copy is written. push/in_place/previous_version.rs:
+  # the copy of what was replaced gets its name before the version goes.
   describe "whose rollback is killed" do
     watched_app
 

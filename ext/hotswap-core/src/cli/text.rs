@@ -13,8 +13,8 @@ use crate::visible;
 /// How many tables a line names.
 const NAMED: usize = 8;
 
-/// The state of the databases, a paragraph for each. If many match a pattern, only those at which a command runs, unless
-/// the question `names` some.
+/// The state of the databases, a paragraph for each. If many match a pattern, only those that a command is working on,
+/// unless the question `names` some.
 pub(super) fn of_status(status: &Status, names: bool) -> String {
     let mut patterns = BTreeMap::<&String, Vec<&DatabaseStatus>>::new();
     for database in &status.databases {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn many_databases_of_a_pattern_are_summed_up_except_those_at_which_a_command_runs() {
+    fn many_databases_of_a_pattern_are_summed_up_except_those_that_a_command_is_working_on() {
         let tenant = |number: u64| DatabaseStatus {
             database: format!("tenants/{number}.sqlite3"),
             pattern: Some("tenants/*.sqlite3".into()),
