@@ -167,8 +167,8 @@ RSpec.describe "the previous version, and a rollback to it" do
     end
 
     expect(waiting).to be_ok
-    # Requests go on between the two tries.
-    expect(waiting.stderr).to match(/requests held for \S+ ms at most, 2 times/)
+    # Requests go on between the tries. On a busy machine there may be more than two.
+    expect(waiting.stderr).to match(/requests held for \S+ ms at most, [2-9] times/)
     expect(schema_generation).to be > generation
   end
 
