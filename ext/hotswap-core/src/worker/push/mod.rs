@@ -195,8 +195,9 @@ pub(super) fn roll_back(command: &Command, number: u32) -> Result<Figures> {
     swap_back(command, &mut fleet, obstacle, if_match, number)
 }
 
-/// Swaps the version `number` back in. If a migration changes the schema meanwhile, tries again without comparing the
-/// schemas, because a rollback replaces whatever is live. A rollback with `if_match` fails then.
+/// Swaps the version `number` back in. A rollback replaces the live database even if its schema is another one. So if a
+/// migration changes the schema meanwhile, the worker tries again without comparing the schemas. A rollback with
+/// `if_match` fails then.
 fn swap_back(
     command: &Command,
     fleet: &mut Fleet,
