@@ -49,7 +49,7 @@ module Hotswap
       @stdout = stdout
       @stderr = stderr
       @folder = folder
-      @ends = []
+      @opened = []
       @feeding = []
       @draining = []
     end
@@ -107,12 +107,12 @@ module Hotswap
     end
 
     def null
-      File.open(File::NULL, "r+").tap { |file| @ends << file }
+      File.open(File::NULL, "r+").tap { |file| @opened << file }
     end
 
     def complain(why)
       @stderr.puts("ERROR: #{why}")
-      @ends.each(&:close)
+      @opened.each(&:close)
       Outcome.new(code: 2, error: why, figures: {})
     end
 
@@ -122,12 +122,14 @@ module Hotswap
     end
 
     def start(command, arguments)
-      streams = [input_descriptor, output_descriptor(@stdout), output_descriptor(@stderr)]
-      command.start(arguments, @folder, streams.map(&:fileno), application, [Gate.inside?, in_transaction])
+      streams = [@stdin, @stdout, @stderr]
+      # The command makes a pipe in place of a stream that has no descriptor.
+      descriptors = streams.map { |stream| stream.flush.fileno if stream.is_a?(IO) }
+      command.start(arguments, @folder, descriptors, application, [Gate.inside?, in_transaction])
+      feed(command) unless descriptors.first
+      [1, 2].each { |number| drain(command, number, streams[number]) unless descriptors[number] }
     ensure
-      # The command has its own copies. When it closes them, the feeding thread gets EPIPE and the draining threads see
-      # an end of file, but only if these are closed, too.
-      @ends.each(&:close)
+      @opened.each(&:close)
     end
 
     # @return [Array, nil] nil if this process has no application of its own
@@ -181,45 +183,46 @@ module Hotswap
       end
     end
 
-    def input_descriptor
-      return @stdin.flush if @stdin.is_a?(IO)
-
-      reader, writer = IO.pipe(binmode: true)
-      @ends << reader
-      ForkedPipes.add(writer)
-      @feeding << Thread.new do
-        feed(writer)
+    def feed(command)
+      @feeding << in_thread(command, 0, "wb") do |writer|
+        # With new strings, or with IO#write, which keeps a copy, the garbage would take tens of megabytes.
+        arguments = @stdin.is_a?(StringIO) ? [CHUNK, String.new(capacity: CHUNK)] : [CHUNK]
+        # Not every stream returns nil at its end. The pipe is gone if the stream forks, in the child.
+        until (chunk = @stdin.read(*arguments)).nil? || chunk.empty? || command.pipe(0).nil?
+          begin
+            chunk = chunk.byteslice(writer.syswrite(chunk)..) until chunk.empty?
+          rescue Errno::EPIPE
+            break # The command has stopped reading.
+          end
+        end
       rescue Exception => error # rubocop:disable Lint/RescueException -- what the stream raises is for the caller
         break_off(error)
+      end
+    end
+
+    def drain(command, number, stream)
+      @draining << in_thread(command, number, "rb") do |reader|
+        while command.pipe(number) && (rest = reader.readpartial(CHUNK))
+          # A stream may take a part of what it is given, and returns how much that was.
+          while (taken = stream.write(rest)).is_a?(Integer) && taken.between?(1, rest.bytesize - 1)
+            rest = rest.byteslice(taken..)
+          end
+        end
+      rescue EOFError
+        # The command has ended.
+      rescue => error
+        # In a push, an output that does not work misses only lines.
+        break_off(error) if @pulls && number == 1
+      end
+    end
+
+    def in_thread(command, number, mode)
+      Thread.new do
+        descriptor = command.pipe(number) #: Integer
+        yield IO.for_fd(descriptor, mode, autoclose: false)
       ensure
-        ForkedPipes.remove(writer)
-        writer.close
+        command.close_pipe(number)
       end
-      reader
-    end
-
-    def feed(writer)
-      # With new strings, or with IO#write, which keeps a copy, the garbage would take tens of megabytes.
-      arguments = @stdin.is_a?(StringIO) ? [CHUNK, String.new(capacity: CHUNK)] : [CHUNK]
-      # Not every stream returns nil at its end.
-      until (chunk = @stdin.read(*arguments)).nil? || chunk.empty?
-        begin
-          chunk = chunk.byteslice(writer.syswrite(chunk)..) until chunk.empty?
-        rescue Errno::EPIPE
-          return # The command has stopped reading.
-        end
-      end
-    end
-
-    def drain(reader, io)
-      while (rest = reader.readpartial(CHUNK))
-        # A stream may take a part of what it is given, and returns how much that was.
-        while (taken = io.write(rest)).is_a?(Integer) && taken.between?(1, rest.bytesize - 1)
-          rest = rest.byteslice(taken..)
-        end
-      end
-    rescue EOFError
-      # The command has ended.
     end
 
     # Ends the command, because a stream of the caller does not work. In this order: the end of the data comes later,
@@ -227,24 +230,6 @@ module Hotswap
     def break_off(error)
       @broken ||= error
       @command.abort
-    end
-
-    def output_descriptor(io)
-      if io.is_a?(IO)
-        io.flush
-        return io
-      end
-      reader, writer = IO.pipe(binmode: true)
-      @ends << writer
-      @draining << Thread.new do
-        drain(reader, io)
-      rescue => error
-        # In a push, an output that does not work misses only lines.
-        break_off(error) if @pulls && io.equal?(@stdout)
-      ensure
-        reader.close
-      end
-      writer
     end
   end
 end

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use hotswap_core::cli::{self, Application, Surroundings};
 use hotswap_core::client::{Abort, Outcome, Stdio, Streams};
+use hotswap_core::sys::descriptors;
 use hotswap_core::sys::event::Event;
 use hotswap_core::sys::fork;
 use hotswap_core::visible;
@@ -20,6 +21,23 @@ fn own(descriptor: i32) -> std::io::Result<Stdio> {
     // SAFETY: Ruby keeps its IO, and so the descriptor, open for the length of the call.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     fork::without_fork(|| borrowed.try_clone_to_owned().map(File::from).map(Stdio::from))
+}
+
+/// A stream of a command, and the caller's end of it if the caller passes no descriptor. It is a pipe then, which the
+/// caller feeds (`is_input`) or drains.
+fn open(descriptor: Option<i32>, is_input: bool) -> std::io::Result<(Stdio, Option<Stdio>)> {
+    if let Some(descriptor) = descriptor {
+        return Ok((own(descriptor)?, None));
+    }
+    let (reader, writer) = fork::without_fork(|| {
+        let (reader, writer) = descriptors::pipe()?;
+        let stdio = |end: OwnedFd| Stdio::from(File::from(end));
+        Ok::<_, std::io::Error>((stdio(reader), stdio(writer)))
+    })?;
+    Ok(match is_input {
+        true => (reader, Some(writer)),
+        false => (writer, Some(reader)),
+    })
 }
 
 /// Runs a command that is the whole process. Returns its exit status.
@@ -85,6 +103,9 @@ struct Command {
     generation: u64,
     abort: RefCell<Option<Arc<Abort>>>,
     end: RefCell<Option<Arc<End>>>,
+    /// The caller's ends of the pipes that stand for standard input, output and error. A forked child that kept one
+    /// would keep the other side from seeing its end.
+    pipes: RefCell<[Option<Stdio>; 3]>,
 }
 
 /// The outcome of a command, for Ruby.
@@ -105,18 +126,24 @@ impl Command {
             generation: runtime::generation(),
             abort: RefCell::new(Some(abort)),
             end: RefCell::default(),
+            pipes: RefCell::default(),
         })
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], application, [inside, in_transaction])`: the application of
-    /// this process, as [`Described`], or nil; whether the caller is part of a request or a job; and the resolved paths
-    /// of the databases on which it has a transaction open.
+    /// Whether this process made the command, and not the process that it was forked from.
+    fn is_own(&self) -> bool {
+        self.generation == runtime::generation()
+    }
+
+    /// `start(arguments, folder, [stdin, stdout, stderr], application, [inside, in_transaction])`: the descriptor of each
+    /// stream, or nil for a [`pipe`](Self::pipe); the application of this process, as [`Described`], or nil; whether the
+    /// caller is part of a request or a job; and the resolved paths of the databases on which it has a transaction open.
     fn start(
         ruby: &Ruby,
         command: &Self,
         arguments: Vec<FileName>,
         folder: Option<FileName>,
-        streams: [i32; 3],
+        streams: [Option<i32>; 3],
         application: Option<Described>,
         (inside, in_transaction): (bool, Vec<FileName>),
     ) -> Result<(), Error> {
@@ -134,15 +161,17 @@ impl Command {
         });
         let logs = application.is_some();
         let start = || -> std::io::Result<Arc<End>> {
+            let ((stdin, feeds), (stdout, drains), (stderr, hears)) =
+                (open(stdin, true)?, open(stdout, false)?, open(stderr, false)?);
             let surroundings = Surroundings {
                 folder: folder.map(FileName::into_path),
                 program: None,
                 gemfile: None,
                 application,
                 streams: Streams {
-                    stdin: own(stdin)?.until(&abort),
-                    stdout: own(stdout)?.until(&abort),
-                    stderr: own(stderr)?,
+                    stdin: stdin.until(&abort),
+                    stdout: stdout.until(&abort),
+                    stderr,
                 },
                 owns_process: false,
                 abort: abort.clone(),
@@ -169,6 +198,7 @@ impl Command {
             std::thread::Builder::new()
                 .name("hotswap-command".into())
                 .spawn(run)?;
+            command.pipes.replace([feeds, drains, hears]);
             Ok(end)
         };
         let end = start().map_err(|error| failed(ruby, &error))?;
@@ -193,12 +223,33 @@ impl Command {
         Some((outcome.code.into(), why, figures))
     }
 
-    /// Asks the command and its worker to end. Does not wait until they have.
+    /// Asks the command and its worker to end. Does not wait until they have. In a forked child, it does nothing: the
+    /// parent's command goes on.
     fn abort(&self) {
-        self.abort.borrow().iter().for_each(|abort| abort.ask());
+        if self.is_own() {
+            self.abort.borrow().iter().for_each(|abort| abort.ask());
+        }
     }
 
-    /// Closes the command's descriptors. A command that has not ended goes on.
+    /// The caller's end of the pipe that stands for the standard stream with this number. Nil if the command does not
+    /// use a pipe there, once it is closed, and in a forked child.
+    fn pipe(&self, number: usize) -> Option<i32> {
+        let pipes = self.pipes.borrow();
+        let pipe = pipes.get(number)?.as_ref().filter(|_| self.is_own())?;
+        Some(pipe.as_fd().as_raw_fd())
+    }
+
+    /// Closes that end.
+    fn close_pipe(&self, number: usize) {
+        let pipe = self.pipes.borrow_mut().get_mut(number).and_then(Option::take);
+        if !self.is_own() {
+            // The fork handler has closed the child's copy. Its number may be that of another file now.
+            std::mem::forget(pipe);
+        }
+    }
+
+    /// Closes the command's descriptors, except those of its pipes, which a thread may be using. A command that has not
+    /// ended goes on.
     fn close(&self) {
         self.end.take();
         self.abort.take();
@@ -209,9 +260,8 @@ impl Command {
 /// its copy of the parent's command, which goes on.
 impl Drop for Command {
     fn drop(&mut self) {
-        if self.generation == runtime::generation() {
-            self.abort();
-        }
+        self.abort();
+        (0..3).for_each(|number| self.close_pipe(number));
     }
 }
 
@@ -225,6 +275,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     command.define_method("descriptor", method!(Command::descriptor, 0))?;
     command.define_method("outcome", method!(Command::outcome, 0))?;
     command.define_method("abort", method!(Command::abort, 0))?;
+    command.define_method("pipe", method!(Command::pipe, 1))?;
+    command.define_method("close_pipe", method!(Command::close_pipe, 1))?;
     command.define_method("close", method!(Command::close, 0))?;
     Ok(())
 }

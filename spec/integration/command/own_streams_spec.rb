@@ -32,7 +32,7 @@ RSpec.describe "a program that copies", lane: "default" do
   it "does not wait for a child that was forked meanwhile" do
     program.tell(<<~RUBY.tr("\n", ";"))
       CHILDREN = []
-      def child = CHILDREN << fork { sleep }
+      def child = CHILDREN << fork { sleep 30 }
       Source = Struct.new(:file) { def read(length) = (child if CHILDREN.empty?; file.read(length)) }
       Target = Class.new(StringIO) { def write(bytes) = (child if CHILDREN.size < 2; super) }
       1
@@ -41,6 +41,15 @@ RSpec.describe "a program that copies", lane: "default" do
     expect(program.tell(%(require "timeout"; #{pushing}))).to be > 0
     expect(program.tell("Timeout.timeout(20) { Hotswap.pull(to: Target.new) }.bytes")).to be > 0
     expect(program.tell("CHILDREN.each { |pid| Process.kill(:KILL, pid) }.size")).to eq 2
+  end
+
+  # A child has its copy of every descriptor that its parent has open in the moment of the fork.
+  it "does not wait for children that another thread forks all the time" do
+    program.tell("CHILDREN = []; Thread.new { CHILDREN << fork { sleep 30 } while CHILDREN.size < 200 && sleep(0.005) }; 1")
+    copies = "Hotswap.push(StringIO.new(new)); Hotswap.pull(to: (pulled = StringIO.new)); pulled.string.bytesize"
+    pulled = program.tell(%(require "timeout"; new = File.binread("new.sqlite3"); Array.new(10) { Timeout.timeout(20) { #{copies} } }))
+    expect(pulled).to all eq(@folder.join("new.sqlite3").size)
+    program.tell("CHILDREN.each { |pid| Process.kill(:KILL, pid) }.size")
   end
 
   it "succeeds although its standard output does not take the OK" do

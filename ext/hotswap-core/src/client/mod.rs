@@ -12,7 +12,6 @@ mod stdio;
 mod target;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -141,7 +140,7 @@ impl Copy {
         };
         let start = |stderr| Listener::start(stderr, &streams.stderr, self.quiet, self.subject.clone());
         let handed_over = self.hand_over(&streams);
-        let descriptors: Vec<_> = handed_over.iter().map(|file| file.as_fd()).collect();
+        let descriptors: Vec<_> = handed_over.iter().map(Stdio::as_fd).collect();
         let Opened {
             mut main,
             watch,
@@ -287,7 +286,7 @@ impl Copy {
     }
 
     /// The user's standard input or output, if the worker can read or write it itself.
-    fn hand_over(&self, streams: &Streams) -> Option<File> {
+    fn hand_over(&self, streams: &Streams) -> Option<Stdio> {
         match (self.src == "-", self.dst == "-") {
             (true, _) => streams.stdin.source_to_hand_over(),
             (_, true) => streams.stdout.target_to_hand_over(),
@@ -305,7 +304,7 @@ impl Copy {
 
     fn send_file(&self, main: &mut Connection, stdin: &Stdio) -> Result<Outcome> {
         let source = match self.src == "-" {
-            true => Source::of_stdin(stdin.source_to_hand_over().ok_or(Gone::Worker)?)?,
+            true => Source::of_stdin(stdin.source_to_hand_over().ok_or(Gone::Worker)?.into())?,
             false => {
                 let source = self.source();
                 Source::open(&source.absolute, &source.raw, !self.owns_process)?

@@ -61,8 +61,12 @@ impl Stdio {
         self.file.metadata().is_ok_and(|metadata| metadata.is_dir())
     }
 
-    /// A descriptor to hand over for reading: of a file that is read from its beginning, or of a pipe.
-    pub(crate) fn source_to_hand_over(&self) -> Option<File> {
+    /// A second stream to hand over for reading: a file that is read from its beginning, or a pipe.
+    pub(crate) fn source_to_hand_over(&self) -> Option<Self> {
+        fork::without_fork(|| self.open_source().map(Self::from))
+    }
+
+    fn open_source(&self) -> Option<File> {
         let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).ok()?);
         if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
             return None;
@@ -74,10 +78,13 @@ impl Stdio {
         }
     }
 
-    /// A descriptor to hand over for writing: of a pipe, or of a new, empty file as the shell's `>` creates it. This
-    /// process itself writes to a file that already has content or that is opened for appending (`>>`), at its
-    /// current position.
-    pub(crate) fn target_to_hand_over(&self) -> Option<File> {
+    /// A second stream to hand over for writing: a pipe, or a new, empty file as the shell's `>` creates it. This process
+    /// itself writes to a file that already has content or that is opened for appending (`>>`), at its current position.
+    pub(crate) fn target_to_hand_over(&self) -> Option<Self> {
+        fork::without_fork(|| self.open_target().map(Self::from))
+    }
+
+    fn open_target(&self) -> Option<File> {
         let metadata = self.file.metadata().ok()?;
         match metadata.file_type() {
             kind if kind.is_fifo() => self.reopen(OpenOptions::new().write(true)),
@@ -172,6 +179,18 @@ impl From<File> for Stdio {
             file,
             abort: None,
         }
+    }
+}
+
+impl From<Stdio> for File {
+    fn from(stdio: Stdio) -> Self {
+        stdio.file
+    }
+}
+
+impl AsFd for Stdio {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
