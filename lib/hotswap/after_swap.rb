@@ -94,8 +94,7 @@ module Hotswap
     end
 
     def complain(database, error)
-      Log.error("after_swap of #{database.label} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
-        "at #{error.backtrace&.first}")
+      Log.failure("after_swap of #{database.label}", error)
     end
   end
 end

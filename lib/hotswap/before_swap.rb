@@ -37,8 +37,7 @@ module Hotswap
       # Not as a unit of work: the swap would wait until the block has ended, however long that takes.
       block.call(database)
     rescue StandardError, ScriptError => error
-      Log.error("before_swap of #{database.label} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
-        "at #{error.backtrace&.first}")
+      Log.failure("before_swap of #{database.label}", error)
     ensure
       ActiveRecordConnections.let_go if ActiveRecordConnections.loaded?
     end

@@ -62,8 +62,7 @@ module Hotswap
     def guarded(name)
       yield
     rescue StandardError, ScriptError => error
-      Log.error("a subscriber of #{name} failed: #{Native.visible(error.message.lines(chomp: true).first.to_s).strip} (#{error.class}) " \
-        "at #{error.backtrace&.first}")
+      Log.failure("a subscriber of #{name}", error)
     end
   end
 end

@@ -43,15 +43,26 @@ module Hotswap
 
       lines = send(:"answer_#{kind}", subject, detail)
       Native.answer(number, true, Array(lines)) unless number.zero?
-    rescue => error
+    rescue StandardError, ScriptError => error
       Native.answer(number, false, [told(error)]) unless number.zero?
+      complain(kind, subject, error)
     end
 
     # The class of an exception from one of the application's blocks helps to find its cause. hotswap's own classes
     # tell a user nothing.
     def told(error)
-      message = Native.visible(error.message.lines(chomp: true).first.to_s).strip
-      error.is_a?(Hotswap::Error) ? message : "failed to close its connections: #{message} (#{error.class})"
+      error.is_a?(Hotswap::Error) ? Native.visible(error.message.lines(chomp: true).first.to_s).strip : "failed to close its connections: #{Log.summary(error)}"
+    end
+
+    # After a swap, no command waits for this process, so no message says that something has failed.
+    def complain(kind, path, error)
+      database = Hotswap.databases.at(path)&.label || path
+      case kind
+      when "refresh" then Log.failure("forgetting the old schema of #{database}", error, "Until it restarts, process #{Process.pid} may use old columns")
+      when "swapped" then Log.failure("starting after_swap of #{database}", error, "Process #{Process.pid} may go on with what it has cached")
+      end
+    rescue
+      nil # The logger raises errors. This thread has to go on.
     end
 
     def answer_log(level, text)

@@ -25,6 +25,16 @@ module Hotswap
 
       def error(text) = write(:error, text)
 
+      # That an exception has ended something.
+      # @param what [String] such as "after_swap of storage/production.sqlite3"
+      # @param consequence [String, nil] what follows from it, as a sentence without its full stop
+      def failure(what, exception, consequence = nil)
+        error(["#{what} failed: #{summary(exception)} at #{exception.backtrace&.first}", consequence].compact.join(". "))
+      end
+
+      # @return [String] "no such cache (RuntimeError)"
+      def summary(exception) = "#{Native.visible(exception.message.lines(chomp: true).first.to_s).strip} (#{exception.class})"
+
       private
 
       # Whether the logger already names hotswap in each line: the default logger does, and one of the application's

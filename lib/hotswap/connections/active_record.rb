@@ -82,9 +82,12 @@ module Hotswap
 
       # Clears Active Record's cached schema of the database. The columns of a model may come from a pool that is gone, so
       # all models forget theirs. Models of other databases find them in the cached schema of their pool.
+      # @raise the first error of a model, after all others have forgotten their columns
       def refresh(database)
         pools_of(database).each { |pool| pool.schema_reflection.clear! }
-        ActiveRecord::Base.descendants.each { |model| forget_columns(model) unless model.abstract_class? }
+        models = ActiveRecord::Base.descendants.reject(&:abstract_class?)
+        error = models.filter_map { |model| error_of { forget_columns(model) } }.first
+        raise error if error
       end
 
       private
@@ -124,6 +127,13 @@ module Hotswap
         model.undefine_attribute_methods
         model.send(:reload_schema_from_cache, false)
         model.initialize_find_by_cache
+      end
+
+      def error_of
+        yield
+        nil
+      rescue StandardError, ScriptError => error
+        error
       end
 
       # The threads that may be using a connection to the database. Threads of a unit cannot be: the gate is sealed.

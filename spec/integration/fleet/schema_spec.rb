@@ -21,6 +21,13 @@ RSpec.describe "a new schema", :fleet do
           end
         end
       RUBY
+      # Loaded last, and the first to forget its columns.
+      server.write("app/models/z_fragile_record.rb", <<~RUBY)
+        class ZFragileRecord < ApplicationRecord
+          self.table_name = "items"
+          def self.undefine_attribute_methods = Rails.root.join("tmp/fragile").exist? ? raise("it broke") : super
+        end
+      RUBY
     end
   end
   let(:generations) { Generations.new(app) }
@@ -78,6 +85,16 @@ RSpec.describe "a new schema", :fleet do
     from_each_worker { app.post("/records", name: "written", note: "gone") }.each do |answer|
       expect(answer["item"]).to include("name" => "written")
     end
+  end
+
+  it "is used by all other models if one cannot forget the old one, and each process logs that once" do
+    app.write("tmp/fragile", "")
+    push_changed("priced") { |db| db.execute("ALTER TABLE items ADD COLUMN price INTEGER DEFAULT 5") }
+
+    expect(from_each_worker { app.get("/records/1") }.map { |answer| answer["columns"] }).to all include "price"
+    logged = eventually { app.log.lines(chomp: true).grep(/forgetting/).tap { |lines| expect(lines.size).to eq 2 } }
+    pids = worker_pids(app).join("|")
+    expect(logged).to all match(/\A\[hotswap\] forgetting the old schema of storage\/production\.sqlite3 failed: it broke \(RuntimeError\) at \S+z_fragile_record\.rb:\d+.*\. Until it restarts, process (#{pids}) may use old columns$/)
   end
 
   it "can alternate with the old one under load, and every answer matches its database" do
