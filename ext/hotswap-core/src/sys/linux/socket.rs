@@ -21,6 +21,11 @@ pub fn without_signals(_socket: &impl AsFd) {}
 /// do that.
 pub fn keep_private(_descriptor: &OwnedFd) {}
 
+/// Whether the error of changing a socket only means that its peer has closed it. Linux changes such a socket.
+pub fn is_of_a_closed_peer(_error: &io::Error) -> bool {
+    false
+}
+
 /// The process at the other end of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
