@@ -54,28 +54,40 @@ RSpec.describe "a push to one tenant whose worker is killed", :slow, lane: "defa
     over = true
   end
 
-  def expect_old_or_new(steps)
-    clean = app.listing
+  # Kills the worker of a push at each of the steps, and pushes again after each kill.
+  # judge: what is wrong after a kill, from the exit status and from what was pushed; nil if nothing is.
+  # found: what beta has.
+  # rest: the files that no kill may leave.
+  def expect_no_problem(steps, judge:, found:, rest:)
     problems = []
     waited = while_acme_is_used do
       steps.each_with_index do |(step, how), number|
-        old = app.notes("beta")
+        yield
         app.offer("new #{number}")
-        ended = killed(step, how).exit_code
-        found = app.notes("beta")
-        allowed = ended.zero? ? ["new #{number}"] : [old, "new #{number}"]
-        problems << "#{step}, #{how}: #{found}, after #{old}" unless allowed.include?(found)
-        problems << "#{step}, #{how}: no writes" unless app.post("/tenants/beta", text: "more").status == 201 && app.notes("beta") == "#{found},more"
+        wrong = [judge.call(killed(step, how).exit_code, "new #{number}")]
         app.offer("next #{number}")
         after = app.push
         eventually { app.worker_gone? }
-        problems << "#{step}, #{how}: then #{after.stderr}" unless after.success? && app.notes("beta") == "next #{number}"
-        problems << "#{step}, #{how}: left behind #{app.listing - clean}" unless (app.listing - clean).grep_v(/-wal|-shm/).empty?
+        wrong << "then #{after.stderr}" unless after.success? && found.call == "next #{number}" && rights("beta") == rights("acme")
+        wrong << "left behind #{rest.call}" if rest.call.any?
+        problems.concat(wrong.compact.map { |what| "#{step}, #{how}: #{what}" })
       end
     end
     RSpec.configuration.reporter.message("        #{steps.size} kills, the other tenant waited for #{(waited * 1000).round} ms at most")
     expect(problems).to eq []
     expect(waited).to be < 1.5
+  end
+
+  def expect_old_or_new(steps)
+    clean, old = app.listing, nil
+    found = -> { app.notes("beta") }
+    judge = lambda do |status, new|
+      now = found.call
+      next "#{now}, after #{old}" unless (status.zero? ? [new] : [old, new]).include?(now)
+
+      "no writes" unless app.post("/tenants/beta", text: "more").status == 201 && found.call == "#{now},more"
+    end
+    expect_no_problem(steps, judge: judge, found: found, rest: -> { (app.listing - clean).grep_v(/-wal|-shm/) }) { old = found.call }
   end
 
   def steps_of_a_push
@@ -101,26 +113,14 @@ RSpec.describe "a push to one tenant whose worker is killed", :slow, lane: "defa
     end
 
     def expect_none_or_all(steps)
-      problems = []
-      waited = while_acme_is_used do
-        steps.each do |step, how|
-          FileUtils.rm_rf(app.root.join(WatchedTenants::WATCHED))
-          ended = killed(step, how).exit_code
-          exists = File.exist?(app.tenant_path("beta"))
-          problems << "#{step}, #{how}: #{ended} without a database" if ended.zero? && !exists
-          problems << "#{step}, #{how}: #{content(app.tenant_path("beta"))}, #{rights("beta")}" if exists && [content(app.tenant_path("beta")), rights("beta")] != ["born", rights("acme")]
-          app.offer("next")
-          after = app.push
-          eventually { app.worker_gone? }
-          problems << "#{step}, #{how}: then #{after.stderr}" unless after.success? && content(app.tenant_path("beta")) == "next" && rights("beta") == rights("acme")
-          left = app.listing.grep_v(/\Amain\.sqlite3(\.hotswap(\.log)?|\.previous|-wal|-shm)?\z/)
-          problems << "#{step}, #{how}: left behind #{left}" if left.any?
-          app.offer("born")
-        end
+      found = -> { content(app.tenant_path("beta")) }
+      judge = lambda do |status, new|
+        next ("#{status} without a database" if status.zero?) unless File.exist?(app.tenant_path("beta"))
+
+        "#{found.call}, #{rights("beta")}" if [found.call, rights("beta")] != [new, rights("acme")]
       end
-      RSpec.configuration.reporter.message("        #{steps.size} kills, the other tenant waited for #{(waited * 1000).round} ms at most")
-      expect(problems).to eq []
-      expect(waited).to be < 1.5
+      rest = -> { app.listing.grep_v(/\Amain\.sqlite3(\.hotswap(\.log)?|\.previous|-wal|-shm)?\z/) }
+      expect_no_problem(steps, judge: judge, found: found, rest: rest) { FileUtils.rm_rf(app.root.join(WatchedTenants::WATCHED)) }
     end
 
     def steps_of_a_creation = app.offer("born") && steps
