@@ -40,6 +40,15 @@ pub fn lines(text: impl AsRef<[u8]>) -> String {
     hide_passwords(escape(text.as_ref(), |c| matches!(c, '\n' | '\t')))
 }
 
+/// One word of a command that a message suggests: in quotes if a shell would change it.
+pub fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// Escapes a path for use within one line of a message. `Path::display` does not escape control characters.
 pub trait Shown {
     /// See [`line`].
@@ -152,6 +161,22 @@ mod tests {
             "",
         ] {
             assert_eq!((line(text), lines(text)), (text.to_owned(), text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_a_word_as_it_was() {
+        for (text, expected) in [
+            (
+                "storage/tenants/ünal/main.sqlite3",
+                "storage/tenants/ünal/main.sqlite3",
+            ),
+            ("tenants/*/main.sqlite3", "'tenants/*/main.sqlite3'"),
+            ("previous.2:my shop", "'previous.2:my shop'"),
+            ("o'neill; rm $HOME", r"'o'\''neill; rm $HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(text), expected);
         }
     }
 

@@ -66,7 +66,10 @@ fn of_pattern(pattern: &str, found: &[&DatabaseStatus]) -> String {
     let example = found.first().map_or(pattern, |database| &*database.database);
     add(
         &mut text,
-        format_args!("  more about one of them: hotswap status {example}\n"),
+        format_args!(
+            "  more about one of them: hotswap status {}\n",
+            visible::word(example)
+        ),
     );
     text
 }
@@ -310,6 +313,12 @@ mod tests {
         assert!(
             text.contains("tenants/*.sqlite3: 11 databases, 11.00 KiB; 0 open in 0 process(es)"),
             "{text}"
+        );
+        status.databases[0].database = "tenants/the shop.sqlite3".into();
+        let text_with_a_space = of_status(&status, false);
+        assert!(
+            text_with_a_space.contains("more about one of them: hotswap status 'tenants/the shop.sqlite3'\n"),
+            "{text_with_a_space}"
         );
         assert!(
             text.contains("tenants/10.sqlite3: 1.00 KiB\n  now: a worker, checking"),

@@ -17,7 +17,7 @@ use crate::sys::processes::Bound;
 use crate::sys::random;
 use crate::sys::unnamed;
 use crate::sys::unsupported::is_unsupported;
-use crate::visible::Shown;
+use crate::visible::{self, Shown};
 
 /// The file that a pull writes, until it is in place.
 pub(super) struct Target {
@@ -159,7 +159,8 @@ impl Target {
         let instead = match cannot {
             true => {
                 format!(
-                    ", because its file system cannot rename files (use hotswap cp ... - > {path} instead)"
+                    ", because its file system cannot rename files (use hotswap cp ... - > {} instead)",
+                    visible::word(&path)
                 )
             }
             false => String::new(),

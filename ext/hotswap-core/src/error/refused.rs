@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::bad_file::BadFile;
 use super::unredactable::Unredactable;
 use super::words::in_words;
-use crate::visible::Shown;
+use crate::visible::{self, Shown};
 
 /// What is refused, and why.
 #[derive(Debug, thiserror::Error)]
@@ -287,6 +287,7 @@ fn go_back_to(others: &[u32], database: &str) -> String {
             .into();
     };
     let names = others.iter().map(name).collect::<Vec<_>>().join(", ");
+    let [newest, database] = [&*newest, database].map(visible::word);
     format!("These exist: {names}. To go back to one: hotswap cp {newest} {database}")
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words::{list, TableNames};
-use crate::visible::Shown;
+use crate::visible::{self, Shown};
 
 /// What is wrong with a command line.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,8 @@ pub enum Usage {
     /// One side is a previous version, by its path.
     #[error(
         "{name} is a previous version of the managed database {database}. Name it previous:{database}, or run hotswap rollback \
-         {database}"
+         {}",
+        visible::word(database)
     )]
     VersionOfDatabase { name: String, database: String },
     /// DST is a previous version.
@@ -222,7 +223,10 @@ fn source_instead(kind: FileKind, name: &str) -> String {
     match kind {
         FileKind::Directory => "Name the database file in it".into(),
         FileKind::Pipe | FileKind::Descriptor => {
-            format!("Read it from standard input: hotswap cp - ... < {name}")
+            format!(
+                "Read it from standard input: hotswap cp - ... < {}",
+                visible::word(name)
+            )
         }
         FileKind::Socket | FileKind::Device => "Name an SQLite database".into(),
     }
