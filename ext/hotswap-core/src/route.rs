@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Result, Usage};
+use crate::error::{Error, Result, Usage};
 use crate::fence;
 use crate::path::resolve;
 use crate::pattern::Pattern;
@@ -137,8 +137,21 @@ impl Settings {
         }
     }
 
-    /// The error for a user who has named none of the managed databases.
-    fn none_managed(&self) -> Usage {
+    /// The error for a user who has named no managed database, but perhaps several by a pattern.
+    fn none_managed(&self, src: &Endpoint, dst: &Endpoint) -> Error {
+        let is_rollback = src.version().is_some_and(|(_, name)| name == dst.raw);
+        match self.named_or_matched(dst) {
+            Ok(matched) => {
+                return Usage::TakesOne {
+                    command: if is_rollback { "rollback" } else { "push" },
+                    name: dst.raw.clone(),
+                    example: matched[0].label.clone(),
+                }
+                .into()
+            }
+            Err(error) if is_rollback => return error,
+            Err(_) => {}
+        }
         let databases = self.registered().iter();
         // The name of a pattern leads to no database.
         let single = databases.clone().filter(|one| !one.is_pattern());
@@ -146,6 +159,7 @@ impl Settings {
             databases: databases.map(|database| database.path.shown()).collect(),
             names: single.filter_map(|database| database.name.clone()).collect(),
         }
+        .into()
     }
 
     /// The direction of a copy, and its database. Exactly one side must be managed, or the source is a previous version
@@ -173,7 +187,7 @@ impl Settings {
             ((Some(_), Some(_)), _) => Err(Usage::BothManaged.into()),
             ((Some(database), None), _) => database.require_managed().map(|()| (Direction::Pull, database)),
             ((None, Some(database)), _) => database.require_managed().map(|()| (Direction::Push, database)),
-            ((None, None), _) => Err(self.none_managed().into()),
+            ((None, None), _) => Err(self.none_managed(src, dst)),
         }
     }
 

@@ -50,7 +50,7 @@ RSpec.describe "hotswap status and log of many databases", lane: "default" do
       log = app.hotswap("log", "storage/many-*.sqlite3")
       expect(log.stdout.lines).to match [/ pull .*many-3/, / push .*many-4/]
       expect(app.hotswap("log", "storage/many-4*.sqlite3", "-n", "1").stdout).to match(/\A.* push .*many-4.*\n\z/)
-      expect(app.hotswap("rollback", "storage/many-4*.sqlite3")).to have_attributes(exit_code: 2, stderr: /name one of them/)
+      expect(app.hotswap("rollback", "storage/many-4*.sqlite3")).to have_attributes(exit_code: 2, stderr: /a rollback takes one database, .*such as storage\/many-4\.sqlite3$/)
     end
   end
 

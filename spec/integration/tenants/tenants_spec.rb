@@ -97,7 +97,11 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     nameless = app.hotswap("cp", app.notes_file("new", "pushed"), "tenant")
     expect(nameless).to have_attributes(exit_code: 2, stderr: /by its name \(primary, queue, cache, errors\).*name one of them$/)
     expect(app.hotswap("rollback").stderr).to match(%r{are primary, queue, cache, errors, storage/tenants/\*/main\.sqlite3\. A path with \*.*name one of them$})
-    expect(app.hotswap("rollback", "storage/tenants/*/main.sqlite3")).to have_attributes(exit_code: 2, stderr: /name one of them$/)
+    one = "takes one database, and storage/tenants/*/main.sqlite3 may stand for several. Name one of them, such as storage/tenants/acme/main.sqlite3"
+    expect(app.hotswap("rollback", "storage/tenants/*/main.sqlite3")).to have_attributes(exit_code: 2, stdout: "", stderr: "ERROR: a rollback #{one}\n")
+    expect(app.hotswap("cp", app.notes_file("new", "pushed"), "storage/tenants/*/main.sqlite3")).to have_attributes(exit_code: 2, stderr: "ERROR: a push #{one}\n")
+    expect(app.hotswap("rollback", "storage/x/*")).to have_attributes(exit_code: 2, stderr: %r{\AERROR: no managed database matches storage/x/\*\. hotswap manages })
+    expect(app.hotswap("rollback", "nothing")).to have_attributes(exit_code: 2, stderr: /\AERROR: nothing is not a managed database\. The managed databases are .*main\.sqlite3\. A path with \*.*name one of them$/)
     expect(app.log).to match(/managing 5 database\(s\) and patterns: .*storage\/tenants\/\*\/main\.sqlite3/)
   end
 end

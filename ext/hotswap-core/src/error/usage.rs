@@ -87,6 +87,13 @@ pub enum Usage {
         databases: Vec<String>,
         names: Vec<String>,
     },
+    /// A push or a rollback of a pattern.
+    #[error("a {command} takes one database, and {name} may stand for several. Name one of them, such as {example}")]
+    TakesOne {
+        command: &'static str,
+        name: String,
+        example: String,
+    },
     /// `hotswap rollback` without a name.
     #[error(
         "hotswap manages several databases. Name the one to roll back: hotswap rollback DATABASE. The databases are {}{}",

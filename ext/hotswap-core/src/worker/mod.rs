@@ -141,7 +141,9 @@ fn carry_out(
     client.be_patient(settings.timeout())?;
     client.info(format_args!("command: {request}"));
     let (direction, database) = match settings.route(&request.src, &request.dst) {
-        Err(Error::Usage(Usage::NoneManaged { .. })) if request.may_decline => {
+        Err(Error::Usage(
+            Usage::NoneManaged { .. } | Usage::NotManaged { .. } | Usage::NoneMatches { .. },
+        )) if request.may_decline => {
             client.decline()?;
             return Err(Gone::Declined.into());
         }
