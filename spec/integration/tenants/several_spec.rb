@@ -78,6 +78,10 @@ RSpec.describe "hotswap cp with several sources", lane: "default" do
     twice = app.hotswap("cp", "storage/tenants/*/main.sqlite3", "storage/tenants/a*/main.sqlite3", "backups")
     expect(twice).to have_attributes(exit_code: 0, stderr: ""), twice.stderr
     expect(twice.stdout.lines.size).to eq 2
+
+    from_both = app.hotswap("cp", "tenants/*/main.sqlite3", "storage/tenants/*/main.sqlite3", "../backups", chdir: app.root.join("storage"))
+    expect(from_both).to have_attributes(exit_code: 0, stderr: ""), from_both.stderr
+    expect(from_both.stdout).to match(%r{\AOK        tenants/acme/main\.sqlite3 .*\nOK        tenants/beta/main\.sqlite3 .*\n\z})
   end
 
   it "goes on if tenants come and go meanwhile, and says which one has gone" do

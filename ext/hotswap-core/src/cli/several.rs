@@ -15,6 +15,7 @@ use super::{args, socket};
 use crate::client::{Outcome, Streams};
 use crate::error::{Busy, Context, Result, Usage};
 use crate::exit_code::ExitCode;
+use crate::path::resolve;
 use crate::pattern::Pattern;
 use crate::visible::{self, Shown};
 
@@ -23,8 +24,15 @@ struct Pull {
     source: OsString,
     /// `None` for a pattern that has found nothing.
     target: Option<PathBuf>,
-    /// Where a pattern has found the source: the name of the source may be relative to the application's root.
+    /// Where the source is, if it is a file: its name may be relative to the application's root.
     found: Option<PathBuf>,
+}
+
+impl Pull {
+    fn is_same_source(&self, other: &Self) -> bool {
+        let found = self.found.as_deref().zip(other.found.as_deref());
+        self.source == other.source || found.is_some_and(|(one, other)| resolve(one) == resolve(other))
+    }
 }
 
 /// The line of JSON about one of the copies.
@@ -194,19 +202,23 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
         let name = visible::line(cp.dst.as_bytes());
         return Err(Usage::NotAFolder { name }.into());
     }
-    let mut pulls = Vec::new();
-    let mut targets = BTreeMap::<PathBuf, OsString>::new();
+    let places = places(&folder, surroundings);
+    let mut pulls = Vec::<Pull>::new();
+    let mut targets = BTreeMap::<PathBuf, usize>::new();
     for source in &cp.src {
         if source == "-" || source.is_empty() {
             return Err(Usage::NotOneOfSeveral.into());
         }
         let into = |name: PathBuf| Path::new(&cp.dst).join(name);
         let mut found = match is_pattern(&folder, source) {
-            true => found_by(source, &folder, into, surroundings),
+            true => found_by(source, &places, into),
             false => vec![Pull {
                 source: source.clone(),
                 target: Some(into(name_of(&folder, source))),
-                found: None,
+                found: places
+                    .iter()
+                    .map(|place| place.join(source))
+                    .find(|path| path.is_file()),
             }],
         };
         if found.is_empty() {
@@ -218,38 +230,39 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
         }
         for pull in found {
             match pull.target.as_ref().and_then(|target| targets.get(target)) {
-                // Two patterns may match the same file.
-                Some(other) if *other == pull.source => continue,
+                // Two patterns may match the same file, one of them from the application's root.
+                Some(other) if pulls[*other].is_same_source(&pull) => continue,
                 Some(other) => {
+                    let sources = [&pulls[*other].source, &pull.source];
                     return Err(Usage::SameTarget {
-                        sources: [other, &pull.source].map(|source| visible::line(source.as_bytes())),
+                        sources: sources.map(|source| visible::line(source.as_bytes())),
                         target: pull.target.unwrap_or_default().shown(),
                     }
-                    .into())
+                    .into());
                 }
                 None => {}
             }
-            targets.extend(pull.target.clone().map(|target| (target, pull.source.clone())));
+            targets.extend(pull.target.clone().map(|target| (target, pulls.len())));
             pulls.push(pull);
         }
     }
     Ok(pulls)
 }
 
-/// The files that a pattern finds, seen from the caller's folder, or else from the application's root. In the target,
-/// they lie as below the folder before the first `*`.
-fn found_by(
-    source: &OsStr,
-    folder: &Path,
-    into: impl Fn(PathBuf) -> PathBuf,
-    surroundings: &Surroundings,
-) -> Vec<Pull> {
+/// The folders from which a source may be named: the caller's, and then the application's root.
+fn places(folder: &Path, surroundings: &Surroundings) -> Vec<PathBuf> {
     let (program, gemfile) = (surroundings.program.as_deref(), surroundings.gemfile.as_deref());
     let root = match &surroundings.application {
         Some(application) => Some(application.config.settings.root.clone()),
         None => socket::rails_application(folder, program, gemfile),
     };
-    for folder in std::iter::once(folder.to_owned()).chain(root) {
+    std::iter::once(folder.to_owned()).chain(root).collect()
+}
+
+/// The files that a pattern finds, seen from the first of `places` from which it finds any. In the target, they lie as
+/// below the folder before the first `*`.
+fn found_by(source: &OsStr, places: &[PathBuf], into: impl Fn(PathBuf) -> PathBuf) -> Vec<Pull> {
+    for folder in places {
         let path = folder.join(source);
         let Some(pattern) = Pattern::of(&path) else {
             continue;
@@ -257,7 +270,7 @@ fn found_by(
         let found = pattern.files().into_iter().map(|file| {
             let below = file.strip_prefix(pattern.folder()).unwrap_or(&file).to_owned();
             Pull {
-                source: OsString::from(file.strip_prefix(&folder).unwrap_or(&file)),
+                source: OsString::from(file.strip_prefix(folder).unwrap_or(&file)),
                 target: Some(into(below)),
                 found: Some(file),
             }
