@@ -51,8 +51,54 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
     expect(left.call.size).to eq 1
 
     app.restart
-    eventually { left.call.empty? }
+    eventually { Dir.empty?(app.root.join("storage/tenants/halfborn")) }
     expect(app.get("/tenants/halfborn").status).to eq 404
+  end
+
+  context "if the file for a new tenant is refused" do
+    # A tenant that no process has had open.
+    let(:tenant) { "unborn-#{SecureRandom.hex(4)}" }
+    let(:folder) { app.root.join("storage/tenants", tenant) }
+    let(:content) { File.binread(app.notes_file("new", "pushed")) }
+
+    # A push that has sent a part of the file.
+    def begun
+      staged = -> { folder.glob("*.staged", File::FNM_DOTMATCH).size }
+      before = staged.call
+      push = FedCommand.start(app, "cp", "-", app.tenant_path(tenant))
+      push.write(content[0, 4096])
+      eventually { staged.call > before }
+      push
+    end
+
+    def refuse(push)
+      push.close
+      expect(push.wait).to have_attributes(exit_code: 3)
+    end
+
+    it "leaves nothing behind, and a folder that was there" do
+      refuse(begun)
+      expect(folder).not_to exist
+      folder.mkpath
+      refuse(begun)
+      expect(folder).to be_empty
+      expect(app.hotswap("cp", "--dry-run", app.notes_file("new", "pushed"), app.tenant_path(tenant))).to have_attributes(exit_code: 0)
+      expect(folder).to be_empty
+    end
+
+    it "leaves nothing behind if two pushes are at work at once" do
+      [begun, begun].each { |push| refuse(push) }
+      expect(folder).not_to exist
+    end
+
+    it "does not disturb another push that creates the tenant" do
+      bad, good = begun, begun
+      refuse(bad)
+      good.write(content[4096..])
+      good.close
+      expect(good.wait).to have_attributes(exit_code: 0)
+      expect(app.notes(tenant)).to eq "pushed"
+    end
   end
 
   it "does not know a tenant that does not exist, and says that a push would create it" do

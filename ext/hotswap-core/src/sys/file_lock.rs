@@ -22,6 +22,11 @@ pub fn try_lock(file: &File) -> bool {
     flock(file, libc::LOCK_EX | libc::LOCK_NB).is_ok()
 }
 
+/// Whether another open file holds the lock of `file`. If not, `file` keeps others from locking until it is closed.
+pub fn is_locked(file: &File) -> bool {
+    flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
+}
+
 fn flock(file: &File, operation: libc::c_int) -> Result<(), Errno> {
     // SAFETY: takes no pointer, and the descriptor is open.
     Errno::result(unsafe { libc::flock(file.as_raw_fd(), operation) }).map(drop)
@@ -36,8 +41,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let [first, second] = [(); 2].map(|()| File::open(file.path()).expect("the file"));
         assert!(try_lock(&first));
-        assert!(!try_lock(&second));
+        assert!(!try_lock(&second) && is_locked(&second));
         drop(first);
+        assert!(!is_locked(&second));
         lock(&second).expect("a lock");
         assert!(!try_lock(&File::open(file.path()).expect("the file")));
     }

@@ -32,7 +32,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::error::{Busy, Error, Gone, Protocol, Result, Usage};
-use crate::fence::{Fence, Lock};
+use crate::fence::{self, Fence, Lock};
 use crate::leftovers;
 use crate::previous;
 use crate::protocol::{previous_of, Connection, Figures, Message, Narration, Request};
@@ -104,6 +104,9 @@ fn connections(leader: &Connection) -> Result<(Connection, Connection)> {
 fn sweep(leader: &Connection, settings: &Settings) -> Result<()> {
     let databases = settings.swept();
     let removed = leftovers::sweep(&databases);
+    databases
+        .iter()
+        .for_each(|database| fence::remove_unused(database));
     let removed = removed.iter().map(|name| leftovers::removed(name));
     let recovered = databases.iter().filter(|path| recover(path));
     for text in removed.chain(recovered.map(|path| previous::recovered(path))) {

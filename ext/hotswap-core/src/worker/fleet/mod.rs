@@ -28,6 +28,7 @@ use crate::worker::client::Client;
 use crate::worker::command::Command;
 use crate::worker::summary::Held;
 
+use admission::open_fence;
 use blockers::Blockers;
 
 /// The worker's hold on the fleet. Dropping it withdraws every request.
@@ -51,12 +52,17 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Becomes the one worker that may command the fleet behind `fence`. Waits for another worker to finish.
-    pub(super) fn lead(fence: Fence, command: &Command) -> Result<Self> {
+    pub(super) fn lead(mut fence: Fence, command: &Command) -> Result<Self> {
         let live = &*fence.database().to_owned();
         let deadline = Instant::now() + command.timeout();
         let mut told = false;
         loop {
             match fence.try_exclusive(Lock::Operation) {
+                // A failed push may have removed the fence before this one had a lock on it.
+                Tried::Got if !fence.is_in_place() && Instant::now() <= deadline => {
+                    fence = open_fence(live)?;
+                    continue;
+                }
                 Tried::Got => break,
                 Tried::Impossible(errno) => return Err(unlockable(live, errno)),
                 Tried::Held => {}

@@ -1,11 +1,11 @@
 //! A push: receives the new database, checks it, and swaps it in.
 
 mod checked;
+mod creation;
 mod dry_run;
 mod if_changed;
 mod if_match;
 mod in_place;
-mod new_folders;
 mod obstacle;
 mod pass;
 mod previous_version;
@@ -40,9 +40,9 @@ use crate::worker::sqlite::checksums;
 use crate::worker::sqlite::header::DatabaseHeader;
 
 use checked::Checked;
+use creation::Creation;
 use dry_run::Rehearsal;
 use if_match::IfMatch;
-use new_folders::NewFolders;
 use obstacle::Obstacle;
 use probe::Probe;
 use receive::receive;
@@ -54,14 +54,14 @@ pub(super) fn run(command: &Command) -> Result<Figures> {
     let was_there = path.try_exists().on_path("cannot stat", path)?;
     let new = match was_there {
         true => None,
-        false => Some(NewFolders::make(path)?),
+        false => Some(Creation::begin(path)?),
     };
     let outcome = push(command, was_there);
     let is_missing = || matches!(path.try_exists(), Ok(false));
     if let Some(new) = new {
         match &outcome {
             Ok(_) if !command.request.dry_run => new.tell(command.database, command.client),
-            _ if is_missing() => new.unmake(),
+            _ if is_missing() => new.undo(),
             _ => {}
         }
     }
