@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::sys::descriptors::path_of;
 use crate::worker::client::Client;
-use crate::worker::push::rows::Rows;
+use crate::worker::push::row_counts::RowCounts;
 use crate::worker::snapshot::Snapshot;
 use crate::worker::sqlite::vfs;
 
@@ -22,7 +22,7 @@ pub(super) fn in_copy(copy: &File, client: &Client) {
         return;
     };
     if let Some(connection) = vfs::read_descriptor(file.as_raw_fd()) {
-        note(&Rows::count(&connection, &path), client);
+        note(&RowCounts::count(&connection, &path), client);
     }
 }
 
@@ -30,10 +30,10 @@ pub(super) fn in_copy(copy: &File, client: &Client) {
 /// writer waits.
 pub(super) fn in_snapshot(snapshot: &Snapshot, source: &Path, client: &Client) {
     if snapshot.has_log() {
-        note(&Rows::count(snapshot.connection(), source), client);
+        note(&RowCounts::count(snapshot.connection(), source), client);
     }
 }
 
-fn note(rows: &Rows, client: &Client) {
+fn note(rows: &RowCounts, client: &Client) {
     client.account.note(|entry| entry.rows = rows.counted());
 }

@@ -1,10 +1,10 @@
 //! What the checks of a pushed file found.
 
+use super::check_staged::check_staged;
 use super::obstacle::Obstacle;
-use super::pass::pass;
-use super::rows::Rows;
+use super::row_counts::RowCounts;
 use super::some_tables::SomeTables;
-use super::whole_database::RowCounts;
+use super::whole_database::BothRowCounts;
 use crate::error::Result;
 use crate::worker::check::Passed;
 use crate::worker::command::Command;
@@ -16,7 +16,7 @@ use crate::worker::sqlite::vfs::Purpose;
 /// What is pushed of a file that has passed the checks.
 pub(super) enum Checked {
     /// All of it.
-    Whole(Passed, RowCounts),
+    Whole(Passed, BothRowCounts),
     /// Some of its tables.
     Tables(SomeTables),
 }
@@ -52,7 +52,7 @@ fn check_whole(
     staged: &mut Staged,
     live: &mut Option<Live>,
     obstacle: Option<Obstacle>,
-) -> Result<(Passed, RowCounts)> {
+) -> Result<(Passed, BothRowCounts)> {
     // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
     command.at_low_priority(move || {
         let live = live.as_ref();
@@ -63,11 +63,11 @@ fn check_whole(
         if live.is_none() {
             staged.own_as_new(&command.path)?;
         }
-        let passed = pass(command, staged, live)?;
-        let before = live.map(|live| Rows::count(live.connection(), live.path()));
+        let passed = check_staged(command, staged, live)?;
+        let before = live.map(|live| RowCounts::count(live.connection(), live.path()));
         let extensions = &command.database.extensions;
         let after = Foreign::open(staged.path(), Purpose::Reading, extensions, command.client)
-            .map(|judging| Rows::count(&judging, staged.path()));
+            .map(|judging| RowCounts::count(&judging, staged.path()));
         Ok((passed, (before.unwrap_or_default(), after.unwrap_or_default())))
     })
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::check_staged::check_staged;
 use super::checked::Checked;
 use super::if_match::IfMatch;
-use super::in_place::{self, Keeping, Overwriting, Source, Why};
+use super::in_place::{self, InPlaceWrite, Keeping, Source, Why};
 use super::obstacle::Obstacle;
-use super::pass::pass;
-use super::rows::Rows;
+use super::row_counts::RowCounts;
 use super::some_tables::{self, SomeTables};
 use crate::error::{BadFile, Context, Error, Refused, Result};
 use crate::protocol::{DryRun, Figures, Process, RowChange, Side, Way};
@@ -158,7 +158,7 @@ impl Rehearsal<'_> {
             let before = live.and_then(|live| {
                 // Ends the count if the client leaves.
                 let _deadline = Deadline::watch(live.connection(), command.client, None).ok()?;
-                Rows::count_all(live.connection()).counted()
+                RowCounts::count_all(live.connection()).counted()
             });
             let extensions = &command.database.extensions;
             let judging = Foreign::open(staged.path(), Purpose::Reading, extensions, command.client);
@@ -166,7 +166,7 @@ impl Rehearsal<'_> {
                 before,
                 judging
                     .ok()
-                    .and_then(|judging| Rows::count_all(&judging).counted()),
+                    .and_then(|judging| RowCounts::count_all(&judging).counted()),
             )
         });
         let mut rows: BTreeMap<String, RowChange> = BTreeMap::new();
@@ -193,12 +193,12 @@ impl Rehearsal<'_> {
         let (staged, open) = (&mut self.staged, &mut live);
         if tables.is_none() {
             command.at_low_priority(move || match in_place::fit(staged, open, command)? {
-                true => pass(command, staged, Some(&*open)).map(drop),
+                true => check_staged(command, staged, Some(&*open)).map(drop),
                 false => Ok(()),
             })?;
         }
         let judge = |counts: &[Counts]| some_tables::require_rows(counts, command);
-        let overwriting = Overwriting {
+        let write = InPlaceWrite {
             fleet: self.fleet,
             live,
             staged: &self.staged,
@@ -213,7 +213,7 @@ impl Rehearsal<'_> {
             all_pages: false,
             keep: Keeping::in_a_push(command.settings.keep, command.is_probed()),
         };
-        overwriting.estimate(command)
+        write.estimate(command)
     }
 }
 

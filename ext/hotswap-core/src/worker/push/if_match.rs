@@ -26,7 +26,7 @@ use crate::record;
 use crate::worker::command::Command;
 use crate::worker::fleet::pull_lock::PullLock;
 use crate::worker::live::Live;
-use crate::worker::push::rows::Rows;
+use crate::worker::push::row_counts::RowCounts;
 use crate::worker::snapshot::Snapshot;
 
 /// How often the worker compares.
@@ -102,20 +102,21 @@ fn require(snapshot: &Snapshot, expected: ContentId, command: &Command) -> Resul
         database: command.database.label.clone(),
         expected,
         now,
-        rows: rows_of(&command.path, expected).changes_to(&Rows::count(snapshot.connection(), &command.path)),
+        rows: rows_of(&command.path, expected)
+            .changes_to(&RowCounts::count(snapshot.connection(), &command.path)),
     }
     .into())
 }
 
 /// The rows of the content with this identity, if a command that saw it has counted them.
-fn rows_of(database: &Path, identity: ContentId) -> Rows {
+fn rows_of(database: &Path, identity: ContentId) -> RowCounts {
     let identity = Some(identity.to_string());
     let entries = record::entries(database).unwrap_or_default();
     let seen = entries
         .into_iter()
         .rev()
         .filter(|entry| entry.identity == identity);
-    Rows::known(seen.filter_map(|entry| entry.rows).next())
+    RowCounts::known(seen.filter_map(|entry| entry.rows).next())
 }
 
 /// The sign by which the worker notices each write since it compared the content.

@@ -1,5 +1,6 @@
 //! A push: receives the new database, checks it, and swaps it in.
 
+mod check_staged;
 mod checked;
 mod creation;
 mod dry_run;
@@ -7,7 +8,6 @@ mod if_changed;
 mod if_match;
 mod in_place;
 mod obstacle;
-mod pass;
 mod previous_version;
 mod probe;
 mod quick_disk;
@@ -15,7 +15,7 @@ pub(super) mod receive;
 mod replace;
 mod rollback;
 mod room;
-pub(super) mod rows;
+pub(super) mod row_counts;
 pub(super) mod some_tables;
 mod source;
 mod timeline;
@@ -46,7 +46,7 @@ use if_match::IfMatch;
 use obstacle::Obstacle;
 use probe::Probe;
 use receive::receive;
-use whole_database::{RowCounts, WholeDatabase};
+use whole_database::{BothRowCounts, WholeDatabase};
 
 /// Pushes what the client sends into the database of `command`.
 pub(super) fn run(command: &Command) -> Result<Figures> {
@@ -254,7 +254,7 @@ fn swap_version(
         version: Some(version),
         name: "rollback",
     };
-    version.finish(live, obstacle, &RowCounts::default())
+    version.finish(live, obstacle, &BothRowCounts::default())
 }
 
 fn sweep(path: &Path, client: &Client) {

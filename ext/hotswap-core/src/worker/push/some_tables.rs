@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use super::if_match::IfMatch;
-use super::in_place::{Keeping, Overwriting, Source, Tables, Why};
+use super::in_place::{InPlaceWrite, Keeping, Source, Tables, Why};
 use super::obstacle::Obstacle;
 use super::{previous_version, rollback};
 use crate::error::{BadFile, Busy, Context, Error, Refused, Result, Usage};
@@ -95,7 +95,7 @@ impl SomeTables {
             });
             Ok(())
         };
-        let overwriting = Overwriting {
+        let write = InPlaceWrite {
             fleet,
             live,
             staged,
@@ -107,7 +107,7 @@ impl SomeTables {
             keep: Keeping::in_a_push(keep, command.is_probed()),
             all_pages: false,
         };
-        let done = overwriting.run(command)?;
+        let done = write.run(command)?;
         let counts = done.tables.unwrap_or_default();
         if counts.is_empty() {
             return Ok(unchanged(staged.len(), &self.chosen, command));
@@ -167,7 +167,7 @@ pub(super) fn roll_back(
             None => None,
         };
         participants::tell(fleet.fence(), command);
-        let overwriting = Overwriting {
+        let write = InPlaceWrite {
             fleet,
             live,
             staged: &staged,
@@ -182,7 +182,7 @@ pub(super) fn roll_back(
             keep: Keeping::Nothing,
             all_pages: false,
         };
-        match (overwriting.run(command), &mut if_match) {
+        match (write.run(command), &mut if_match) {
             (Err(Error::Busy(Busy::Written)), Some(if_match)) => {
                 fleet.resume()?;
                 if_match.count_write(command)?;

@@ -4,13 +4,13 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::check_staged::check_staged;
 use super::if_match::IfMatch;
-use super::in_place::{self, Keeping, Overwriting, Source, Why};
+use super::in_place::{self, InPlaceWrite, Keeping, Source, Why};
 use super::obstacle::Obstacle;
-use super::pass::pass;
 use super::quick_disk::QuickDisk;
 use super::replace::Swap;
-use super::rows::Rows;
+use super::row_counts::RowCounts;
 use super::{previous_version, rollback};
 use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Refused, Result};
@@ -29,8 +29,8 @@ use crate::worker::live::{require_same_file, Live};
 use crate::worker::snapshot::identity_of;
 use crate::worker::summary::Summary;
 
-/// The rows of the live database and of the new one.
-pub(super) type RowCounts = (Rows, Rows);
+/// The number of rows in each table of the live database, and of the new one.
+pub(super) type BothRowCounts = (RowCounts, RowCounts);
 
 /// The new database, and what has to be known to swap it in.
 pub(super) struct WholeDatabase<'a> {
@@ -74,7 +74,7 @@ impl WholeDatabase<'_> {
         mut self,
         live: Option<Live>,
         obstacle: Option<Obstacle>,
-        rows: &RowCounts,
+        rows: &BothRowCounts,
     ) -> Result<Figures> {
         participants::tell(self.fleet.fence(), self.command);
         self.command.client.status("Swapping database...");
@@ -200,7 +200,7 @@ impl WholeDatabase<'_> {
         let rewritten = command.at_low_priority(move || match in_place::fit(staged, open, command)? {
             // A version may have another schema.
             true if rolls_back => rollback::pass(command, staged, open.is_wal()).map(|()| true),
-            true => pass(command, staged, Some(&*open)).map(|_| true),
+            true => check_staged(command, staged, Some(&*open)).map(|_| true),
             false => Ok(false),
         })?;
         if rewritten {
@@ -211,7 +211,7 @@ impl WholeDatabase<'_> {
                 Some(if_match) => Some(if_match.compare(Some(&mut live), command)?),
                 None => None,
             };
-            let overwriting = Overwriting {
+            let write = InPlaceWrite {
                 fleet: self.fleet,
                 live,
                 staged: &self.staged,
@@ -223,7 +223,7 @@ impl WholeDatabase<'_> {
                 keep,
                 all_pages: false,
             };
-            match overwriting.run(command) {
+            match write.run(command) {
                 Err(Error::Busy(Busy::Written)) => {
                     self.fleet.resume()?;
                     self.count_write()?;
@@ -270,7 +270,7 @@ impl WholeDatabase<'_> {
     }
 
     /// Tells the user and the log what was done.
-    fn report(&self, way: Way, rows: &RowCounts) -> Figures {
+    fn report(&self, way: Way, rows: &BothRowCounts) -> Figures {
         let Command { client, request, .. } = self.command;
         if let Some(warning) = self.seen.as_ref().and_then(Seen::late_jobs) {
             client.log("warn", &warning);

@@ -31,7 +31,7 @@ pub(crate) fn fit(staged: &mut Staged, live: &mut Live, command: &Command) -> Re
     let path = live.path().to_owned();
     let live = live.connection();
     if is_damaged(live) {
-        return Ok(false); // `Overwriting::prepare` refuses it.
+        return Ok(false); // `InPlaceWrite::prepare` refuses it.
     }
     let page_size: u32 = live
         .query_row("PRAGMA page_size", [], |row| row.get(0))

@@ -11,7 +11,6 @@ mod changed_pages;
 mod content;
 mod estimate;
 mod log_room;
-mod overwriting;
 mod pages;
 mod pause;
 mod plan;
@@ -23,6 +22,7 @@ mod rows;
 mod tests;
 mod transaction;
 mod watch;
+mod write;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -50,13 +50,13 @@ use crate::worker::tables::Counts;
 pub(super) use adapt::fit;
 use backup::Written;
 use content::Content;
-pub(super) use overwriting::{Done, Overwriting, Source, Tables};
 use pages::number;
 use pause::Pause;
 use plan::Plan;
 use previous_version::Keep;
 pub(super) use previous_version::Keeping;
 pub(super) use reason::Why;
+pub(super) use write::{Done, InPlaceWrite, Source, Tables};
 
 /// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;
@@ -79,7 +79,7 @@ enum Vain {
     Wrong,
 }
 
-impl Overwriting<'_> {
+impl InPlaceWrite<'_> {
     /// Writes the new content, or changes nothing.
     pub(super) fn run(mut self, command: &Command) -> Result<Done> {
         let page_size = self.prepare()?;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::changed_pages::Difference;
 use super::content::Content;
 use super::estimate::{Estimate, Size, CAUTION};
-use super::overwriting::{Overwriting, Source};
 use super::pages::number;
 use super::pause::Pause;
 use super::previous_version::{cannot_keep, Keep, Keeping};
 use super::proof::Proof;
 use super::rows::Rows;
 use super::transaction::Transaction;
+use super::write::{InPlaceWrite, Source};
 use crate::error::{Context, Error, Refused, Result};
 use crate::in_place::InPlace;
 use crate::worker::command::Command;
@@ -54,7 +54,7 @@ impl Plan {
     }
 }
 
-impl Overwriting<'_> {
+impl InPlaceWrite<'_> {
     /// Plans the write. Refuses if it would take too long. `None` if there is nothing to write.
     pub(super) fn plan(&mut self, page_size: u32, command: &Command) -> Result<Option<Plan>> {
         let content = self.content(page_size, command)?;

@@ -14,7 +14,7 @@ use crate::worker::tables::{Counts, Table};
 
 /// Everything that a write in place needs. This worker has held the operation lock since before it looked at the
 /// live database.
-pub(crate) struct Overwriting<'a> {
+pub(crate) struct InPlaceWrite<'a> {
     /// The fleet that uses the live database.
     pub fleet: &'a mut Fleet,
     /// The live database, open like any other connection.

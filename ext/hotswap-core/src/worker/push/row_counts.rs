@@ -20,9 +20,9 @@ const NAMED: usize = 8;
 
 /// The number of rows in each table of a database. `None` if they were not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rows(Option<Vec<(String, u64)>>);
+pub(crate) struct RowCounts(Option<Vec<(String, u64)>>);
 
-impl Rows {
+impl RowCounts {
     /// Counts the rows, unless that takes long.
     pub(crate) fn count(connection: &Connection, file: &Path) -> Self {
         if !std::fs::metadata(file).is_ok_and(|file| file.len() <= COUNTED) {
@@ -120,8 +120,8 @@ impl Rows {
 mod tests {
     use super::*;
 
-    fn rows(counts: &[(&str, u64)]) -> Rows {
-        Rows(Some(
+    fn rows(counts: &[(&str, u64)]) -> RowCounts {
+        RowCounts(Some(
             counts
                 .iter()
                 .map(|(name, rows)| ((*name).into(), *rows))
@@ -138,7 +138,7 @@ mod tests {
             "; rows: b 10 → 0, c 2 → gone, d new, 7"
         );
         assert_eq!(before.changes_to(&before), "; no table has more or fewer rows");
-        assert_eq!(before.changes_to(&Rows(None)), "");
+        assert_eq!(before.changes_to(&RowCounts(None)), "");
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
             .execute_batch("CREATE TABLE \"odd \"\"name\"(x); INSERT INTO \"odd \"\"name\" VALUES (1), (2); CREATE TABLE b(y)")
             .unwrap();
         assert_eq!(
-            Rows::count(&connection, &file),
+            RowCounts::count(&connection, &file),
             rows(&[("b", 0), ("odd \"name", 2)])
         );
     }
