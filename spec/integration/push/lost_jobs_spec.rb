@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../crash/support/watched_server"
+
 RSpec.describe "a push to Solid Queue's database", lane: "default" do
   running_app
 
@@ -35,5 +37,26 @@ RSpec.describe "a push to Solid Queue's database", lane: "default" do
     insert(live, "waits, and is copied")
 
     expect(app.hotswap("cp", copy, "queue")).to have_attributes(exit_code: 0, stderr: HotswapCommand::SWAPPED)
+  end
+end
+
+# push/replace.rs: the worker asks for late jobs while requests wait.
+RSpec.describe "a push to a queue's database with 300 tables", :linux, lane: "default" do
+  columns = Array.new(20) { |number| "column_#{number} VARCHAR NOT NULL" }.join(", ")
+  tables = Array.new(300) { |number| "CREATE TABLE table_#{number} (#{columns})" }
+  watched_app(schema: [WatchedServer::SCHEMA, "CREATE TABLE solid_queue_jobs (id INTEGER PRIMARY KEY, active_job_id TEXT, finished_at TEXT)", *tables].join("; "))
+
+  # The calls of the worker while requests wait, before the new database is in place.
+  def calls_of_the_pause
+    app.offer("pushed")
+    calls = app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) }.select { |call| call.program == "worker" }
+    posts = ->(phase) { calls.rindex { |call| call.call == "write" && call.file == "app.sqlite3.hotswap" && call.data.getbyte(36) == phase } }
+    calls[posts.call(2)..posts.call(3)]
+  end
+
+  it "reads the schema before requests wait" do
+    read = calls_of_the_pause.count { |call| call.call == "read" && call.file == "app.sqlite3" }
+    expect(read).to be < 10
+    expect(TestDatabase.read(app.database_path) { |db| db.get_first_value("SELECT count(*) FROM sqlite_schema") }).to be > 300
   end
 end

@@ -44,8 +44,6 @@ impl Seen {
                 .into())
             }
         }
-        let late = self.last_job.map_or(0, |last| lost_jobs::since(last, connection));
-        self.late_jobs.store(late, Ordering::Relaxed);
         if !self.without_rows {
             return Ok(());
         }
@@ -56,6 +54,13 @@ impl Seen {
             }
             .into())
         })
+    }
+
+    /// Counts the jobs that were enqueued since the checks. If `connection` has not read the schema yet, that may take
+    /// milliseconds.
+    pub(crate) fn count_late_jobs(&self, connection: &Connection) {
+        let late = self.last_job.map_or(0, |last| lost_jobs::since(last, connection));
+        self.late_jobs.store(late, Ordering::Relaxed);
     }
 
     /// The warning about jobs that were enqueued while the push waited.
@@ -73,13 +78,18 @@ impl Seen {
         Ok(connection)
     }
 
-    /// The same when the worker is about to write into `live`: the connection that has the lock cannot be asked. In WAL
+    /// Does both when the worker is about to write into `live`: the connection that has the lock cannot be asked. In WAL
     /// mode, this asks `another`.
     pub(crate) fn confirm_locked(&self, live: &Path, another: Option<&Connection>) -> Result<()> {
+        let ask = |connection: &Connection| {
+            self.confirm(connection, live)?;
+            self.count_late_jobs(connection);
+            Ok(())
+        };
         match another {
-            Some(another) => self.confirm(another, live),
+            Some(another) => ask(another),
             // With a rollback journal no process gets past the lock, and everything committed is in the file.
-            None => self.confirm(&vfs::open(live, Purpose::Reading)?, live),
+            None => ask(&vfs::open(live, Purpose::Reading)?),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::if_match::Unwritten;
 use super::in_place::Keeping;
@@ -60,9 +60,19 @@ impl Swap<'_> {
         };
         let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
+        // The exclusive connection would have to read the schema first, while requests wait.
+        let count_late_jobs = || {
+            if let (Some(live), Some(seen)) = (&self.live, self.seen) {
+                // Another program's lock must not delay the end of the pause. It is in the way of the swap itself.
+                let _ = live.connection().busy_timeout(Duration::ZERO);
+                seen.count_late_jobs(live.connection());
+            }
+        };
         let mut timeline = Timeline::begin(fleet.gather(client, self.schema_changes, || {
             // Most writes show here, before any request waits.
             self.unwritten.iter().try_for_each(Unwritten::require)?;
+            // Reads the schema and the pages, so that the next time is quick.
+            count_late_jobs();
             self.live.iter().for_each(Live::checkpoint);
             self.disk.require()
         })?);
@@ -73,6 +83,7 @@ impl Swap<'_> {
         if let Some(live_before) = live_before {
             require_same_file(path, live_before)?;
         }
+        count_late_jobs();
         let seal = match (self.unwritten, &self.live) {
             (Some(unwritten), Some(live)) => Some(unwritten.seal(live)?),
             _ => None,
