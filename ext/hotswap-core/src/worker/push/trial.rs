@@ -87,12 +87,14 @@ fn go_back(
     let request = pushed.request.undone();
     let command = Command::new(client, &request, settings, database);
     client.begin_account(path, command.entry(Direction::Rollback(1)));
-    if !unlock_previous(pushed, command.timeout()) {
+    fleet.begin_another();
+    let begun = Instant::now();
+    if !unlock_previous(pushed, fleet.patience()) {
         let version = previous::path_of(path, 1);
         let holders = Strangers::of(&version, Bound::Patient).phrase();
         return Err(Busy::VersionOpen { version, holders }.into());
     }
-    fleet.begin_another();
+    fleet.count_wait(begun);
     let back = swap_back(&command, fleet);
     pushed.keep_locked(command.into_replaced());
     let back = back?;
