@@ -8,7 +8,6 @@ use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +21,6 @@ use crate::protocol::leader::last_leader;
 use crate::protocol::leader::was_led;
 use crate::protocol::{Connection, Message, Request, PROTOCOL};
 use crate::server::{Config, Here, Session};
-use crate::sys::socket::connect;
 use crate::visible;
 
 /// How long a server may take for its greeting. After that its worker may be busy for any length of time.
@@ -124,8 +122,7 @@ pub(super) fn watch(abort: &Arc<Abort>, main: &Connection, how: Shutdown) -> Res
     abort.watch(main, how).context("cannot use the socket")
 }
 
-fn greet(socket: &Path, stream: UnixStream, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
-    let main = Connection::new(stream);
+fn greet(socket: &Path, main: Connection, abort: &Arc<Abort>) -> Result<(Connection, Connection)> {
     // Ends both directions, because no work has begun yet that would be worth waiting for.
     let _watch = watch(abort, &main, Shutdown::Both)?;
     main.set_patience(Some(GREETING))
@@ -157,11 +154,10 @@ fn greet(socket: &Path, stream: UnixStream, abort: &Arc<Abort>) -> Result<(Conne
         Message::Rejected { why } => return Err(NoServer::Rejected { why }.into()),
         _ => return Err(not_hotswap(socket, &Protocol::NoGreeting)),
     };
-    let stderr = match connect(&stderr_socket) {
+    let stderr = match Connection::to(&stderr_socket) {
         Err(_) if main.peer_is_gone() => return Err(Gone::Connection.into()),
         connected => connected.map_err(|error| unreachable(&stderr_socket, error))?,
     };
-    let stderr = Connection::new(stderr);
     stderr.send(&Message::Join { session })?;
     main.set_patience(None).context("cannot set up the socket")?;
     Ok((main, stderr))
@@ -189,9 +185,9 @@ fn begin_here(way: &Way<'_>, _: &Arc<Abort>) -> Result<Begun> {
 pub(super) fn begin(way: &Way<'_>, abort: &Arc<Abort>) -> Result<Begun> {
     let give_up = Instant::now() + TAKEOVER;
     loop {
-        let error = match connect(way.socket) {
-            Ok(stream) => {
-                let (main, stderr) = greet(way.socket, stream, abort)?;
+        let error = match Connection::to(way.socket) {
+            Ok(main) => {
+                let (main, stderr) = greet(way.socket, main, abort)?;
                 return Ok((main, stderr, None));
             }
             Err(error) => error,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned};
 use super::frame::{Header, Kind, HEADER_LENGTH, LONGEST_HANDOVER, LONGEST_MESSAGE};
 use super::message::Message;
 use crate::error::{Error, Gone, Protocol, Result};
-use crate::sys::fork::CloseInChild;
+use crate::sys::fork::{self, CloseInChild};
 use crate::sys::poll::hung_up;
-use crate::sys::socket::{is_of_a_closed_peer, keep_private, without_signals, RECEIVING, SENDING};
+use crate::sys::socket::{connect, is_of_a_closed_peer, keep_private, without_signals, RECEIVING, SENDING};
 
 /// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process
 /// ends.
@@ -55,6 +56,11 @@ impl Connection {
         }
     }
 
+    /// Connects to the socket at `path`.
+    pub fn to(path: &Path) -> io::Result<Self> {
+        fork::without_fork(|| connect(path).map(Self::new))
+    }
+
     /// A connection between a leader and its worker, for messages with a long list of databases.
     pub fn of_a_worker(stream: UnixStream) -> Self {
         Self {
@@ -66,11 +72,11 @@ impl Connection {
     /// A second handle of the same socket, for another thread to write to. It does not wait for this one: a thread that
     /// has to end the process must not wait for a thread that is stuck in sending.
     pub fn try_clone(&self) -> io::Result<Self> {
-        let longest = self.longest;
-        self.stream.try_clone().map(|stream| Self {
-            longest,
+        let copy = |stream| Self {
+            longest: self.longest,
             ..Self::new(stream)
-        })
+        };
+        fork::without_fork(|| self.stream.try_clone().map(copy))
     }
 
     /// Gives up on a peer that neither sends nor takes a byte for this long.
