@@ -2,10 +2,9 @@
 
 require_relative "support/job_notes"
 
-# Quiet, because each push gives up after two seconds.
+# Quiet, because requests may wait for 0.3 s only.
 RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
   settings = <<~RUBY
-    Rails.application.config.hotswap.timeout = 2
     Rails.application.config.hotswap.max_pause = 0.3
     SolidQueue.process_heartbeat_interval = 0.3
 
@@ -124,7 +123,7 @@ RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
       eventually { app.root.join("tmp/begun").exist? }
 
       refused = nil
-      verdict = visited(app, generations) { refused = generations.push(version: "never") }
+      verdict = visited(app, generations) { refused = generations.push("--timeout", "4", version: "never") }
       # Before anything can fail: the job would be in the way of every other example.
       app.write("tmp/woken", "")
 
@@ -132,7 +131,8 @@ RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
       expect(refused.result.stderr).to match(/process #{before.find { |kind,| kind == "Worker" }[1]} .*job PatientJob for \d+\.\d s/)
       expect(refused).not_to be_moved
       expect(verdict.broken).to eq []
-      expect(verdict.longest_wait).to be < 0.8
+      # As long as the push, if they waited for the job.
+      expect(verdict.longest_wait).to be < 2
 
       eventually { notes.tokens.include?("patient") }
       swap(generations, 1)
