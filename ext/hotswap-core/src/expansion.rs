@@ -1,8 +1,9 @@
 //! The databases that match the patterns of an application, at the moment of a command.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use crate::leftovers;
 use crate::path::resolve;
 use crate::pattern::Pattern;
 use crate::protocol::Endpoint;
@@ -50,6 +51,17 @@ impl Settings {
         swept.dedup();
         swept
     }
+
+    /// Whether a dead worker may have left files next to a database. Opens none of them. An application asks at every
+    /// boot, so this reads each folder once, and looks at single databases only if there is reason to.
+    pub(crate) fn suspects_leftovers(&self) -> bool {
+        let folders = self.databases.iter().flat_map(|one| match one.as_pattern() {
+            Some(pattern) => pattern.folders(),
+            None => one.resolved().parent().map(Path::to_owned).into_iter().collect(),
+        });
+        let folders: BTreeSet<_> = folders.collect();
+        folders.iter().any(|folder| leftovers::may_be_near(folder)) && leftovers::suspected(&self.swept())
+    }
 }
 
 impl Database {
@@ -74,6 +86,55 @@ impl Database {
             place,
             path,
             ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn leftovers_are_found_next_to_databases_and_where_their_symlinks_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for name in ["tenants/a", "tenants/b", "tenants/none", "elsewhere", "plain"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in [
+            "tenants/a/main.sqlite3",
+            "elsewhere/b.sqlite3",
+            "plain/main.sqlite3",
+        ] {
+            std::fs::write(at(name), "").unwrap();
+        }
+        symlink(at("elsewhere/b.sqlite3"), at("tenants/b/main.sqlite3")).unwrap();
+        let database = |path: &str| Database {
+            path: at(path),
+            label: path.into(),
+            ..Database::default()
+        };
+        let settings = Settings {
+            databases: vec![database("plain/main.sqlite3"), database("tenants/*/main.sqlite3")],
+            root: folder.path().to_owned(),
+            ..Settings::default()
+        };
+        assert!(!settings.suspects_leftovers());
+        for (name, expected) in [
+            ("plain/.main.sqlite3.hotswap-1.staged", true),
+            ("plain/.other.sqlite3.hotswap-1.staged", false),
+            ("tenants/a/.main.sqlite3.hotswap-1.staged", true),
+            ("tenants/a/.hotswap-1.report", true),
+            // A worker was killed while it created the database.
+            ("tenants/none/.main.sqlite3.hotswap-1.staged", true),
+            ("tenants/none/.other.sqlite3.hotswap-1.staged", false),
+            ("elsewhere/.b.sqlite3.hotswap-1.staged", true),
+        ] {
+            std::fs::write(at(name), "").unwrap();
+            assert_eq!(settings.suspects_leftovers(), expected, "{name}");
+            std::fs::remove_file(at(name)).unwrap();
         }
     }
 }

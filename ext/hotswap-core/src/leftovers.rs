@@ -112,6 +112,16 @@ pub(crate) fn mark(file: &File) -> io::Result<()> {
     locks::mark(file)
 }
 
+/// Whether a worker may have left files next to a database in `folder`, of any name. The database may be a symlink that
+/// leads to another folder.
+pub(crate) fn may_be_near(folder: &Path) -> bool {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        is_link || entry.file_name().to_string_lossy().contains(OURS)
+    })
+}
+
 /// Whether a dead worker may have left files next to `databases`. Opens none of them.
 pub(crate) fn suspected(databases: &[PathBuf]) -> bool {
     !left_beside(databases).is_empty()

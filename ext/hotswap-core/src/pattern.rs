@@ -73,13 +73,18 @@ impl<'a> Pattern<'a> {
     /// The databases next to which a worker may have left files. They do not have to exist: a worker may have been
     /// killed while it created one.
     pub(crate) fn begun(self) -> Vec<PathBuf> {
-        let parent = self.0.parent().unwrap_or(Path::new("/"));
-        let folders = match Pattern::of(parent) {
-            Some(parent) => parent.matches_of_any_kind(),
-            None => vec![parent.to_owned()],
-        };
+        let folders = self.folders();
         let begun = folders.iter().flat_map(|folder| leftovers::databases_in(folder));
         begun.filter(|path| self.find(path).is_some()).collect()
+    }
+
+    /// The folders of all files that may match.
+    pub(crate) fn folders(self) -> Vec<PathBuf> {
+        let parent = self.0.parent().unwrap_or(Path::new("/"));
+        match Pattern::of(parent) {
+            Some(parent) => parent.matches_of_any_kind(),
+            None => vec![parent.to_owned()],
+        }
     }
 
     /// The folder before the first `*`.

@@ -12,7 +12,6 @@ use nix::unistd::Pid;
 use super::config::{Config, WorkerCommand};
 use crate::error::{Context, Failed, Result};
 use crate::exit_code::ExitCode;
-use crate::leftovers;
 use crate::protocol::{Connection, Handover, Message, Narration};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::oom::OutOfMemory;
@@ -63,7 +62,7 @@ pub(super) fn run(
 
 /// Starts a worker that removes what dead workers left next to the databases, if there seems to be anything.
 pub(super) fn sweep(config: &Config) {
-    if !leftovers::suspected(&config.settings.swept()) {
+    if !config.settings.suspects_leftovers() {
         return;
     }
     let swept = start(config).and_then(|worker| {
