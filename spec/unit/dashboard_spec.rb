@@ -164,6 +164,21 @@ RSpec.describe Hotswap::Dashboard do
     expect(page).to include("59.sqlite3", "10 more databases")
   end
 
+  it "looks at the records of those that it shows, and no others" do
+    Hotswap.register("tenants/*.sqlite3")
+    folder.join("tenants").mkpath
+    60.times { |number| SQLite3::Database.new(folder.join("tenants/#{number + 10}.sqlite3").to_s) { |db| db.execute("CREATE TABLE t (x)") } }
+    snapshot = described_class::Snapshot.new
+    looks = 0
+    TracePoint.new(:c_call) { |call| looks += 1 if call.self == File && %i[stat lstat realpath].include?(call.method_id) }
+      .enable(target_thread: Thread.current) { expect(snapshot.take.error).to be_nil }
+    expect(looks).to be_between(50, 59)
+
+    Hotswap.pull(folder.join("tenants/10.sqlite3").to_s, to: folder.join("copy.sqlite3"))
+    snapshot.forget
+    expect(snapshot.take.entries).to match("tenants/10.sqlite3" => [include(event: "pull")])
+  end
+
   describe "the chart" do
     def entry(held_ms, way = "rename") = described_class::Entry.new({event: "push", held_ms: held_ms, way: way, time: "2026-11-26T12:34:45.042Z"})
 

@@ -7,9 +7,6 @@ module Hotswap
   class Dashboard
     # The page itself.
     class Overview < View
-      # How many databases the page shows. An application may have thousands.
-      MOST = 50
-
       # @param facts [Snapshot::Facts]
       # @param actions [Boolean] whether it offers a rollback
       def initialize(facts, home, actions)
@@ -30,15 +27,9 @@ module Hotswap
 
       def refreshes? = true
 
-      # If there are too many, those with a running command come first.
-      def databases
-        shown = left_out.positive? ? statuses.partition { |status| status[:commands]&.any? }.flatten(1) : statuses
-        shown.first(MOST).map { |status| Card.new(status, facts.entries.fetch(status[:database], [])) }
-      end
+      def databases = facts.shown.map { |status| Card.new(status, facts.entries.fetch(status[:database], [])) }
 
-      def left_out = [statuses.size - MOST, 0].max
-
-      def statuses = facts.status.fetch(:databases)
+      def left_out = facts.left_out
 
       Template.define("overview", self)
     end

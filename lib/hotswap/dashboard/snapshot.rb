@@ -8,10 +8,28 @@ module Hotswap
       LIFETIME = 1.0
       # How many entries of the records the page knows, the newest ones.
       ENTRIES = 500
+      # How many databases the page shows. An application may have thousands.
+      MOST = 50
 
       # The answer of {Hotswap.status}, the entries of the records by the label of their database, why there is no
       # answer, and when that was.
       Facts = Data.define(:status, :entries, :error, :at)
+
+      # Which databases the page shows.
+      class Facts
+        # @return [Array<Hash>] the databases that the page shows. If there are too many, those with a running command
+        #   come first
+        def shown
+          (left_out.positive? ? databases.partition { |database| database[:commands]&.any? }.flatten(1) : databases).first(MOST)
+        end
+
+        # @return [Integer] how many more there are
+        def left_out = [databases.size - MOST, 0].max
+
+        private
+
+        def databases = status.fetch(:databases)
+      end
 
       def initialize
         @lock = Mutex.new
@@ -34,16 +52,17 @@ module Hotswap
       end
 
       def ask
-        Facts.new(status: Hotswap.status, entries: entries, error: nil, at: Time.now.utc)
+        facts = Facts.new(status: Hotswap.status, entries: {}, error: nil, at: Time.now.utc)
+        facts.with(entries: entries(facts.shown))
       rescue Error => error
         Facts.new(status: {databases: []}, entries: {}, error: error.message, at: Time.now.utc)
       ensure
         @born = Gate.now
       end
 
-      # Another question, so only if a record has changed.
-      def entries
-        changed = records
+      # Another question, so only if the record of one of the databases has changed.
+      def entries(databases)
+        changed = databases.map { |database| [database[:database], database[:last_push], record(database)] }
         return @entries if changed == @records
 
         @entries = Hotswap.log(newest: ENTRIES).group_by { |entry| entry[:database] }
@@ -51,13 +70,11 @@ module Hotswap
         @entries
       end
 
-      def records
-        Hotswap.databases.existing.map do |database|
-          stat = File.stat("#{database.resolved_path}.hotswap.log")
-          [stat.ino, stat.size, stat.mtime]
-        rescue SystemCallError
-          nil # There is none yet, or only the server's user may see it.
-        end
+      def record(database)
+        stat = File.stat("#{database[:path]}.hotswap.log")
+        [stat.ino, stat.size, stat.mtime]
+      rescue SystemCallError
+        nil # There is none yet, only the server's user may see it, or its name has characters that the answer escapes.
       end
 
       # So that no swap waits for the answer.
