@@ -143,7 +143,7 @@ module Bench
       until yield
         gone? and raise Failed, "the server ended at boot\n#{last_words}"
         now < deadline or raise Failed, "not #{what} in #{PATIENCE} s after the boot\n#{last_words}"
-        sleep 0.05
+        sleep 0.01
       end
     end
   end

@@ -22,7 +22,7 @@ module Bench
 
     def rows
       lab.say "boot with #{MANY} tenants and #{WORKERS} processes"
-      rounds = lab.rounds(plan.full? ? 4 : 2, hotswap: -> { boot(MANY) }, few: -> { boot(FEW) }, without: -> { boot(MANY, :without) })
+      rounds = lab.rounds(plan.full? ? 6 : 2, hotswap: -> { boot(MANY) }, few: -> { boot(FEW) }, without: -> { boot(MANY, :without) })
       [
         against_none(rounds, "time", :wall, "s"),
         against_none(rounds, "processor time", :processor, "s"),
