@@ -1,8 +1,8 @@
 //! The fence: kernel locks, and not messages, decide which process may use a database.
 //!
-//! Next to each managed database lies a small file, `<database>.hotswap`. hotswap creates it once and unlinks it only if
-//! the push that was to create the database has failed (other programs do, too, see `member/fleets.rs`). POSIX locks on
-//! it decide, so a process has let go when it dies, no matter how.
+//! Next to each managed database lies a small file, `<database>.hotswap`. hotswap creates it once, and unlinks it only
+//! after a failed push to a database that did not exist. (Other programs may unlink it at any time, see
+//! `member/fleets.rs`.) POSIX locks on it decide, so a process has let go when it dies, no matter how.
 //!
 //! | byte | shared | exclusive |
 //! |---|---|---|
@@ -218,9 +218,9 @@ pub fn identity_beside(database: &Path) -> Option<Identity> {
         .map(|fence| Identity::of(&fence))
 }
 
-/// Removes the fence next to `database` (its resolved path) if a failed push has left it there: there is no database, no
-/// swap has ever made one, and no process uses the fence. A process that has only opened it finds that it is not in
-/// place.
+/// Removes the fence next to `database` (its resolved path) if a failed push has left it there: the database does not
+/// exist, no swap has ever created it, and no process holds a lock on the fence. If a process has opened the fence but
+/// not locked it yet, it finds under its own lock that the fence is no longer in place.
 pub fn remove_unused(database: &Path) {
     let is_missing = || matches!(database.try_exists(), Ok(false));
     if !is_missing() {
@@ -233,7 +233,7 @@ pub fn remove_unused(database: &Path) {
         .iter()
         .all(|lock| fence.try_exclusive(*lock).got());
     let board = fence.board();
-    // Asked again, under the locks.
+    // Looks for the database again, now under the locks.
     if is_free && board.generation == 0 && !board.owns_versions && fence.is_in_place() && is_missing() {
         let _ = std::fs::remove_file(path_of(database));
     }
