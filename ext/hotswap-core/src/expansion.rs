@@ -53,7 +53,7 @@ impl Settings {
     }
 
     /// Whether a dead worker may have left files next to a database. Opens none of them. An application asks at every
-    /// boot, so this reads each folder once, and looks at single databases only if there is reason to.
+    /// boot, so this reads each folder once, and looks at single databases only if a folder may have such files.
     pub(crate) fn suspects_leftovers(&self) -> bool {
         let folders = self.databases.iter().flat_map(|one| match one.as_pattern() {
             Some(pattern) => pattern.folders(),

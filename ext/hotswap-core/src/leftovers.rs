@@ -112,8 +112,9 @@ pub(crate) fn mark(file: &File) -> io::Result<()> {
     locks::mark(file)
 }
 
-/// Whether a worker may have left files next to a database in `folder`, of any name. The database may be a symlink that
-/// leads to another folder.
+/// Whether a worker may have left files next to a database in `folder`, whatever the name of the database. Also true if
+/// the folder has a symlink: it may be a database whose file is in another folder, and the leftovers are next to that
+/// file.
 pub(crate) fn may_be_near(folder: &Path) -> bool {
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| {

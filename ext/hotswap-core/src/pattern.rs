@@ -78,7 +78,7 @@ impl<'a> Pattern<'a> {
         begun.filter(|path| self.find(path).is_some()).collect()
     }
 
-    /// The folders of all files that may match.
+    /// The folders in which files may match.
     pub(crate) fn folders(self) -> Vec<PathBuf> {
         let parent = self.0.parent().unwrap_or(Path::new("/"));
         match Pattern::of(parent) {

@@ -23,8 +23,8 @@ fn own(descriptor: i32) -> std::io::Result<Stdio> {
     fork::without_fork(|| borrowed.try_clone_to_owned().map(File::from).map(Stdio::from))
 }
 
-/// A stream of a command, and the caller's end of it if the caller passes no descriptor. It is a pipe then, which the
-/// caller feeds (`is_input`) or drains.
+/// Opens a stream of a command. If the caller passes no descriptor, the stream is a pipe. Then this also returns the
+/// caller's end, which the caller feeds (`is_input`) or drains.
 fn open(descriptor: Option<i32>, is_input: bool) -> std::io::Result<(Stdio, Option<Stdio>)> {
     if let Some(descriptor) = descriptor {
         return Ok((own(descriptor)?, None));
@@ -103,8 +103,8 @@ struct Command {
     generation: u64,
     abort: RefCell<Option<Arc<Abort>>>,
     end: RefCell<Option<Arc<End>>>,
-    /// The caller's ends of the pipes that stand for standard input, output and error. A forked child that kept one
-    /// would keep the other side from seeing its end.
+    /// The caller's ends of the pipes that stand for standard input, output and error. A forked child must not keep
+    /// one: the other side would not see the end of the data.
     pipes: RefCell<[Option<Stdio>; 3]>,
 }
 
@@ -130,7 +130,7 @@ impl Command {
         })
     }
 
-    /// Whether this process made the command, and not the process that it was forked from.
+    /// Whether this process created the command. In a forked child, its parent did.
     fn is_own(&self) -> bool {
         self.generation == runtime::generation()
     }
@@ -231,19 +231,19 @@ impl Command {
         }
     }
 
-    /// The caller's end of the pipe that stands for the standard stream with this number. Nil if the command does not
-    /// use a pipe there, once it is closed, and in a forked child.
+    /// The descriptor of the caller's end of the pipe that stands for the standard stream with this number. Nil if that
+    /// stream is not a pipe, if the caller's end is closed, and in a forked child.
     fn pipe(&self, number: usize) -> Option<i32> {
         let pipes = self.pipes.borrow();
         let pipe = pipes.get(number)?.as_ref().filter(|_| self.is_own())?;
         Some(pipe.as_fd().as_raw_fd())
     }
 
-    /// Closes that end.
+    /// Closes the caller's end of that pipe.
     fn close_pipe(&self, number: usize) {
         let pipe = self.pipes.borrow_mut().get_mut(number).and_then(Option::take);
         if !self.is_own() {
-            // The fork handler has closed the child's copy. Its number may be that of another file now.
+            // The fork handler has closed the child's copy. Another file may have its descriptor number by now.
             std::mem::forget(pipe);
         }
     }

@@ -230,7 +230,7 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
         }
         for pull in found {
             match pull.target.as_ref().and_then(|target| targets.get(target)) {
-                // Two patterns may match the same file, one of them from the application's root.
+                // Two patterns may match the same file, even if only one of them starts at the application's root.
                 Some(other) if pulls[*other].is_same_source(&pull) => continue,
                 Some(other) => {
                     let sources = [&pulls[*other].source, &pull.source];
@@ -249,7 +249,7 @@ fn plan(cp: &args::Cp, surroundings: &Surroundings) -> Result<Vec<Pull>> {
     Ok(pulls)
 }
 
-/// The folders from which a source may be named: the caller's, and then the application's root.
+/// The folders at which a relative source may start: the caller's, and then the application's root.
 fn places(folder: &Path, surroundings: &Surroundings) -> Vec<PathBuf> {
     let (program, gemfile) = (surroundings.program.as_deref(), surroundings.gemfile.as_deref());
     let root = match &surroundings.application {
@@ -259,7 +259,7 @@ fn places(folder: &Path, surroundings: &Surroundings) -> Vec<PathBuf> {
     std::iter::once(folder.to_owned()).chain(root).collect()
 }
 
-/// The files that a pattern finds, seen from the first of `places` from which it finds any. In the target, they lie as
+/// The files that match a pattern, from the first of `places` that has any. In the target, each file keeps its path
 /// below the folder before the first `*`.
 fn found_by(source: &OsStr, places: &[PathBuf], into: impl Fn(PathBuf) -> PathBuf) -> Vec<Pull> {
     for folder in places {

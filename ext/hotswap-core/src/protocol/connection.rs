@@ -34,8 +34,8 @@ pub struct Connection {
 /// The maximum number of descriptors with one frame.
 const MOST_DESCRIPTORS: usize = 4;
 
-/// A socket that cannot be changed because its peer has closed it never waits, and what the peer has sent before can
-/// still be read.
+/// Ignores an error that only means that the peer has closed the socket. A call on such a socket never waits, and what
+/// the peer sent before can still be read.
 fn unless_gone(changed: io::Result<()>) -> io::Result<()> {
     match changed {
         Err(error) if is_of_a_closed_peer(&error) => Ok(()),

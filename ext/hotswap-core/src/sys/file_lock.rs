@@ -22,7 +22,8 @@ pub fn try_lock(file: &File) -> bool {
     flock(file, libc::LOCK_EX | libc::LOCK_NB).is_ok()
 }
 
-/// Whether another open file holds the lock of `file`. If not, `file` keeps others from locking until it is closed.
+/// Whether another handle of the file has locked it. If not, `file` now holds a shared lock, which keeps others from
+/// locking the file until `file` is closed.
 pub fn is_locked(file: &File) -> bool {
     flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
 }

@@ -21,7 +21,7 @@ pub fn without_signals(_socket: &impl AsFd) {}
 /// do that.
 pub fn keep_private(_descriptor: &OwnedFd) {}
 
-/// Whether the error of changing a socket only means that its peer has closed it. Linux changes such a socket.
+/// Whether setting an option of a socket failed only because its peer has closed it. On Linux, that is no error.
 pub fn is_of_a_closed_peer(_error: &io::Error) -> bool {
     false
 }

@@ -39,7 +39,7 @@ pub fn keep_private(descriptor: &OwnedFd) {
     let _ = fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
 }
 
-/// Whether the error of changing a socket only means that its peer has closed it. macOS changes no such socket.
+/// Whether setting an option of a socket failed only because its peer has closed it. On macOS, that is an error.
 pub fn is_of_a_closed_peer(error: &io::Error) -> bool {
     cfg!(target_os = "macos") && error.raw_os_error() == Some(libc::EINVAL)
 }

@@ -78,8 +78,8 @@ impl Seen {
         Ok(connection)
     }
 
-    /// Does both when the worker is about to write into `live`: the connection that has the lock cannot be asked. In WAL
-    /// mode, this asks `another`.
+    /// Confirms, and counts the late jobs, right before the worker writes into `live`. The connection that has the lock
+    /// cannot answer. So in WAL mode, this asks `another`.
     pub(crate) fn confirm_locked(&self, live: &Path, another: Option<&Connection>) -> Result<()> {
         let ask = |connection: &Connection| {
             self.confirm(connection, live)?;

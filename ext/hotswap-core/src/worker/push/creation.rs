@@ -1,4 +1,4 @@
-//! What a push makes for a database that does not exist yet, besides the database: its folders and its fence.
+//! What a push creates together with a new database: its folders and its fence.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::worker::client::Client;
 /// The creation of a database by a push.
 pub(super) struct Creation<'a> {
     path: &'a Path,
-    /// The folders that it has made, the innermost first.
+    /// The folders that the push has made, the innermost first.
     made: Vec<PathBuf>,
-    /// The innermost folder, locked for as long as the push is at work, if the push has made it.
+    /// The innermost folder, if the push has made it. The push keeps it locked until it ends.
     _folder: Option<File>,
 }
 
@@ -28,10 +28,10 @@ impl<'a> Creation<'a> {
         let opened = File::open(folder).on_path("cannot open", folder)?;
         let is_new = !made.is_empty();
         if is_new {
-            // Without the lock, the folder may stay if two pushes at once are refused.
+            // If the lock fails, the folder may stay when two pushes run at once and both are refused.
             let _ = file_lock::try_lock(&opened);
         } else if file_lock::is_locked(&opened) {
-            // Another push has made it. The last one removes it.
+            // Another push has made the folder and is still at work. If both fail, the last one removes the folder.
             made.push(folder.to_owned());
         }
         Ok(Self {
@@ -57,10 +57,11 @@ impl<'a> Creation<'a> {
         }
     }
 
-    /// Removes all of it if the push has not made the database, as far as no other process uses it by now.
+    /// Removes the fence and the folders, unless another process uses them by now. For a push that has not created the
+    /// database.
     pub(super) fn undo(&self) {
         fence::remove_unused(self.path);
-        // Only empty ones go.
+        // This removes only empty folders.
         self.made
             .iter()
             .for_each(|folder| drop(std::fs::remove_dir(folder)));

@@ -60,10 +60,10 @@ impl Swap<'_> {
         };
         let (sync_unlink, sync) = (sync_folder()?, sync_folder()?);
         let fleet = self.fleet;
-        // The exclusive connection would have to read the schema first, while requests wait.
+        // Not on the exclusive connection: it would have to read the schema first, while requests wait.
         let count_late_jobs = || {
             if let (Some(live), Some(seen)) = (&self.live, self.seen) {
-                // Another program's lock must not delay the end of the pause. It is in the way of the swap itself.
+                // Does not wait for another program's lock, because requests may be waiting. It blocks the swap anyway.
                 let _ = live.connection().busy_timeout(Duration::ZERO);
                 seen.count_late_jobs(live.connection());
             }
@@ -71,7 +71,7 @@ impl Swap<'_> {
         let mut timeline = Timeline::begin(fleet.gather(client, self.schema_changes, || {
             // Most writes show here, before any request waits.
             self.unwritten.iter().try_for_each(Unwritten::require)?;
-            // Reads the schema and the pages, so that the next time is quick.
+            // Reads the schema and the pages into the cache, so that the second count, in the pause, is quick.
             count_late_jobs();
             self.live.iter().for_each(Live::checkpoint);
             self.disk.require()
