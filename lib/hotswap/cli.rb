@@ -187,7 +187,7 @@ module Hotswap
       @feeding << in_thread(command, 0, "wb") do |writer|
         # With new strings, or with IO#write, which keeps a copy, the garbage would take tens of megabytes.
         arguments = @stdin.is_a?(StringIO) ? [CHUNK, String.new(capacity: CHUNK)] : [CHUNK]
-        # Not every stream returns nil at its end. The pipe is gone if the stream forks, in the child.
+        # Not every stream returns nil at its end. If the stream forks, the child has no pipe.
         until (chunk = @stdin.read(*arguments)).nil? || chunk.empty? || command.pipe(0).nil?
           begin
             chunk = chunk.byteslice(writer.syswrite(chunk)..) until chunk.empty?

@@ -54,7 +54,7 @@ module Hotswap
       error.is_a?(Hotswap::Error) ? Native.visible(error.message.lines(chomp: true).first.to_s).strip : "failed to close its connections: #{Log.summary(error)}"
     end
 
-    # After a swap, no command waits for this process, so no message says that something has failed.
+    # After a swap, no command waits for the answer of this process, so only the log can say that something has failed.
     def complain(kind, path, error)
       database = Hotswap.databases.at(path)&.label || path
       case kind
@@ -62,7 +62,7 @@ module Hotswap
       when "swapped" then Log.failure("starting after_swap of #{database}", error, "Process #{Process.pid} may go on with what it has cached")
       end
     rescue
-      nil # The logger raises errors. This thread has to go on.
+      nil # The logger itself has raised an error. This thread has to go on.
     end
 
     def answer_log(level, text)

@@ -25,14 +25,14 @@ module Hotswap
 
       def error(text) = write(:error, text)
 
-      # That an exception has ended something.
+      # Logs that something failed with an exception.
       # @param what [String] such as "after_swap of storage/production.sqlite3"
-      # @param consequence [String, nil] what follows from it, as a sentence without its full stop
+      # @param consequence [String, nil] what this means for the user: a sentence without its full stop
       def failure(what, exception, consequence = nil)
         error(["#{what} failed: #{summary(exception)} at #{exception.backtrace&.first}", consequence].compact.join(". "))
       end
 
-      # @return [String] "no such cache (RuntimeError)"
+      # @return [String] such as "no such cache (RuntimeError)"
       def summary(exception) = "#{Native.visible(exception.message.lines(chomp: true).first.to_s).strip} (#{exception.class})"
 
       private

@@ -23,7 +23,7 @@ module Hotswap
           (left_out.positive? ? databases.partition { |database| database[:commands]&.any? }.flatten(1) : databases).first(MOST)
         end
 
-        # @return [Integer] how many more there are
+        # @return [Integer] how many databases the page leaves out
         def left_out = [databases.size - MOST, 0].max
 
         private
@@ -60,7 +60,7 @@ module Hotswap
         @born = Gate.now
       end
 
-      # Another question, so only if the record of one of the databases has changed.
+      # This starts another worker, so only if the record of one of the databases has changed.
       def entries(databases)
         changed = databases.map { |database| [database[:database], database[:last_push], record(database)] }
         return @entries if changed == @records
@@ -74,7 +74,7 @@ module Hotswap
         stat = File.stat("#{database[:path]}.hotswap.log")
         [stat.ino, stat.size, stat.mtime]
       rescue SystemCallError
-        nil # There is none yet, only the server's user may see it, or its name has characters that the answer escapes.
+        nil # No record exists yet, only the server's user may see it, or the status escapes characters of its path.
       end
 
       # So that no swap waits for the answer.
