@@ -164,7 +164,7 @@ RSpec.describe Hotswap::Dashboard do
     expect(page).to include("59.sqlite3", "10 more databases")
   end
 
-  it "looks at the records of those that it shows, and no others" do
+  it "looks only at the records of the databases that it shows" do
     Hotswap.register("tenants/*.sqlite3")
     folder.join("tenants").mkpath
     60.times { |number| SQLite3::Database.new(folder.join("tenants/#{number + 10}.sqlite3").to_s) { |db| db.execute("CREATE TABLE t (x)") } }

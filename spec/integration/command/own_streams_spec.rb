@@ -43,8 +43,8 @@ RSpec.describe "a program that copies", lane: "default" do
     expect(program.tell("CHILDREN.each { |pid| Process.kill(:KILL, pid) }.size")).to eq 2
   end
 
-  # A child has its copy of every descriptor that its parent has open in the moment of the fork.
-  it "does not wait for children that another thread forks all the time" do
+  # A child gets a copy of every descriptor that its parent has open at the moment of the fork.
+  it "does not wait for the children that another thread keeps forking" do
     program.tell("CHILDREN = []; Thread.new { CHILDREN << fork { sleep 30 } while CHILDREN.size < 200 && sleep(0.005) }; 1")
     copies = "Hotswap.push(StringIO.new(new)); Hotswap.pull(to: (pulled = StringIO.new)); pulled.string.bytesize"
     pulled = program.tell(%(require "timeout"; new = File.binread("new.sqlite3"); Array.new(10) { Timeout.timeout(20) { #{copies} } }))

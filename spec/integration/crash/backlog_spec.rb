@@ -3,9 +3,9 @@
 require_relative "support/watched_server"
 
 # A separate thread writes a large file to the disk while the worker checks it. These specs fail unless the swap waits
-# for that thread (staged.rs, `sync`, which push/pass.rs calls after the check), and unless the worker stops waiting when
-# its client has gone (flusher.rs, `caught_up`). The portable backend cannot write a part of a file to the disk. Instead
-# of waiting for a part, it syncs the file.
+# for that thread (staged.rs, `sync`, which push/check_staged.rs calls after the check), and unless the worker stops
+# waiting when its client has gone (flusher.rs, `caught_up`). The portable backend cannot write a part of a file to the
+# disk. Instead of waiting for a part, it syncs the file.
 RSpec.describe "a push of a file that the disk is still writing", lane: "default" do
   watched_app
 

@@ -21,7 +21,7 @@ RSpec.describe "a new schema", :fleet do
           end
         end
       RUBY
-      # Loaded last, and the first to forget its columns.
+      # This model is loaded last, and is the first to forget its columns.
       server.write("app/models/z_fragile_record.rb", <<~RUBY)
         class ZFragileRecord < ApplicationRecord
           self.table_name = "items"
@@ -87,7 +87,7 @@ RSpec.describe "a new schema", :fleet do
     end
   end
 
-  it "is used by all other models if one cannot forget the old one, and each process logs that once" do
+  it "is used by all other models if one model cannot forget the old schema, and each process logs that once" do
     app.write("tmp/fragile", "")
     push_changed("priced") { |db| db.execute("ALTER TABLE items ADD COLUMN price INTEGER DEFAULT 5") }
 

@@ -2,7 +2,7 @@
 
 require_relative "support/job_notes"
 
-# Quiet, because requests may wait for 0.3 s only.
+# Quiet, because requests may wait for only 0.3 s.
 RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
   settings = <<~RUBY
     Rails.application.config.hotswap.max_pause = 0.3
@@ -131,7 +131,7 @@ RSpec.describe "Solid Queue", :fleet, :quiet, lane: "rails_8_1" do
       expect(refused.result.stderr).to match(/process #{before.find { |kind,| kind == "Worker" }[1]} .*job PatientJob for \d+\.\d s/)
       expect(refused).not_to be_moved
       expect(verdict.broken).to eq []
-      # As long as the push, if they waited for the job.
+      # If requests waited for the job, they would wait for as long as the push.
       expect(verdict.longest_wait).to be < 2
 
       eventually { notes.tokens.include?("patient") }

@@ -29,6 +29,7 @@ RSpec.describe "a process that opens the database at the instant of the rename",
     end
   end
 
+  # Returns the stranger, after the push has succeeded.
   def pushed_past
     late_opener.then { |stranger, push| stranger.tap { expect(push.wait).to have_attributes(exit_code: 0) } }
   end
@@ -73,8 +74,8 @@ RSpec.describe "a process that opens the database at the instant of the rename",
     eventually { !File.exist?("/proc/#{worker}/cwd") }
   end
 
-  # push/trial.rs: the rollback waits until no process has the file open that it is to bring back.
-  it "does not make a failed probe's rollback wait for requests past its timeout" do
+  # push/trial.rs: the rollback first waits until no process has the replaced file open.
+  it "does not make the rollback after a failed probe wait for requests past its timeout" do
     app.version
     stranger, push = late_opener("--timeout=3", "--probe=exit 1")
     eventually { expect(push.stderr).to include "Rolling back..." }

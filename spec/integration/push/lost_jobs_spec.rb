@@ -40,13 +40,13 @@ RSpec.describe "a push to Solid Queue's database", lane: "default" do
   end
 end
 
-# push/replace.rs: the worker asks for late jobs while requests wait.
-RSpec.describe "a push to a queue's database with 300 tables", :linux, lane: "default" do
+# push/replace.rs: the worker counts late jobs while requests wait.
+RSpec.describe "a push to a queue database with 300 tables", :linux, lane: "default" do
   columns = Array.new(20) { |number| "column_#{number} VARCHAR NOT NULL" }.join(", ")
   tables = Array.new(300) { |number| "CREATE TABLE table_#{number} (#{columns})" }
   watched_app(schema: [WatchedServer::SCHEMA, "CREATE TABLE solid_queue_jobs (id INTEGER PRIMARY KEY, active_job_id TEXT, finished_at TEXT)", *tables].join("; "))
 
-  # The calls of the worker while requests wait, before the new database is in place.
+  # The worker's system calls while requests wait, before the new database is in place.
   def calls_of_the_pause
     app.offer("pushed")
     calls = app.calls.traced { expect(app.push).to have_attributes(exit_code: 0) }.select { |call| call.program == "worker" }

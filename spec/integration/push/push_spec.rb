@@ -92,7 +92,7 @@ RSpec.describe "a push" do
     crashed
   end
 
-  # push/pass.rs: the bytes of the journal.
+  # push/check_staged.rs: the journal mode in the header.
   {"a rollback journal" => :rollback_journal, "a write-ahead log" => :wal_mode}.each do |what, maker|
     it "of a file in #{what} keeps the live database in WAL mode" do
       file = app.databases.public_send(maker, "with #{what}")

@@ -55,9 +55,9 @@ RSpec.describe "a push to one tenant whose worker is killed", :slow, lane: "defa
   end
 
   # Kills the worker of a push at each of the steps, and pushes again after each kill.
-  # judge: what is wrong after a kill, from the exit status and from what was pushed; nil if nothing is.
-  # found: what beta has.
-  # rest: the files that no kill may leave.
+  # judge: takes the exit status and the pushed content, and returns what is wrong after a kill, or nil.
+  # found: returns the content of beta.
+  # rest: returns the files that are left and should not be.
   def expect_no_problem(steps, judge:, found:, rest:)
     problems = []
     waited = while_acme_is_used do

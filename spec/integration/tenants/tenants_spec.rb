@@ -56,12 +56,12 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
   end
 
   context "if the file for a new tenant is refused" do
-    # A tenant that no process has had open.
+    # A tenant whose database no process has opened.
     let(:tenant) { "unborn-#{SecureRandom.hex(4)}" }
     let(:folder) { app.root.join("storage/tenants", tenant) }
     let(:content) { File.binread(app.notes_file("new", "pushed")) }
 
-    # A push that has sent a part of the file.
+    # A push that has sent part of the file.
     def begun
       staged = -> { folder.glob("*.staged", File::FNM_DOTMATCH).size }
       before = staged.call
@@ -76,7 +76,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
       expect(push.wait).to have_attributes(exit_code: 3)
     end
 
-    it "leaves nothing behind, and a folder that was there" do
+    it "leaves nothing behind, and keeps a folder that was already there" do
       refuse(begun)
       expect(folder).not_to exist
       folder.mkpath
@@ -86,7 +86,7 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
       expect(folder).to be_empty
     end
 
-    it "leaves nothing behind if two pushes are at work at once" do
+    it "leaves nothing behind if two pushes run at once" do
       [begun, begun].each { |push| refuse(push) }
       expect(folder).not_to exist
     end

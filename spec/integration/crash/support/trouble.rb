@@ -223,7 +223,7 @@ class Trouble
     (two.sort == %W[live-#{@number} new-#{@number}] || copied && two.uniq == ["new-#{@number}"]) ? [] : ["the databases are #{two.join(" and ")}"]
   end
 
-  # On FUSE, a removed file that a process has open keeps another name, which is gone shortly after the process.
+  # On FUSE, a removed file that a process still has open gets another name. It disappears shortly after the process.
   def left_behind
     eventually { (listing - @folder).empty? }
     []
