@@ -1,7 +1,7 @@
 //! The fence: kernel locks, and not messages, decide which process may use a database.
 //!
 //! Next to each managed database lies a small file, `<database>.hotswap`. hotswap creates it once, and unlinks it only
-//! after a failed push to a database that did not exist. (Other programs may unlink it at any time, see
+//! after a failed push or a dry run, if there is no database. (Other programs may unlink it at any time, see
 //! `member/fleets.rs`.) POSIX locks on it decide, so a process has let go when it dies, no matter how.
 //!
 //! | byte | shared | exclusive |
@@ -218,9 +218,9 @@ pub fn identity_beside(database: &Path) -> Option<Identity> {
         .map(|fence| Identity::of(&fence))
 }
 
-/// Removes the fence next to `database` (its resolved path) if a failed push has left it there: the database does not
-/// exist, no swap has ever created it, and no process holds a lock on the fence. If a process has opened the fence but
-/// not locked it yet, it finds under its own lock that the fence is no longer in place.
+/// Removes the fence next to `database` (its resolved path) if a failed push or a dry run has left it there: the
+/// database does not exist, no swap has ever created it, and no process holds a lock on the fence. If a process has
+/// opened the fence but not locked it yet, it finds under its own lock that the fence is no longer in place.
 pub fn remove_unused(database: &Path) {
     let is_missing = || matches!(database.try_exists(), Ok(false));
     if !is_missing() {

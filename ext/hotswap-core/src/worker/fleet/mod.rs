@@ -58,7 +58,7 @@ impl Fleet {
         let mut told = false;
         loop {
             match fence.try_exclusive(Lock::Operation) {
-                // A failed push may have removed the fence before this worker had a lock on it.
+                // A failed push or a dry run may have removed the fence before this worker had a lock on it.
                 Tried::Got if !fence.is_in_place() && Instant::now() <= deadline => {
                     fence = open_fence(live)?;
                     continue;
