@@ -58,8 +58,8 @@ module Hotswap
     def complain(kind, path, error)
       database = Hotswap.databases.at(path)&.label || path
       case kind
-      when "refresh" then Log.failure("forgetting the old schema of #{database}", error, "Until it restarts, process #{Process.pid} may use old columns")
-      when "swapped" then Log.failure("starting after_swap of #{database}", error, "Process #{Process.pid} may go on with what it has cached")
+      when "refresh" then Log.failure("clearing the cached schema of #{database}", error, "Until it restarts, process #{Process.pid} may use old columns")
+      when "swapped" then Log.failure("starting after_swap of #{database}", error, "Process #{Process.pid} may keep using its cached data")
       end
     rescue
       nil # The logger itself has raised an error. This thread has to go on.

@@ -1,4 +1,4 @@
-//! Escapes untrusted text for a terminal and a log.
+//! Escapes untrusted text for a terminal and a log, and quotes names for a shell.
 //!
 //! A file, a table or a process may have any name. On a terminal, the raw name could move the cursor, clear the
 //! screen or reverse the text next to it. In a log, the raw name could start a new line. This module replaces such

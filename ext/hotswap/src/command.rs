@@ -135,9 +135,10 @@ impl Command {
         self.generation == runtime::generation()
     }
 
-    /// `start(arguments, folder, [stdin, stdout, stderr], application, [inside, in_transaction])`: the descriptor of each
-    /// stream, or nil for a [`pipe`](Self::pipe); the application of this process, as [`Described`], or nil; whether the
-    /// caller is part of a request or a job; and the resolved paths of the databases on which it has a transaction open.
+    /// `start(arguments, folder, [stdin, stdout, stderr], application, [inside, in_transaction])`: the descriptor of
+    /// each stream, or nil for a [`pipe`](Self::pipe); the application of this process, as [`Described`], or nil;
+    /// whether the caller is part of a request or a job; and the resolved paths of the databases on which it has a
+    /// transaction open.
     fn start(
         ruby: &Ruby,
         command: &Self,

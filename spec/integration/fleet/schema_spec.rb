@@ -94,7 +94,7 @@ RSpec.describe "a new schema", :fleet do
     expect(from_each_worker { app.get("/records/1") }.map { |answer| answer["columns"] }).to all include "price"
     logged = eventually { app.log.lines(chomp: true).grep(/forgetting/).tap { |lines| expect(lines.size).to eq 2 } }
     pids = worker_pids(app).join("|")
-    expect(logged).to all match(/\A\[hotswap\] forgetting the old schema of storage\/production\.sqlite3 failed: it broke \(RuntimeError\) at \S+z_fragile_record\.rb:\d+.*\. Until it restarts, process (#{pids}) may use old columns$/)
+    expect(logged).to all match(/\A\[hotswap\] clearing the cached schema of storage\/production\.sqlite3 failed: it broke \(RuntimeError\) at \S+z_fragile_record\.rb:\d+.*\. Until it restarts, process (#{pids}) may use old columns$/)
   end
 
   it "can alternate with the old one under load, and every answer matches its database" do

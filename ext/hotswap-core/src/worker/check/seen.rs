@@ -68,8 +68,8 @@ impl Seen {
         lost_jobs::late(self.late_jobs.load(Ordering::Relaxed))
     }
 
-    /// Another connection to `live`, for [`confirm_locked`](Self::confirm_locked), in WAL mode. It reads the schema while
-    /// requests go on: that may take milliseconds.
+    /// Another connection to `live`, for [`confirm_locked`](Self::confirm_locked), in WAL mode. It reads the schema
+    /// while requests go on: that may take milliseconds.
     pub(crate) fn another_connection(live: &Path) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(live, flags).on_path("cannot open", live)?;

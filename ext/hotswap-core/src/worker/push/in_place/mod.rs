@@ -12,6 +12,7 @@ mod content;
 mod estimate;
 mod log_room;
 mod pages;
+mod parameters;
 mod pause;
 mod plan;
 mod previous_version;
@@ -22,7 +23,6 @@ mod rows;
 mod tests;
 mod transaction;
 mod watch;
-mod write;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -51,12 +51,12 @@ pub(super) use adapt::fit;
 use backup::Written;
 use content::Content;
 use pages::number;
+pub(super) use parameters::{Done, InPlaceWrite, Source, Tables};
 use pause::Pause;
 use plan::Plan;
 use previous_version::Keep;
 pub(super) use previous_version::Keeping;
 pub(super) use reason::Why;
-pub(super) use write::{Done, InPlaceWrite, Source, Tables};
 
 /// How often the worker makes the members wait for another process's lock in vain.
 const ATTEMPTS: u32 = 3;

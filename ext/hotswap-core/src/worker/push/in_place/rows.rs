@@ -11,9 +11,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::backup::{not_committed, Written};
 use super::estimate::Size;
+use super::parameters::{Source, Tables};
 use super::transaction::Transaction;
 use super::watch::Watch;
-use super::write::{Source, Tables};
 use crate::error::{Busy, Context, Refused, Result};
 use crate::previous::{self, Hidden};
 use crate::worker::command::Command;

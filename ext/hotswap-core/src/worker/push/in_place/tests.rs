@@ -7,9 +7,9 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::backup::Written;
+use super::parameters::{Source, Tables};
 use super::rows::Rows;
 use super::watch::Watch;
-use super::write::{Source, Tables};
 use crate::error::{Busy, Error, Refused, Result};
 use crate::protocol::Request;
 use crate::settings::{Database, Settings};

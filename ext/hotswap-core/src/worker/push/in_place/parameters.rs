@@ -1,4 +1,4 @@
-//! One write in place.
+//! What a write in place needs, and what it has done.
 
 use std::path::Path;
 
