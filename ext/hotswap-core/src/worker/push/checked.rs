@@ -2,9 +2,8 @@
 
 use super::check_staged::check_staged;
 use super::obstacle::Obstacle;
-use super::row_counts::RowCounts;
+use super::row_counts::{BeforeAndAfter, RowCounts};
 use super::some_tables::SomeTables;
-use super::whole_database::BothRowCounts;
 use crate::error::Result;
 use crate::worker::check::Passed;
 use crate::worker::command::Command;
@@ -16,7 +15,7 @@ use crate::worker::sqlite::vfs::Purpose;
 /// What is pushed of a file that has passed the checks.
 pub(super) enum Checked {
     /// All of it.
-    Whole(Passed, BothRowCounts),
+    Whole(Passed, BeforeAndAfter),
     /// Some of its tables.
     Tables(SomeTables),
 }
@@ -52,7 +51,7 @@ fn check_whole(
     staged: &mut Staged,
     live: &mut Option<Live>,
     obstacle: Option<Obstacle>,
-) -> Result<(Passed, BothRowCounts)> {
+) -> Result<(Passed, BeforeAndAfter)> {
     // The thread borrows `live` mutably: a connection may move to another thread, but must not be shared.
     command.at_low_priority(move || {
         let live = live.as_ref();
@@ -68,6 +67,10 @@ fn check_whole(
         let extensions = &command.database.extensions;
         let after = Foreign::open(staged.path(), Purpose::Reading, extensions, command.client)
             .map(|judging| RowCounts::count(&judging, staged.path()));
-        Ok((passed, (before.unwrap_or_default(), after.unwrap_or_default())))
+        let rows = BeforeAndAfter {
+            before: before.unwrap_or_default(),
+            after: after.unwrap_or_default(),
+        };
+        Ok((passed, rows))
     })
 }

@@ -46,7 +46,8 @@ use if_match::IfMatch;
 use obstacle::Obstacle;
 use probe::Probe;
 use receive::receive;
-use whole_database::{BothRowCounts, WholeDatabase};
+use row_counts::BeforeAndAfter;
+use whole_database::WholeDatabase;
 
 /// Pushes what the client sends into the database of `command`.
 pub(super) fn run(command: &Command) -> Result<Figures> {
@@ -254,7 +255,7 @@ fn swap_version(
         version: Some(version),
         name: "rollback",
     };
-    version.finish(live, obstacle, &BothRowCounts::default())
+    version.finish(live, obstacle, &BeforeAndAfter::default())
 }
 
 fn sweep(path: &Path, client: &Client) {

@@ -22,6 +22,13 @@ const NAMED: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowCounts(Option<Vec<(String, u64)>>);
 
+/// The rows of the live database before a push, and of the new one.
+#[derive(Debug, Default)]
+pub(super) struct BeforeAndAfter {
+    pub before: RowCounts,
+    pub after: RowCounts,
+}
+
 impl RowCounts {
     /// Counts the rows, unless that takes long.
     pub(crate) fn count(connection: &Connection, file: &Path) -> Self {

@@ -10,7 +10,7 @@ use super::in_place::{self, InPlaceWrite, Keeping, Source, Why};
 use super::obstacle::Obstacle;
 use super::quick_disk::QuickDisk;
 use super::replace::Swap;
-use super::row_counts::RowCounts;
+use super::row_counts::BeforeAndAfter;
 use super::{previous_version, rollback};
 use crate::content_id::ContentId;
 use crate::error::{Busy, Context, Error, Refused, Result};
@@ -28,9 +28,6 @@ use crate::worker::fleet::Fleet;
 use crate::worker::live::{require_same_file, Live};
 use crate::worker::snapshot::identity_of;
 use crate::worker::summary::Summary;
-
-/// The number of rows in each table of the live database, and of the new one.
-pub(super) type BothRowCounts = (RowCounts, RowCounts);
 
 /// The new database, and what has to be known to swap it in.
 pub(super) struct WholeDatabase<'a> {
@@ -74,7 +71,7 @@ impl WholeDatabase<'_> {
         mut self,
         live: Option<Live>,
         obstacle: Option<Obstacle>,
-        rows: &BothRowCounts,
+        rows: &BeforeAndAfter,
     ) -> Result<Figures> {
         participants::tell(self.fleet.fence(), self.command);
         self.command.client.status("Swapping database...");
@@ -270,13 +267,13 @@ impl WholeDatabase<'_> {
     }
 
     /// Tells the user and the log what was done.
-    fn report(&self, way: Way, rows: &BothRowCounts) -> Figures {
+    fn report(&self, way: Way, rows: &BeforeAndAfter) -> Figures {
         let Command { client, request, .. } = self.command;
         if let Some(warning) = self.seen.as_ref().and_then(Seen::late_jobs) {
             client.log("warn", &warning);
             client.status(warning);
         }
-        client.account.note(|entry| entry.rows = rows.1.counted());
+        client.account.note(|entry| entry.rows = rows.after.counted());
         let summary = Summary {
             command: self.name,
             label: &self.command.database.label,
@@ -288,7 +285,7 @@ impl WholeDatabase<'_> {
             .options()
             .iter()
             .fold(String::new(), |all, option| format!("{all}, {option}"));
-        client.status(format_args!("{summary}{}.", rows.0.changes_to(&rows.1)));
+        client.status(format_args!("{summary}{}.", rows.before.changes_to(&rows.after)));
         client.info(format_args!(
             "{} complete: {summary}{options}, {}",
             summary.command,
