@@ -86,6 +86,15 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
       expect(folder).to be_empty
     end
 
+    it "keeps an empty folder that another program has locked" do
+      folder.mkpath
+      File.open(folder) do |locked|
+        locked.flock(File::LOCK_EX)
+        refuse(begun)
+      end
+      expect(folder).to be_empty
+    end
+
     it "leaves nothing behind if two pushes run at once" do
       [begun, begun].each { |push| refuse(push) }
       expect(folder).not_to exist
@@ -98,6 +107,17 @@ RSpec.describe "an application with a database for each tenant", :unhurried do
       good.close
       expect(good.wait).to have_attributes(exit_code: 0)
       expect(app.notes(tenant)).to eq "pushed"
+    end
+
+    # The folder comes and goes in the moment in which another push looks for it.
+    it "disturbs no push that begins at any moment" do
+      good = app.notes_file("new", "pushed").to_s
+      bad = app.root.join("bad.sqlite3").tap { |file| file.binwrite(content[0, 4096]) }.to_s
+      8.times do |n|
+        pushes = [bad, good, bad].map { |file| app.start_hotswap("cp", file, app.tenant_path("#{tenant}-#{n}")).tap { sleep 0.005 * n } }
+        expect(pushes.map { |push| push.wait.exit_code }).to eq [3, 0, 3]
+        expect(app.notes("#{tenant}-#{n}")).to eq "pushed"
+      end
     end
   end
 

@@ -40,6 +40,9 @@ struct Names {
     lost: Vec<PathBuf>,
 }
 
+/// How often a process looks for a fence that is in its place.
+const TRIES: u32 = 3;
+
 impl Membership {
     /// Takes the locks on the fence of `database` (its resolved path). Returns `None` if a swap is under way.
     pub(super) fn take(
@@ -47,9 +50,9 @@ impl Membership {
         gate: Option<Arc<DatabaseGate>>,
         patience: &mut Patience,
     ) -> Result<Option<Self>> {
-        let fence = Fence::open(database)?;
+        let mut fence = Fence::open(database)?;
         let board = fence.board();
-        let got = |lock| match fence.try_shared(lock) {
+        let got = |fence: &Fence, lock| match fence.try_shared(lock) {
             Tried::Got => Ok(true),
             Tried::Held => Ok(false),
             Tried::Impossible(errno) => Err(Error::io(
@@ -57,14 +60,23 @@ impl Membership {
                 errno,
             )),
         };
-        if !got(Lock::Fence)? {
-            // There may be no other member left to bound the worker's time.
-            patience.kill_if_overdue(&fence, &board);
-            return Ok(None);
+        let mut tries = 0;
+        loop {
+            if !got(&fence, Lock::Fence)? {
+                // There may be no other member left to bound the worker's time.
+                patience.kill_if_overdue(&fence, &board);
+                return Ok(None);
+            }
+            tries += 1;
+            if tries == TRIES || fence.is_in_place() {
+                break;
+            }
+            // A failed push may have removed the fence before this process had a lock on it.
+            fence = Fence::open(database)?;
         }
         // A worker that was stopped while the gates are closed may keep this lock for good. The lock decides nothing
         // here: a newcomer joins without it, closes when the worker asks, and takes the lock later.
-        let owes_straggler_lock = !got(Lock::Straggler)?;
+        let owes_straggler_lock = !got(&fence, Lock::Straggler)?;
         let board = fence.board();
         if board.phase == Phase::Moving {
             fence.finish_what_a_dead_worker_began(board.max_pause);

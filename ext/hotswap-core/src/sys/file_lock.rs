@@ -22,6 +22,11 @@ pub fn try_lock(file: &File) -> bool {
     flock(file, libc::LOCK_EX | libc::LOCK_NB).is_ok()
 }
 
+/// Whether another open file holds a lock of `file`, shared or not. If not, `file` now holds its lock.
+pub fn is_shared(file: &File) -> bool {
+    flock(file, libc::LOCK_EX | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
+}
+
 /// Whether another handle of the file has locked it. If not, `file` now holds a shared lock, which keeps others from
 /// locking the file until `file` is closed.
 pub fn is_locked(file: &File) -> bool {
@@ -47,5 +52,16 @@ mod tests {
         assert!(!is_locked(&second));
         lock(&second).expect("a lock");
         assert!(!try_lock(&File::open(file.path()).expect("the file")));
+    }
+
+    #[test]
+    fn a_shared_lock_ends_when_the_last_one_asks_for_more() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let [first, second] = [(); 2].map(|()| File::open(file.path()).expect("the file"));
+        assert!(!is_locked(&first) && !is_locked(&second));
+        assert!(is_shared(&first));
+        drop(first);
+        assert!(!is_shared(&second));
+        assert!(is_locked(&File::open(file.path()).expect("the file")));
     }
 }
