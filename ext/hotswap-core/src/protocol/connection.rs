@@ -15,7 +15,9 @@ use super::message::Message;
 use crate::error::{Error, Gone, Protocol, Result};
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::poll::hung_up;
-use crate::sys::socket::{connect, is_of_a_closed_peer, keep_private, without_signals, RECEIVING, SENDING};
+use crate::sys::socket::{
+    connect, is_of_a_closed_peer, keep_private, unconnected, without_signals, RECEIVING, SENDING,
+};
 
 /// One end of a connection. A forked child does not keep it: otherwise the peer would not notice that this process
 /// ends.
@@ -58,7 +60,10 @@ impl Connection {
 
     /// Connects to the socket at `path`.
     pub fn to(path: &Path) -> io::Result<Self> {
-        fork::without_fork(|| connect(path).map(Self::new))
+        let connection = fork::without_fork(|| unconnected().map(Self::new))?;
+        // May wait for a busy server, and a fork must not.
+        connect(&connection.stream, path)?;
+        Ok(connection)
     }
 
     /// A connection between a leader and its worker, for messages with a long list of databases.

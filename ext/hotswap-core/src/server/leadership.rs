@@ -17,10 +17,11 @@ use tokio::net::UnixListener;
 use crate::error::{Context, Failed, Result};
 use crate::fence::open_or_make;
 use crate::protocol::leader::{lock_of, signature};
+use crate::protocol::Connection;
 use crate::sys::fork::{self, CloseInChild};
 use crate::sys::identity::Identity;
 use crate::sys::record_lock::{try_lock, wait_for_lock, Kind, ALL};
-use crate::sys::socket::{connect, peer, Address};
+use crate::sys::socket::{peer, Address};
 
 /// How long a killed leader may go on listening after it has lost its lock, because the kernel closes its
 /// descriptors one after the other.
@@ -154,7 +155,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
         .into());
     }
     let patience = Instant::now() + DYING;
-    while let Ok(answered) = connect(path) {
+    while let Ok(answered) = Connection::to(path) {
         if Instant::now() < patience {
             drop(answered);
             std::thread::sleep(Duration::from_millis(50));
@@ -162,7 +163,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<()> {
         }
         return Err(Failed::SocketInUse {
             path: path.to_owned(),
-            pid: peer(&answered).map(|peer| peer.pid),
+            pid: peer(answered.stream()).map(|peer| peer.pid),
         }
         .into());
     }

@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
-const SLOTS: usize = 512;
+/// A command has up to a dozen of them.
+const SLOTS: usize = 8192;
 const EMPTY: RawFd = -1;
 static TABLE: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
 

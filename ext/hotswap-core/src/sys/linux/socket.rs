@@ -1,13 +1,15 @@
 //! Unix sockets: who is at the other end, and paths of any length. The address of a socket has at most 108 bytes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials, MsgFlags};
+use nix::errno::Errno;
+use nix::sys::socket::{self, getsockopt, sockopt::PeerCredentials};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr};
 
 /// The flags for sending: a peer that has gone is an error, and not a signal.
 pub const SENDING: MsgFlags = MsgFlags::MSG_NOSIGNAL;
@@ -77,10 +79,17 @@ impl Address {
     }
 }
 
+/// A socket that is not connected yet.
+pub fn unconnected() -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    Ok(socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?.into())
+}
+
 /// Connects to a socket by a path of any length.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => UnixStream::connect(Address::of(path)?),
-        direct => direct,
+pub fn connect(stream: &UnixStream, path: &Path) -> io::Result<()> {
+    let to = |path: &Path| socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?);
+    match to(path) {
+        Err(Errno::ENAMETOOLONG) => Ok(to(Address::of(path)?.as_ref())?),
+        direct => Ok(direct?),
     }
 }

@@ -1,13 +1,14 @@
 //! Unix sockets: who is at the other end, and paths of any length. The address of a socket has at most 104 bytes.
 
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag};
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr};
 
 /// The flags for sending: a peer that has gone is an error, and not a signal.
 pub const SENDING: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
@@ -137,10 +138,18 @@ impl Address {
     }
 }
 
+/// A socket that is not connected yet.
+pub fn unconnected() -> io::Result<UnixStream> {
+    let made = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+    keep_private(&made);
+    Ok(made.into())
+}
+
 /// Connects to a socket by a path of any length.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => UnixStream::connect(Address::of(path)?),
-        direct => direct,
+pub fn connect(stream: &UnixStream, path: &Path) -> io::Result<()> {
+    let to = |path: &Path| socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?);
+    match to(path) {
+        Err(Errno::ENAMETOOLONG) => Ok(to(Address::of(path)?.as_ref())?),
+        direct => Ok(direct?),
     }
 }
