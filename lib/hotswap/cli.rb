@@ -124,7 +124,7 @@ module Hotswap
     def start(command, arguments)
       streams = [@stdin, @stdout, @stderr]
       # The command makes a pipe in place of a stream that has no descriptor.
-      descriptors = streams.map { |stream| stream.flush.fileno if stream.is_a?(IO) }
+      descriptors = streams.map { |stream| stream.tap(&:flush).fileno if stream.is_a?(IO) }
       command.start(arguments, @folder, descriptors, application, [Gate.inside?, in_transaction])
       feed(command) unless descriptors.first
       [1, 2].each { |number| drain(command, number, streams[number]) unless descriptors[number] }
@@ -202,18 +202,26 @@ module Hotswap
 
     def drain(command, number, stream)
       @draining << in_thread(command, number, "rb") do |reader|
-        while command.pipe(number) && (rest = reader.readpartial(CHUNK))
+        # The pipe is gone if the stream forks, in the child.
+        while command.pipe(number) && (rest = read(reader))
           # A stream may take a part of what it is given, and returns how much that was.
-          while (taken = stream.write(rest)).is_a?(Integer) && taken.between?(1, rest.bytesize - 1)
+          while (taken = stream.write(rest)).is_a?(Integer) && taken < rest.bytesize
+            raise IOError, "#{stream.class}#write took nothing" unless taken.positive?
+
             rest = rest.byteslice(taken..)
           end
         end
-      rescue EOFError
-        # The command has ended.
       rescue => error
         # In a push, an output that does not work misses only lines.
         break_off(error) if @pulls && number == 1
       end
+    end
+
+    # @return [String, nil] nil when the command has ended
+    def read(reader)
+      reader.readpartial(CHUNK)
+    rescue EOFError
+      nil
     end
 
     def in_thread(command, number, mode)

@@ -85,8 +85,7 @@ module Hotswap
       # @raise the first error of a model, after all others have forgotten their columns
       def refresh(database)
         pools_of(database).each { |pool| pool.schema_reflection.clear! }
-        models = ActiveRecord::Base.descendants.reject(&:abstract_class?)
-        error = models.filter_map { |model| error_of { forget_columns(model) } }.first
+        error = ActiveRecord::Base.descendants.filter_map { |model| error_of { forget_columns(model) unless model.abstract_class? } }.first
         raise error if error
       end
 

@@ -60,6 +60,21 @@ RSpec.describe "a program that copies", lane: "default" do
     expect(program.tell("begin; Hotswap.pull(to: BROKEN); rescue => error; error.message; end")).to eq "no"
   end
 
+  it "fails if its standard output raises the exception of an end, or takes nothing" do
+    program.tell(<<~RUBY.tr("\n", ";"))
+      ENDING = StringIO.new.tap { |io| def io.write(*) = raise(EOFError, "full") }
+      FULL = StringIO.new.tap { |io| def io.write(*) = 0 }
+      def message = (yield; "none") rescue $!.message
+      1
+    RUBY
+    expect(program.tell("[ENDING, FULL].map { |io| message { Hotswap.pull(to: io) } }")).to eq ["full", "StringIO#write took nothing"]
+  end
+
+  it "takes a standard output whose flush returns something else" do
+    program.tell(%(OUT = File.open("out", "w").tap { |file| def file.flush = (super; nil) }; 1))
+    expect(program.tell("Hotswap::CLI.run(%w[cp new.sqlite3 database], stdin: StringIO.new, stdout: OUT, stderr: StringIO.new)")).to eq 0
+  end
+
   it "is refused at once in a transaction of its own, which the push would wait for" do
     program.tell(%(require "active_record"; ActiveRecord::Base.establish_connection(adapter: "sqlite3", database: File.expand_path("app.sqlite3")); 1))
     answer = program.tell(<<~RUBY.tr("\n", ";"))
