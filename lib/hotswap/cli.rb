@@ -202,7 +202,7 @@ module Hotswap
 
     def drain(command, number, stream)
       @draining << in_thread(command, number, "rb") do |reader|
-        # The pipe is gone if the stream forks, in the child.
+        # If the stream forks, the child has no pipe.
         while command.pipe(number) && (rest = read(reader))
           # A stream may take a part of what it is given, and returns how much that was.
           while (taken = stream.write(rest)).is_a?(Integer) && taken < rest.bytesize

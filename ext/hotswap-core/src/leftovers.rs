@@ -112,9 +112,9 @@ pub(crate) fn mark(file: &File) -> io::Result<()> {
     locks::mark(file)
 }
 
-/// Whether a worker may have left files next to a database in `folder`, whatever the name of the database. Also true if
-/// the folder has a symlink: it may be a database whose file is in another folder, and the leftovers are next to that
-/// file.
+/// Whether `folder` has a file that a worker may have left there, or a symlink. A symlink may lead to a database in
+/// another folder, and a worker leaves its files next to that database. Does not compare the files with the databases
+/// of the application.
 pub(crate) fn may_be_near(folder: &Path) -> bool {
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| {

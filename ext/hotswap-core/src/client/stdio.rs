@@ -78,8 +78,8 @@ impl Stdio {
         }
     }
 
-    /// A second stream to hand over for writing: a pipe, or a new, empty file as the shell's `>` creates it. This process
-    /// itself writes to a file that already has content or that is opened for appending (`>>`), at its current position.
+    /// A second stream to hand over for writing: a pipe, or a new, empty file as the shell's `>` creates it. Into a file
+    /// that already has content, or that the shell opened with `>>`, this process writes itself, at its current position.
     pub(crate) fn target_to_hand_over(&self) -> Option<Self> {
         fork::without_fork(|| self.open_target().map(Self::from))
     }

@@ -22,14 +22,14 @@ pub fn try_lock(file: &File) -> bool {
     flock(file, libc::LOCK_EX | libc::LOCK_NB).is_ok()
 }
 
-/// Whether another open file holds a lock of `file`, shared or not. If not, `file` now holds its lock.
-pub fn is_shared(file: &File) -> bool {
+/// Whether another open file holds a lock of `file`, shared or exclusive. If not, `file` now holds the exclusive lock.
+pub fn held_by_another(file: &File) -> bool {
     flock(file, libc::LOCK_EX | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
 }
 
-/// Whether another handle of the file has locked it. If not, `file` now holds a shared lock, which keeps others from
-/// locking the file until `file` is closed.
-pub fn is_locked(file: &File) -> bool {
+/// Whether another open file holds the exclusive lock of `file`. If not, `file` now holds a shared lock, which keeps
+/// others from the exclusive one until `file` is closed.
+pub fn held_exclusively(file: &File) -> bool {
     flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
 }
 
@@ -47,9 +47,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let [first, second] = [(); 2].map(|()| File::open(file.path()).expect("the file"));
         assert!(try_lock(&first));
-        assert!(!try_lock(&second) && is_locked(&second));
+        assert!(!try_lock(&second) && held_exclusively(&second));
         drop(first);
-        assert!(!is_locked(&second));
+        assert!(!held_exclusively(&second));
         lock(&second).expect("a lock");
         assert!(!try_lock(&File::open(file.path()).expect("the file")));
     }
@@ -58,10 +58,10 @@ mod tests {
     fn a_shared_lock_ends_when_the_last_one_asks_for_more() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let [first, second] = [(); 2].map(|()| File::open(file.path()).expect("the file"));
-        assert!(!is_locked(&first) && !is_locked(&second));
-        assert!(is_shared(&first));
+        assert!(!held_exclusively(&first) && !held_exclusively(&second));
+        assert!(held_by_another(&first));
         drop(first);
-        assert!(!is_shared(&second));
-        assert!(is_locked(&File::open(file.path()).expect("the file")));
+        assert!(!held_by_another(&second));
+        assert!(held_exclusively(&File::open(file.path()).expect("the file")));
     }
 }

@@ -38,8 +38,8 @@ impl<'a> Creation<'a> {
                 Err(error) if error.kind() == ErrorKind::NotFound && Instant::now() < deadline => continue,
                 opened => opened.on_path("cannot open", folder)?,
             };
-            let is_shared = file_lock::is_shared(&opened);
-            let is_being_removed = file_lock::is_locked(&opened) || !is_in_place(&opened, folder);
+            let is_shared = file_lock::held_by_another(&opened);
+            let is_being_removed = file_lock::held_exclusively(&opened) || !is_in_place(&opened, folder);
             // A program that is not hotswap may keep the lock for longer.
             if is_being_removed && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(2));
@@ -77,7 +77,7 @@ impl<'a> Creation<'a> {
     /// database.
     pub(super) fn undo(&self) {
         fence::remove_unused(self.path);
-        if file_lock::is_shared(&self.folder) {
+        if file_lock::held_by_another(&self.folder) {
             return;
         }
         // Only empty ones go.
